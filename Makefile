@@ -1,0 +1,82 @@
+# The gates, the lab and the demo. Everything is made under .build/ and .lab/; the machine gets a few packages.
+
+BUILD := $(CURDIR)/.build
+COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
+GATES := $(CURDIR)/tests/gates
+
+# Cheap to dear: the first failure ends `make test`.
+STAGES := lint types unit sanity artifact integration molecule lab-test awx
+
+# A HOME of our own: the tools read and write their state there, never the user's.
+export HOME := $(BUILD)/home
+export PATH := $(BUILD)/venv/bin:$(PATH)
+export LAB_DIR := $(CURDIR)/.lab
+# Set before any tool starts, or some of them go looking for a stale copy of the collection.
+export ANSIBLE_COLLECTIONS_PATH := $(BUILD)/collections
+export NO_COLOR := 1
+export ANSIBLE_NOCOLOR := 1
+export RUFF_CACHE_DIR := $(BUILD)/cache/ruff
+export BUILD COPY GATES
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help venv prepare $(STAGES) lab lab-down demo bench test changelog pins clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+
+venv prepare: ## install the tools and refresh the copy that the gates work on
+	@$(GATES)/prepare.sh
+
+lint: prepare ## formatting, style, YAML, roles, documentation, changelog, shell
+	@cd $(COPY) && $(GATES)/lint.sh
+
+types: prepare ## mypy, at the oldest Python of a managed node where it matters
+	@cd $(BUILD)/collections && $(GATES)/types.sh
+
+unit: prepare ## unit tests; UNIT=path/to/test.py for some, COVERAGE=1 for a report
+	@cd $(COPY) && $(GATES)/unit.sh $(UNIT)
+
+sanity: prepare ## ansible-test sanity, every test
+	@cd $(COPY) && $(GATES)/sanity.sh
+
+artifact: prepare ## build the collection, check what is in it, run galaxy-importer on it
+	@$(GATES)/prepare.sh importer
+	@cd $(COPY) && $(GATES)/artifact.sh
+
+integration: prepare lab ## ansible-test integration against the lab; TARGET=name for one
+	@cd $(COPY) && $(GATES)/integration.sh $(TARGET)
+
+molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
+	@cd $(COPY) && $(GATES)/molecule.sh $(SCENARIO)
+
+lab-test: prepare lab ## faults and versions, on real hosts
+	@cd $(COPY) && pytest -p no:cacheprovider tests/lab
+
+awx: artifact lab ## the built collection under ansible-runner, as a job template runs it
+	@cd $(COPY) && python tests/gates/awx.py
+
+lab: prepare ## start the lab: a primary, Barman, standbys
+	@python molecule/lab/lab.py install
+	@python molecule/lab/lab.py up
+
+lab-down: ## stop the lab
+	@python3 molecule/lab/lab.py down
+
+demo: artifact ## provision two empty standbys, then again to show changed=0
+	@$(GATES)/demo.sh
+
+bench: prepare lab ## side-by-side benchmarks
+	@python bench/run.py
+
+test: ## everything, cheap to dear; ends at the first failure
+	@$(GATES)/all.sh $(STAGES)
+
+changelog: prepare ## write CHANGELOG.md for the version in galaxy.yml, from the fragments and the new plugins
+	@antsibull-changelog release --update-current
+
+pins: prepare ## resolve requirements/*.in into fresh pins
+	@$(GATES)/pins.sh
+
+clean: ## remove what the gates made; the lab stays
+	@rm -rf $(BUILD)

@@ -1,0 +1,155 @@
+"""Podman and the hosts it runs: the one place of the lab that starts processes."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Completed = subprocess.CompletedProcess[str]
+
+# A cgroup v1 machine has no use for crun, and one without CAP_SYS_RESOURCE
+# cannot raise the limits podman asks for.
+PRIVATE_CONF = """\
+[containers]
+default_ulimits = ["nofile=1024:20000", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+"""
+
+
+class LabError(Exception):
+    """Something a person can act on; its text is the whole message."""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    input: str | bytes | None = None,
+    check: bool = True,
+    timeout: float = 60,
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run a command to its end; a failure carries the first lines of its stderr."""
+    data = input.encode() if isinstance(input, str) else input
+    stdin = subprocess.DEVNULL if data is None else None
+    try:
+        raw = subprocess.run(argv, input=data, stdin=stdin, capture_output=True, timeout=timeout, env=env)
+    except FileNotFoundError:
+        raise LabError(f"{argv[0]}: not installed (lab.py install)") from None
+    except subprocess.TimeoutExpired:
+        raise LabError(f"no answer within {timeout:g} s: {shlex.join(argv)}") from None
+    done = Completed(raw.args, raw.returncode, raw.stdout.decode(errors="replace"), raw.stderr.decode(errors="replace"))
+    if check and done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing said").splitlines()[:8]
+        raise LabError("\n  ".join([f"rc {done.returncode}: {shlex.join(argv)}", *said]))
+    return done
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 30, pause: float = 0.1) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"waited {timeout:g} s in vain for {what}")
+        time.sleep(pause)
+
+
+@dataclass(frozen=True)
+class Podman:
+    """The podman command, with private settings once plain podman has failed."""
+
+    conf: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        private = {"CONTAINERS_CONF": str(self.conf)} if self.conf.exists() else {}
+        return {**os.environ, **private}
+
+    def __call__(
+        self, *argv: str, input: str | bytes | None = None, check: bool = True, timeout: float = 60
+    ) -> Completed:
+        return run(["podman", *argv], input=input, check=check, timeout=timeout, env=self.env)
+
+    def settle(self, image: str) -> None:
+        """Keep podman's own settings where they start a container, else write ours."""
+        if self.conf.exists() or self._starts(image):
+            return
+        self.conf.write_text(PRIVATE_CONF)
+        if not self._starts(image):
+            self.conf.unlink()
+            self("run", "--rm", "--network", "none", image, "true")  # to say why
+
+    def _starts(self, image: str) -> bool:
+        return self("run", "--rm", "--network", "none", image, "true", check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class File:
+    path: str
+    text: str
+    owner: str = "root"
+    mode: int = 0o644
+
+    def header(self) -> tarfile.TarInfo:
+        info = tarfile.TarInfo(self.path.lstrip("/"))
+        info.size, info.mode, info.mtime = len(self.text.encode()), self.mode, int(time.time())
+        info.uname = info.gname = self.owner
+        return info
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine of the lab. The name is the one the others know it by."""
+
+    name: str
+    address: str
+    podman: Podman
+
+    @property
+    def container(self) -> str:
+        return f"pgfleet-{self.name}"
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str = "root",
+        input: str | bytes | None = None,
+        check: bool = True,
+        timeout: float = 60,
+    ) -> Completed:
+        stdin = ["--interactive"] if input is not None else []
+        return self.podman(
+            "exec", *stdin, "--user", user, self.container, *argv, input=input, check=check, timeout=timeout
+        )
+
+    def read(self, path: str) -> str:
+        return self.run(["cat", path]).stdout
+
+    def exists(self, path: str) -> bool:
+        return self.run(["test", "-e", path], check=False).returncode == 0
+
+    def write(self, path: str, text: str, owner: str = "root", mode: int = 0o644) -> None:
+        self.put([File(path, text, owner, mode)])
+
+    def put(self, files: Iterable[File]) -> None:
+        """Write many files in one go; their directories exist already."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for file in files:
+                tar.addfile(file.header(), io.BytesIO(file.text.encode()))
+        self.run(["tar", "--extract", "--directory", "/"], input=archive.getvalue())
+
+    def wait_booted(self) -> None:
+        wait_for(self._booted, f"{self.name} to boot")
+
+    def _booted(self) -> bool:
+        # --wait fails at once while systemd is not listening yet, and says "degraded" with rc 1.
+        state = self.run(["systemctl", "is-system-running", "--wait"], check=False).stdout.strip()
+        return state in ("running", "degraded")

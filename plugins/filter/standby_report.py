@@ -1,0 +1,83 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: standby_report
+short_description: Show what became of a fleet of standbys as a table
+version_added: 0.1.0
+author:
+  - The pgfleet maintainers (@pgfleet)
+description:
+  - Turns the records of the role P(pgfleet.standby.standby_from_barman#role) into the lines of a table,
+    the hosts that need attention first.
+options:
+  _input:
+    description: One record for each host, with C(host), C(backup_id), C(bytes), C(seconds), C(state) and C(lag_bytes).
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show the report of the play
+  ansible.builtin.debug:
+    msg: "{{ standby_from_barman_report | pgfleet.standby.standby_report }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The lines.
+  type: list
+  elements: str
+  sample:
+    - host  backup           bytes     seconds  state      lag
+    - n1    20261121T114827  414.6 MB  4.1      streaming  0 B
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_COLUMNS = ("host", "backup", "bytes", "seconds", "state", "lag")
+_GOOD = ("streaming", "planned")
+
+
+def human(size: Any) -> str:
+    """Bytes in the largest unit that leaves a number above one; a dash for what is not known."""
+    if size is None:
+        return "-"
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TB"
+
+
+def standby_report(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The table: one line for each host, what is not well first."""
+    ordered = sorted(records, key=lambda record: (record.get("state") in _GOOD, str(record.get("host"))))
+    rows = [_COLUMNS, *(_row(record) for record in ordered)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
+    seconds = record.get("seconds")
+    return (
+        str(record.get("host")),
+        str(record.get("backup_id") or "-"),
+        human(record.get("bytes")),
+        "-" if seconds is None else f"{float(seconds):.1f}",
+        str(record.get("state")),
+        human(record.get("lag_bytes")),
+    )
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"standby_report": standby_report}

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that several modules share, and the one way in which a module ends.
+
+A test keeps them in step with the documentation fragments. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory, find_bindir
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Tablespace
+
+__all__ = ["backup_of", "barman_options", "clone_options", "finish", "job_of", "upstream_options"]
+
+
+def barman_options() -> dict[str, Any]:
+    """Where Barman is and which of its servers is meant."""
+    return {
+        "barman_host": {"type": "str"},
+        "ssh_options": {"type": "list", "elements": "str", "default": []},
+        "barman_server": {"type": "str", "required": True},
+        "barman_config": {"type": "path"},
+        "barman_executable": {"type": "str", "default": "barman"},
+    }
+
+
+def clone_options() -> dict[str, Any]:
+    """What is copied from where to where."""
+    return {
+        "barman_host": {"type": "str", "required": True},
+        "ssh_options": {"type": "list", "elements": "str", "default": []},
+        "backup": {"type": "dict", "required": True},
+        "data_directory": {"type": "str", "required": True},
+        "state_directory": {"type": "str"},
+        "pg_bindir": {"type": "str"},
+        "waldir": {"type": "str"},
+        "tablespace_mapping": {"type": "dict", "default": {}},
+    }
+
+
+def upstream_options() -> dict[str, Any]:
+    """Whom the standby follows."""
+    return {
+        "upstream_conninfo": {"type": "raw", "required": True},
+        "replication_user": {"type": "str"},
+        "application_name": {"type": "str", "required": True},
+    }
+
+
+def backup_of(given: dict[str, Any]) -> Backup:
+    """The backup that barman_backup_info returned, back from JSON. Raises StandbyError for anything else."""
+    known = {name: given[name] for name in Backup.__dataclass_fields__ if name in given}
+    try:
+        known["tablespaces"] = tuple(
+            Tablespace(str(item["name"]), int(item["oid"]), str(item["location"]))
+            for item in given.get("tablespaces") or ()
+        )
+        backup = Backup(**known)
+        if not backup.directory or not backup.backup_id or backup.version is None:
+            raise KeyError("directory, backup_id or version")
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise StandbyError(
+            f"The option backup is no result of barman_backup_info: {wrong} is missing or wrong."
+            " Next: pass its return value `selected`.",
+            "backup_invalid",
+        ) from wrong
+    return backup
+
+
+def job_of(params: dict[str, Any]) -> Job:
+    """The copy that the options describe. Raises StandbyError."""
+    backup = backup_of(params["backup"])
+    data_directory = _plain(params["data_directory"], "data_directory")
+    return Job(
+        source=Source(params["barman_host"], tuple(params["ssh_options"])),
+        backup=backup,
+        data_directory=data_directory,
+        state_directory=params["state_directory"] or default_state_directory(data_directory),
+        bindir=find_bindir(backup.major, params["pg_bindir"]),
+        targets=target_of(backup, params["tablespace_mapping"]),
+        waldir=params["waldir"] or None,
+        jobs=params.get("jobs") or 2,
+        bwlimit=params.get("bwlimit"),
+        lock_timeout=params.get("lock_timeout") or 0,
+    )
+
+
+def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
+    """Do a module's work and end it: the only place where an error becomes a failed task."""
+    try:
+        result = work(module.params, module.check_mode)
+    except StandbyError as error:
+        module.fail_json(**error.as_result())
+    for warning in result.pop("warnings_to_show", ()):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def _plain(path: str, option: str) -> str:
+    if not path.startswith("/"):
+        raise StandbyError(
+            f"{option}={path!r} cannot be used: it is not absolute. Next: name a directory of its own.",
+            "path_dangerous",
+        )
+    return os.path.normpath(path)

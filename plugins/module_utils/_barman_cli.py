@@ -1,0 +1,115 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that builds and runs barman commands. Private to the collection."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils import _barman_parse as parse
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, LocalShell, Shell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem
+
+__all__ = ["Barman"]
+
+_OLDEST = (3, 11)  # the first to tell type, method and system identifier in JSON
+_COMPRESSION_IN_JSON = (3, 16)
+
+
+class Barman:
+    """One server of one Barman, here or at the far end of ssh."""
+
+    def __init__(self, shell: Shell, server: str, executable: str = "barman", config: str | None = None) -> None:
+        self.shell = shell
+        self.server = server
+        self._command = [executable, *(["--config", config] if config else [])]
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> Barman:
+        """From the options that all Barman modules share."""
+        host = params.get("barman_host")
+        shell: Shell = SshShell(host, params.get("ssh_options") or ()) if host else LocalShell()
+        return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
+
+    def version(self) -> tuple[int, ...]:
+        """Barman's version. Raises StandbyError when it is older than what is supported."""
+        done = self.shell.run([*self._command, "-v"])
+        if done.rc != 0:
+            self._fail(done)
+        version = parse.parse_version(done.out)
+        if version < _OLDEST:
+            raise StandbyError(
+                f"Barman on {self.shell.where} is version {'.'.join(map(str, version))}; 3.11 or later is needed.",
+                "barman_too_old",
+            )
+        return version
+
+    def show_server(self) -> BarmanServer:
+        """The server's parameters."""
+        return parse.parse_server(self._json("show-servers", self.server), self.server)
+
+    def check(self) -> tuple[CheckItem, ...]:
+        """Barman's own verdicts; a failed one is a result, not an error."""
+        return parse.parse_checks(self._json("check", self.server, may_fail=True), self.server)
+
+    def list_backups(self) -> tuple[Backup, ...]:
+        """The catalogue, newest first."""
+        return parse.parse_backup_list(self._json("list-backups", self.server), self.server)
+
+    def show_backup(self, backup_id: str, version: tuple[int, ...], server: BarmanServer) -> Backup:
+        """One backup with all that is known of it."""
+        backup = parse.parse_backup(self._json("show-backup", self.server, backup_id), self.server)
+        backup = replace(backup, directory=posixpath.join(server.basebackups_directory, backup.backup_id))
+        if version < _COMPRESSION_IN_JSON:
+            compression = self._backup_info(backup.backup_id, server).get("compression")
+            backup = replace(backup, compression=str(compression) if compression else None)
+        return backup
+
+    def _backup_info(self, backup_id: str, server: BarmanServer) -> dict[str, Any]:
+        """The backup's own record: in ``meta/`` since Barman 3.13.2, beside the backup before."""
+        for path in (
+            posixpath.join(server.backup_directory, "meta", f"{backup_id}-backup.info"),
+            posixpath.join(server.basebackups_directory, backup_id, "backup.info"),
+        ):
+            done = self.shell.run(["cat", path])
+            if done.rc == 0:
+                return parse.parse_backup_info(done.out)
+        raise StandbyError(
+            f"Cannot read backup.info of backup {backup_id} on {self.shell.where}: {first_line(done.err)}",
+            "backup_info_unreadable",
+        )
+
+    def _json(self, *arguments: str, may_fail: bool = False) -> dict[str, Any]:
+        if any(argument.startswith("-") for argument in arguments):
+            raise StandbyError(f"{arguments[-1]!r} cannot name a Barman server or backup.", "barman_argument_invalid")
+        done = self.shell.run([*self._command, "-f", "json", *arguments], timeout=300)
+        document = None
+        if done.rc == 0 or may_fail:
+            try:
+                document = parse.parse_json(done.out)
+            except StandbyError:
+                if done.rc == 0:
+                    raise
+        # With may_fail a non-zero code still comes with the server's part; without that part it is a failure.
+        if document is None or (done.rc != 0 and self.server not in document):
+            self._fail(done)
+        assert document is not None  # noqa: S101 - for the type checker: _fail raises
+        return document
+
+    def _fail(self, done: Completed) -> None:
+        """Raise what the failure means. Output is not passed on whole: show-servers prints passwords."""
+        said = parse.messages(done.out) if "{" in done.out else done.out
+        reason = of_barman(done.rc, said + done.err)
+        raise StandbyError(
+            f"Barman on {self.shell.where} failed for server {self.server}: {reason.meaning}"
+            f" ({first_line(said) or first_line(done.err) or f'exit code {done.rc}'}). Next: {reason.next_step}.",
+            reason.code,
+            rc=done.rc,
+            cmd=list(done.argv),
+            stderr=done.err,
+        )

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of a backup on the Barman host: list them, fetch a few. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell, ssh_argv
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_rsync
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import FIND_FORMAT, parse_listing
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry
+from ansible_collections.pgfleet.standby.plugins.module_utils._quote import rsync_rsh
+
+__all__ = ["Source", "fetch", "list_backup", "rsync_argv"]
+
+_LIST_SECONDS = 900
+_IO_TIMEOUT = 300
+
+
+@dataclass(frozen=True)
+class Source:
+    """The Barman host as ssh and rsync address it."""
+
+    destination: str
+    ssh_options: tuple[str, ...] = ()
+
+    def address(self, path: str) -> str:
+        """rsync's ``host:path``; an IPv6 address goes in brackets."""
+        user, at, host = self.destination.rpartition("@")
+        return f"{user}{at}[{host}]:{path}" if ":" in host else f"{self.destination}:{path}"
+
+
+def rsync_argv(source: Source, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:
+    """A pull of the NUL-separated names on stdin, relative to ``remote_directory``.
+
+    Directories exist already and keep their times; every connection is its own, because one shared
+    ssh stream is one cipher process; ``-s`` keeps names away from the remote shell.
+    """
+    ssh = [*ssh_argv(("-o", "ControlMaster=no", "-o", "ControlPath=none", *source.ssh_options))]
+    return [
+        "rsync",
+        "--times",
+        "--perms",
+        "--chmod=D0700,F0600",
+        "--omit-dir-times",
+        "--no-implied-dirs",
+        "--whole-file",
+        "--from0",
+        "--files-from=-",
+        "--secluded-args",
+        f"--timeout={_IO_TIMEOUT}",
+        f"--rsh={rsync_rsh(ssh)}",
+        *extra,
+        source.address(remote_directory.rstrip("/") + "/"),
+        target.rstrip("/") + "/",
+    ]
+
+
+def list_backup(source: Source, backup: Backup) -> list[Entry]:
+    """Every entry of the backup, in one go. Raises StandbyError when it cannot be read whole."""
+    shell = SshShell(source.destination, source.ssh_options)
+    directory = str(backup.directory)
+    done = shell.run(["find", directory, "-mindepth", "1", "-printf", FIND_FORMAT], timeout=_LIST_SECONDS)
+    if done.rc != 0:
+        raise StandbyError(
+            f"Cannot list backup {backup.backup_id} in {directory} on {source.destination}: {first_line(done.err)}."
+            " Next: check on the Barman host that the backup still exists and that our user may read it.",
+            "backup_files_missing",
+            rc=done.rc,
+            stderr=done.err,
+        )
+    return parse_listing(done.out)
+
+
+def fetch(source: Source, remote_directory: str, names: Iterable[str], target: str) -> None:
+    """Copy a few small files; a real transfer, so it also proves rsync on both ends. Raises StandbyError."""
+    argv = rsync_argv(source, remote_directory, target)
+    listing = os.path.join(target, ".names")
+    with open(listing, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        stream.write("".join(f"./{name}\0" for name in names))
+    os.chmod(listing, 0o600)
+    argv[argv.index("--files-from=-")] = f"--files-from={listing}"
+    try:
+        done = LocalShell().run(argv, timeout=_IO_TIMEOUT)
+    finally:
+        os.unlink(listing)
+    if done.rc == 127 and "rsync: command not found" in done.err and not done.out:
+        raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
+    if done.rc != 0:
+        reason = of_rsync(done.rc, done.err)
+        raise StandbyError(
+            f"Cannot fetch files of the backup from {source.destination}:{remote_directory}: {reason.meaning}"
+            f" ({first_line(done.err)}). Next: {reason.next_step}.",
+            reason.code,
+            rc=done.rc,
+            stderr=done.err,
+        )

@@ -1,0 +1,192 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Barman's JSON and backup.info as the model's dataclasses. Pure. Private to the collection.
+
+Field names and the versions they appeared in were read from Barman 3.11 to 3.19 and are
+tested on recorded outputs.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem, Tablespace
+
+__all__ = [
+    "messages",
+    "parse_backup",
+    "parse_backup_info",
+    "parse_backup_list",
+    "parse_checks",
+    "parse_json",
+    "parse_server",
+    "parse_version",
+    "server_section",
+]
+
+# A clone reads the catalogue and the backup; the other items (a stopped primary, a late
+# archiver, retention) matter to Barman's next backup, not to the one that is copied.
+_BLOCKING_CHECKS = frozenset({"configuration", "directories", "wal_archive"})
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """``(3, 19, 1)`` for the first line of ``barman -v``. Raises StandbyError when there is no number."""
+    match = re.search(r"(\d+(?:\.\d+)+)", text)
+    if match is None:
+        raise StandbyError(f"`barman -v` printed no version: {text[:200]!r}", "barman_output")
+    return tuple(int(part) for part in match.group(1).split("."))
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """The JSON object of a Barman command; a login banner before it is passed over. Raises StandbyError."""
+    start = text.find("{")
+    try:
+        document = json.loads(text[start:]) if start >= 0 else None
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise StandbyError(
+            f"Barman printed no complete JSON document but {text[:200]!r}. Run the same command by hand.",
+            "barman_output",
+        )
+    return document
+
+
+def messages(text: str) -> str:
+    """What Barman complained about in a JSON answer: its ``_ERROR``, ``_WARNING`` and ``_EXCEPTION`` lists."""
+    try:
+        document = parse_json(text)
+    except StandbyError:
+        return text
+    lines: list[str] = []
+    for key in ("_EXCEPTION", "_ERROR", "_WARNING"):
+        found = document.get(key, [])
+        lines += [str(line) for line in (found if isinstance(found, list) else [found])]
+    return "\n".join(lines)
+
+
+def server_section(document: dict[str, Any], server: str) -> Any:
+    """The part of an answer that belongs to the server.
+
+    Before 3.17 Barman answers for an inactive server with exit code 0 and no such part.
+    Raises StandbyError.
+    """
+    if server not in document:
+        info = "; ".join(str(line) for line in document.get("_INFO", []))
+        raise StandbyError(
+            f"Barman says nothing of server {server} ({info or 'no message'})."
+            " Next: make it active in Barman's configuration.",
+            "barman_server_inactive",
+        )
+    return document[server]
+
+
+def parse_server(document: dict[str, Any], server: str) -> BarmanServer:
+    """``barman -f json show-servers``. The answer holds passwords in clear; only harmless keys leave this function."""
+    section = server_section(document, server)
+    return BarmanServer(
+        name=server,
+        active=_truth(section.get("active", True)) and not _truth(section.get("disabled", False)),
+        backup_method=str(section.get("backup_method")),
+        backup_directory=str(section["backup_directory"]),
+        basebackups_directory=str(section["basebackups_directory"]),
+        passive=_truth(section.get("passive_node", False)),
+        postgres_version=_text(section.get("server_txt_version")),
+        system_identifier=_text(section.get("postgres_systemid")) or _text(section.get("streaming_systemid")),
+        primary_data_directory=_text(section.get("data_directory")),
+        primary_config_file=_text(section.get("config_file")),
+        primary_hba_file=_text(section.get("hba_file")),
+        primary_ident_file=_text(section.get("ident_file")),
+    )
+
+
+def parse_checks(document: dict[str, Any], server: str) -> tuple[CheckItem, ...]:
+    """``barman -f json check``, in Barman's order."""
+    section = server_section(document, server)
+    return tuple(
+        CheckItem(
+            name=name,
+            ok=item.get("status") == "OK",
+            hint=item.get("hint") or "",
+            blocking=name in _BLOCKING_CHECKS,
+        )
+        for name, item in section.items()
+        if isinstance(item, dict)
+    )
+
+
+def parse_backup_list(document: dict[str, Any], server: str) -> tuple[Backup, ...]:
+    """``barman -f json list-backups``, newest first."""
+    rows = server_section(document, server)
+    backups = (
+        Backup(
+            backup_id=row["backup_id"],
+            status=row["status"],
+            server=server,
+            type=row.get("backup_type"),
+            name=row.get("backup_name"),
+            end_time=row.get("end_time"),
+            size=row.get("size_bytes"),
+        )
+        for row in rows
+    )
+    return tuple(sorted(backups, key=lambda backup: backup.backup_id, reverse=True))
+
+
+def parse_backup(document: dict[str, Any], server: str) -> Backup:
+    """``barman -f json show-backup`` of Barman 3.11 and later."""
+    section = server_section(document, server)
+    base = section.get("base_backup_information", {})
+    return Backup(
+        backup_id=section["backup_id"],
+        status=section["status"],
+        server=server,
+        type=section.get("backup_type"),
+        mode=base.get("backup_method"),
+        name=section.get("backup_name"),
+        compression=base.get("compression"),
+        encryption=base.get("encryption"),
+        version=section.get("postgresql_version"),
+        system_identifier=_text(section.get("system_id")),
+        timeline=base.get("timeline"),
+        begin_wal=base.get("begin_wal"),
+        end_wal=base.get("end_wal"),
+        begin_lsn=base.get("begin_lsn"),
+        end_lsn=base.get("end_lsn"),
+        begin_time=base.get("begin_time"),
+        end_time=base.get("end_time"),
+        size=section.get("cluster_size_bytes") or base.get("backup_size_bytes"),
+        data_directory=section.get("pgdata_directory"),
+        tablespaces=tuple(
+            Tablespace(str(item["name"]), int(item["oid"]), str(item["location"]))
+            for item in section.get("tablespaces") or ()
+        ),
+        error=section.get("error"),
+    )
+
+
+def parse_backup_info(text: str) -> dict[str, Any]:
+    """A backup.info file: one ``key=value`` a line, values as Python literals or bare text."""
+    values: dict[str, Any] = {}
+    for line in text.splitlines():
+        key, mark, raw = line.partition("=")
+        if not mark:
+            continue
+        try:
+            values[key] = ast.literal_eval(raw)
+        except (ValueError, SyntaxError):
+            values[key] = raw
+    return values
+
+
+def _text(value: Any) -> str | None:
+    return None if value in (None, "", "None") else str(value)
+
+
+def _truth(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes", "on")

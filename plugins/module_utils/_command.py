@@ -1,0 +1,115 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that starts programs, here or at the far end of ssh. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_ssh
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
+
+__all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv"]
+
+
+class Completed(NamedTuple):
+    """A finished program. Bytes that are not UTF-8 survive as surrogates."""
+
+    argv: tuple[str, ...]
+    rc: int
+    out: str
+    err: str
+
+
+def environment() -> dict[str, str]:
+    """The environment of every program we start: messages in English, whatever the host speaks."""
+    return dict(os.environ, LC_ALL="C", LANGUAGE="C")
+
+
+def _run(argv: Sequence[str], timeout: float) -> Completed:
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=environment(),
+            check=False,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+    except FileNotFoundError:
+        return Completed(tuple(argv), 127, "", f"{argv[0]}: command not found")
+    except subprocess.TimeoutExpired as expired:
+        raise StandbyError(
+            f"{argv[0]} did not finish within {timeout:g} seconds. It was ended; nothing else was tried.",
+            "command_timeout",
+            cmd=list(argv),
+        ) from expired
+    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+class Shell:
+    """Somewhere to run programs. ``where`` names it in messages."""
+
+    where: str
+
+    def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
+        """Run an argument list; any exit code is the caller's to judge. Raises StandbyError on a time-out."""
+        raise NotImplementedError
+
+
+class LocalShell(Shell):
+    """This host."""
+
+    where = "this host"
+
+    def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
+        return _run(argv, timeout)
+
+
+def ssh_argv(options: Sequence[str]) -> list[str]:
+    """The ssh command up to the destination.
+
+    ssh takes the first value given for an option: nobody can switch off host key checking or
+    bring back password prompts, while the time-outs below are defaults that the user may replace.
+    """
+    fixed = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
+    defaults = ["-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"]
+    return ["ssh", "-T", "-x", *fixed, *options, *defaults]
+
+
+class SshShell(Shell):
+    """The far end of ssh. ``destination`` is ``[user@]host`` or a Host alias of ssh_config."""
+
+    def __init__(self, destination: str, options: Sequence[str] = ()) -> None:
+        if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
+            raise StandbyError(
+                f"barman_host={destination!r} is no ssh destination. Give a host name, user@host or a Host alias.",
+                "barman_host_invalid",
+            )
+        self.where = destination
+        self.options = tuple(options)
+
+    def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
+        """As for every shell. Raises StandbyError too when ssh itself fails, with the reason told apart."""
+        done = _run([*ssh_argv(self.options), "--", self.where, remote_command(argv)], timeout)
+        if done.rc == 255:
+            self.fail(done)
+        return done
+
+    def fail(self, done: Completed) -> None:
+        """Raise what ssh's own failure means."""
+        reason = of_ssh(done.err)
+        raise StandbyError(
+            f"Cannot reach the Barman host {self.where} by ssh: {reason.meaning}"
+            f" ({first_line(done.err) or 'ssh said nothing'}). Next: {reason.next_step}.",
+            reason.code,
+            rc=done.rc,
+            stderr=done.err,
+        )

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The standby's connection to its upstream, as libpq keywords. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["MASK", "hosts", "masked", "standby_keywords"]
+
+MASK = "********"
+_SECRETS = frozenset({"password", "sslpassword"})
+_FIRST = ("host", "hostaddr", "port", "user")
+
+
+def standby_keywords(
+    upstream: Mapping[str, str], replication_user: str | None, application_name: str
+) -> dict[str, str]:
+    """The keywords of primary_conninfo, in a fixed order.
+
+    ``dbname`` and ``replication`` are the WAL receiver's own business and are dropped;
+    ``replication_user`` wins over ``user``; an ``application_name`` of the upstream's own
+    conninfo is that of another node and is replaced.
+    """
+    keywords = {
+        name: value for name, value in upstream.items() if name not in ("dbname", "replication") and value != ""
+    }
+    if replication_user:
+        keywords["user"] = replication_user
+    keywords["application_name"] = application_name
+    order = [name for name in _FIRST if name in keywords]
+    return {name: keywords[name] for name in order + sorted(set(keywords) - set(order))}
+
+
+def masked(keywords: Mapping[str, str]) -> dict[str, str]:
+    """The keywords with secrets replaced, for whatever a person or a log sees."""
+    return {name: MASK if name in _SECRETS else value for name, value in keywords.items()}
+
+
+def hosts(keywords: Mapping[str, str]) -> tuple[str, ...]:
+    """Every host that libpq may connect to (the keyword takes a list)."""
+    given = keywords.get("host") or keywords.get("hostaddr") or ""
+    return tuple(host for host in given.split(",") if host)

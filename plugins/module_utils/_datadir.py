@@ -1,0 +1,234 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A data directory on disk: what it is, without a server's help, and careful writes into it.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import (
+    PidFile,
+    parse_control,
+    parse_pid_file,
+)
+
+__all__ = [
+    "control_data",
+    "default_state_directory",
+    "find_bindir",
+    "fsync_directory",
+    "inspect",
+    "is_empty",
+    "place_exists",
+    "read_clone_state",
+    "read_small",
+    "write_atomically",
+]
+
+_BINDIRS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/usr/local/pgsql/bin")
+_SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
+# What a file system may put into its root and nobody else owns.
+_NOBODYS = frozenset({"lost+found"})
+
+
+def default_state_directory(data_directory: str) -> str:
+    """Beside the data directory, so that every host that shares the file system sees one lock."""
+    parent, name = os.path.split(os.path.abspath(data_directory))
+    return os.path.join(parent, f".{name}.standby")
+
+
+def read_small(path: str) -> str | None:
+    """A small text file, or None where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def fsync_directory(path: str) -> None:
+    """Make the entries of a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
+    """Replace a file by a complete and durable one. A reader sees the old or the new file, never a part.
+
+    Raises StandbyError when the place cannot be written.
+    """
+    directory = os.path.dirname(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        fsync_directory(directory)
+    except OSError as failed:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise StandbyError(f"Cannot write {path}: {failed.strerror}.", "write_failed") from failed
+
+
+def place_exists(data_directory: str, name: str, value: str) -> bool:
+    """Whether a place that a postgresql.conf in the data directory names is right on this host."""
+    path = os.path.join(data_directory, value)
+    if name == "data_directory":
+        return os.path.realpath(path) == os.path.realpath(data_directory)
+    if name == "external_pid_file":
+        return os.access(os.path.dirname(path), os.W_OK)
+    return os.path.exists(path)
+
+
+def find_bindir(major: int | None, wanted: str | None = None) -> str:
+    """The directory of the server programs. Raises StandbyError when there is none for the major version."""
+    candidates = [wanted] if wanted else [place.format(major=major) for place in _BINDIRS]
+    for directory in candidates:
+        if directory and os.access(os.path.join(directory, "pg_controldata"), os.X_OK):
+            return directory
+    if not wanted:
+        found = shutil.which("pg_controldata")
+        if found:
+            return os.path.dirname(os.path.realpath(found))
+    raise StandbyError(
+        f"No PostgreSQL {major or ''} server programs in {', '.join(str(place) for place in candidates)}."
+        " Next: install the server package, or name its directory in pg_bindir.",
+        "postgresql_not_installed",
+    )
+
+
+def control_data(data_directory: str, bindir: str) -> ControlData:
+    """pg_control as the server's own tool reads it. Raises StandbyError."""
+    done = LocalShell().run([os.path.join(bindir, "pg_controldata"), "-D", data_directory])
+    if done.rc != 0:
+        raise StandbyError(
+            f"pg_controldata cannot read {data_directory}: {first_line(done.err)}",
+            "control_data_unreadable",
+            stderr=done.err,
+        )
+    return parse_control(done.out)
+
+
+def read_clone_state(state_directory: str) -> dict[str, Any] | None:
+    """What an earlier run of the copy left: phase, backup id, process. None where there was none."""
+    text = read_small(os.path.join(state_directory, "state.json"))
+    if text is None:
+        return None
+    try:
+        state = json.loads(text)
+    except ValueError as broken:
+        raise StandbyError(
+            f"{state_directory}/state.json is not valid: {broken}. Next: look at it, then remove it.",
+            "state_unreadable",
+        ) from broken
+    return state if isinstance(state, dict) else None
+
+
+def is_empty(path: str) -> bool:
+    """Whether a directory holds nothing or is not there. Raises StandbyError when that cannot be seen."""
+    try:
+        return not set(os.listdir(path)) - _NOBODYS
+    except FileNotFoundError:
+        return True
+    except OSError as failed:
+        raise StandbyError(
+            f"Cannot read directory {path}: {failed.strerror}. Next: give it to the database's OS user.",
+            "directory_unreadable",
+        ) from failed
+
+
+def inspect(path: str, bindir: str | None = None, state_directory: str | None = None) -> DataDir:
+    """What the directory is. Reads only; raises StandbyError where even reading is refused."""
+    try:
+        entries = tuple(sorted(os.listdir(path)))
+    except FileNotFoundError:
+        return DataDir(path, "absent")
+    except OSError as failed:
+        code = "data_directory_unreadable"
+        if failed.errno == errno.ENOTDIR:
+            code = "data_directory_invalid"
+        raise StandbyError(
+            f"Cannot read data directory {path}: {failed.strerror}. Next: run as the database's OS user (os_user).",
+            code,
+        ) from failed
+    if not set(entries) - _NOBODYS:
+        return DataDir(path, "empty")
+    clone = read_clone_state(state_directory or default_state_directory(path))
+    version = (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
+    has_control = os.path.exists(os.path.join(path, "global", "pg_control"))
+    if (
+        clone is not None
+        and clone.get("phase") != "committed"
+        and clone.get("data_directory") == path
+        and not has_control
+    ):
+        return DataDir(path, "incomplete", version=version, clone=clone, entries=entries)
+    if version is None or not has_control:
+        return DataDir(path, "foreign", version=version, clone=clone, entries=entries)
+    process = _postmaster(path)
+    signals = tuple(name for name in _SIGNALS if name in entries)
+    return DataDir(
+        path,
+        "standby" if "standby.signal" in entries else "cluster",
+        version=version,
+        control=control_data(path, find_bindir(_major(version), bindir)),
+        pid=process.pid if process else None,
+        port=process.port if process else None,
+        socket_directory=process.socket_directory if process else None,
+        signals=signals,
+        entries=entries,
+        clone=clone,
+    )
+
+
+def _major(version: str) -> int | None:
+    head = version.split(".")[0]
+    return int(head) if head.isdigit() else None
+
+
+def _postmaster(path: str) -> PidFile | None:
+    """The postmaster of a directory, found by its pid file or, where that is gone, by its working directory."""
+    real = os.path.realpath(path)
+    text = read_small(os.path.join(path, "postmaster.pid"))
+    noted = parse_pid_file(text) if text is not None else None
+    if noted is not None and _works_in(noted.pid, real) is not False:
+        return noted
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (read_small(f"/proc/{name}/comm") or "").strip() == "postgres":
+            pid = int(name)
+            if _works_in(pid, real):
+                return PidFile(pid, None, None)
+    return None
+
+
+def _works_in(pid: int, directory: str) -> bool | None:
+    """Whether a live process has the directory as its working directory; None when that cannot be seen.
+
+    A process of somebody else than the directory's owner is no postmaster of it: its number was reused.
+    """
+    try:
+        return os.readlink(f"/proc/{pid}/cwd") == directory
+    except PermissionError:
+        return None if os.stat(f"/proc/{pid}").st_uid == os.stat(directory).st_uid else False
+    except OSError:
+        return False

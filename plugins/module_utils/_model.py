@@ -1,0 +1,217 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection knows about backups, directories and servers, as plain data.
+
+Sizes are bytes, LSNs are integers (byte positions in the WAL), times are ISO 8601 strings
+as the source printed them. Private to the collection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+__all__ = [
+    "HOT_STANDBY_SETTINGS",
+    "Backup",
+    "BarmanServer",
+    "CheckItem",
+    "ControlData",
+    "DataDir",
+    "Entry",
+    "Instance",
+    "Receiver",
+    "Tablespace",
+    "Upstream",
+    "Verdict",
+    "as_dict",
+]
+
+# A standby refuses to start while one of these is below the primary's value
+# (PostgreSQL manual, 27.4.3 "Administrator's Overview" of hot standby).
+HOT_STANDBY_SETTINGS = (
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+)
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """A dataclass as the plain dictionary that module results are made of."""
+    return asdict(value)
+
+
+@dataclass(frozen=True)
+class Tablespace:
+    """A tablespace of the primary: ``location`` is its path there."""
+
+    name: str
+    oid: int
+    location: str
+
+
+@dataclass(frozen=True)
+class CheckItem:
+    """One line of ``barman check``. ``blocking`` items stop a clone, the others warn."""
+
+    name: str
+    ok: bool
+    hint: str
+    blocking: bool
+
+
+@dataclass(frozen=True)
+class BarmanServer:
+    """What ``barman show-server`` says of a server; never its conninfo, which may hold a password."""
+
+    name: str
+    active: bool
+    backup_method: str
+    backup_directory: str
+    basebackups_directory: str
+    passive: bool
+    postgres_version: str | None
+    system_identifier: str | None
+    primary_data_directory: str | None
+    primary_config_file: str | None
+    primary_hba_file: str | None
+    primary_ident_file: str | None
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One base backup of Barman's catalogue.
+
+    ``mode`` is Barman's own word (``rsync-concurrent``, ``postgres``, ...), ``type`` one of
+    ``rsync``, ``full``, ``incremental``, ``snapshot``. ``directory`` is its place on the Barman
+    host: ``data/`` and one directory per tablespace oid below it.
+    """
+
+    backup_id: str
+    status: str
+    server: str
+    type: str | None = None
+    mode: str | None = None
+    name: str | None = None
+    compression: str | None = None
+    encryption: str | None = None
+    version: int | None = None
+    system_identifier: str | None = None
+    timeline: int | None = None
+    begin_wal: str | None = None
+    end_wal: str | None = None
+    begin_lsn: str | None = None
+    end_lsn: str | None = None
+    begin_time: str | None = None
+    end_time: str | None = None
+    size: int | None = None
+    data_directory: str | None = None
+    tablespaces: tuple[Tablespace, ...] = ()
+    error: str | None = None
+    directory: str | None = None
+
+    @property
+    def major(self) -> int | None:
+        """The PostgreSQL major version: 15 for 150018 (all versions from 10 on)."""
+        return None if self.version is None else self.version // 10000
+
+
+@dataclass(frozen=True)
+class ControlData:
+    """The parts of ``pg_control`` that decisions rest on."""
+
+    system_identifier: str
+    state: str
+    timeline: int
+    checkpoint_lsn: str
+    block_size: int
+    wal_segment_size: int
+    data_checksums: bool
+    settings: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """A data directory as it is on disk.
+
+    ``state``: ``absent``, ``empty`` (also with only ``lost+found``), ``incomplete`` (a clone of
+    ours that has not been committed), ``standby``, ``cluster`` (a cluster that is not a standby),
+    ``foreign`` (anything else).
+    """
+
+    path: str
+    state: str
+    version: str | None = None
+    control: ControlData | None = None
+    pid: int | None = None
+    port: int | None = None
+    socket_directory: str | None = None
+    signals: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    clone: dict[str, Any] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a postmaster runs on the directory."""
+        return self.pid is not None
+
+
+class Entry(NamedTuple):
+    """One entry of a backup: ``kind`` as find's ``%y`` prints it, ``path`` relative to its root."""
+
+    kind: str
+    size: int
+    mtime_ns: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """What the upstream says of itself over the replication protocol."""
+
+    host: str
+    port: str
+    system_identifier: str
+    timeline: int
+    lsn: int
+    version: int
+    settings: dict[str, int]
+    history: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """The row of ``pg_stat_wal_receiver``."""
+
+    status: str
+    sender_host: str | None
+    sender_port: int | None
+    slot_name: str | None
+    timeline: int | None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running server, asked by SQL."""
+
+    version: int
+    in_recovery: bool
+    system_identifier: str
+    timeline: int
+    receive_lsn: int | None
+    replay_lsn: int | None
+    receiver: Receiver | None
+    settings: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check found: ``severity`` is ``ok``, ``warning`` or ``error``."""
+
+    check: str
+    severity: str
+    msg: str
+    error_code: str | None = None

@@ -1,0 +1,208 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verdicts of a preflight: one function per question, over what was observed. Pure.
+
+Every function returns verdicts and raises nothing, so that all problems are told at once.
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Upstream, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._paths import overlaps, problem
+
+__all__ = [
+    "configuration",
+    "errors",
+    "hot_standby",
+    "message",
+    "paths",
+    "settings_to_raise",
+    "space",
+    "upstream",
+    "version",
+]
+
+_WAL_RESERVE = 1 << 30
+
+
+def errors(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts that stop a clone."""
+    return [verdict for verdict in verdicts if verdict.severity == "error"]
+
+
+def message(host: str, data_directory: str, found: Iterable[Verdict]) -> str:
+    """All problems in one text for one person."""
+    problems = list(found)
+    head = f"{host} cannot become a standby in {data_directory}; nothing was changed. "
+    if len(problems) == 1:
+        return head + problems[0].msg
+    numbered = " ".join(f"({number}) {verdict.msg}" for number, verdict in enumerate(problems, 1))
+    return f"{head}{len(problems)} problems: {numbered}"
+
+
+def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) -> list[Verdict]:
+    """Whether every place may be written at all. ``others`` maps the option or tablespace to its path."""
+    found = []
+    known = list(homes)
+    for name, path in [("data_directory", data_directory), *others.items()]:
+        why = problem(path, known)
+        if why is not None:
+            found.append(
+                Verdict(
+                    "paths",
+                    "error",
+                    f"{name}={path!r} cannot be used: {why}. Next: name a directory of its own.",
+                    "path_dangerous",
+                )
+            )
+    clash = overlaps([data_directory, *others.values()])
+    if clash is not None and not found:
+        found.append(
+            Verdict(
+                "paths",
+                "error",
+                f"{clash[0]} and {clash[1]} overlap. Next: map them to separate directories.",
+                "path_overlap",
+            )
+        )
+    return found or [Verdict("paths", "ok", "all paths may be used")]
+
+
+def version(backup: Backup, server_version: str) -> list[Verdict]:
+    """Whether the programs here are of the backup's major version; ``server_version`` is ``postgres --version``."""
+    word = next((part for part in server_version.split() if part[0].isdigit()), "")
+    major = word.split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz")
+    if major == str(backup.major):
+        return [Verdict("version", "ok", f"PostgreSQL {word} here, {backup.major} in the backup")]
+    return [
+        Verdict(
+            "version",
+            "error",
+            f"The server programs here are PostgreSQL {word}, backup {backup.backup_id} is of {backup.major}."
+            f" Next: install PostgreSQL {backup.major}, or name its directory in pg_bindir.",
+            "version_differs",
+        )
+    ]
+
+
+def upstream(backup: Backup, server: Upstream) -> list[Verdict]:
+    """Whether a standby made from the backup can follow this upstream."""
+    if backup.system_identifier not in (None, server.system_identifier):
+        return [
+            Verdict(
+                "upstream",
+                "error",
+                f"The upstream {server.host} has system identifier {server.system_identifier},"
+                f" backup {backup.backup_id} of {backup.server} has {backup.system_identifier}:"
+                " they are different clusters. Next: correct upstream_conninfo or barman_server.",
+                "system_identifier_differs",
+            )
+        ]
+    if backup.major != server.version // 10000:
+        return [
+            Verdict(
+                "upstream",
+                "error",
+                f"The upstream {server.host} runs PostgreSQL {server.version // 10000}, backup {backup.backup_id} is of"
+                f" {backup.major}. Next: choose a backup that was taken after the upgrade.",
+                "upstream_version_differs",
+            )
+        ]
+    return [_timeline(backup, server)]
+
+
+def _timeline(backup: Backup, server: Upstream) -> Verdict:
+    if backup.timeline in (None, server.timeline):
+        return Verdict("timeline", "ok", f"backup and upstream are on timeline {server.timeline}")
+    left = dict(server.history).get(int(backup.timeline or 0))
+    if left is not None and backup.end_lsn and left >= parse_lsn(backup.end_lsn):
+        return Verdict(
+            "timeline",
+            "ok",
+            f"the upstream left the backup's timeline {backup.timeline} at {format_lsn(left)}, after the backup",
+        )
+    return Verdict(
+        "timeline",
+        "error",
+        f"Backup {backup.backup_id} ends at {backup.end_lsn} on timeline {backup.timeline}, which is no ancestor of the"
+        f" upstream's timeline {server.timeline} there. Next: choose a backup taken from the upstream's own history.",
+        "timeline_not_ancestor",
+    )
+
+
+def settings_to_raise(effective: Mapping[str, int], *needed: Mapping[str, int]) -> dict[str, int]:
+    """The settings that are too low here, with the value they need."""
+    wanted = {name: max(int(source.get(name, 0)) for source in needed) for name in effective}
+    return {name: value for name, value in wanted.items() if effective[name] < value}
+
+
+def hot_standby(effective: Mapping[str, int], to_raise: Mapping[str, int], policy: str) -> list[Verdict]:
+    """Whether the server would start as a hot standby; ``policy`` is ``raise`` or ``refuse``."""
+    if not to_raise:
+        return [Verdict("hot_standby_settings", "ok", "the settings here are not below the primary's")]
+    said = ", ".join(f"{name} {effective[name]} (needs {value})" for name, value in sorted(to_raise.items()))
+    if policy == "raise":
+        return [Verdict("hot_standby_settings", "warning", f"Raised in postgresql.auto.conf of the standby: {said}.")]
+    return [
+        Verdict(
+            "hot_standby_settings",
+            "error",
+            f"A standby does not start with settings below the primary's: {said}."
+            " Next: raise them in this host's configuration, or allow it with hot_standby_settings=raise.",
+            "hot_standby_settings",
+        )
+    ]
+
+
+def space(needed: Mapping[str, int], available: Mapping[str, int], wal_backlog: int) -> list[Verdict]:
+    """Whether the bytes fit. ``needed`` and ``available`` are per file system, named by a path on it.
+
+    The first one holds the data directory and gets a reserve for the WAL that replay brings:
+    what there is of it, at most 1 GiB.
+    """
+    found = []
+    reserve = min(max(0, wal_backlog), _WAL_RESERVE)
+    for place, size in needed.items():
+        wanted = size + reserve
+        reserve = 0
+        if wanted > available[place]:
+            found.append(
+                Verdict(
+                    "space",
+                    "error",
+                    f"The file system of {place} has {available[place]} bytes free, the clone needs {wanted}."
+                    " Next: make room, or map tablespaces elsewhere by tablespace_mapping.",
+                    "space_missing",
+                )
+            )
+    return found or [Verdict("space", "ok", "the clone fits")]
+
+
+def configuration(config_file: str, exists: bool, names_directory: str | None, data_directory: str) -> list[Verdict]:
+    """Whether the server will find a configuration, and whether that speaks of this data directory."""
+    if not exists:
+        return [
+            Verdict(
+                "configuration",
+                "error",
+                f"There will be no {config_file}: the backup carries none and none is here. Next: put the standby's"
+                " postgresql.conf there, or name its directory in config_directory.",
+                "configuration_missing",
+            )
+        ]
+    if names_directory is not None and names_directory.rstrip("/") != data_directory.rstrip("/"):
+        return [
+            Verdict(
+                "configuration",
+                "error",
+                f"{config_file} sets data_directory to {names_directory}, not to {data_directory}."
+                " Next: correct it, or correct data_directory or service.",
+                "configuration_other_directory",
+            )
+        ]
+    return [Verdict("configuration", "ok", f"{config_file} is used")]

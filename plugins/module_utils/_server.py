@@ -1,0 +1,183 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running servers, asked through psycopg2: the standby itself and its upstream. Private to the collection."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import MASK, masked
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
+    HOT_STANDBY_SETTINGS,
+    Instance,
+    Receiver,
+    Upstream,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_history
+
+try:
+    import psycopg2
+    import psycopg2.extensions
+    import psycopg2.extras
+except ImportError:
+    psycopg2 = None
+    _PSYCOPG2_ERROR: str | None = traceback.format_exc()
+else:
+    _PSYCOPG2_ERROR = None
+
+__all__ = ["conninfo_text", "identify", "keywords_of", "local_instance", "masked_conninfo", "require_psycopg2"]
+
+_CONNECT_SECONDS = 10
+
+_INSTANCE_SQL = """
+SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
+       (SELECT system_identifier::text FROM pg_control_system()),
+       (SELECT timeline_id FROM pg_control_checkpoint()),
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END::text,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
+"""
+_RECEIVER_SQL = "SELECT status, sender_host, sender_port, slot_name, received_tli FROM pg_stat_wal_receiver"
+_SETTINGS_SQL = "SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)"
+
+
+def require_psycopg2() -> None:
+    """Raises StandbyError when psycopg2 is missing for the Python that runs the module."""
+    if psycopg2 is None:
+        raise StandbyError(
+            "The Python library psycopg2 is missing here. Next: install python3-psycopg2 on the standby.",
+            "psycopg2_missing",
+            exception=_PSYCOPG2_ERROR,
+        )
+
+
+def keywords_of(conninfo: Any) -> dict[str, str]:
+    """libpq keywords of a conninfo string, a URI or a dictionary, checked by libpq itself.
+
+    Raises StandbyError for an unknown keyword, bad syntax, or a password, which belongs in ~/.pgpass.
+    """
+    require_psycopg2()
+    try:
+        if isinstance(conninfo, Mapping):
+            given = {str(name): str(value) for name, value in conninfo.items() if value is not None}
+            psycopg2.extensions.make_dsn(**given)
+        else:
+            given = dict(psycopg2.extensions.parse_dsn(str(conninfo)))
+    except psycopg2.ProgrammingError as wrong:
+        raise StandbyError(
+            f"upstream_conninfo is not valid: {first_line(str(wrong))}."
+            " Next: use libpq's keywords, such as host, port and user.",
+            "conninfo_invalid",
+        ) from wrong
+    if given.get("password"):
+        raise StandbyError(
+            "upstream_conninfo holds a password. Next: put it into ~/.pgpass of the database's OS user"
+            " (one line, database name `replication`) and take it out of upstream_conninfo.",
+            "conninfo_password",
+        )
+    return given
+
+
+def conninfo_text(keywords: Mapping[str, str]) -> str:
+    """The keywords as one conninfo string, quoted by libpq's rules."""
+    require_psycopg2()
+    return str(psycopg2.extensions.make_dsn(**dict(keywords)))
+
+
+def masked_conninfo(text: str) -> str:
+    """A conninfo string for people and logs; one that cannot be parsed is not shown at all."""
+    require_psycopg2()
+    try:
+        keywords = psycopg2.extensions.parse_dsn(text)
+    except psycopg2.ProgrammingError:
+        return MASK
+    return conninfo_text(masked(keywords))
+
+
+def identify(keywords: Mapping[str, str]) -> Upstream:
+    """Log in to the upstream by the replication protocol, as the WAL receiver will, and ask who it is.
+
+    IDENTIFY_SYSTEM, SHOW and TIMELINE_HISTORY need no more than the REPLICATION attribute
+    (PostgreSQL manual, 55.4). Raises StandbyError when the login fails.
+    """
+    require_psycopg2()
+    try:
+        connection = psycopg2.connect(
+            conninfo_text(keywords),
+            connection_factory=psycopg2.extras.PhysicalReplicationConnection,
+            connect_timeout=_CONNECT_SECONDS,
+        )
+    except psycopg2.Error as failed:
+        raise StandbyError(
+            f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."
+            " Next: check that it runs, its pg_hba.conf (database `replication`), the user's REPLICATION attribute"
+            " and ~/.pgpass on the standby.",
+            "upstream_unreachable",
+        ) from failed
+    with closing(connection), connection.cursor() as cursor:
+        try:
+            cursor.execute("IDENTIFY_SYSTEM")
+            system_identifier, timeline, lsn, _dbname = cursor.fetchone()
+            settings = {}
+            for name in HOT_STANDBY_SETTINGS:
+                cursor.execute(f"SHOW {name}")
+                settings[name] = int(cursor.fetchone()[0])
+            history: tuple[tuple[int, int], ...] = ()
+            if int(timeline) > 1:
+                cursor.execute(f"TIMELINE_HISTORY {int(timeline)}")
+                content = cursor.fetchone()[1]
+                text = content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")
+                history = tuple((left, parse_lsn(at)) for left, at in parse_history(text))
+        except psycopg2.Error as failed:
+            raise StandbyError(
+                f"The upstream accepts a replication login but refuses to identify itself: {first_line(str(failed))}.",
+                "upstream_refuses",
+            ) from failed
+        info = connection.info
+        return Upstream(
+            host=str(info.host),
+            port=str(info.port),
+            system_identifier=str(system_identifier),
+            timeline=int(timeline),
+            lsn=parse_lsn(lsn),
+            version=connection.server_version,
+            settings=settings,
+            history=history,
+        )
+
+
+def local_instance(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Instance:
+    """Ask the server on this host through its socket. Raises StandbyError when it does not let us in."""
+    require_psycopg2()
+    try:
+        connection = psycopg2.connect(
+            host=socket_directory, port=port, user=user, dbname=dbname, connect_timeout=_CONNECT_SECONDS
+        )
+    except psycopg2.Error as failed:
+        raise StandbyError(
+            f"Cannot connect to the server on port {port} in {socket_directory}: {first_line(str(failed))}.",
+            "instance_unreachable",
+        ) from failed
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute(_INSTANCE_SQL)
+        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = cursor.fetchone()
+        cursor.execute(_RECEIVER_SQL)
+        row = cursor.fetchone()
+        cursor.execute(_SETTINGS_SQL, (list(HOT_STANDBY_SETTINGS),))
+        settings = dict(cursor.fetchall())
+    return Instance(
+        version=version,
+        in_recovery=in_recovery,
+        system_identifier=system_identifier,
+        timeline=timeline,
+        receive_lsn=parse_lsn(receive_lsn) if receive_lsn else None,
+        replay_lsn=parse_lsn(replay_lsn) if replay_lsn else None,
+        receiver=Receiver(*row) if row else None,
+        settings=settings,
+    )

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One look at a standby and its upstream. Private to the collection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness
+from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance, Upstream, as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify, keywords_of, local_instance
+
+__all__ = ["snapshot"]
+
+_PROBE = "pgfleet_standby_info"
+
+
+def snapshot(params: dict[str, Any]) -> dict[str, Any]:
+    """The result of standby_info. Raises StandbyError only for wrong options."""
+    keywords = None
+    if params["upstream_conninfo"]:
+        keywords = standby_keywords(keywords_of(params["upstream_conninfo"]), params["replication_user"], _PROBE)
+    minimum = _position(params["min_replay_lsn"])
+    found = inspect(params["data_directory"], params["pg_bindir"], params["state_directory"])
+    instance, upstream = None, None
+    reasons: list[str] = []
+    try:
+        # The upstream first: what it has written by then can be replayed by the time we ask here.
+        upstream = identify(keywords) if keywords is not None else None
+    except StandbyError as failed:
+        reasons.append(failed.msg)
+    if not found.running:
+        reasons.append(f"no server runs on {found.path}, which is {found.state}")
+    elif found.port is None or found.socket_directory is None:
+        reasons.append(f"the server on {found.path} (pid {found.pid}) has not opened its socket")
+    else:
+        try:
+            instance = local_instance(found.socket_directory, found.port, params["login_user"], params["login_db"])
+        except StandbyError as failed:
+            reasons.append(failed.msg)
+    if instance is not None:
+        reasons += _readiness.reasons(
+            instance, keywords, upstream, params["slot_name"], minimum, params["max_lag_bytes"]
+        )
+    return {
+        "ready": not reasons,
+        "reasons": reasons,
+        "running": found.running,
+        "instance": _instance(instance) if instance is not None else None,
+        "upstream": _upstream(upstream) if upstream is not None else None,
+        "lag_bytes": _readiness.lag_bytes(instance, upstream) if instance is not None else None,
+    }
+
+
+def _position(text: str | None) -> int | None:
+    if not text:
+        return None
+    try:
+        return parse_lsn(text)
+    except ValueError as wrong:
+        raise StandbyError(f"min_replay_lsn={text!r} is no WAL position such as 0/3000028.", "lsn_invalid") from wrong
+
+
+def _instance(instance: Instance) -> dict[str, Any]:
+    result = as_dict(instance)
+    for name in ("receive_lsn", "replay_lsn"):
+        if result[name] is not None:
+            result[name] = format_lsn(result[name])
+    return result
+
+
+def _upstream(upstream: Upstream) -> dict[str, Any]:
+    result = as_dict(upstream)
+    del result["history"], result["settings"]
+    return dict(result, lsn=format_lsn(upstream.lsn))

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: barman_server_info
+short_description: Fetch a Barman server's parameters and its check verdicts
+version_added: 0.1.0
+description:
+  - Fetches what C(barman show-servers) and C(barman check) say of one server.
+  - Connection strings are never returned, because they may hold passwords.
+notes:
+  - C(barman check) may make the primary switch to a new WAL file.
+author:
+  - The pgfleet maintainers (@pgfleet)
+extends_documentation_fragment:
+  - pgfleet.standby._attributes
+  - pgfleet.standby._attributes.info_module
+  - pgfleet.standby._barman
+options:
+  check:
+    description: Run C(barman check) too.
+    type: bool
+    default: true
+requirements:
+  - Barman 3.11 or later
+seealso:
+  - module: pgfleet.standby.barman_backup_info
+"""
+
+EXAMPLES = r"""
+- name: Fetch the parameters of server pg over ssh
+  pgfleet.standby.barman_server_info:
+    barman_host: barman@barman
+    barman_server: pg
+  register: barman
+
+- name: Ask on the Barman host itself
+  pgfleet.standby.barman_server_info:
+    barman_server: pg
+  delegate_to: barman
+  become: true
+  become_user: barman
+"""
+
+RETURN = r"""
+barman_version:
+  description: The version of Barman.
+  returned: success
+  type: str
+  sample: 3.19.1
+server:
+  description: The server's parameters; those of its PostgreSQL are null while that is down.
+  returned: success
+  type: dict
+  sample:
+    active: true
+    backup_directory: /var/lib/barman/pg
+    backup_method: rsync
+    basebackups_directory: /var/lib/barman/pg/base
+    name: pg
+    passive: false
+    postgres_version: "15.18"
+    primary_config_file: /etc/postgresql/15/main/postgresql.conf
+    primary_data_directory: /var/lib/postgresql/15/main
+    primary_hba_file: /etc/postgresql/15/main/pg_hba.conf
+    primary_ident_file: /etc/postgresql/15/main/pg_ident.conf
+    system_identifier: "7575104402185592860"
+checks:
+  description: The verdicts of C(barman check) in its order. Only blocking ones stop a clone.
+  returned: when O(check=true)
+  type: list
+  elements: dict
+  sample:
+    - blocking: false
+      hint: ""
+      name: postgresql
+      ok: true
+failed_checks:
+  description: The names of the failed verdicts.
+  returned: when O(check=true)
+  type: list
+  elements: str
+  sample: []
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    barman = Barman.from_params(params)
+    version = barman.version()
+    result: dict[str, Any] = {
+        "changed": False,
+        "barman_version": ".".join(map(str, version)),
+        "server": as_dict(barman.show_server()),
+    }
+    if params["check"]:
+        checks = barman.check()
+        failed = [item for item in checks if not item.ok]
+        result["checks"] = [as_dict(item) for item in checks]
+        result["failed_checks"] = [item.name for item in failed]
+        result["warnings_to_show"] = [
+            f"barman check {barman.server}: {item.name} failed{f' ({item.hint})' if item.hint else ''}."
+            for item in failed
+        ]
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(barman_options(), check={"type": "bool", "default": True}),
+        supports_check_mode=True,
+    )
+    finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

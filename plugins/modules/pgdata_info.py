@@ -1,0 +1,156 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pgdata_info
+short_description: Tell what a PostgreSQL data directory is, without a server's help
+version_added: 0.1.0
+description:
+  - Reads the directory, C(pg_control), the signal files and the record of an earlier clone.
+  - Works on running and stopped clusters alike and connects to nothing.
+author:
+  - The pgfleet maintainers (@pgfleet)
+extends_documentation_fragment:
+  - pgfleet.standby._attributes
+  - pgfleet.standby._attributes.info_module
+options:
+  data_directory:
+    description: The directory to look at.
+    type: str
+    required: true
+  state_directory:
+    description:
+      - Where the record of a clone is kept.
+      - By default a hidden directory beside O(data_directory), C(.NAME.standby).
+    type: str
+  pg_bindir:
+    description:
+      - The directory of C(pg_controldata).
+      - By default it is looked for in the places of Debian's and the PGDG's packages.
+    type: str
+seealso:
+  - module: pgfleet.standby.standby_info
+"""
+
+EXAMPLES = r"""
+- name: Look at the data directory
+  pgfleet.standby.pgdata_info:
+    data_directory: /var/lib/postgresql/15/main
+  become: true
+  become_user: postgres
+  register: pgdata
+"""
+
+RETURN = r"""
+pgdata:
+  description: What the directory is.
+  returned: success
+  type: dict
+  contains:
+    path:
+      description: The directory.
+      type: str
+      sample: /var/lib/postgresql/15/main
+    state:
+      description:
+        - V(absent), V(empty) (also with only C(lost+found) in it), V(incomplete) (a clone that has not been
+          finished), V(standby), V(cluster) (of a server that is not a standby) or V(foreign) (anything else).
+      type: str
+      sample: standby
+    version:
+      description: The content of C(PG_VERSION), or null.
+      type: str
+      sample: "15"
+    control:
+      description: What C(pg_controldata) tells, or null.
+      type: dict
+      sample:
+        block_size: 8192
+        checkpoint_lsn: 0/1B000060
+        data_checksums: false
+        settings:
+          max_connections: 120
+          max_locks_per_transaction: 64
+          max_prepared_transactions: 0
+          max_wal_senders: 20
+          max_worker_processes: 8
+        state: in archive recovery
+        system_identifier: "7575104402185592860"
+        timeline: 1
+        wal_segment_size: 16777216
+    pid:
+      description: The process of the server that runs on the directory, or null.
+      type: int
+      sample: 4711
+    port:
+      description: Its port, or null.
+      type: int
+      sample: 5432
+    socket_directory:
+      description: The directory of its socket, or null.
+      type: str
+      sample: /var/run/postgresql
+    signals:
+      description: The signal files that are there.
+      type: list
+      elements: str
+      sample: [standby.signal]
+    running:
+      description: Whether a server runs on the directory.
+      type: bool
+      sample: true
+    ours:
+      description: Whether it is a finished clone of M(pgfleet.standby.standby_clone) and still a standby.
+      type: bool
+      sample: true
+    pg_bindir:
+      description: The directory of the server programs for the cluster, or null where there is no cluster.
+      type: str
+      sample: /usr/lib/postgresql/15/bin
+    clone:
+      description: The record of the clone, or null.
+      type: dict
+      sample:
+        backup_id: 20261121T113402
+        phase: committed
+        server: pg
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import find_bindir, inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    found = inspect(params["data_directory"], params["pg_bindir"], params["state_directory"])
+    pgdata = as_dict(found)
+    del pgdata["entries"]
+    pgdata.update(running=found.running, ours=is_ours(found), pg_bindir=None)
+    if found.control is not None:
+        pgdata["pg_bindir"] = find_bindir(int(str(found.version).split(".")[0]), params["pg_bindir"])
+    return {"changed": False, "pgdata": pgdata}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "data_directory": {"type": "str", "required": True},
+            "state_directory": {"type": "str"},
+            "pg_bindir": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: standby_info
+short_description: Tell what a running standby is, how far behind, and whether it is ready
+version_added: 0.1.0
+description:
+  - Finds the server of a data directory, asks it and its upstream by SQL, and says whether it is the standby that was
+    asked for, or every reason why not.
+  - A server that does not run or does not let the module in is a result, not an error.
+  - Run it on the standby as the database's OS user, who may connect through the server's socket.
+author:
+  - The pgfleet maintainers (@pgfleet)
+extends_documentation_fragment:
+  - pgfleet.standby._attributes
+  - pgfleet.standby._attributes.info_module
+options:
+  data_directory:
+    description: The data directory of the standby.
+    type: str
+    required: true
+  state_directory:
+    description:
+      - Where the record of a clone is kept.
+      - By default a hidden directory beside O(data_directory), C(.NAME.standby).
+    type: str
+  pg_bindir:
+    description:
+      - The directory of C(pg_controldata).
+      - By default it is looked for in the places of Debian's and the PGDG's packages.
+    type: str
+  upstream_conninfo:
+    description:
+      - The upstream that it has to stream from, as a dictionary of libpq's keywords, a conninfo string or a URI.
+      - It is asked by the replication protocol for its identity and its position in the WAL.
+    type: raw
+  replication_user:
+    description: The role that streams; it wins over C(user) in O(upstream_conninfo).
+    type: str
+  slot_name:
+    description: The slot that it has to use.
+    type: str
+  min_replay_lsn:
+    description: The WAL position that it has to have replayed, such as V(0/1C000148).
+    type: str
+  max_lag_bytes:
+    description: How many bytes of WAL it may be behind the upstream.
+    type: int
+  login_user:
+    description: The database user to connect as. By default the OS user.
+    type: str
+  login_db:
+    description: The database to connect to.
+    type: str
+    default: postgres
+requirements:
+  - psycopg2
+seealso:
+  - module: pgfleet.standby.pgdata_info
+"""
+
+EXAMPLES = r"""
+- name: Wait until the standby streams from the primary and has replayed what was written before
+  pgfleet.standby.standby_info:
+    data_directory: /var/lib/postgresql/15/main
+    upstream_conninfo:
+      host: primary
+      user: replicator
+    min_replay_lsn: 0/1C000148
+  become: true
+  become_user: postgres
+  register: standby
+  until: standby.ready
+  retries: 60
+  delay: 1
+"""
+
+RETURN = r"""
+ready:
+  description: Whether it is all that was asked for.
+  returned: success
+  type: bool
+  sample: true
+reasons:
+  description: Every reason why it is not ready.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+running:
+  description: Whether a server runs on the data directory.
+  returned: success
+  type: bool
+  sample: true
+instance:
+  description: What the server says of itself, or null when it does not run or does not answer.
+  returned: success
+  type: dict
+  sample:
+    in_recovery: true
+    receive_lsn: 0/1C000148
+    receiver:
+      sender_host: primary
+      sender_port: 5432
+      slot_name: ""
+      status: streaming
+      timeline: 1
+    replay_lsn: 0/1C000148
+    settings:
+      max_connections: 120
+      max_locks_per_transaction: 64
+      max_prepared_transactions: 0
+      max_wal_senders: 20
+      max_worker_processes: 8
+    system_identifier: "7575104402185592860"
+    timeline: 1
+    version: 150018
+upstream:
+  description: What the upstream says of itself, or null when it was not asked or does not answer.
+  returned: success
+  type: dict
+  sample:
+    host: primary
+    lsn: 0/1C000148
+    port: "5432"
+    system_identifier: "7575104402185592860"
+    timeline: 1
+    version: 150018
+lag_bytes:
+  description: How many bytes of WAL it is behind the upstream, or null when that is not known.
+  returned: success
+  type: int
+  sample: 0
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._snapshot import snapshot
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    return dict(snapshot(params), changed=False)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "data_directory": {"type": "str", "required": True},
+            "state_directory": {"type": "str"},
+            "pg_bindir": {"type": "str"},
+            "upstream_conninfo": {"type": "raw"},
+            "replication_user": {"type": "str"},
+            "slot_name": {"type": "str"},
+            "min_replay_lsn": {"type": "str"},
+            "max_lag_bytes": {"type": "int"},
+            "login_user": {"type": "str"},
+            "login_db": {"type": "str", "default": "postgres"},
+        },
+        supports_check_mode=True,
+    )
+    finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Runs the stages named as arguments, one line each; stops at the first failure and shows the end of its log.
+set -u
+cd "$(dirname "$0")/../.." || exit
+logs=.build/log
+mkdir -p "$logs"
+passed=0 failed=0
+
+# The first stage should not be billed for the installation, nor a failure there be blamed on it.
+for stage in prepare "$@"; do
+    start=$SECONDS
+    if make --no-print-directory "$stage" >"$logs/$stage.log" 2>&1; then
+        result=ok passed=$((passed + 1))
+    else
+        result=FAIL failed=$((failed + 1))
+    fi
+    printf '%-4s  %-12s %5d s\n' "$result" "$stage" $((SECONDS - start))
+    [ "$result" = ok ] || {
+        tail -n 100 "$logs/$stage.log"
+        break
+    }
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
