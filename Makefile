@@ -5,7 +5,7 @@ COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
 # Cheap to dear: the first failure ends `make test`.
-STAGES := lint types unit sanity artifact integration molecule lab-test awx
+STAGES := lint types unit sanity artifact integration lab-test awx molecule
 
 # A HOME of our own: the tools read and write their state there, never the user's.
 export HOME := $(BUILD)/home
@@ -23,7 +23,7 @@ export BUILD COPY GATES
 .PHONY: help venv prepare $(STAGES) lab lab-down demo bench test changelog pins clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\)[a-z -]*:[^#]*## /\1\t/p' Makefile | expand -t 14
 
 venv prepare: ## install the tools and refresh the copy that the gates work on
 	@$(GATES)/prepare.sh
@@ -51,7 +51,7 @@ molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 	@cd $(COPY) && $(GATES)/molecule.sh $(SCENARIO)
 
 lab-test: prepare lab ## faults and versions, on real hosts
-	@cd $(COPY) && pytest -p no:cacheprovider tests/lab
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider tests/lab
 
 awx: artifact lab ## the built collection under ansible-runner, as a job template runs it
 	@cd $(COPY) && python tests/gates/awx.py
@@ -72,8 +72,9 @@ bench: prepare lab ## side-by-side benchmarks
 test: ## everything, cheap to dear; ends at the first failure
 	@$(GATES)/all.sh $(STAGES)
 
-changelog: prepare ## write CHANGELOG.md for the version in galaxy.yml, from the fragments and the new plugins
-	@antsibull-changelog release --update-current
+changelog: prepare ## turn the fragments and new plugins into the release that galaxy.yml names
+	@cd $(COPY) && antsibull-changelog release --reload-plugins
+	@rsync -a --delete --exclude .plugin-cache.yaml $(COPY)/changelogs $(COPY)/CHANGELOG.md $(CURDIR)/
 
 pins: prepare ## resolve requirements/*.in into fresh pins
 	@$(GATES)/pins.sh

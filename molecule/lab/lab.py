@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The lab: a primary, a Barman host and empty standbys, as containers that behave like machines.
 
 Commands:

@@ -40,7 +40,7 @@ def run(
     data = input.encode() if isinstance(input, str) else input
     stdin = subprocess.DEVNULL if data is None else None
     try:
-        raw = subprocess.run(argv, input=data, stdin=stdin, capture_output=True, timeout=timeout, env=env)
+        raw = subprocess.run(argv, input=data, stdin=stdin, capture_output=True, timeout=timeout, env=env, check=False)
     except FileNotFoundError:
         raise LabError(f"{argv[0]}: not installed (lab.py install)") from None
     except subprocess.TimeoutExpired:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Record what real Barman versions answer, as fixtures for the parsers' tests.
 
 Usage:

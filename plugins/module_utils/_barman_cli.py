@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _barman_parse as parse
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, LocalShell, Shell, SshShell
@@ -86,22 +86,23 @@ class Barman:
 
     def _json(self, *arguments: str, may_fail: bool = False) -> dict[str, Any]:
         if any(argument.startswith("-") for argument in arguments):
-            raise StandbyError(f"{arguments[-1]!r} cannot name a Barman server or backup.", "barman_argument_invalid")
+            raise StandbyError(
+                f"{arguments[-1]!r} cannot name a Barman server or backup. Next: correct barman_server or backup_id.",
+                "barman_argument_invalid",
+            )
         done = self.shell.run([*self._command, "-f", "json", *arguments], timeout=300)
-        document = None
-        if done.rc == 0 or may_fail:
-            try:
-                document = parse.parse_json(done.out)
-            except StandbyError:
-                if done.rc == 0:
-                    raise
-        # With may_fail a non-zero code still comes with the server's part; without that part it is a failure.
-        if document is None or (done.rc != 0 and self.server not in document):
+        if done.rc != 0 and not (may_fail and self._answered(done)):
             self._fail(done)
-        assert document is not None  # noqa: S101 - for the type checker: _fail raises
-        return document
+        return parse.parse_json(done.out)
 
-    def _fail(self, done: Completed) -> None:
+    def _answered(self, done: Completed) -> bool:
+        """Whether a command that failed still says something of the server: its verdicts, say."""
+        try:
+            return self.server in parse.parse_json(done.out)
+        except StandbyError:
+            return False
+
+    def _fail(self, done: Completed) -> NoReturn:
         """Raise what the failure means. Output is not passed on whole: show-servers prints passwords."""
         said = parse.messages(done.out) if "{" in done.out else done.out
         reason = of_barman(done.rc, said + done.err)

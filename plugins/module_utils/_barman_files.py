@@ -89,7 +89,7 @@ def fetch(source: Source, remote_directory: str, names: Iterable[str], target: s
         done = LocalShell().run(argv, timeout=_IO_TIMEOUT)
     finally:
         os.unlink(listing)
-    if done.rc == 127 and "rsync: command not found" in done.err and not done.out:
+    if done.rc == 127 and done.err == "rsync: command not found":  # a shell at the far end puts its name before
         raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
     if done.rc != 0:
         reason = of_rsync(done.rc, done.err)

@@ -65,11 +65,11 @@ def choose(backups: Iterable[Backup], wanted: str, server: str, details: Callabl
                 "backup_unknown",
             )
         raise StandbyError(
-            f"Backup {said}. Next: choose another backup_id, or latest.", "backup_unsupported", skipped=result
+            f"Backup {said}. Next: choose another backup_id, or latest.", "backup_unsupported", passed_over=result
         )
     raise StandbyError(
         f"Server {server} has no backup that can be cloned ({said or 'its catalogue is empty'})."
         f" Next: take one with `barman backup {server} --wait`.",
         "no_usable_backup",
-        skipped=result,
+        passed_over=result,
     )

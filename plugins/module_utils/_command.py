@@ -90,7 +90,8 @@ class SshShell(Shell):
     def __init__(self, destination: str, options: Sequence[str] = ()) -> None:
         if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
             raise StandbyError(
-                f"barman_host={destination!r} is no ssh destination. Give a host name, user@host or a Host alias.",
+                f"barman_host={destination!r} is no ssh destination."
+                " Next: give a host name, user@host or a Host alias.",
                 "barman_host_invalid",
             )
         self.where = destination

@@ -18,7 +18,7 @@ __all__ = ["Setting", "edit", "quote", "read"]
 
 _LINE = re.compile(
     r"""^\s*(?P<name>[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)*)
-        (?:\s*=\s*|\s+)
+        (?:\s*=\s*|\s+|(?='))
         (?:'(?P<quoted>(?:[^'\\\n]|\\.|'')*)'|(?P<bare>[^\s'\#=][^\s'\#]*))
         \s*(?:\#.*)?$""",
     re.VERBOSE,

@@ -18,7 +18,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, major_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import (
     PidFile,
     parse_control,
@@ -51,9 +51,9 @@ def default_state_directory(data_directory: str) -> str:
 
 
 def read_small(path: str) -> str | None:
-    """A small text file, or None where there is none."""
+    """A small text file as it is, line ends included, or None where there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -122,7 +122,8 @@ def control_data(data_directory: str, bindir: str) -> ControlData:
     done = LocalShell().run([os.path.join(bindir, "pg_controldata"), "-D", data_directory])
     if done.rc != 0:
         raise StandbyError(
-            f"pg_controldata cannot read {data_directory}: {first_line(done.err)}",
+            f"pg_controldata cannot read {data_directory}: {first_line(done.err)}."
+            " Next: look at the directory; a damaged cluster has to be removed or restored.",
             "control_data_unreadable",
             stderr=done.err,
         )
@@ -191,7 +192,7 @@ def inspect(path: str, bindir: str | None = None, state_directory: str | None = 
         path,
         "standby" if "standby.signal" in entries else "cluster",
         version=version,
-        control=control_data(path, find_bindir(_major(version), bindir)),
+        control=control_data(path, find_bindir(major_of(version), bindir)),
         pid=process.pid if process else None,
         port=process.port if process else None,
         socket_directory=process.socket_directory if process else None,
@@ -199,11 +200,6 @@ def inspect(path: str, bindir: str | None = None, state_directory: str | None = 
         entries=entries,
         clone=clone,
     )
-
-
-def _major(version: str) -> int | None:
-    head = version.split(".")[0]
-    return int(head) if head.isdigit() else None
 
 
 def _postmaster(path: str) -> PidFile | None:

@@ -93,7 +93,8 @@ def of_barman(rc: int, text: str) -> Diagnosis:
 
 def of_rsync(rc: int, stderr: str) -> Diagnosis:
     """Why an rsync pull failed. No code but 0 is success: 23 and 24 mean that files are missing."""
-    if rc == 255:
+    # rsync sees only that its ssh has gone: with 255, or with 12 when it was just writing to it.
+    if rc == 255 or (rc == 12 and of_ssh(stderr).code != "ssh_failed"):
         return of_ssh(stderr)
     if rc == 127 or "rsync: command not found" in stderr or "rsync: not found" in stderr:
         return Diagnosis("rsync_missing_remote", "rsync is not installed there", "install rsync on the Barman host")
@@ -105,7 +106,7 @@ def of_rsync(rc: int, stderr: str) -> Diagnosis:
         )
     if rc == 11:
         return Diagnosis("disk_error", "writing here failed", "check free space and the file system")
-    if rc in (23, 24):
+    if rc in (23, 24) or (rc == 12 and "change_dir" in stderr):
         return Diagnosis(
             "backup_files_missing",
             "files of the backup could not be read",

@@ -103,6 +103,8 @@ def parse_listing(text: str) -> list[Entry]:
     for record in text.split("\0")[:-1]:
         try:
             kind, size, mtime, path = record.split(" ", 3)
+            if len(kind) != 1:
+                raise ValueError(kind)
             seconds, _dot, fraction = mtime.partition(".")
             entries.append(Entry(kind, int(size), int(seconds) * 10**9 + int((fraction + "0" * 9)[:9]), path))
         except ValueError as wrong:

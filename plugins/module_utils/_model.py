@@ -26,6 +26,7 @@ __all__ = [
     "Upstream",
     "Verdict",
     "as_dict",
+    "major_of",
 ]
 
 # A standby refuses to start while one of these is below the primary's value
@@ -42,6 +43,12 @@ HOT_STANDBY_SETTINGS = (
 def as_dict(value: Any) -> dict[str, Any]:
     """A dataclass as the plain dictionary that module results are made of."""
     return asdict(value)
+
+
+def major_of(version: str | None) -> int | None:
+    """The major version in the content of PG_VERSION, or None where there is none in it."""
+    head = (version or "").partition(".")[0]
+    return int(head) if head.isdigit() else None
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,11 @@ class DataDir:
     signals: tuple[str, ...] = ()
     entries: tuple[str, ...] = ()
     clone: dict[str, Any] | None = None
+
+    @property
+    def major(self) -> int | None:
+        """The major version, or None where PG_VERSION is missing or makes no sense."""
+        return major_of(self.version)
 
     @property
     def running(self) -> bool:

@@ -41,7 +41,8 @@ def problem(path: str, homes: Iterable[str] = ()) -> str | None:
 
 def overlaps(paths: Iterable[str]) -> tuple[str, str] | None:
     """The first two paths of which one is or contains the other, or None."""
-    plain = sorted(posixpath.normpath(path) for path in paths)
+    # By components: as text, /srv/pg-fast would come between /srv/pg and /srv/pg/slow.
+    plain = sorted((posixpath.normpath(path) for path in paths), key=lambda path: path.split("/"))
     for one, next_one in zip(plain, plain[1:]):
         if next_one == one or next_one.startswith(one.rstrip("/") + "/"):
             return one, next_one

@@ -10,6 +10,7 @@ Private to the collection.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Upstream, Verdict
@@ -76,7 +77,7 @@ def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) 
 def version(backup: Backup, server_version: str) -> list[Verdict]:
     """Whether the programs here are of the backup's major version; ``server_version`` is ``postgres --version``."""
     word = next((part for part in server_version.split() if part[0].isdigit()), "")
-    major = word.split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz")
+    major = "".join(takewhile(str.isdigit, word))
     if major == str(backup.major):
         return [Verdict("version", "ok", f"PostgreSQL {word} here, {backup.major} in the backup")]
     return [

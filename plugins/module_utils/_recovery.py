@@ -108,14 +108,14 @@ def require_standby(found: DataDir) -> int:
 
     Raises StandbyError for what is no standby: settings alone must not turn a primary into one.
     """
-    if found.state != "standby" or found.version is None:
+    if found.state != "standby" or found.major is None:
         running = f", and a server runs on it (pid {found.pid})" if found.running else ""
         raise StandbyError(
             f"Recovery settings belong to a standby, but {found.path} is {found.state}{running}. Nothing was changed."
             " Next: clone it first, or correct data_directory.",
             "data_directory_not_standby",
         )
-    return int(found.version.split(".")[0])
+    return found.major
 
 
 def wanted_settings(conninfo: str, command: str | None, params: Mapping[str, Any]) -> dict[str, str]:
@@ -132,7 +132,7 @@ def wanted_settings(conninfo: str, command: str | None, params: Mapping[str, Any
     wanted.update((name.lower(), _value(value)) for name, value in (params.get("settings") or {}).items())
     for name, value in wanted.items():
         if not _NAME.fullmatch(name):
-            raise StandbyError(f"{name!r} is no name of a setting.", "setting_invalid")
+            raise StandbyError(f"{name!r} is no name of a setting. Next: correct settings.", "setting_invalid")
         try:
             _conf.quote(value)
         except ValueError as wrong:

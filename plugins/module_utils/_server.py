@@ -27,7 +27,7 @@ try:
     import psycopg2.extensions
     import psycopg2.extras
 except ImportError:
-    psycopg2 = None
+    psycopg2 = None  # type: ignore[assignment]
     _PSYCOPG2_ERROR: str | None = traceback.format_exc()
 else:
     _PSYCOPG2_ERROR = None
@@ -70,11 +70,13 @@ def keywords_of(conninfo: Any) -> dict[str, str]:
         else:
             given = dict(psycopg2.extensions.parse_dsn(str(conninfo)))
     except psycopg2.ProgrammingError as wrong:
+        # Only a keyword's name may be told: libpq quotes what it cannot parse, which can be part of a password.
+        said = first_line(str(wrong))
+        said = said if "invalid connection option" in said or "invalid URI query" in said else said.partition('"')[0]
         raise StandbyError(
-            f"upstream_conninfo is not valid: {first_line(str(wrong))}."
-            " Next: use libpq's keywords, such as host, port and user.",
+            f"upstream_conninfo is not valid: {said.strip()}. Next: use libpq's keywords, such as host, port and user.",
             "conninfo_invalid",
-        ) from wrong
+        ) from None
     if given.get("password"):
         raise StandbyError(
             "upstream_conninfo holds a password. Next: put it into ~/.pgpass of the database's OS user"
@@ -123,15 +125,15 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
     with closing(connection), connection.cursor() as cursor:
         try:
             cursor.execute("IDENTIFY_SYSTEM")
-            system_identifier, timeline, lsn, _dbname = cursor.fetchone()
+            system_identifier, timeline, lsn, _dbname = _row(cursor)
             settings = {}
             for name in HOT_STANDBY_SETTINGS:
                 cursor.execute(f"SHOW {name}")
-                settings[name] = int(cursor.fetchone()[0])
+                settings[name] = int(_row(cursor)[0])
             history: tuple[tuple[int, int], ...] = ()
             if int(timeline) > 1:
                 cursor.execute(f"TIMELINE_HISTORY {int(timeline)}")
-                content = cursor.fetchone()[1]
+                content = _row(cursor)[1]
                 text = content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")
                 history = tuple((left, parse_lsn(at)) for left, at in parse_history(text))
         except psycopg2.Error as failed:
@@ -152,6 +154,14 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
         )
 
 
+def _row(cursor: Any) -> tuple[Any, ...]:
+    """The row of a question that always has an answer."""
+    row = cursor.fetchone()
+    if row is None:
+        raise psycopg2.ProgrammingError("the server answered with nothing")
+    return tuple(row)
+
+
 def local_instance(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Instance:
     """Ask the server on this host through its socket. Raises StandbyError when it does not let us in."""
     require_psycopg2()
@@ -166,7 +176,7 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
         ) from failed
     with closing(connection), connection.cursor() as cursor:
         cursor.execute(_INSTANCE_SQL)
-        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = cursor.fetchone()
+        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
         cursor.execute(_RECEIVER_SQL)
         row = cursor.fetchone()
         cursor.execute(_SETTINGS_SQL, (list(HOT_STANDBY_SETTINGS),))

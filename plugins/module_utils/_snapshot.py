@@ -63,7 +63,9 @@ def _position(text: str | None) -> int | None:
     try:
         return parse_lsn(text)
     except ValueError as wrong:
-        raise StandbyError(f"min_replay_lsn={text!r} is no WAL position such as 0/3000028.", "lsn_invalid") from wrong
+        raise StandbyError(
+            f"min_replay_lsn={text!r} is no WAL position. Next: give one such as 0/3000028.", "lsn_invalid"
+        ) from wrong
 
 
 def _instance(instance: Instance) -> dict[str, Any]:

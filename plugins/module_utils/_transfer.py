@@ -65,7 +65,9 @@ class Transfer:
         for shard in shards:
             todo.put(shard)
             count += 1
-        workers = [threading.Thread(target=self._work, args=(todo,), daemon=True) for _ in range(min(self.jobs, count))]
+        workers = [
+            threading.Thread(target=self._work, args=(todo,), daemon=True) for _number in range(min(self.jobs, count))
+        ]
         for worker in workers:
             worker.start()
         try:

@@ -79,7 +79,7 @@ selected:
         oid: 16384
     timeline: 1
     version: 150018
-skipped:
+passed_over:
   description: The backups that were passed over, with every reason.
   returned: success
   type: list
@@ -109,7 +109,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "changed": False,
         "backups": [{name: getattr(backup, name) for name in _LISTED} for backup in backups],
         "selected": None,
-        "skipped": [],
+        "passed_over": [],
     }
     if params["backup_id"]:
         server = barman.show_server()
@@ -117,7 +117,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             backups, params["backup_id"], barman.server, lambda name: barman.show_backup(name, version, server)
         )
         result["selected"] = as_dict(choice.backup)
-        result["skipped"] = [{"backup_id": name, "reasons": list(reasons)} for name, reasons in choice.skipped]
+        result["passed_over"] = [{"backup_id": name, "reasons": list(reasons)} for name, reasons in choice.skipped]
     return result
 
 

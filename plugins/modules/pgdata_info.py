@@ -136,7 +136,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     del pgdata["entries"]
     pgdata.update(running=found.running, ours=is_ours(found), pg_bindir=None)
     if found.control is not None:
-        pgdata["pg_bindir"] = find_bindir(int(str(found.version).split(".")[0]), params["pg_bindir"])
+        pgdata["pg_bindir"] = find_bindir(found.major, params["pg_bindir"])
     return {"changed": False, "pgdata": pgdata}
 
 

@@ -16,20 +16,27 @@ from typing import Any
 import ansible_runner
 import yaml
 
-BUILD, GATES, LAB = (Path(os.environ[name]) for name in ("BUILD", "GATES", "LAB_DIR"))
+BUILD, LAB = (Path(os.environ[name]) for name in ("BUILD", "LAB_DIR"))
 JOBS = BUILD / "awx"
+HOSTS = ("n1", "n2")
+INPUTS = Path("molecule/default/inventory/group_vars/standbys.yml")
 
 
 def job(name: str, **options: Any) -> ansible_runner.Runner:
     """One job in a private directory of its own; it must succeed."""
     print(f"== {name}", flush=True)
-    (JOBS / name).mkdir(parents=True)
+    (JOBS / name / "home").mkdir(parents=True)
     runner = ansible_runner.run(
         private_data_dir=str(JOBS / name),
         playbook="pgfleet.standby.provision_standbys",
         inventory=str(LAB / "inventory.yml"),
-        extravars=yaml.safe_load((GATES / "lab_vars.yml").read_text(encoding="utf-8")),
-        envvars={"ANSIBLE_COLLECTIONS_PATH": f"{BUILD / 'artifact'}:{BUILD / 'collections'}"},
+        extravars=yaml.safe_load(INPUTS.read_text(encoding="utf-8")),
+        envvars={
+            "ANSIBLE_COLLECTIONS_PATH": f"{BUILD / 'artifact'}:{BUILD / 'collections'}",
+            # As in an execution environment: a home with nothing of ours in it.
+            "HOME": str(JOBS / name / "home"),
+        },
+        limit=",".join(HOSTS),
         verbosity=3,
         **options,
     )
@@ -49,6 +56,18 @@ def artifact_data(runner: ansible_runner.Runner) -> dict[str, Any]:
     return data
 
 
+def report(runner: ansible_runner.Runner) -> dict[str, dict[str, Any]]:
+    """The records of the report by host."""
+    return {record["host"]: record for record in artifact_data(runner).get("standby_from_barman_report", [])}
+
+
+def copied(runner: ansible_runner.Runner) -> set[str]:
+    """The hosts on which an event tells that the files were copied."""
+    events = (event for event in runner.events if event["event"] == "runner_on_ok")
+    tasks = (event["event_data"] for event in events)
+    return {task["host"] for task in tasks if task.get("task_action") == "pgfleet.standby.standby_clone"}
+
+
 def leaks(secrets: list[str]) -> list[str]:
     """The files of the jobs that hold one of the lab's passwords."""
     files = [path for path in JOBS.rglob("*") if path.is_file()]
@@ -57,19 +76,29 @@ def leaks(secrets: list[str]) -> list[str]:
 
 def main() -> None:
     shutil.rmtree(JOBS, ignore_errors=True)
-    subprocess.run([sys.executable, "molecule/lab/lab.py", "reset"], check=True)
+    subprocess.run([sys.executable, "molecule/lab/lab.py", "reset", *HOSTS], check=True)
 
-    job("preview", cmdline="--check --diff")
+    preview = job("preview", cmdline="--check --diff")
     launch = job("launch")
     again = job("again")
 
     problems = []
-    if not changed(launch):
-        problems.append("the launch changed nothing: did the preview?")
-    if changed(again):
-        problems.append(f"the second launch changed {', '.join(changed(again))}")
-    if not artifact_data(launch):
-        problems.append("the launch left no artifacts for a workflow")
+
+    def expect(what: str, found: object, wanted: object) -> None:
+        if found != wanted:
+            problems.append(f"{what}: {found!r}, not {wanted!r}")
+
+    states = {
+        name: {host: record["state"] for host, record in report(runner).items()}
+        for name, runner in (("preview", preview), ("launch", launch), ("again", again))
+    }
+    expect("state after the preview", states["preview"], dict.fromkeys(HOSTS, "planned"))
+    expect("state after the launch", states["launch"], dict.fromkeys(HOSTS, "streaming"))
+    expect("state after the second launch", states["again"], dict.fromkeys(HOSTS, "streaming"))
+    expect("hosts that the launch copied to", copied(launch), set(HOSTS))
+    expect("hosts that the second launch copied to", copied(again), set())
+    expect("hosts that the second launch changed", changed(again), [])
+    expect("backups of the launch", len({record["backup_id"] for record in report(launch).values()}), 1)
     secrets = list(json.loads((LAB / "secrets.json").read_text(encoding="utf-8")).values())
     problems += [f"a password is in {path}" for path in leaks(secrets)]
     if problems:

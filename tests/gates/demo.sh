@@ -8,7 +8,7 @@ python molecule/lab/lab.py reset
 export ANSIBLE_COLLECTIONS_PATH=$BUILD/artifact:$BUILD/collections
 provision() {
     echo "== $1"
-    ansible-playbook -i "$LAB_DIR/inventory.yml" -e "@$GATES/lab_vars.yml" pgfleet.standby.provision_standbys |
+    ansible-playbook -i "$LAB_DIR/inventory.yml" -i molecule/default/inventory pgfleet.standby.provision_standbys |
         tee "$BUILD/demo.log"
 }
 

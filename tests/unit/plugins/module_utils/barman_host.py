@@ -1,0 +1,169 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Barman host without a network: an ssh that runs the command here, and a small backup for the real rsync."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    BACKUP_ID,
+    CONTROL_TEXT,
+    LABEL,
+    backup,
+)
+
+SSH = """\
+#!/bin/sh
+printf '%s\\0' "$@" >>"{root}/argv"; printf '\\n' >>"{root}/argv"
+while :; do
+    case $1 in
+    -[oliFp]) shift 2 ;;
+    --) shift; break ;;
+    -*) shift ;;
+    *) break ;;
+    esac
+done
+shift
+command=$*
+[ ! -e "{root}/hook" ] || . "{root}/hook"
+exec sh -c "$command"
+"""
+# The tool prints what the cluster's pg_control holds: here that is the text itself.
+PG_CONTROLDATA = """\
+#!/bin/sh
+[ -e "$2/global/pg_control" ] || { echo "pg_controldata: error: could not open file" >&2; exit 1; }
+cat "$2/global/pg_control"
+"""
+
+DATA = {
+    "PG_VERSION": "15\n",
+    "backup_label": LABEL,
+    "base/1/1259": "r" * 8192,
+    "base/1/2619": "s" * 40000,
+    "base/1/pg_internal.init": "cache",
+    "base/5/two words": "w",
+    "base/5/-rf": "d",
+    "base/5/line\nfeed": "l",
+    "base/5/umlaut-ä": "u",
+    "base/5/empty": "",
+    "global/1262": "d" * 8192,
+    "global/pg_control": CONTROL_TEXT,
+    "log/postgresql.log": "secret of the source",
+    "pg_hba.conf": "local all all peer\n",
+    "pg_wal/000000010000000000000003": "w" * 1000,
+    "pg_xact/0000": "x" * 8192,
+    "postgresql.auto.conf": "work_mem = '8MB'\nprimary_conninfo = 'host=other'\nrecovery_target_time = '2020-01-01'\n",
+    "postgresql.conf": "port = 5432\n",
+    "postmaster.pid": "1\n",
+    "standby.signal": "of the source",
+}
+TABLESPACE = {"PG_15_202209061/5/16390": "t" * 50000, "PG_15_202209061/5/16390_fsm": "f" * 24576}
+NOT_COPIED = {
+    "base/1/pg_internal.init",
+    "log/postgresql.log",
+    "pg_wal/000000010000000000000003",
+    "postmaster.pid",
+    "standby.signal",
+}
+
+
+def write_tree(top: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, ns=(1, 1_700_000_000_123_456_789))
+
+
+def read_tree(top: Path) -> dict[str, str]:
+    """Every file below a directory with its text, every link with its target."""
+    found = {}
+    for path in sorted(top.rglob("*")):
+        name = str(path.relative_to(top))
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        elif path.is_file():
+            found[name] = path.read_text(encoding="utf-8")
+        elif not path.is_dir():
+            found[name] = "special"
+    return found
+
+
+class BarmanHost:
+    """Its backup, and what a copy from it needs on this side."""
+
+    def __init__(self, root: Path, monkeypatch) -> None:
+        self.root = root
+        self.programs = root / "bin"
+        self.backup_directory = root / "barman" / "pg" / "base" / BACKUP_ID
+        self.data = self.backup_directory / "data"
+        self.tablespace = self.backup_directory / "16388"
+        self.pgdata = root / "standby" / "pgdata"
+        self.fast = root / "standby" / "fast"
+        self.state = root / "standby" / ".pgdata.standby"
+        self.pgdata.parent.mkdir()
+        self.program("ssh", SSH.replace("{root}", str(root)))
+        self.program("pg_controldata", PG_CONTROLDATA)
+        monkeypatch.setenv("PATH", f"{self.programs}:{os.environ['PATH']}")
+        write_tree(self.data, DATA)
+        write_tree(self.tablespace, TABLESPACE)
+        for name in ("pg_tblspc", "pg_notify", "base/empty"):
+            (self.data / name).mkdir(parents=True)
+
+    def program(self, name: str, text: str) -> Path:
+        self.programs.mkdir(exist_ok=True)
+        path = self.programs / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o700)
+        return path
+
+    def hook(self, text: str) -> None:
+        """Shell code that every ssh runs first; ``$command`` is what it was asked to run."""
+        (self.root / "hook").write_text(text, encoding="utf-8")
+
+    def healthy(self) -> None:
+        (self.root / "hook").unlink()
+
+    def calls(self) -> list[list[str]]:
+        """The arguments of every ssh."""
+        path = self.root / "argv"
+        lines = path.read_text(encoding="utf-8").split("\0\n")[:-1] if path.exists() else []
+        return [line.split("\0") for line in lines]
+
+    def forget_calls(self) -> None:
+        (self.root / "argv").unlink(missing_ok=True)
+
+    @property
+    def source(self) -> Source:
+        return Source("barman@backup-host")
+
+    def backup(self, **changed):
+        return backup(**{"directory": str(self.backup_directory), **changed})
+
+    def job(self, **changed) -> Job:
+        of = changed.pop("backup", None) or self.backup()
+        return Job(
+            **{
+                "source": self.source,
+                "backup": of,
+                "data_directory": str(self.pgdata),
+                "state_directory": str(self.state),
+                "bindir": str(self.programs),
+                "targets": target_of(of, {"/srv/tablespaces/fast": str(self.fast)} if of.tablespaces else {}),
+                "lock_timeout": 0,
+                **changed,
+            }
+        )
+
+    def second_backup(self, **changed):
+        """Another backup of the same cluster."""
+        name = "20261122T000000"
+        shutil.copytree(self.backup_directory, self.backup_directory.parent / name, copy_function=shutil.copy2)
+        return self.backup(**{"backup_id": name, "directory": str(self.backup_directory.parent / name), **changed})

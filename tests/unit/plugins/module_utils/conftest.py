@@ -1,0 +1,12 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import BarmanHost
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    return BarmanHost(tmp_path, monkeypatch)

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import MASK, hosts, masked, standby_keywords
+
+
+@pytest.mark.parametrize(
+    ("upstream", "user", "keywords"),
+    [
+        pytest.param({"host": "p"}, None, {"host": "p", "application_name": "n1"}, id="least"),
+        pytest.param(
+            {"sslmode": "require", "user": "u", "port": "1", "host": "p", "connect_timeout": "5"},
+            None,
+            {"host": "p", "port": "1", "user": "u", "application_name": "n1", "connect_timeout": "5", "sslmode": "require"},
+            id="order",
+        ),
+        pytest.param(
+            {"host": "p", "dbname": "app", "replication": "database"},
+            None,
+            {"host": "p", "application_name": "n1"},
+            id="what the WAL receiver sets itself",
+        ),
+        pytest.param(
+            {"host": "p", "user": "u"},
+            "replicator",
+            {"host": "p", "user": "replicator", "application_name": "n1"},
+            id="replication_user wins",
+        ),
+        pytest.param(
+            {"host": "p", "application_name": "n0"}, None, {"host": "p", "application_name": "n1"}, id="another's name"
+        ),
+        pytest.param({"host": "p", "port": ""}, "", {"host": "p", "application_name": "n1"}, id="empty is not given"),
+    ],
+)  # fmt: skip
+def test_keywords_of_primary_conninfo(upstream, user, keywords):
+    found = standby_keywords(upstream, user, "n1")
+    assert list(found.items()) == list(keywords.items())
+
+
+def test_secrets_are_masked_and_nothing_else():
+    assert masked({"host": "p", "password": "x", "sslpassword": "y", "passfile": "/f"}) == {
+        "host": "p",
+        "password": MASK,
+        "sslpassword": MASK,
+        "passfile": "/f",
+    }
+
+
+@pytest.mark.parametrize(
+    ("keywords", "found"),
+    [
+        ({}, ()),
+        ({"host": "p"}, ("p",)),
+        ({"host": "p,q"}, ("p", "q")),
+        ({"hostaddr": "10.0.0.1"}, ("10.0.0.1",)),
+        ({"host": "p", "hostaddr": "10.0.0.1"}, ("p",)),
+        ({"host": ""}, ()),
+    ],
+)
+def test_hosts(keywords, found):
+    assert hosts(keywords) == found

@@ -1,0 +1,296 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _datadir
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    BACKUP_ID,
+    CONTROL_TEXT,
+    SYSTEM_IDENTIFIER,
+)
+
+CLUSTER = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT}
+
+
+@pytest.fixture
+def pgdata(tmp_path):
+    return tmp_path / "pgdata"
+
+
+@pytest.fixture
+def inspect(host, pgdata):
+    def run():
+        return _datadir.inspect(str(pgdata), str(host.programs))
+
+    return run
+
+
+def record(pgdata, **changed):
+    state = {"phase": "copying", "backup_id": BACKUP_ID, "data_directory": str(pgdata), **changed}
+    write_tree(pgdata.parent / f".{pgdata.name}.standby", {"state.json": json.dumps(state)})
+
+
+class TestInspect:
+    @pytest.mark.parametrize(
+        ("files", "state"),
+        [
+            pytest.param({"lost+found/.keep": ""}, "empty", id="lost+found"),
+            pytest.param({"file": ""}, "foreign", id="a file"),
+            pytest.param({".hidden": ""}, "foreign", id="a hidden file"),
+            pytest.param({"lost+found/.keep": "", "file": ""}, "foreign", id="lost+found and a file"),
+            pytest.param({"PG_VERSION": "15\n"}, "foreign", id="no pg_control"),
+            pytest.param({"global/pg_control": CONTROL_TEXT}, "foreign", id="no PG_VERSION"),
+            pytest.param({**CLUSTER, "PG_VERSION": "\n"}, "foreign", id="empty PG_VERSION"),
+            pytest.param(CLUSTER, "cluster", id="cluster"),
+            pytest.param({**CLUSTER, "recovery.signal": ""}, "cluster", id="in targeted recovery"),
+            pytest.param({**CLUSTER, "standby.signal": ""}, "standby", id="standby"),
+        ],
+    )
+    def test_by_contents(self, inspect, pgdata, files, state):
+        write_tree(pgdata, files)
+        found = inspect()
+        assert (found.path, found.state) == (str(pgdata), state)
+        assert (found.control is not None) == (state in ("cluster", "standby"))
+
+    def test_absent(self, inspect):
+        assert inspect().state == "absent"
+
+    def test_empty(self, inspect, pgdata):
+        pgdata.mkdir()
+        assert inspect().state == "empty"
+
+    @pytest.mark.parametrize(
+        ("files", "state", "changed"),
+        [
+            pytest.param({"base/1/1": ""}, "incomplete", {}, id="copying"),
+            pytest.param({"PG_VERSION": "15\n", "standby.signal": ""}, "incomplete", {"phase": "committing"}, id="all but pg_control"),
+            pytest.param({"base/1/1": ""}, "foreign", {"phase": "committed"}, id="finished but pg_control gone"),
+            pytest.param({"base/1/1": ""}, "foreign", {"data_directory": "/elsewhere"}, id="of another directory"),
+            pytest.param(CLUSTER, "cluster", {}, id="a cluster made since"),
+            pytest.param({**CLUSTER, "standby.signal": ""}, "standby", {"phase": "committing"}, id="committed, not recorded"),
+        ],
+    )  # fmt: skip
+    def test_with_the_record_of_a_copy(self, inspect, pgdata, files, state, changed):
+        write_tree(pgdata, files)
+        record(pgdata, **changed)
+        found = inspect()
+        assert (found.state, found.clone["backup_id"]) == (state, BACKUP_ID)
+
+    def test_tells_what_pg_control_tells(self, inspect, pgdata):
+        write_tree(pgdata, {**CLUSTER, "standby.signal": ""})
+        found = inspect()
+        assert (found.version, found.signals, found.running) == ("15", ("standby.signal",), False)
+        assert found.control.system_identifier == SYSTEM_IDENTIFIER
+
+    @pytest.mark.parametrize("files", [{}, CLUSTER], ids=["foreign", "cluster"])
+    def test_changes_nothing(self, inspect, pgdata, files):
+        write_tree(pgdata, {"file": "x", **files})
+        before = read_tree(pgdata.parent)
+        inspect()
+        assert read_tree(pgdata.parent) == before
+
+    def test_of_a_file_is_refused(self, inspect, pgdata):
+        pgdata.write_text("x", encoding="utf-8")
+        with pytest.raises(StandbyError, match="Not a directory") as refused:
+            inspect()
+        assert refused.value.code == "data_directory_invalid"
+
+    def test_of_a_broken_cluster_is_refused(self, inspect, pgdata):
+        write_tree(pgdata, {**CLUSTER, "global/pg_control": "garbage"})
+        with pytest.raises(StandbyError) as refused:
+            inspect()
+        assert refused.value.code == "control_data_unreadable"
+
+    @pytest.mark.parametrize("text", ["{", ""], ids=["cut off", "empty"])
+    def test_of_a_broken_record_is_refused(self, inspect, pgdata, text):
+        write_tree(pgdata.parent, {"pgdata/x": "", ".pgdata.standby/state.json": text})
+        with pytest.raises(StandbyError) as refused:
+            inspect()
+        assert refused.value.code == "state_unreadable"
+
+
+class TestRunning:
+    """A process counts as the directory's server when it works there."""
+
+    @pytest.fixture
+    def worker(self, host, pgdata):
+        """A real process in the data directory; its name is what the test says."""
+        write_tree(pgdata, {**CLUSTER, "standby.signal": ""})
+        started = []
+
+        def start(name="postgres", cwd=pgdata):
+            # A copy, because a process is known by the name of its program.
+            program = host.program(name, "")
+            program.write_bytes(open("/bin/sleep", "rb").read())
+            process = subprocess.Popen([str(program), "60"], cwd=cwd)
+            started.append(process)
+            return process
+
+        yield start
+        for process in started:
+            process.kill()
+            process.wait()
+
+    def pid_file(self, pgdata, pid):
+        write_tree(pgdata, {"postmaster.pid": f"{pid}\n{pgdata}\n1795262540\n5433\n/tmp\n"})
+
+    def test_by_its_pid_file(self, inspect, pgdata, worker):
+        process = worker()
+        self.pid_file(pgdata, process.pid)
+        found = inspect()
+        assert (found.running, found.pid, found.port, found.socket_directory) == (True, process.pid, 5433, "/tmp")
+
+    def test_without_its_pid_file(self, inspect, pgdata, worker):
+        process = worker()
+        found = inspect()
+        assert (found.pid, found.port) == (process.pid, None)
+
+    def test_with_a_wrong_pid_file(self, inspect, pgdata, worker):
+        process = worker()
+        self.pid_file(pgdata, os.getpid())
+        assert inspect().pid == process.pid
+
+    def test_not_by_a_number_that_was_reused(self, inspect, pgdata, worker):
+        process = worker("other", cwd="/")
+        self.pid_file(pgdata, process.pid)
+        assert not inspect().running
+
+    def test_not_by_a_process_of_another_name(self, inspect, pgdata, worker):
+        worker("other")
+        assert not inspect().running
+
+    def test_not_by_a_process_that_has_ended(self, inspect, pgdata, worker):
+        process = worker()
+        self.pid_file(pgdata, process.pid)
+        process.kill()
+        process.wait()
+        assert not inspect().running
+
+
+class TestWriteAtomically:
+    def test_replaces_a_file_and_its_mode(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+        path.chmod(0o644)
+        _datadir.write_atomically(str(path), "new \udcff\r\n")
+        assert path.read_bytes() == b"new \xff\r\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_does_not_write_through_a_link(self, tmp_path):
+        (tmp_path / "precious").write_text("precious", encoding="utf-8")
+        (tmp_path / "link").symlink_to("precious")
+        _datadir.write_atomically(str(tmp_path / "link"), "new")
+        assert read_tree(tmp_path) == {"link": "new", "precious": "precious"}
+
+    def test_never_shows_a_part(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+        reader = path.open(encoding="utf-8")
+        _datadir.write_atomically(str(path), "new")
+        assert reader.read() == "old"
+        reader.close()
+
+    @pytest.mark.parametrize("failing", ["fsync", "replace"])
+    def test_leaves_the_old_file_when_it_fails(self, tmp_path, monkeypatch, failing):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+
+        def fail(*_arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, failing, fail)
+        with pytest.raises(StandbyError, match="No space left on device") as refused:
+            _datadir.write_atomically(str(path), "new")
+        assert refused.value.code == "write_failed"
+        assert read_tree(tmp_path) == {"file": "old"}
+
+    def test_tells_when_there_is_no_such_directory(self, tmp_path):
+        with pytest.raises(StandbyError, match="No such file or directory"):
+            _datadir.write_atomically(str(tmp_path / "absent" / "file"), "new")
+
+
+class TestReadSmall:
+    @pytest.mark.parametrize("content", [b"", b"a\r\nb\rc\n", b"\xff\n"], ids=["empty", "line ends", "no UTF-8"])
+    def test_is_what_can_be_written_back(self, tmp_path, content):
+        (tmp_path / "file").write_bytes(content)
+        _datadir.write_atomically(str(tmp_path / "copy"), _datadir.read_small(str(tmp_path / "file")))
+        assert (tmp_path / "copy").read_bytes() == content
+
+    @pytest.mark.parametrize("name", ["absent", "file/below"])
+    def test_of_nothing_is_none(self, tmp_path, name):
+        (tmp_path / "file").write_text("", encoding="utf-8")
+        assert _datadir.read_small(str(tmp_path / name)) is None
+
+
+class TestFindBindir:
+    def test_takes_what_is_wanted(self, host):
+        assert _datadir.find_bindir(15, str(host.programs)) == str(host.programs)
+
+    def test_refuses_a_wanted_directory_without_programs(self, tmp_path):
+        with pytest.raises(StandbyError, match="pg_bindir") as refused:
+            _datadir.find_bindir(15, str(tmp_path))
+        assert refused.value.code == "postgresql_not_installed"
+
+    def test_looks_along_the_path_last(self, host):
+        assert _datadir.find_bindir(99) == str(host.programs)
+
+    def test_refuses_when_there_is_none(self, host, monkeypatch):
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(StandbyError, match="/usr/lib/postgresql/99/bin"):
+            _datadir.find_bindir(99)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "exists"),
+    [
+        ("hba_file", "{top}/pg_hba.conf", True),
+        ("hba_file", "pg_hba.conf", True),
+        ("hba_file", "/etc/postgresql/15/absent/pg_hba.conf", False),
+        ("include_dir", "conf.d", True),
+        ("include", "absent.conf", False),
+        ("data_directory", "{top}", True),
+        ("data_directory", "{top}/", True),
+        ("data_directory", "{top}-link", True),
+        ("data_directory", "{top}/conf.d", False),
+        ("data_directory", "/", False),
+        ("external_pid_file", "{top}/absent.pid", True),
+        ("external_pid_file", "/nowhere/absent.pid", False),
+    ],
+)
+def test_place_exists(tmp_path, name, value, exists):
+    top = tmp_path / "pgdata"
+    write_tree(top, {"pg_hba.conf": "", "conf.d/a.conf": ""})
+    (tmp_path / "pgdata-link").symlink_to(top)
+    assert _datadir.place_exists(str(top), name, value.format(top=top)) is exists
+
+
+@pytest.mark.parametrize(
+    ("path", "state"),
+    [
+        ("/srv/pg", "/srv/.pg.standby"),
+        ("/srv/pg/", "/srv/.pg.standby"),
+        ("/var/lib/postgresql/15/main", "/var/lib/postgresql/15/.main.standby"),
+    ],
+)
+def test_the_record_of_a_copy_lies_beside_the_data_directory(path, state):
+    assert _datadir.default_state_directory(path) == state
+
+
+def test_is_empty(tmp_path):
+    assert _datadir.is_empty(str(tmp_path / "absent"))
+    assert _datadir.is_empty(str(tmp_path))
+    (tmp_path / "lost+found").mkdir()
+    assert _datadir.is_empty(str(tmp_path))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert not _datadir.is_empty(str(tmp_path))
+    with pytest.raises(StandbyError, match="Not a directory"):
+        _datadir.is_empty(str(tmp_path / "file"))

@@ -1,0 +1,274 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import (
+    CONTROL,
+    FIND_FORMAT,
+    digest,
+    parse_listing,
+    plan_roots,
+    shards,
+    target_of,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup, directory, file
+from hypothesis import given
+from hypothesis import strategies as st
+
+MIB = 1 << 20
+NEEDED = [file("data/PG_VERSION", 3), file(f"data/{CONTROL}", 8192), file("data/backup_label", 200)]
+PLAIN = [directory("data"), directory("data/global"), *NEEDED, directory("16388"), file("16388/PG_15/1/2", 8192)]
+TARGETS = {16388: "/srv/fast"}
+
+
+def roots_of(*entries, **changed):
+    return plan_roots(backup(**changed), [*PLAIN, *entries], "/pgdata", TARGETS)
+
+
+def paths_of(root):
+    return {entry.path for entry in root.files}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Entries whose names try to break out of a listing."""
+    for name in [b"plain", b"two words", b" lead", b"trail ", b"-rf", b"line\nfeed", b"f 1 2.0 x", b"\xff\xfe", "ä".encode()]:
+        path = os.path.join(os.fsencode(tmp_path), name)
+        with open(path, "wb") as stream:
+            stream.write(name)
+        os.utime(path, ns=(1, 1_700_000_000_123_456_789))
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "link").symlink_to("plain")
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path
+
+
+def listing_of(path):
+    done = subprocess.run(["find", path, "-mindepth", "1", "-printf", FIND_FORMAT], capture_output=True, check=True)
+    return done.stdout.decode("utf-8", "surrogateescape")
+
+
+class TestListing:
+    def test_is_what_find_saw_whatever_the_names(self, tree):
+        def entry(name):
+            status = os.lstat(tree / name)
+            kind = {"directory": "d", "link": "l", "fifo": "p"}.get(name, "f")
+            return Entry(kind, status.st_size, status.st_mtime_ns, name)
+
+        assert sorted(parse_listing(listing_of(tree))) == sorted(entry(name) for name in os.listdir(tree))
+
+    def test_of_nothing_is_empty(self, tmp_path):
+        assert parse_listing(listing_of(tmp_path)) == []
+
+    @pytest.mark.parametrize(
+        ("mtime", "mtime_ns"),
+        [("1", 10**9), ("1.5", 1_500_000_000), ("1.0000000010", 10**9 + 1), ("1.1234567899", 1_123_456_789)],
+    )
+    def test_takes_nanoseconds_from_any_number_of_digits(self, mtime, mtime_ns):
+        assert parse_listing(f"f 1 {mtime} a\0")[0].mtime_ns == mtime_ns
+
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [
+            pytest.param("Welcome to this host!\nf 1 1.0 a\0", "ssh_stdout_polluted", id="banner"),
+            pytest.param("Welcome\nf 1 1.0 a\0", "ssh_stdout_polluted", id="banner of one word"),
+            pytest.param("f 1 1.0\0", "ssh_stdout_polluted", id="no path"),
+            pytest.param("f x 1.0 a\0", "ssh_stdout_polluted", id="no size"),
+            pytest.param("f 1 1.0 a\0f 1 1.0 b", "listing_incomplete", id="breaks off in a record"),
+            pytest.param("f 1", "listing_incomplete", id="breaks off in the first"),
+        ],
+    )
+    def test_refuses_anything_else(self, text, code):
+        with pytest.raises(StandbyError) as refused:
+            parse_listing(text)
+        assert refused.value.code == code
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        ("mapping", "target"),
+        [({}, "/srv/tablespaces/fast"), ({"/srv/tablespaces/fast": "/ssd"}, "/ssd")],
+        ids=["where they were", "mapped"],
+    )
+    def test_by_oid(self, mapping, target):
+        assert target_of(backup(), mapping) == {16388: target}
+
+    def test_refuse_a_location_that_the_primary_does_not_have(self):
+        with pytest.raises(StandbyError, match="/srv/typo, but backup .* /srv/tablespaces/fast") as refused:
+            target_of(backup(), {"/srv/typo": "/ssd"})
+        assert refused.value.code == "tablespace_unknown"
+
+
+class TestPlan:
+    def test_puts_the_data_directory_first_and_each_tablespace_in_its_place(self):
+        data, fast = roots_of()
+        assert (data.oid, data.target, data.source) == (None, "/pgdata", f"{backup().directory}/data")
+        assert (fast.oid, fast.target, fast.source) == (16388, "/srv/fast", f"{backup().directory}/16388")
+        assert fast.name == "fast"
+        assert paths_of(fast) == {"PG_15/1/2"}
+        assert fast.bytes == 8192
+
+    def test_leaves_pg_control_for_the_commit(self):
+        assert paths_of(roots_of()[0]) == {"PG_VERSION", "backup_label"}
+
+    def test_keeps_a_file_of_that_name_in_a_tablespace(self):
+        assert CONTROL in paths_of(roots_of(file(f"16388/{CONTROL}"))[1])
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            ".barman-recover.info",
+            "backup_label.old",
+            "base/1/pg_internal.init",
+            "base/1/pg_internal.init.123",
+            "base/pgsql_tmp/pgsql_tmp1.0",
+            "current_logfiles",
+            "log/postgresql.log",
+            "pg_dynshmem/mmap.1",
+            "pg_log/postgresql.log",
+            "pg_notify/0000",
+            "pg_replslot/n1/state",
+            "pg_stat_tmp/global.stat",
+            "pg_wal/000000010000000000000003",
+            "pg_wal/archive_status/000000010000000000000003.done",
+            "postmaster.opts",
+            "postmaster.pid",
+            "recovery.conf",
+            "recovery.done",
+            "recovery.signal",
+            "standby.signal",
+            "tablespace_map",
+        ],
+    )
+    def test_leaves_out_what_belongs_to_the_running_source(self, path):
+        assert path not in paths_of(roots_of(file(f"data/{path}"))[0])
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "base/1/1259",
+            "base/1/standby.signal",
+            "conf.d/log/a.conf",
+            "global/1262",
+            "logs",
+            "pg_commit_ts/0000",
+            "pg_logical/mappings/map-1",
+            "pg_multixact/members/0000",
+            "pg_stat/pgss_query_texts.stat",
+            "pg_twophase/00000001",
+            "pg_xact/0000",
+            "postgresql.auto.conf",
+            "server.key",
+        ],
+    )
+    def test_takes_the_rest(self, path):
+        assert path in paths_of(roots_of(file(f"data/{path}"))[0])
+
+    def test_leaves_out_temporary_files_of_a_tablespace_too(self):
+        assert paths_of(roots_of(file("16388/PG_15/pgsql_tmp/pgsql_tmp1.0"))[1]) == {"PG_15/1/2"}
+
+    def test_makes_directories_that_a_server_needs_though_the_backup_lost_them(self):
+        data, fast = roots_of(directory("data/base"), directory("data/base/1"), directory("16388/PG_15"))
+        assert {"base", "base/1", "global", "pg_wal", "pg_wal/archive_status", "pg_tblspc"} <= set(data.directories)
+        assert {"pg_notify", "pg_replslot", "pg_stat_tmp", "pg_subtrans", "pg_twophase"} <= set(data.directories)
+        assert fast.directories == ("PG_15",)
+
+    def test_makes_no_directory_of_a_left_out_tree(self):
+        assert not {"pg_replslot/n1", "log/old"} & set(roots_of(directory("data/pg_replslot/n1"))[0].directories)
+
+    def test_passes_over_what_lies_beside_the_trees(self):
+        assert roots_of(file("backup.info"), file("99999/PG_15/1/2"), file("database/x")) == roots_of()
+
+    @pytest.mark.parametrize(
+        ("entries", "code", "said"),
+        [
+            pytest.param([*PLAIN, file("data/base.tar.gz")], "backup_unsupported", "base.tar.gz", id="gzip"),
+            pytest.param([*PLAIN, file("data/base.tar")], "backup_unsupported", "base.tar", id="tar"),
+            pytest.param([*PLAIN, file("data/16388.tar.lz4")], "backup_unsupported", "16388.tar.lz4", id="lz4"),
+            *(
+                pytest.param([e for e in PLAIN if e is not left_out], "backup_files_missing", left_out.path[5:], id=left_out.path)
+                for left_out in NEEDED
+            ),
+            pytest.param([], "backup_files_missing", "PG_VERSION, global/pg_control, backup_label", id="nothing"),
+            pytest.param(PLAIN[:-2], "backup_files_missing", "tablespace fast", id="no tablespace"),
+            pytest.param(PLAIN[:-1], "backup_files_missing", "tablespace fast", id="empty tablespace"),
+            pytest.param([*PLAIN, Entry("l", 1, 0, "data/base/1/2")], "backup_special_files", "base/1/2", id="link"),
+            pytest.param([*PLAIN, Entry("p", 0, 0, "16388/pipe")], "backup_special_files", "pipe", id="fifo in tablespace"),
+        ],
+    )  # fmt: skip
+    def test_refuses_what_is_no_plain_copy_of_a_cluster(self, entries, code, said):
+        with pytest.raises(StandbyError, match=said) as refused:
+            plan_roots(backup(), entries, "/pgdata", TARGETS)
+        assert refused.value.code == code
+
+    def test_passes_over_the_links_of_pg_tblspc(self):
+        assert roots_of(Entry("l", 1, 0, "data/pg_tblspc/16388")) == roots_of()
+
+
+class TestDigest:
+    def test_is_the_same_for_the_same_plan(self):
+        assert digest(roots_of()) == digest(roots_of())
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            pytest.param(lambda root: replace(root, files=root.files[1:]), id="a file less"),
+            pytest.param(lambda root: replace(root, files=(*root.files, file("new", 0))), id="a file more"),
+            *(
+                pytest.param(
+                    lambda root, new=new: replace(root, files=(root.files[0]._replace(**new), *root.files[1:])),
+                    id=f"another {next(iter(new))}",
+                )
+                for new in ({"path": "PG_VERSION2"}, {"size": 4}, {"mtime_ns": 1})
+            ),
+            pytest.param(lambda root: replace(root, directories=root.directories[1:]), id="a directory less"),
+            pytest.param(lambda root: replace(root, target="/other"), id="another target"),
+            pytest.param(lambda root: replace(root, source="/other"), id="another source"),
+        ],
+    )
+    @pytest.mark.parametrize("which", [0, 1], ids=["data", "tablespace"])
+    def test_changes_with_everything(self, which, changed):
+        roots = roots_of(directory("16388/PG_15"))
+        other = [changed(root) if number == which else root for number, root in enumerate(roots)]
+        assert digest(other) != digest(roots)
+
+    def test_of_names_that_are_no_utf_8(self):
+        assert digest(roots_of(file("data/\udcff"))) != digest(roots_of(file("data/\udcfe")))
+
+
+class TestShards:
+    FILES = st.lists(st.tuples(st.text(min_size=1), st.integers(0, 300 * MIB)), unique_by=lambda item: item[0])
+
+    @given(FILES)
+    def test_hold_every_file_exactly_once_within_bounds_the_largest_first(self, files):
+        entries = [file(path, size) for path, size in files]
+        portions = shards(entries)
+        assert sorted(entry for portion in portions for entry in portion) == sorted(entries)
+        sizes = [sum(entry.size for entry in portion) for portion in portions]
+        assert sizes == sorted(sizes, reverse=True)
+        for portion, size in zip(portions, sizes, strict=True):
+            assert len(portion) == 1 or (size <= 256 * MIB and max(entry.size for entry in portion) < 64 * MIB)
+
+    def test_are_bounded_in_names(self):
+        assert [len(portion) for portion in shards([file(f"{n:05}") for n in range(2500)])] == [1000, 1000, 500]
+
+    def test_keep_small_files_of_a_directory_together(self):
+        portions = shards([file(f"{d}/{n}") for n in range(900) for d in "ab"])
+        assert {frozenset(entry.path[0] for entry in portion) for portion in portions} == {frozenset("ab"), frozenset("b")}
+
+    def test_leave_a_big_file_alone(self):
+        assert [[e.path for e in portion] for portion in shards([file("a"), file("big", 64 * MIB), file("c")])] == [
+            ["big"],
+            ["a", "c"],
+        ]
+
+    def test_of_nothing_are_none(self):
+        assert shards([]) == []
