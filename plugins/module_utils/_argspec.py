@@ -15,6 +15,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory, find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
@@ -51,7 +52,7 @@ def clone_options() -> dict[str, Any]:
 def upstream_options() -> dict[str, Any]:
     """Whom the standby follows."""
     return {
-        "upstream_conninfo": {"type": "raw", "required": True},
+        "upstream_conninfo": {"type": "raw", "required": True, "no_log": True},
         "replication_user": {"type": "str"},
         "application_name": {"type": "str", "required": True},
     }
@@ -97,6 +98,10 @@ def job_of(params: dict[str, Any]) -> Job:
 
 def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
     """Do a module's work and end it: the only place where an error becomes a failed task."""
+    # no_log has kept upstream_conninfo out of the host's journal, where a password would stay. From here on only the
+    # password is hidden: host names and ports are what the results speak of.
+    module.no_log_values.clear()
+    module.no_log_values.update(secrets(module.params.get("upstream_conninfo")))
     try:
         result = work(module.params, module.check_mode)
     except StandbyError as error:
@@ -107,9 +112,12 @@ def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[st
 
 
 def _plain(path: str, option: str) -> str:
-    if not path.startswith("/"):
+    why = None if path.startswith("/") else "it is not absolute"
+    if ".." in path.split("/"):  # to be seen before it is normalised away
+        why = "it holds `..`"
+    if why is not None:
         raise StandbyError(
-            f"{option}={path!r} cannot be used: it is not absolute. Next: name a directory of its own.",
+            f"{option}={path!r} cannot be used: {why}. Next: name a directory of its own.",
             "path_dangerous",
         )
     return os.path.normpath(path)

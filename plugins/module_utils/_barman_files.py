@@ -52,7 +52,7 @@ def rsync_argv(source: Source, remote_directory: str, target: str, extra: Sequen
         "--whole-file",
         "--from0",
         "--files-from=-",
-        "--secluded-args",
+        "-s",  # its long name differs between releases
         f"--timeout={_IO_TIMEOUT}",
         f"--rsh={rsync_rsh(ssh)}",
         *extra,

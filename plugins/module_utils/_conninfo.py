@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["MASK", "hosts", "masked", "standby_keywords"]
+__all__ = ["MASK", "hosts", "masked", "secrets", "standby_keywords"]
 
 MASK = "********"
 _SECRETS = frozenset({"password", "sslpassword"})
@@ -36,6 +38,14 @@ def standby_keywords(
 def masked(keywords: Mapping[str, str]) -> dict[str, str]:
     """The keywords with secrets replaced, for whatever a person or a log sees."""
     return {name: MASK if name in _SECRETS else value for name, value in keywords.items()}
+
+
+def secrets(conninfo: Any) -> set[str]:
+    """What of a conninfo as it was given must not be shown again; a string with a secret in it, as a whole."""
+    if isinstance(conninfo, Mapping):
+        return {str(value) for name, value in conninfo.items() if name in _SECRETS and value}
+    text = str(conninfo or "")
+    return {text} if re.search(r"password|//[^/@]*:[^/@]*@", text) else set()
 
 
 def hosts(keywords: Mapping[str, str]) -> tuple[str, ...]:

@@ -160,6 +160,8 @@ class Examination:
             named, read = self._config_file(scratch)
             elsewhere = self.wish.config_directory is not None and read == named
             sets = configured_data_directory(job.bindir, named) if elsewhere else None
+            if sets == os.path.join(job.state_directory, "initdb"):
+                sets = None  # the role had the packaging make this configuration, and is about to correct it
             self.verdicts += judge_of.configuration(named, read is not None, sets, job.data_directory)
             if read is None:
                 return

@@ -55,7 +55,8 @@ def effective(bindir: str, config_file: str, data_directory: str, names: Iterabl
 
 def configured_data_directory(bindir: str, config_file: str) -> str | None:
     """The data directory that a configuration file names, or None when it names none."""
-    done = LocalShell().run(
-        [os.path.join(bindir, "postgres"), "-C", "data_directory", "-c", f"config_file={config_file}"]
-    )
+    # The two other files as above: where the configuration does not name them, the server gives no answer.
+    places = [f"config_file={config_file}", "hba_file=/dev/null", "ident_file=/dev/null"]
+    settings = [word for place in places for word in ("-c", place)]
+    done = LocalShell().run([os.path.join(bindir, "postgres"), "-C", "data_directory", *settings])
     return done.out.strip() or None if done.rc == 0 else None

@@ -40,12 +40,16 @@ EXAMPLES = r"""
     barman_host: barman@barman
     barman_server: pg
     backup_id: latest
+  become: true
+  become_user: postgres
   register: backup
 
 - name: List the catalogue only
   pgfleet.standby.barman_backup_info:
     barman_host: barman@barman
     barman_server: pg
+  become: true
+  become_user: postgres
 """
 
 RETURN = r"""
@@ -55,10 +59,10 @@ backups:
   type: list
   elements: dict
   sample:
-    - backup_id: 20261121T113402
-      end_time: Sat Nov 21 11:34:09 2026
+    - backup_id: 20261121T114827
+      end_time: Sat Nov 21 11:48:33 2026
       name: null
-      size: 387973120
+      size: 434789371
       status: DONE
       type: rsync
 selected:
@@ -66,19 +70,19 @@ selected:
   returned: success
   type: dict
   sample:
-    backup_id: 20261121T113402
-    begin_lsn: 0/1B000028
-    directory: /var/lib/barman/pg/base/20261121T113402
+    backup_id: 20261121T114827
+    begin_lsn: 0/3000028
+    directory: /var/lib/barman/pg/base/20261121T114827
     mode: rsync-concurrent
-    size: 387973120
+    size: 434789371
     status: DONE
-    system_identifier: "7575104402185592860"
+    system_identifier: "7710590273953624155"
     tablespaces:
       - location: /srv/tablespaces/fast
         name: fast
-        oid: 16384
+        oid: 16388
     timeline: 1
-    version: 150018
+    version: 150020
 passed_over:
   description: The backups that were passed over, with every reason.
   returned: success

@@ -37,6 +37,8 @@ EXAMPLES = r"""
   pgfleet.standby.barman_server_info:
     barman_host: barman@barman
     barman_server: pg
+  become: true
+  become_user: postgres
   register: barman
 
 - name: Ask on the Barman host itself
@@ -64,12 +66,12 @@ server:
     basebackups_directory: /var/lib/barman/pg/base
     name: pg
     passive: false
-    postgres_version: "15.18"
+    postgres_version: "15.20"
     primary_config_file: /etc/postgresql/15/main/postgresql.conf
     primary_data_directory: /var/lib/postgresql/15/main
     primary_hba_file: /etc/postgresql/15/main/pg_hba.conf
     primary_ident_file: /etc/postgresql/15/main/pg_ident.conf
-    system_identifier: "7575104402185592860"
+    system_identifier: "7710590273953624155"
 checks:
   description: The verdicts of C(barman check) in its order. Only blocking ones stop a clone.
   returned: when O(check=true)

@@ -71,7 +71,7 @@ pgdata:
       type: dict
       sample:
         block_size: 8192
-        checkpoint_lsn: 0/1B000060
+        checkpoint_lsn: 0/3000060
         data_checksums: false
         settings:
           max_connections: 120
@@ -80,7 +80,7 @@ pgdata:
           max_wal_senders: 20
           max_worker_processes: 8
         state: in archive recovery
-        system_identifier: "7575104402185592860"
+        system_identifier: "7710590273953624155"
         timeline: 1
         wal_segment_size: 16777216
     pid:
@@ -116,7 +116,7 @@ pgdata:
       description: The record of the clone, or null.
       type: dict
       sample:
-        backup_id: 20261121T113402
+        backup_id: 20261121T114827
         phase: committed
         server: pg
 """

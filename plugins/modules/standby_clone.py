@@ -72,22 +72,22 @@ backup_id:
   description: The backup.
   returned: success
   type: str
-  sample: 20261121T113402
+  sample: 20261121T114827
 files:
   description: How many files the backup has.
   returned: success
   type: int
-  sample: 1347
+  sample: 1587
 bytes:
   description: Their bytes.
   returned: success
   type: int
-  sample: 387973120
+  sample: 434789371
 bytes_sent:
   description: The bytes of the files that had to be sent; less than RV(bytes) after an interruption.
   returned: success
   type: int
-  sample: 387973120
+  sample: 434789371
 seconds:
   description: How long it took.
   returned: success

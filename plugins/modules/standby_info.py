@@ -47,7 +47,7 @@ options:
     description: The slot that it has to use.
     type: str
   min_replay_lsn:
-    description: The WAL position that it has to have replayed, such as V(0/1C000148).
+    description: The WAL position that it has to have replayed, such as V(0/3000028).
     type: str
   max_lag_bytes:
     description: How many bytes of WAL it may be behind the upstream.
@@ -72,7 +72,7 @@ EXAMPLES = r"""
     upstream_conninfo:
       host: primary
       user: replicator
-    min_replay_lsn: 0/1C000148
+    min_replay_lsn: 0/3000028
   become: true
   become_user: postgres
   register: standby
@@ -104,34 +104,34 @@ instance:
   type: dict
   sample:
     in_recovery: true
-    receive_lsn: 0/1C000148
+    receive_lsn: 0/B0001B0
     receiver:
       sender_host: primary
       sender_port: 5432
       slot_name: ""
       status: streaming
       timeline: 1
-    replay_lsn: 0/1C000148
+    replay_lsn: 0/B0001B0
     settings:
       max_connections: 120
       max_locks_per_transaction: 64
       max_prepared_transactions: 0
       max_wal_senders: 20
       max_worker_processes: 8
-    system_identifier: "7575104402185592860"
+    system_identifier: "7710590273953624155"
     timeline: 1
-    version: 150018
+    version: 150020
 upstream:
   description: What the upstream says of itself, or null when it was not asked or does not answer.
   returned: success
   type: dict
   sample:
     host: primary
-    lsn: 0/1C000148
+    lsn: 0/B0001B0
     port: "5432"
-    system_identifier: "7575104402185592860"
+    system_identifier: "7710590273953624155"
     timeline: 1
-    version: 150018
+    version: 150020
 lag_bytes:
   description: How many bytes of WAL it is behind the upstream, or null when that is not known.
   returned: success
@@ -156,7 +156,7 @@ def main() -> None:
             "data_directory": {"type": "str", "required": True},
             "state_directory": {"type": "str"},
             "pg_bindir": {"type": "str"},
-            "upstream_conninfo": {"type": "raw"},
+            "upstream_conninfo": {"type": "raw", "no_log": True},
             "replication_user": {"type": "str"},
             "slot_name": {"type": "str"},
             "min_replay_lsn": {"type": "str"},

@@ -73,28 +73,28 @@ plan:
   type: dict
   sample:
     action: clone
-    backup_id: 20261121T113402
-    bytes: 387973120
-    bytes_to_copy: 387973120
+    backup_id: 20261121T114827
+    bytes: 434789371
+    bytes_to_copy: 434789371
     data_directory: /var/lib/postgresql/15/main
-    files: 1347
+    files: 1586
     free_after:
-      /var/lib/postgresql/15: 85899345920
+      /var/lib/postgresql/15: 79946929157
     server: pg
     settings:
       max_wal_senders: "20"
     tablespaces:
-      - bytes: 8192000
+      - bytes: 19873792
         location: /srv/tablespaces/fast
         name: fast
-        oid: 16384
+        oid: 16388
     upstream:
       host: primary
-      lsn: 0/1C000148
+      lsn: 0/B0001B0
       port: "5432"
-      system_identifier: "7575104402185592860"
+      system_identifier: "7710590273953624155"
       timeline: 1
-    wal_to_replay: 16777504
+    wal_to_replay: 134218120
 verdicts:
   description: What every check found; C(severity) is V(ok), V(warning) or V(error).
   returned: always, when the options make sense
@@ -103,7 +103,7 @@ verdicts:
   sample:
     - check: version
       error_code: null
-      msg: PostgreSQL 15.18 here, 15 in the backup
+      msg: PostgreSQL 15.20 here, 15 in the backup
       severity: ok
 error_codes:
   description: The codes of all problems.
