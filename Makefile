@@ -63,7 +63,7 @@ lab: prepare ## start the lab: a primary, Barman, standbys
 lab-down: ## stop the lab
 	@python3 molecule/lab/lab.py down
 
-demo: artifact ## provision two empty standbys, then again to show changed=0
+demo: prepare ## provision two empty standbys, then again to show changed=0
 	@$(GATES)/demo.sh
 
 bench: prepare lab ## side-by-side benchmarks

@@ -43,7 +43,7 @@ def _run(argv: Sequence[str], timeout: float) -> Completed:
             encoding="utf-8",
             errors="surrogateescape",
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # the last for a closed directory of PATH, too
         return Completed(tuple(argv), 127, "", f"{argv[0]}: command not found")
     except subprocess.TimeoutExpired as expired:
         raise StandbyError(

@@ -136,7 +136,9 @@ def wanted_settings(conninfo: str, command: str | None, params: Mapping[str, Any
         try:
             _conf.quote(value)
         except ValueError as wrong:
-            raise StandbyError(f"The value of {name} cannot be written: {wrong}.", "setting_invalid") from wrong
+            raise StandbyError(
+                f"The value of {name} cannot be written: {wrong}. Next: correct it.", "setting_invalid"
+            ) from wrong
     return wanted
 
 
@@ -145,12 +147,19 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> str | No
 
     Its spool directory is private: the default one is shared by all clusters of a host, whose
     segments have the same names. ``%`` is doubled, for PostgreSQL replaces ``%f`` and ``%p``.
+    Raises StandbyError when ``auto`` is not told enough.
     """
     option = params.get("restore_command")
     if option in (None, "", "none"):
         return None
     if option != "auto":
         return str(option)
+    if not params.get("barman_host") or not params.get("barman_server"):  # Ansible takes null for given
+        raise StandbyError(
+            "restore_command=auto needs to know where Barman is. Next: give barman_host and barman_server,"
+            " or restore_command=none.",
+            "restore_command_incomplete",
+        )
     user, at, host = str(params["barman_host"]).rpartition("@")
     words = ["barman-wal-restore", *(["-U", user] if at else []), "--spool-dir", spool_directory]
     if params.get("barman_config"):

@@ -99,7 +99,8 @@ def masked_conninfo(text: str) -> str:
         keywords = psycopg2.extensions.parse_dsn(text)
     except psycopg2.ProgrammingError:
         return MASK
-    return conninfo_text(masked(keywords))
+    shown = masked(keywords)
+    return text if shown == keywords else conninfo_text(shown)
 
 
 def identify(keywords: Mapping[str, str]) -> Upstream:

@@ -1,13 +1,17 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For every unit test: no state outside the test's own directory, and the same examples on a loaded machine."""
+"""For every unit test: nothing is left in the checkout, and a loaded machine is no failure."""
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+import os
+import tempfile
 
-# Examples start real programs: how long one takes says nothing. The database would be a directory in the checkout.
+from hypothesis import HealthCheck, configuration, settings
+
+configuration.set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), f"hypothesis-{os.getuid()}"))
+# Examples start real programs: how long one takes says nothing. They are chosen anew each time.
 settings.register_profile(
     "pgfleet",
     database=None,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
@@ -15,13 +17,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
     CONTROL_TEXT,
+    FIXTURES,
     LABEL,
     backup,
 )
 
 SSH = """\
 #!/bin/sh
-printf '%s\\0' "$@" >>"{root}/argv"; printf '\\n' >>"{root}/argv"
+printf '%s\\0' "$@" "
+" >>"{root}/argv"
 while :; do
     case $1 in
     -[oliFp]) shift 2 ;;
@@ -40,6 +44,40 @@ PG_CONTROLDATA = """\
 #!/bin/sh
 [ -e "$2/global/pg_control" ] || { echo "pg_controldata: error: could not open file" >&2; exit 1; }
 cat "$2/global/pg_control"
+"""
+
+# Every server was recorded with the one kind of backup that it has.
+BARMAN = r"""#!/bin/sh
+cd '{recorded}' || exit 1
+say() {{ /bin/cat "$1"; exit "${{2:-0}}"; }}
+kind() {{ case $1 in pg) echo rsync ;; *) echo "${{1#pg_}}" ;; esac }}
+[ "$1" != --config ] || shift 2
+case $* in
+-v) say version.txt ;;
+*"show-servers nosuch") say unknown-server-show-servers.json 1 ;;
+*" nosuch") say unknown-server.json 1 ;;
+*"show-servers "*) sed 's|"pg": {{|"'"$4"'": {{|; s|\(/barman[^/]*\)/pg|\1/'"$4|g" show-servers.json ;;
+*"check pg_empty") say check-failed.json 1 ;;
+*"check pg") say check.json ;;
+*"list-backups pg") say list-backups.json ;;
+*"list-backups pg_"*) say "list-backups-${{4#pg_}}.json" ;;
+*"show-backup "*)
+    grep -q '"backup_id": "'"$5"'"' "show-backup-$(kind "$4").json" || say unknown-backup.json 1
+    say "show-backup-$(kind "$4").json" ;;
+*) exit 99 ;;
+esac
+"""
+# backup.info at the place where it was found, and nowhere else.
+CAT = """\
+#!/bin/sh
+for kind in rsync postgres gzip; do
+    case $kind in rsync) server=pg ;; *) server=pg_$kind ;; esac
+    case $1 in
+    */barman*/"$server/$(/bin/cat '{recorded}'/backup-$kind.info.places)")
+        exec /bin/cat '{recorded}'/backup-$kind.info ;;
+    esac
+done
+exec /bin/cat "$@"
 """
 
 DATA = {
@@ -124,6 +162,14 @@ class BarmanHost:
         path.chmod(0o700)
         return path
 
+    def start(self, name: str, directory: Path | str) -> subprocess.Popen:
+        """A process of that name which works in a directory; it ends with its stdin."""
+        program = self.program(name, "#!/bin/sh\nread -r end\n")
+        process = subprocess.Popen([program], cwd=directory, stdin=subprocess.PIPE)
+        while Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8") != f"{name}\n":
+            time.sleep(0.001)
+        return process
+
     def hook(self, text: str) -> None:
         """Shell code that every ssh runs first; ``$command`` is what it was asked to run."""
         (self.root / "hook").write_text(text, encoding="utf-8")
@@ -134,11 +180,17 @@ class BarmanHost:
     def calls(self) -> list[list[str]]:
         """The arguments of every ssh."""
         path = self.root / "argv"
-        lines = path.read_text(encoding="utf-8").split("\0\n")[:-1] if path.exists() else []
-        return [line.split("\0") for line in lines]
+        records = path.read_text(encoding="utf-8").split("\0\n\0")[:-1] if path.exists() else []
+        return [record.split("\0") for record in records]
 
     def forget_calls(self) -> None:
         (self.root / "argv").unlink(missing_ok=True)
+
+    def install_barman(self, version: str) -> None:
+        """A barman that prints what this version printed when it was recorded."""
+        recorded = FIXTURES / "barman" / version
+        self.program("barman", BARMAN.format(recorded=recorded))
+        self.program("cat", CAT.format(recorded=recorded))
 
     @property
     def source(self) -> Source:

@@ -199,7 +199,9 @@ class TestInterruptedCopy:
         elsewhere = interrupted.root / "elsewhere"
         write_tree(elsewhere, {"file": "precious"})
         planted = interrupted.pgdata / "base"
-        write_tree(interrupted.pgdata, {"base/extra/file": "x", ".rsync.tmp": "x", "pg_wal/000000010000000000000009": "x"})
+        write_tree(
+            interrupted.pgdata, {"base/extra/file": "x", ".rsync.tmp": "x", "pg_wal/000000010000000000000009": "x"}
+        )
         write_tree(interrupted.fast, {"extra": "x"})
         (planted / "link").symlink_to(elsewhere)
         os.mkfifo(planted / "fifo")
@@ -334,6 +336,22 @@ class TestRefusals:
 
 
 class TestCommit:
+    def test_comes_after_everything_else(self, host):
+        """What there is when pg_control is looked at, which is right before it may appear."""
+        seen = host.root / "seen"
+        host.program(
+            "pg_controldata",
+            f'#!/bin/sh\ncp -a "{host.pgdata}" "{seen}"; cp -a "{host.state}" "{seen}"\ncat "$2/{CONTROL}"\n',
+        )
+        clone(host.job())
+        assert read_tree(seen).keys() >= COPIED.keys() - {CONTROL} | {"standby.signal", "pg_tblspc/16388"}
+        assert not (seen / CONTROL).exists()
+        assert json.loads((seen / host.state.name / "state.json").read_text(encoding="utf-8"))["phase"] == "copying"
+
+    def test_is_announced_before_the_first_file(self, host):
+        host.hook(f'case $command in *--server*) [ -e "{host.state}/state.json" ] || exit 9 ;; esac')
+        assert clone(host.job()).action == "clone"
+
     @pytest.mark.parametrize(
         ("changed", "said"),
         [({"system_identifier": "1"}, "system identifier"), ({"begin_lsn": "0/1"}, "begins at 0/3000028")],

@@ -4,7 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import MASK, hosts, masked, standby_keywords
+from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import (
+    MASK,
+    hosts,
+    masked,
+    secrets,
+    standby_keywords,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,7 +20,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import M
         pytest.param(
             {"sslmode": "require", "user": "u", "port": "1", "host": "p", "connect_timeout": "5"},
             None,
-            {"host": "p", "port": "1", "user": "u", "application_name": "n1", "connect_timeout": "5", "sslmode": "require"},
+            {
+                "host": "p",
+                "port": "1",
+                "user": "u",
+                "application_name": "n1",
+                "connect_timeout": "5",
+                "sslmode": "require",
+            },
             id="order",
         ),
         pytest.param(
@@ -34,7 +47,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import M
         ),
         pytest.param({"host": "p", "port": ""}, "", {"host": "p", "application_name": "n1"}, id="empty is not given"),
     ],
-)  # fmt: skip
+)
 def test_keywords_of_primary_conninfo(upstream, user, keywords):
     found = standby_keywords(upstream, user, "n1")
     assert list(found.items()) == list(keywords.items())
@@ -62,3 +75,23 @@ def test_secrets_are_masked_and_nothing_else():
 )
 def test_hosts(keywords, found):
     assert hosts(keywords) == found
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "hidden"),
+    [
+        pytest.param(None, set(), id="nothing"),
+        pytest.param({"host": "p", "user": "u"}, set(), id="dictionary"),
+        pytest.param({"host": "p", "password": "x", "sslpassword": 5}, {"x", "5"}, id="dictionary with secrets"),
+        pytest.param({"password": "", "sslpassword": None}, set(), id="dictionary with empty secrets"),
+        pytest.param("host=p user=u", set(), id="string"),
+        pytest.param("host=p password=x", {"host=p password=x"}, id="string with a secret"),
+        pytest.param("host=p password = 'x", {"host=p password = 'x"}, id="string that cannot be read"),
+        pytest.param("postgresql://u@p:5432/db", set(), id="URI"),
+        pytest.param("postgresql://u:x@p", {"postgresql://u:x@p"}, id="URI with a secret"),
+        pytest.param("postgresql://u:x@[::1", {"postgresql://u:x@[::1"}, id="URI that cannot be read"),
+        pytest.param("postgresql://p?password=x", {"postgresql://p?password=x"}, id="URI with a parameter"),
+    ],
+)
+def test_what_of_the_options_is_a_secret(conninfo, hidden):
+    assert secrets(conninfo) == hidden

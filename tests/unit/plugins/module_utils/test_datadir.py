@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _datadir
@@ -72,13 +71,20 @@ class TestInspect:
         ("files", "state", "changed"),
         [
             pytest.param({"base/1/1": ""}, "incomplete", {}, id="copying"),
-            pytest.param({"PG_VERSION": "15\n", "standby.signal": ""}, "incomplete", {"phase": "committing"}, id="all but pg_control"),
+            pytest.param(
+                {"PG_VERSION": "15\n", "standby.signal": ""},
+                "incomplete",
+                {"phase": "committing"},
+                id="all but pg_control",
+            ),
             pytest.param({"base/1/1": ""}, "foreign", {"phase": "committed"}, id="finished but pg_control gone"),
             pytest.param({"base/1/1": ""}, "foreign", {"data_directory": "/elsewhere"}, id="of another directory"),
             pytest.param(CLUSTER, "cluster", {}, id="a cluster made since"),
-            pytest.param({**CLUSTER, "standby.signal": ""}, "standby", {"phase": "committing"}, id="committed, not recorded"),
+            pytest.param(
+                {**CLUSTER, "standby.signal": ""}, "standby", {"phase": "committing"}, id="committed, not recorded"
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_with_the_record_of_a_copy(self, inspect, pgdata, files, state, changed):
         write_tree(pgdata, files)
         record(pgdata, **changed)
@@ -128,17 +134,13 @@ class TestRunning:
         started = []
 
         def start(name="postgres", cwd=pgdata):
-            # A copy, because a process is known by the name of its program.
-            program = host.program(name, "")
-            program.write_bytes(open("/bin/sleep", "rb").read())
-            process = subprocess.Popen([str(program), "60"], cwd=cwd)
+            process = host.start(name, cwd)
             started.append(process)
             return process
 
         yield start
         for process in started:
-            process.kill()
-            process.wait()
+            process.communicate()
 
     def pid_file(self, pgdata, pid):
         write_tree(pgdata, {"postmaster.pid": f"{pid}\n{pgdata}\n1795262540\n5433\n/tmp\n"})
@@ -184,6 +186,10 @@ class TestWriteAtomically:
         _datadir.write_atomically(str(path), "new \udcff\r\n")
         assert path.read_bytes() == b"new \xff\r\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_takes_another_mode(self, tmp_path):
+        _datadir.write_atomically(str(tmp_path / "file"), "new", 0o640)
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
     def test_does_not_write_through_a_link(self, tmp_path):
         (tmp_path / "precious").write_text("precious", encoding="utf-8")

@@ -40,7 +40,17 @@ def paths_of(root):
 @pytest.fixture
 def tree(tmp_path):
     """Entries whose names try to break out of a listing."""
-    for name in [b"plain", b"two words", b" lead", b"trail ", b"-rf", b"line\nfeed", b"f 1 2.0 x", b"\xff\xfe", "ä".encode()]:
+    for name in [
+        b"plain",
+        b"two words",
+        b" lead",
+        b"trail ",
+        b"-rf",
+        b"line\nfeed",
+        b"f 1 2.0 x",
+        b"\xff\xfe",
+        "ä".encode(),
+    ]:
         path = os.path.join(os.fsencode(tmp_path), name)
         with open(path, "wb") as stream:
             stream.write(name)
@@ -102,7 +112,7 @@ class TestTargets:
         assert target_of(backup(), mapping) == {16388: target}
 
     def test_refuse_a_location_that_the_primary_does_not_have(self):
-        with pytest.raises(StandbyError, match="/srv/typo, but backup .* /srv/tablespaces/fast") as refused:
+        with pytest.raises(StandbyError, match=r"/srv/typo, but backup .* /srv/tablespaces/fast") as refused:
             target_of(backup(), {"/srv/typo": "/ssd"})
         assert refused.value.code == "tablespace_unknown"
 
@@ -194,16 +204,20 @@ class TestPlan:
             pytest.param([*PLAIN, file("data/base.tar")], "backup_unsupported", "base.tar", id="tar"),
             pytest.param([*PLAIN, file("data/16388.tar.lz4")], "backup_unsupported", "16388.tar.lz4", id="lz4"),
             *(
-                pytest.param([e for e in PLAIN if e is not left_out], "backup_files_missing", left_out.path[5:], id=left_out.path)
+                pytest.param(
+                    [e for e in PLAIN if e is not left_out], "backup_files_missing", left_out.path[5:], id=left_out.path
+                )
                 for left_out in NEEDED
             ),
             pytest.param([], "backup_files_missing", "PG_VERSION, global/pg_control, backup_label", id="nothing"),
             pytest.param(PLAIN[:-2], "backup_files_missing", "tablespace fast", id="no tablespace"),
             pytest.param(PLAIN[:-1], "backup_files_missing", "tablespace fast", id="empty tablespace"),
             pytest.param([*PLAIN, Entry("l", 1, 0, "data/base/1/2")], "backup_special_files", "base/1/2", id="link"),
-            pytest.param([*PLAIN, Entry("p", 0, 0, "16388/pipe")], "backup_special_files", "pipe", id="fifo in tablespace"),
+            pytest.param(
+                [*PLAIN, Entry("p", 0, 0, "16388/pipe")], "backup_special_files", "pipe", id="fifo in tablespace"
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_refuses_what_is_no_plain_copy_of_a_cluster(self, entries, code, said):
         with pytest.raises(StandbyError, match=said) as refused:
             plan_roots(backup(), entries, "/pgdata", TARGETS)
@@ -262,7 +276,10 @@ class TestShards:
 
     def test_keep_small_files_of_a_directory_together(self):
         portions = shards([file(f"{d}/{n}") for n in range(900) for d in "ab"])
-        assert {frozenset(entry.path[0] for entry in portion) for portion in portions} == {frozenset("ab"), frozenset("b")}
+        assert {frozenset(entry.path[0] for entry in portion) for portion in portions} == {
+            frozenset("ab"),
+            frozenset("b"),
+        }
 
     def test_leave_a_big_file_alone(self):
         assert [[e.path for e in portion] for portion in shards([file("a"), file("big", 64 * MIB), file("c")])] == [

@@ -24,5 +24,5 @@ def test_what_is_printed_is_read_back(lsn):
 
 @pytest.mark.parametrize("text", ["", "0", "/", "0/", "0/x", "0/0/0", "0-0"])
 def test_refuses_anything_else(text):
-    with pytest.raises(ValueError, match=".+"):
+    with pytest.raises(ValueError, match=r"not enough values|too many values|invalid literal"):
         parse_lsn(text)

@@ -69,12 +69,21 @@ def test_version(printed, expected):
         pytest.param({"timeline": None}, {"timeline": 2}, [], id="timeline not recorded"),
         pytest.param({}, {"timeline": 2, "history": ((1, 0x3000100),)}, [], id="promoted right after the backup"),
         pytest.param({}, {"timeline": 3, "history": ((1, 0x4000000), (2, 0x5000000))}, [], id="promoted twice"),
-        pytest.param({}, {"timeline": 2, "history": ((1, 0x30000FF),)}, ["timeline_not_ancestor"], id="promoted before its end"),
+        pytest.param(
+            {}, {"timeline": 2, "history": ((1, 0x30000FF),)}, ["timeline_not_ancestor"], id="promoted before its end"
+        ),
         pytest.param({"timeline": 2}, {"timeline": 1}, ["timeline_not_ancestor"], id="upstream is behind"),
-        pytest.param({"timeline": 2}, {"timeline": 3, "history": ((1, 0x9000000),)}, ["timeline_not_ancestor"], id="sibling"),
-        pytest.param({"end_lsn": None}, {"timeline": 2, "history": ((1, 0x9000000),)}, ["timeline_not_ancestor"], id="end unknown"),
+        pytest.param(
+            {"timeline": 2}, {"timeline": 3, "history": ((1, 0x9000000),)}, ["timeline_not_ancestor"], id="sibling"
+        ),
+        pytest.param(
+            {"end_lsn": None},
+            {"timeline": 2, "history": ((1, 0x9000000),)},
+            ["timeline_not_ancestor"],
+            id="end unknown",
+        ),
     ],
-)  # fmt: skip
+)
 def test_upstream(of_backup, of_upstream, expected):
     assert codes(judge_of.upstream(backup(**of_backup), upstream(**of_upstream))) == expected
 

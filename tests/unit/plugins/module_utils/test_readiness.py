@@ -70,13 +70,18 @@ def test_not_ready(wishes, state, said):
 
 def test_every_reason_is_told():
     found = reasons(
-        instance(receiver=None, replay_lsn=0), upstream=upstream(system_identifier="1"), max_lag_bytes=0, min_replay_lsn=1
+        instance(receiver=None, replay_lsn=0),
+        upstream=upstream(system_identifier="1"),
+        max_lag_bytes=0,
+        min_replay_lsn=1,
     )
     assert [reason.split()[1] for reason in found] == ["has", "system", "is", "has"]
 
 
 def test_a_primary_is_told_nothing_else():
-    assert len(reasons(instance(in_recovery=False, receiver=None), KEYWORDS, upstream(timeline=9), "n2", 1 << 60, 0)) == 1
+    assert (
+        len(reasons(instance(in_recovery=False, receiver=None), KEYWORDS, upstream(timeline=9), "n2", 1 << 60, 0)) == 1
+    )
 
 
 @pytest.mark.parametrize(

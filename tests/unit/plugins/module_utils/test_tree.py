@@ -116,7 +116,9 @@ def test_tidy_of_an_intact_tree_removes_nothing(root, top):
     assert read_tree(top) == before
 
 
-@pytest.mark.parametrize("call", [_tree.empty, lambda top: _tree.tidy(Root(None, "", top, (), ()))], ids=["empty", "tidy"])
+@pytest.mark.parametrize(
+    "call", [_tree.empty, lambda top: _tree.tidy(Root(None, "", top, (), ()))], ids=["empty", "tidy"]
+)
 def test_the_root_of_a_file_system_keeps_its_lost_and_found(top, call):
     (top / "lost+found").mkdir()
     (top / "base/lost+found").mkdir()

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import backup_of, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
+
+
+def given(**changed):
+    """A backup on its way through Ansible."""
+    return json.loads(json.dumps({**as_dict(backup()), **changed}))
+
+
+def without(name):
+    return {key: value for key, value in given().items() if key != name}
+
+
+def params(host, **changed):
+    return {
+        "barman_host": "barman@backup",
+        "ssh_options": ["-p", "2222"],
+        "backup": given(),
+        "data_directory": "/srv/pg",
+        "state_directory": None,
+        "pg_bindir": str(host.programs),
+        "waldir": None,
+        "tablespace_mapping": {},
+        **changed,
+    }
+
+
+def test_a_backup_comes_back_from_json():
+    assert backup_of(given()) == backup()
+
+
+def test_what_a_later_version_adds_is_passed_over():
+    assert backup_of(given(new="x")) == backup()
+
+
+@pytest.mark.parametrize("name", ["name", "tablespaces", "begin_lsn", "timeline"])
+def test_what_may_be_unknown_may_be_missing(name):
+    assert backup_of(without(name)).backup_id == backup().backup_id
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"selected": given()}, id="the whole result"),
+        *(
+            pytest.param(without(name), id=f"no {name}")
+            for name in ("backup_id", "status", "server", "directory", "version")
+        ),
+        pytest.param(given(directory=""), id="empty directory"),
+        pytest.param(given(version=None), id="version unknown"),
+        pytest.param(given(tablespaces=["fast"]), id="names of tablespaces"),
+        pytest.param(given(tablespaces=[{"name": "fast"}]), id="half a tablespace"),
+        pytest.param(given(tablespaces=[{"name": "fast", "oid": "x", "location": "/a"}]), id="oid no number"),
+    ],
+)
+def test_anything_else_is_refused(wrong):
+    with pytest.raises(StandbyError, match="barman_backup_info") as refused:
+        backup_of(wrong)
+    assert refused.value.code == "backup_invalid"
+
+
+def test_a_job_has_defaults(host):
+    job = job_of(params(host))
+    assert (job.data_directory, job.state_directory, job.waldir) == ("/srv/pg", "/srv/.pg.standby", None)
+    assert (job.source.destination, job.source.ssh_options) == ("barman@backup", ("-p", "2222"))
+    assert job.targets == {16388: "/srv/tablespaces/fast"}
+    assert (job.jobs, job.bwlimit, job.lock_timeout) == (2, None, 0)
+
+
+@pytest.mark.parametrize("path", ["/srv/pg/", "/srv//pg", "/srv/./pg"])
+def test_a_data_directory_has_one_name(host, path):
+    assert job_of(params(host, data_directory=path)) == job_of(params(host))
+
+
+@pytest.mark.parametrize("path", ["", "pg", "./pg", "~/pg", "/srv/x/../pg", "/.."])
+def test_a_data_directory_is_absolute_and_straight(host, path):
+    with pytest.raises(StandbyError, match="data_directory=") as refused:
+        job_of(params(host, data_directory=path))
+    assert refused.value.code == "path_dangerous"

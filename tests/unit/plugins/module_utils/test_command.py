@@ -1,0 +1,113 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell, ssh_argv
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+
+
+class TestLocalShell:
+    def test_judges_no_exit_code(self):
+        done = LocalShell().run(["sh", "-c", "echo out; echo err >&2; exit 1"])
+        assert done[1:] == (1, "out\n", "err\n")
+
+    def test_gives_arguments_to_no_shell(self):
+        assert LocalShell().run(["printf", "%s", "$HOME `id`; *"]).out == "$HOME `id`; *"
+
+    def test_keeps_bytes_that_are_no_utf_8(self):
+        assert LocalShell().run(["printf", r"a\377b"]).out == "a\udcffb"
+
+    def test_speaks_english(self, monkeypatch):
+        monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+        monkeypatch.setenv("LANGUAGE", "de")
+        assert LocalShell().run(["sh", "-c", 'echo "$LC_ALL $LANGUAGE"']).out == "C C\n"
+
+    def test_lets_nobody_wait_for_input(self):
+        assert LocalShell().run(["cat"], timeout=5).out == ""
+
+    @pytest.mark.parametrize("program", ["pgfleet-no-such-program", "/nowhere/program"])
+    def test_tells_a_missing_program_as_a_shell_does(self, program):
+        assert LocalShell().run([program])[1:] == (127, "", f"{program}: command not found")
+
+    @pytest.mark.parametrize("name", ["text", "text/program"])
+    def test_takes_what_is_no_program_for_missing(self, tmp_path, name):
+        (tmp_path / "text").write_text("", encoding="utf-8")
+        assert LocalShell().run([f"{tmp_path}/{name}"]).rc == 127
+
+    def test_ends_what_takes_too_long(self):
+        with pytest.raises(StandbyError, match=r"sleep did not finish within 0\.05 seconds") as refused:
+            LocalShell().run(["sleep", "60"], timeout=0.05)
+        assert refused.value.code == "command_timeout"
+
+
+class TestSshShell:
+    @pytest.mark.parametrize(
+        "destination", ["backup", "barman@backup", "backup.example.org", "::1", "barman@10.0.0.1", "alias_1"]
+    )
+    def test_takes_a_destination(self, destination):
+        assert SshShell(destination).where == destination
+
+    @pytest.mark.parametrize(
+        "destination",
+        ["", "-oProxyCommand=id", "-", "two words", "host\n", "host\0", "\thost", "host\x7f"],
+        ids=["empty", "option", "dash", "space", "line feed", "NUL", "tab", "delete"],
+    )
+    def test_refuses_what_ssh_would_take_for_something_else(self, destination):
+        with pytest.raises(StandbyError, match="barman_host=") as refused:
+            SshShell(destination)
+        assert refused.value.code == "barman_host_invalid"
+
+    def test_runs_the_same_arguments_at_the_far_end(self, host):
+        argv = ["printf", "%s|", "two words", "it's", "$HOME", "-n", ""]
+        assert SshShell("barman@backup").run(argv).out == "two words|it's|$HOME|-n||"
+
+    def test_calls_ssh_so_that_nothing_can_pass_for_an_option(self, host):
+        SshShell("barman@backup", ["-p", "2222"]).run(["true"])
+        assert host.calls() == [[*ssh_argv(["-p", "2222"])[1:], "--", "barman@backup", "true"]]
+
+    def test_judges_no_exit_code_of_the_program(self, host):
+        assert SshShell("backup").run(["sh", "-c", "exit 3"]).rc == 3
+
+    def test_tells_why_ssh_failed(self, host):
+        host.hook("echo 'Host key verification failed.' >&2; exit 255")
+        with pytest.raises(StandbyError, match="Cannot reach the Barman host backup by ssh: its host key") as refused:
+            SshShell("backup").run(["true"])
+        assert refused.value.code == "ssh_host_key"
+        assert (refused.value.result["rc"], refused.value.result["stderr"]) == (255, "Host key verification failed.\n")
+
+
+@pytest.fixture
+def effective(tmp_path):
+    """The settings that the real ssh would use."""
+
+    def ask(options):
+        argv = [*ssh_argv(options), "-F", "none", "-G", "backup"]
+        printed = subprocess.run(argv, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout
+        return dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("-o", "StrictHostKeyChecking=no"),
+        ("-oStrictHostKeyChecking=accept-new",),
+        ("-o", "stricthostkeychecking no", "-o", "BatchMode no"),
+        ("-t", "-oBatchMode=no"),
+    ],
+    ids=" ".join,
+)
+def test_nobody_switches_off_host_keys_or_brings_back_prompts(effective, options):
+    found = effective(options)
+    assert (found["stricthostkeychecking"], found["batchmode"]) == ("true", "yes")
+
+
+@pytest.mark.parametrize(("options", "seconds"), [((), "15"), (("-o", "ConnectTimeout=99"), "99")])
+def test_time_outs_are_defaults(effective, options, seconds):
+    assert effective(options)["connecttimeout"] == seconds

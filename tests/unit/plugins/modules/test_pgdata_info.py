@@ -1,0 +1,46 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import clone
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT, SYSTEM_IDENTIFIER
+
+CLUSTER = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT}
+
+
+@pytest.fixture
+def ask(host, run):
+    def module(**changed):
+        return run("pgdata_info", **{"data_directory": str(host.pgdata), "pg_bindir": str(host.programs), **changed})
+
+    return module
+
+
+@pytest.mark.parametrize(
+    ("files", "state"),
+    [({}, "absent"), ({"file": ""}, "foreign"), (CLUSTER, "cluster"), ({**CLUSTER, "standby.signal": ""}, "standby")],
+)
+def test_what_it_is(host, ask, files, state):
+    write_tree(host.pgdata, files)
+    result = ask()
+    found = result["pgdata"]
+    assert (result["changed"], found["state"], found["running"], found["ours"]) == (False, state, False, False)
+    assert (found["control"] or {}).get("system_identifier") == (SYSTEM_IDENTIFIER if "PG_VERSION" in files else None)
+    assert found["pg_bindir"] == (str(host.programs) if "PG_VERSION" in files else None)
+
+
+def test_what_we_made_is_ours(host, ask):
+    clone(host.job())
+    found = ask()["pgdata"]
+    assert (found["state"], found["ours"], found["clone"]["phase"]) == ("standby", True, "committed")
+    (host.pgdata / "standby.signal").unlink()
+    assert ask()["pgdata"]["ours"] is False
+
+
+def test_an_error_has_a_code(host, ask):
+    write_tree(host.pgdata, {**CLUSTER, "global/pg_control": "garbage"})
+    result = ask()
+    assert (result["failed"], result["error_code"]) == (True, "control_data_unreadable")

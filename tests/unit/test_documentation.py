@@ -1,0 +1,112 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words of options: what messages tell to change exists, and what modules share is documented as it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.pgfleet.standby.plugins.doc_fragments import _barman, _clone, _upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils import _argspec
+
+ROOT = Path(__file__).parents[2]
+ROLE = "standby_from_barman"
+
+# Words with an underscore in messages that name something else than an option.
+NO_OPTIONS = {
+    # return values and modules
+    "barman_backup_info",
+    # files
+    "backup_label",
+    "known_hosts",
+    "pg_control",
+    "pg_controldata",
+    "pg_hba",
+    "ssh_config",
+    # Barman's own option
+    "backup_compression",
+}
+
+
+def assigned(path, name):
+    """The text of a constant such as DOCUMENTATION."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return yaml.safe_load(ast.literal_eval(node.value))
+    raise LookupError(name)
+
+
+def options():
+    """Every option of a module, and of the role without its prefix."""
+    found = set()
+    for path in (ROOT / "plugins" / "modules").glob("*.py"):
+        found |= set(assigned(path, "DOCUMENTATION").get("options", {}))
+    for fragment in (_barman, _clone, _upstream):
+        found |= set(yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"])
+    specs = yaml.safe_load((ROOT / "roles" / ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    for entry in specs["argument_specs"].values():
+        found |= {name.removeprefix(f"{ROLE}_") for name in entry.get("options", {})}
+    return found
+
+
+def messages(path):
+    """The constant parts of all that StandbyError, Verdict and Diagnosis say, with their line."""
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("StandbyError", "Verdict", "Diagnosis"):
+            for argument in call.args:
+                for part in ast.walk(argument):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str) and " " in part.value:
+                        yield part.lineno, part.value
+
+
+UTILS = sorted((ROOT / "plugins" / "module_utils").glob("*.py"))
+OPTIONS = options()
+MESSAGES = [(f"{path.name}:{line}", text) for path in UTILS for line, text in messages(path)]
+
+
+def test_there_are_messages_and_options():
+    assert len(MESSAGES) > 50
+    assert {"barman_host", "data_directory", "upstream_conninfo", "os_user"} <= OPTIONS
+
+
+def test_an_option_that_a_message_sets_exists():
+    named = {(where, name) for where, text in MESSAGES for name in re.findall(r"\b([a-z]\w*)=", text)}
+    assert named
+    assert sorted((where, name) for where, name in named if name not in OPTIONS) == []
+
+
+def test_an_option_that_a_message_names_exists():
+    named = {
+        (where, name) for where, text in MESSAGES for name in re.findall(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+\b", text)
+    }
+    assert named
+    assert sorted((where, name) for where, name in named if name not in OPTIONS | NO_OPTIONS) == []
+
+
+def test_the_words_that_are_no_options_are_none():
+    assert sorted(NO_OPTIONS & OPTIONS) == []
+    text = "".join(text for _where, text in MESSAGES)
+    assert sorted(word for word in NO_OPTIONS if word not in text) == []
+
+
+@pytest.mark.parametrize(
+    ("fragment", "spec"),
+    [
+        pytest.param(_barman, _argspec.barman_options, id="barman"),
+        pytest.param(_clone, _argspec.clone_options, id="clone"),
+        pytest.param(_upstream, _argspec.upstream_options, id="upstream"),
+    ],
+)
+def test_what_modules_share_is_documented_as_it_is(fragment, spec):
+    documented = yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
+    keys = ("type", "elements", "default", "required", "choices")
+
+    def shape(options):
+        return {name: {key: option[key] for key in keys if key in option} for name, option in options.items()}
+
+    assert shape(documented) == shape(spec())
