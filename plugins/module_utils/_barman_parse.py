@@ -50,8 +50,11 @@ def parse_json(text: str) -> dict[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
+        # What looks like the document is not repeated: it may hold a connection string.
+        before = text if start < 0 else text[:start]
         raise StandbyError(
-            f"Barman printed no complete JSON document but {text[:200]!r}. Run the same command by hand.",
+            f"Barman printed no complete JSON document; before it came {before[:200]!r}."
+            " Next: run the same command by hand.",
             "barman_output",
         )
     return document

@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     control_data,
     fsync_directory,
+    home_directories,
     inspect,
     is_empty,
     read_small,
@@ -39,10 +40,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_backup_label
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import without_leftovers
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Shard, Transfer
 
-__all__ = ["Job", "Outcome", "clone", "describe", "is_ours", "judge", "plan", "preview", "require_empty_tablespaces"]
+__all__ = ["Job", "Outcome", "clone", "describe", "is_ours", "judge", "plan", "preview", "require_empty_targets"]
 
 _SIGNAL = "# This directory is a standby's: the server waits for its upstream instead of becoming a primary.\n"
 _COMMITTED = ("committing", "committed")
@@ -131,11 +133,12 @@ def describe(found: DataDir) -> str:
 
 def preview(job: Job, found: DataDir) -> Outcome:
     """What ``clone`` would do; refuses as it would."""
+    _require_place(job)
     action = judge(job, found)
     if action == "done":
         return Outcome("none", 0, 0, 0, 0.0)
     roots = plan(job)
-    require_empty_tablespaces(roots, ours=(found.clone or {}).get("targets", ()))
+    require_empty_targets(job, roots, ours=(found.clone or {}).get("targets", ()))
     size = sum(root.bytes for root in roots)
     return Outcome("clone" if action == "copy" else action, _count(roots), size, size, 0.0)
 
@@ -143,6 +146,7 @@ def preview(job: Job, found: DataDir) -> Outcome:
 def clone(job: Job) -> Outcome:
     """Copy, verify and commit. Raises StandbyError; then the directory cannot be started and a new run resumes."""
     started = time.monotonic()
+    _require_place(job)
     _private_directory(job.state_directory)
     with Lock(job.state_directory, job.lock_timeout) as lock:
         # Only now: another run may have finished while we waited for the lock.
@@ -155,7 +159,7 @@ def clone(job: Job) -> Outcome:
         name = digest(roots)
         state = found.clone or {}
         resumed = found.state == "incomplete" and state.get("digest") == name
-        require_empty_tablespaces(roots, ours=state.get("targets", ()))
+        require_empty_targets(job, roots, ours=state.get("targets", ()))
         for root in roots:
             _private_directory(root.target)
         _record(job, "copying", digest=name)
@@ -264,17 +268,30 @@ def _require_consistent(job: Job, staging: str) -> None:
         )
 
 
-def require_empty_tablespaces(roots: tuple[Root, ...], ours: Iterable[str]) -> None:
-    """Only a directory that an unfinished copy recorded as its own may hold something."""
-    for root in roots[1:]:
-        if root.target in ours:
-            continue
-        if not is_empty(root.target):
+def require_empty_targets(job: Job, roots: tuple[Root, ...], ours: Iterable[str]) -> None:
+    """Only a directory that an unfinished copy recorded as its own may hold something. Raises StandbyError."""
+    places = {root.target: f"of tablespace {root.name}" for root in roots[1:]}
+    if job.waldir is not None:
+        places[job.waldir] = "for the WAL"
+    for path, meaning in places.items():
+        if path not in ours and not is_empty(path):
             raise StandbyError(
-                f"The directory of tablespace {root.name}, {root.target}, is not empty. Nothing was changed."
-                " Next: empty it, or map the tablespace elsewhere by tablespace_mapping.",
-                "tablespace_not_empty",
+                f"The directory {meaning}, {path}, is not empty. Nothing was changed."
+                " Next: empty it, or choose another by tablespace_mapping or waldir.",
+                "target_not_empty",
             )
+
+
+def _require_place(job: Job) -> None:
+    """What no copy may begin without: safe paths, seen through links, and rsync. Raises StandbyError."""
+    others = {f"tablespace {oid}": os.path.realpath(path) for oid, path in job.targets.items()}
+    others["state_directory"] = os.path.realpath(job.state_directory)
+    if job.waldir is not None:
+        others["waldir"] = os.path.realpath(job.waldir)
+    for verdict in errors(paths(os.path.realpath(job.data_directory), others, home_directories())):
+        raise StandbyError(verdict.msg, str(verdict.error_code))
+    if shutil.which("rsync") is None:
+        raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
 
 
 def _private_directory(path: str) -> None:
@@ -305,7 +322,7 @@ def _record(job: Job, phase: str, digest: str | None) -> None:
         server=job.backup.server,
         system_identifier=job.backup.system_identifier,
         data_directory=job.data_directory,
-        targets=sorted(job.targets.values()),
+        targets=sorted([*job.targets.values(), *([job.waldir] if job.waldir else [])]),
         digest=digest,
         boot_id=boot_id(),
         at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -17,6 +17,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remo
 __all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv"]
 
 
+# ssh's options that take a value (ssh(1), SYNOPSIS).
+_SSH_WITH_VALUE = "BbcDEeFIiJLlmOopPQRSWw"
+
+
 class Completed(NamedTuple):
     """A finished program. Bytes that are not UTF-8 survive as surrogates."""
 
@@ -79,9 +83,25 @@ def ssh_argv(options: Sequence[str]) -> list[str]:
     ssh takes the first value given for an option: nobody can switch off host key checking or
     bring back password prompts, while the time-outs below are defaults that the user may replace.
     """
+    _require_options(options)
     fixed = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
     defaults = ["-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"]
     return ["ssh", "-T", "-x", *fixed, *options, *defaults]
+
+
+def _require_options(options: Sequence[str]) -> None:
+    """A bare word would become ssh's destination. Raises StandbyError."""
+    waits_for_value = False
+    for word in options:
+        if not waits_for_value and not word.startswith("-"):
+            raise StandbyError(
+                f"ssh_options holds {word!r}, which belongs to no option. Next: give ssh's options and their values,"
+                " one list element for each.",
+                "ssh_options_invalid",
+            )
+        waits_for_value = not waits_for_value and len(word) == 2 and word[1] in _SSH_WITH_VALUE
+    if waits_for_value:
+        raise StandbyError(f"ssh_options ends with {options[-1]}. Next: give its value.", "ssh_options_invalid")
 
 
 class SshShell(Shell):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pwd
 import shutil
 import tempfile
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
     "default_state_directory",
     "find_bindir",
     "fsync_directory",
+    "home_directories",
     "inspect",
     "is_empty",
     "place_exists",
@@ -42,6 +44,11 @@ _BINDIRS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/usr/l
 _SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
 # What a file system may put into its root and nobody else owns.
 _NOBODYS = frozenset({"lost+found"})
+
+
+def home_directories() -> list[str]:
+    """The homes of this host's users."""
+    return [entry.pw_dir for entry in pwd.getpwall() if entry.pw_dir]
 
 
 def default_state_directory(data_directory: str) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import tempfile
@@ -17,9 +16,10 @@ from typing import Any, TypeVar
 from ansible_collections.pgfleet.standby.plugins.module_utils import _preflight as judge_of
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, judge, plan, require_empty_tablespaces
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, judge, plan, require_empty_targets
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     control_data,
+    home_directories,
     inspect,
     place_exists,
     read_small,
@@ -74,7 +74,7 @@ class Examination:
     def run(self) -> None:
         """Ask everything that can be asked; what depends on a failed answer is left out."""
         job = self.wish.job
-        self.verdicts += judge_of.paths(job.data_directory, self._other_paths(), _homes())
+        self.verdicts += judge_of.paths(job.data_directory, self._other_paths(), home_directories())
         found = self._try("data_directory", self._directory)
         action = self._try("data_directory", lambda: self._action(found)) if found is not None else None
         self.verdicts += self._try("version", lambda: judge_of.version(job.backup, server_version(job.bindir))) or []
@@ -85,7 +85,7 @@ class Examination:
         roots = self._try("backup", lambda: plan(job))
         if roots is not None:
             ours = found.clone.get("targets", ()) if found is not None and found.clone else ()
-            self._try("tablespaces", lambda: require_empty_tablespaces(roots, ours))
+            self._try("tablespaces", lambda: require_empty_targets(job, roots, ours))
             self._check_space(roots, server, resumed=action == "resume")
             self._try("configuration", lambda: self._check_configuration(roots, server))
         self._complete_plan(action, roots, server)
@@ -101,6 +101,7 @@ class Examination:
     def _other_paths(self) -> dict[str, str]:
         job = self.wish.job
         others = {f"tablespace {oid}": path for oid, path in job.targets.items()}
+        others["state_directory"] = job.state_directory
         if job.waldir is not None:
             others["waldir"] = job.waldir
         return others
@@ -219,10 +220,6 @@ class Examination:
                 "timeline": server.timeline,
                 "lsn": format_lsn(server.lsn),
             }
-
-
-def _homes() -> list[str]:
-    return [entry.pw_dir for entry in pwd.getpwall() if entry.pw_dir]
 
 
 def _existing(path: str) -> str:

@@ -15,12 +15,25 @@ _NEVER = frozenset(
     (
         "/",
         *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root"),
-        *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var"),  # noqa: S108 - named to be refused
+        *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/local", "/var"),  # noqa: S108 - named to be refused
         *("/var/cache", "/var/lib", "/var/log", "/var/opt", "/var/spool", "/var/tmp"),  # noqa: S108
         *("/var/lib/postgresql", "/var/lib/pgsql"),
     )
 )
-_NEVER_BELOW = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
+_USR = ("bin", "include", "lib", "lib64", "libexec", "local/bin", "sbin", "share")
+_NEVER_BELOW = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    *(f"/usr/{name}" for name in _USR),
+)
 
 
 def problem(path: str, homes: Iterable[str] = ()) -> str | None:

@@ -23,9 +23,8 @@ def codes_in(source: str) -> set[str]:
             position = POSITIONS[node.func.id]
             if len(node.args) > position and not isinstance(node.args[position], ast.Attribute):
                 found |= constants(node.args[position])
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id in BY_ASSIGNMENT and isinstance(node.value, ast.Constant):
-                found |= constants(node.value)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in BY_ASSIGNMENT:
+            found |= constants(node.value) if isinstance(node.value, ast.Constant) else set()
     return found
 
 

@@ -173,7 +173,7 @@ class TestPreview:
 
     def test_refuses_what_the_copy_would_refuse(self, host):
         write_tree(host.fast, {"mine": "precious"})
-        assert refused(host.job(), lambda job: preview(job, found_in(host))).code == "tablespace_not_empty"
+        assert refused(host.job(), lambda job: preview(job, found_in(host))).code == "target_not_empty"
 
 
 class TestInterruptedCopy:
@@ -316,8 +316,35 @@ class TestRefusals:
 
     def test_a_tablespace_that_is_not_empty(self, host, untouched):
         write_tree(host.fast, {"mine": "precious"})
-        assert refused(host.job()).code == "tablespace_not_empty"
+        assert refused(host.job()).code == "target_not_empty"
         assert read_tree(host.fast) == {"mine": "precious"}
+        assert not host.pgdata.exists()
+
+    def test_a_directory_for_the_wal_that_is_not_empty(self, host, untouched, tmp_path):
+        write_tree(tmp_path / "wal", {"000000010000000000000009": "of another cluster"})
+        assert refused(host.job(waldir=str(tmp_path / "wal"))).code == "target_not_empty"
+        assert not host.pgdata.exists()
+
+    @pytest.mark.parametrize(
+        ("changed", "code"),
+        [
+            pytest.param(lambda host: {"targets": {16388: f"{host.pgdata}/fast"}}, "path_overlap", id="one inside"),
+            pytest.param(lambda host: {"waldir": f"{host.fast}/wal"}, "path_overlap", id="WAL in a tablespace"),
+            pytest.param(lambda host: {"state_directory": f"{host.pgdata}/state"}, "path_overlap", id="record inside"),
+            pytest.param(lambda host: {"data_directory": "/etc"}, "path_dangerous", id="a place of the system"),
+        ],
+    )
+    def test_directories_that_are_in_each_others_way(self, host, untouched, changed, code):
+        assert refused(host.job(**changed(host))).code == code
+        assert not host.pgdata.exists()
+
+    def test_a_link_to_a_place_of_the_system(self, host, untouched, tmp_path):
+        (tmp_path / "link").symlink_to("/usr/lib")
+        assert refused(host.job(data_directory=f"{tmp_path}/link/pg")).code == "path_dangerous"
+
+    def test_a_host_without_rsync(self, host, untouched, monkeypatch, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert refused(host.job()).code == "rsync_missing_local"
         assert not host.pgdata.exists()
 
     def test_a_backup_that_cannot_be_listed(self, host, untouched):

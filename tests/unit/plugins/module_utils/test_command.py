@@ -61,6 +61,14 @@ class TestSshShell:
             SshShell(destination)
         assert refused.value.code == "barman_host_invalid"
 
+    @pytest.mark.parametrize(
+        "options", [["host"], ["-p"], ["-p", "22", "host"], ["-4", "host"], ["-oUser=x", "host"], ["-o", "A=b", "-i"]]
+    )
+    def test_refuses_options_that_would_name_another_destination(self, options):
+        with pytest.raises(StandbyError) as error:
+            SshShell("barman", options).run(["true"])
+        assert error.value.code == "ssh_options_invalid"
+
     def test_runs_the_same_arguments_at_the_far_end(self, host):
         argv = ["printf", "%s|", "two words", "it's", "$HOME", "-n", ""]
         assert SshShell("barman@backup").run(argv).out == "two words|it's|$HOME|-n||"

@@ -99,9 +99,7 @@ def test_an_interrupted_copy_needs_less(host, examine):
         pytest.param(
             lambda host: write_tree(host.pgdata, {"mine": ""}), ["data_directory_foreign"], id="foreign directory"
         ),
-        pytest.param(
-            lambda host: write_tree(host.fast, {"mine": ""}), ["tablespace_not_empty"], id="tablespace in use"
-        ),
+        pytest.param(lambda host: write_tree(host.fast, {"mine": ""}), ["target_not_empty"], id="tablespace in use"),
         pytest.param(lambda host: shutil.rmtree(host.tablespace), ["backup_files_missing"], id="tablespace missing"),
         pytest.param(
             lambda host: (host.data / "postgresql.conf").unlink(), ["configuration_missing"], id="no configuration"
@@ -138,7 +136,7 @@ def test_all_problems_are_told_at_once(host, examine, monkeypatch):
         "data_directory_foreign",
         "path_overlap",
         "system_identifier_differs",
-        "tablespace_not_empty",
+        "target_not_empty",
     ]
 
 

@@ -43,7 +43,7 @@ def test_many_problems_are_told_together(host, examine):
     write_tree(host.fast, {"mine": ""})
     result = examine()
     assert result["error_code"] == "preflight_failed"
-    assert sorted(result["error_codes"]) == ["data_directory_foreign", "tablespace_not_empty", "upstream_unreachable"]
+    assert sorted(result["error_codes"]) == ["data_directory_foreign", "target_not_empty", "upstream_unreachable"]
     assert "3 problems: (1) " in result["msg"]
 
 
