@@ -319,6 +319,7 @@ class TestRefusals:
         assert refused(host.job()).code == "target_not_empty"
         assert read_tree(host.fast) == {"mine": "precious"}
         assert not host.pgdata.exists()
+        assert not host.state.exists()
 
     def test_a_directory_for_the_wal_that_is_not_empty(self, host, untouched, tmp_path):
         write_tree(tmp_path / "wal", {"000000010000000000000009": "of another cluster"})
