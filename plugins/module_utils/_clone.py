@@ -158,6 +158,7 @@ def clone(job: Job) -> Outcome:
             if state.get("phase") == "committing":
                 _record(job, "committed", digest=state.get("digest"))
             return Outcome("none", 0, 0, 0, time.monotonic() - started)
+        roots = roots or plan(job)
         name = digest(roots)
         resumed = found.state == "incomplete" and state.get("digest") == name
         for root in roots:
