@@ -14,7 +14,6 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock, boot_id, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     control_data,
+    default_state_directory,
     fsync_directory,
     home_directories,
     inspect,
@@ -141,8 +141,8 @@ def preview(job: Job, found: DataDir) -> Outcome:
     action = judge(job, found)
     if action == "done":
         return Outcome("none", 0, 0, 0, 0.0)
+    require_empty_targets(job, found)
     roots = plan(job)
-    require_empty_targets(job, roots, ours=(found.clone or {}).get("targets", ()))
     size = sum(root.bytes for root in roots)
     return Outcome("clone" if action == "copy" else action, _count(roots), size, size, 0.0)
 
@@ -150,21 +150,22 @@ def preview(job: Job, found: DataDir) -> Outcome:
 def clone(job: Job) -> Outcome:
     """Copy, verify and commit. Raises StandbyError; then the directory cannot be started and a new run resumes."""
     started = time.monotonic()
+    # Whatever refuses comes before the first change, which is the directory of the record.
     _require_place(job)
+    prepared = _prepare(job) if _may_copy(job, _look(job)) else None
     _private_directory(job.state_directory)
     with Lock(job.state_directory, job.lock_timeout) as lock:
-        # Only now: another run may have finished while we waited for the lock.
-        found = inspect(job.data_directory, job.bindir, job.state_directory)
-        if judge(job, found) == "done":
-            if (found.clone or {}).get("phase") == "committing":
-                _record(job, "committed", digest=(found.clone or {}).get("digest"))
-            return Outcome("none", 0, 0, 0, time.monotonic() - started)
-        roots = plan(job)
-        name = digest(roots)
+        # Again: another run may have finished while we waited for the lock.
+        found = _look(job)
         state = found.clone or {}
+        if not _may_copy(job, found):
+            if state.get("phase") == "committing":
+                _record(job, "committed", digest=state.get("digest"))
+            return Outcome("none", 0, 0, 0, time.monotonic() - started)
+        roots, source, calibration = prepared or _prepare(job)
+        name = digest(roots)
         resumed = found.state == "incomplete" and state.get("digest") == name
-        require_empty_targets(job, roots, ours=state.get("targets", ()))
-        transfer = _transfer(job, lock.fd)
+        transfer = Transfer(source, job.jobs, lock.fd, calibration, job.bwlimit)
         for root in roots:
             _private_directory(root.target)
         _record(job, "copying", digest=name)
@@ -185,15 +186,28 @@ def clone(job: Job) -> Outcome:
     )
 
 
+def _look(job: Job) -> DataDir:
+    return inspect(job.data_directory, job.bindir, job.state_directory)
+
+
+def _may_copy(job: Job, found: DataDir) -> bool:
+    """Whether there is anything to copy. Raises StandbyError where nothing may be."""
+    if judge(job, found) == "done":
+        return False
+    require_empty_targets(job, found)
+    return True
+
+
 def _count(roots: tuple[Root, ...]) -> int:
     """The files of all trees and pg_control."""
     return sum(len(root.files) for root in roots) + 1
 
 
-def _transfer(job: Job, lock_fd: int) -> Transfer:
-    """The workers, with the best that both ends can do. Raises StandbyError when they lack what was asked for."""
+def _prepare(job: Job) -> tuple[tuple[Root, ...], Source, Calibration]:
+    """What to copy, and the best that both ends can do. Raises StandbyError when they lack what was asked for."""
+    roots = plan(job)
     source = replace(job.source, ssh_options=(*job.source.ssh_options, *cipher_options(job.source)))
-    return Transfer(source, job.jobs, lock_fd, Calibration(compressions(job.source, job.compress)), job.bwlimit)
+    return roots, source, Calibration(compressions(job.source, job.compress))
 
 
 def _queue(roots: tuple[Root, ...], resumed: bool, same_boot: bool) -> list[Shard]:
@@ -279,11 +293,13 @@ def _require_consistent(job: Job, staging: str) -> None:
         )
 
 
-def require_empty_targets(job: Job, roots: tuple[Root, ...], ours: Iterable[str]) -> None:
+def require_empty_targets(job: Job, found: DataDir) -> None:
     """Only a directory that an unfinished copy recorded as its own may hold something. Raises StandbyError."""
-    places = {root.target: f"of tablespace {root.name}" for root in roots[1:]}
+    names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
+    places = {path: f"of tablespace {names[oid]}" for oid, path in job.targets.items()}
     if job.waldir is not None:
         places[job.waldir] = "for the WAL"
+    ours = (found.clone or {}).get("targets", ())
     for path, meaning in places.items():
         if path not in ours and not is_empty(path):
             raise StandbyError(
@@ -296,7 +312,8 @@ def require_empty_targets(job: Job, roots: tuple[Root, ...], ours: Iterable[str]
 def _require_place(job: Job) -> None:
     """What no copy may begin without: safe paths, seen through links, and rsync. Raises StandbyError."""
     others = {f"tablespace {oid}": os.path.realpath(path) for oid, path in job.targets.items()}
-    others["state_directory"] = os.path.realpath(job.state_directory)
+    if job.state_directory != default_state_directory(job.data_directory):
+        others["state_directory"] = os.path.realpath(job.state_directory)
     if job.waldir is not None:
         others["waldir"] = os.path.realpath(job.waldir)
     for verdict in errors(paths(os.path.realpath(job.data_directory), others, home_directories())):

@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, judge, plan, require_empty_targets
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     control_data,
+    default_state_directory,
     home_directories,
     inspect,
     place_exists,
@@ -61,6 +62,7 @@ class Wish:
     config_created: bool
     hot_standby_settings: str
     restore_command: str | None
+    service: str | None = None
 
 
 @dataclass
@@ -76,16 +78,18 @@ class Examination:
         job = self.wish.job
         self.verdicts += judge_of.paths(job.data_directory, self._other_paths(), home_directories())
         found = self._try("data_directory", self._directory)
-        action = self._try("data_directory", lambda: self._action(found)) if found is not None else None
+        action = None
+        if found is not None:
+            action = self._try("data_directory", lambda: self._action(found))
+            self._try("tablespaces", lambda: require_empty_targets(job, found))
         self.verdicts += self._try("version", lambda: judge_of.version(job.backup, server_version(job.bindir))) or []
         self._check_restore_command()
+        self.verdicts += judge_of.starter(self.wish.service, [job.data_directory, job.state_directory])
         server = self._try("upstream", lambda: identify(self.wish.keywords))
         if server is not None:
             self.verdicts += judge_of.upstream(job.backup, server)
         roots = self._try("backup", lambda: plan(job))
         if roots is not None:
-            ours = found.clone.get("targets", ()) if found is not None and found.clone else ()
-            self._try("tablespaces", lambda: require_empty_targets(job, roots, ours))
             self._check_space(roots, server, resumed=action == "resume")
             self._try("configuration", lambda: self._check_configuration(roots, server))
         self._complete_plan(action, roots, server)
@@ -101,7 +105,8 @@ class Examination:
     def _other_paths(self) -> dict[str, str]:
         job = self.wish.job
         others = {f"tablespace {oid}": path for oid, path in job.targets.items()}
-        others["state_directory"] = job.state_directory
+        if job.state_directory != default_state_directory(job.data_directory):
+            others["state_directory"] = job.state_directory
         if job.waldir is not None:
             others["waldir"] = job.waldir
         return others

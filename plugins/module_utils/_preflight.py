@@ -24,6 +24,7 @@ __all__ = [
     "paths",
     "settings_to_raise",
     "space",
+    "starter",
     "upstream",
     "version",
 ]
@@ -72,6 +73,23 @@ def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) 
             )
         )
     return found or [Verdict("paths", "ok", "all paths may be used")]
+
+
+def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:
+    """Whether the server can be started at these places. Without a service pg_ctl does, by a shell's command line
+    in which it puts paths between double quotes (PostgreSQL's pg_ctl.c, start_postmaster)."""
+    unfit = [place for place in places if set('"$`\\\n') & set(place)]
+    if service or not unfit:
+        return [Verdict("service", "ok", service or "pg_ctl")]
+    return [
+        Verdict(
+            "service",
+            "error",
+            f"pg_ctl cannot start a server at {unfit[0]!r}: it would pass the path through a shell."
+            " Next: name a systemd unit in service, or choose a path without quotes, dollars and backslashes.",
+            "path_unfit_for_pg_ctl",
+        )
+    ]
 
 
 def version(backup: Backup, server_version: str) -> list[Verdict]:

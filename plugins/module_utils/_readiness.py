@@ -63,5 +63,5 @@ def _receiver(instance: Instance, keywords: Mapping[str, str] | None, slot_name:
         elif str(receiver.sender_port) not in wanted_port:
             found.append(f"it receives from port {receiver.sender_port}, not from {' or '.join(wanted_port)}")
     if slot_name and receiver.slot_name != slot_name:
-        found.append(f"it uses slot {receiver.slot_name}, not {slot_name}")
+        found.append(f"it uses {f'slot {receiver.slot_name}' if receiver.slot_name else 'no slot'}, not {slot_name}")
     return found

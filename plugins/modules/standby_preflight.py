@@ -31,6 +31,10 @@ options:
       - Whether a missing O(config_directory) will be made with the packaging's defaults.
     type: bool
     default: false
+  service:
+    description:
+      - The service that will start the server. Without one C(pg_ctl) will, which limits what paths may hold.
+    type: str
   hot_standby_settings:
     description:
       - What to do when C(max_connections), C(max_worker_processes), C(max_wal_senders),
@@ -146,6 +150,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         config_created=params["config_created"],
         hot_standby_settings=params["hot_standby_settings"],
         restore_command=params["restore_command"],
+        service=params["service"] or None,
     )
     examination = Examination(wish)
     examination.run()
@@ -171,6 +176,7 @@ def main() -> None:
             **upstream_options(),
             config_directory={"type": "str"},
             config_created={"type": "bool", "default": False},
+            service={"type": "str"},
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
             restore_command={"type": "str"},
         ),

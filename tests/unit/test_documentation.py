@@ -26,6 +26,7 @@ NO_OPTIONS = {
     "known_hosts",
     "pg_control",
     "pg_controldata",
+    "pg_ctl",
     "pg_hba",
     "ssh_config",
     # Barman's own option

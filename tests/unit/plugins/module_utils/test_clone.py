@@ -122,8 +122,9 @@ class TestWholeCopy:
 
     def test_verifies_host_keys_on_every_connection(self, host):
         clone(host.job())
-        assert len(host.calls()) >= 4
-        for call in host.calls():
+        connections = [call for call in host.calls() if call[0] != "-G"]
+        assert len(connections) >= 4
+        for call in connections:
             assert call[:6] == ["-T", "-x", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
 
 
@@ -319,6 +320,7 @@ class TestRefusals:
         assert refused(host.job()).code == "target_not_empty"
         assert read_tree(host.fast) == {"mine": "precious"}
         assert not host.pgdata.exists()
+        assert not host.state.exists()
 
     def test_a_directory_for_the_wal_that_is_not_empty(self, host, untouched, tmp_path):
         write_tree(tmp_path / "wal", {"000000010000000000000009": "of another cluster"})

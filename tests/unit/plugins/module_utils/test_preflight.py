@@ -164,3 +164,18 @@ def test_message_of_one_problem_is_that_problem():
 def test_message_of_many_problems_numbers_all_of_them():
     problems = [Verdict("a", "error", "One.", "one"), Verdict("b", "error", "Two.", "two")]
     assert judge_of.message("n1", "/srv/pg", problems).endswith(" 2 problems: (1) One. (2) Two.")
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "expected"),
+    [
+        pytest.param(None, "/srv/it's a dir", [], id="what a shell leaves alone between double quotes"),
+        pytest.param("postgresql@15-main", '/srv/"$(id)"', [], id="a service needs no shell"),
+        *(
+            pytest.param(None, f"/srv/{name}", ["path_unfit_for_pg_ctl"], id=repr(name))
+            for name in ('"', "$(id)", "`id`", "a\\b", "$HOME")
+        ),
+    ],
+)
+def test_starter(service, path, expected):
+    assert codes(judge_of.starter(service, ["/srv/pg", path])) == expected

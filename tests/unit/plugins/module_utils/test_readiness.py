@@ -48,7 +48,7 @@ def test_ready(wishes, state):
         ({"keywords": KEYWORDS}, {"receiver": receiver(sender_port=5433)}, "it receives from port 5433, not from 5432"),
         ({"keywords": {**KEYWORDS, "port": "1,2"}}, {}, "it receives from port 5432, not from 1 or 2"),
         ({"slot_name": "n2"}, {}, "it uses slot n1, not n2"),
-        ({"slot_name": "n2"}, {"receiver": receiver(slot_name=None)}, "it uses slot None, not n2"),
+        ({"slot_name": "n2"}, {"receiver": receiver(slot_name=None)}, "it uses no slot, not n2"),
         (
             {"upstream": upstream(system_identifier="1")},
             {},

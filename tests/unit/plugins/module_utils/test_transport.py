@@ -84,7 +84,7 @@ def test_usable_compressions(wanted, here, there, usable):
 
 
 def test_a_missing_compression_is_refused():
-    with pytest.raises(StandbyError, match="compress=lz4.*both have none, zstd") as refused:
+    with pytest.raises(StandbyError, match=r"compress=lz4.*both have none, zstd") as refused:
         usable_compressions("lz4", {"lz4", "zstd"}, {"zstd"})
     assert refused.value.code == "compress_unsupported"
 

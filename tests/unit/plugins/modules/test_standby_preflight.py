@@ -53,6 +53,7 @@ def test_every_verdict_comes_along(examine):
         "paths": "ok",
         "data_directory": "ok",
         "version": "ok",
+        "service": "ok",
         "upstream": "error",
         "space": "ok",
         "configuration": "ok",
