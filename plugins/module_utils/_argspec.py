@@ -93,6 +93,7 @@ def job_of(params: dict[str, Any]) -> Job:
         jobs=params.get("jobs") or 2,
         bwlimit=params.get("bwlimit"),
         lock_timeout=params.get("lock_timeout") or 0,
+        compress=params.get("compress") or "auto",
     )
 
 

@@ -41,8 +41,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_backup_label
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._probe import cipher_options, compressions
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import without_leftovers
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Shard, Transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils._transport import Calibration
 
 __all__ = ["Job", "Outcome", "clone", "describe", "is_ours", "judge", "plan", "preview", "require_empty_targets"]
 
@@ -64,6 +66,7 @@ class Job:
     jobs: int = 2
     bwlimit: int | None = None
     lock_timeout: float = 3600
+    compress: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Outcome:
     sent: int
     seconds: float
     retries: int = 0
+    compress: str | None = None
 
 
 def plan(job: Job) -> tuple[Root, ...]:
@@ -148,7 +152,7 @@ def clone(job: Job) -> Outcome:
     started = time.monotonic()
     # Whatever refuses comes before the first change, which is the directory of the record.
     _require_place(job)
-    roots = plan(job) if _may_copy(job, _look(job)) else ()
+    prepared = _prepare(job) if _may_copy(job, _look(job)) else None
     _private_directory(job.state_directory)
     with Lock(job.state_directory, job.lock_timeout) as lock:
         # Again: another run may have finished while we waited for the lock.
@@ -158,13 +162,15 @@ def clone(job: Job) -> Outcome:
             if state.get("phase") == "committing":
                 _record(job, "committed", digest=state.get("digest"))
             return Outcome("none", 0, 0, 0, time.monotonic() - started)
-        roots = roots or plan(job)
+        roots, source, calibration = prepared or _prepare(job)
         name = digest(roots)
         resumed = found.state == "incomplete" and state.get("digest") == name
+        transfer = Transfer(source, job.jobs, lock.fd, calibration, job.bwlimit)
         for root in roots:
             _private_directory(root.target)
         _record(job, "copying", digest=name)
-        sent, retries = _copy(job, roots, lock.fd, resumed, same_boot=state.get("boot_id") == boot_id())
+        queue = _queue(roots, resumed, same_boot=state.get("boot_id") == boot_id())
+        transfer.run(queue)
         _verify(roots)
         _finish(job)
         _tree.sync([*(root.target for root in roots), *([job.waldir] if job.waldir else [])])
@@ -173,9 +179,10 @@ def clone(job: Job) -> Outcome:
         "resume" if resumed else "clone",
         _count(roots),
         sum(root.bytes for root in roots),
-        sent,
+        sum(shard.bytes for shard in queue if shard.compare != "--checksum"),
         time.monotonic() - started,
-        retries,
+        transfer.retries,
+        transfer.calibration.best(),
     )
 
 
@@ -196,7 +203,15 @@ def _count(roots: tuple[Root, ...]) -> int:
     return sum(len(root.files) for root in roots) + 1
 
 
-def _copy(job: Job, roots: tuple[Root, ...], lock_fd: int, resumed: bool, same_boot: bool) -> tuple[int, int]:
+def _prepare(job: Job) -> tuple[tuple[Root, ...], Source, Calibration]:
+    """What to copy, and the best that both ends can do. Raises StandbyError when they lack what was asked for."""
+    roots = plan(job)
+    source = replace(job.source, ssh_options=(*job.source.ssh_options, *cipher_options(job.source)))
+    return roots, source, Calibration(compressions(job.source, job.compress))
+
+
+def _queue(roots: tuple[Root, ...], resumed: bool, same_boot: bool) -> list[Shard]:
+    """What has to be sent, the largest first, after the directories are made and leftovers are gone."""
     queue: list[Shard] = []
     for root in roots:
         present = _tree.tidy(root) if resumed else {}
@@ -208,10 +223,7 @@ def _copy(job: Job, roots: tuple[Root, ...], lock_fd: int, resumed: bool, same_b
         if not same_boot:
             # Size and time of a file survive a crash that its contents did not: compare contents.
             queue += _shards(root, [entry for entry in root.files if entry.path in complete], "--checksum")
-    queue.sort(key=lambda shard: shard.bytes, reverse=True)
-    transfer = Transfer(job.source, job.jobs, lock_fd, job.bwlimit)
-    transfer.run(queue)
-    return sum(shard.bytes for shard in queue if shard.compare != "--checksum"), transfer.retries
+    return sorted(queue, key=lambda shard: shard.bytes, reverse=True)
 
 
 def _shards(root: Root, files: list[Any], compare: str = "--ignore-times") -> list[Shard]:

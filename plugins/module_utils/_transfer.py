@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._command import en
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
+from ansible_collections.pgfleet.standby.plugins.module_utils._transport import Calibration, compression_options
 
 __all__ = ["Shard", "Transfer"]
 
@@ -52,6 +53,7 @@ class Transfer:
     source: Source
     jobs: int
     lock_fd: int
+    calibration: Calibration
     bwlimit: int | None = None
     retries: int = 0
     _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
@@ -94,7 +96,12 @@ class Transfer:
 
     def _copy(self, shard: Shard) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            rc, stderr = self._rsync(shard)
+            compression = self._choose(shard)
+            started = time.monotonic()
+            rc, stderr = self._rsync(shard, compression)
+            if rc == 0:
+                with self._guard:
+                    self.calibration.record(compression, shard.bytes, time.monotonic() - started)
             if rc == 0 or self._failure is not None:
                 return
             reason = of_rsync(rc, stderr)
@@ -106,25 +113,29 @@ class Transfer:
                     reason.code,
                     rc=rc,
                     stderr=stderr,
-                    cmd=self._argv(shard),
+                    cmd=self._argv(shard, compression),
                 )
             with self._guard:
                 self.retries += 1
             time.sleep(min(30, 2**attempt))
 
-    def _argv(self, shard: Shard) -> Sequence[str]:
-        extra = [shard.compare]
+    def _choose(self, shard: Shard) -> str:
+        with self._guard:
+            return self.calibration.next(shard.bytes)
+
+    def _argv(self, shard: Shard, compression: str) -> Sequence[str]:
+        extra = [shard.compare, *compression_options(compression)]
         if self.bwlimit:
             extra.append(f"--bwlimit={max(1, self.bwlimit // self.jobs)}")
         return rsync_argv(self.source, shard.source, shard.target, extra)
 
-    def _rsync(self, shard: Shard) -> tuple[int, str]:
+    def _rsync(self, shard: Shard, compression: str) -> tuple[int, str]:
         names = b"".join(b"./" + os.fsencode(entry.path) + b"\0" for entry in shard.files)
         with self._guard:
             if self._failure is not None:
                 return 20, ""
             process = subprocess.Popen(
-                self._argv(shard),
+                self._argv(shard, compression),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

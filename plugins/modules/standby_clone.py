@@ -38,6 +38,13 @@ options:
   bwlimit:
     description: The most that all rsyncs of this host together may receive, in KiB per second.
     type: int
+  compress:
+    description:
+      - How data is compressed on the wire.
+      - V(auto) tries what both rsyncs have on parts of this backup, and goes on with the fastest.
+    type: str
+    choices: [auto, none, lz4, zstd]
+    default: auto
   lock_timeout:
     description:
       - How many seconds to wait for another copy into the same directory to end, such as one that
@@ -93,6 +100,11 @@ seconds:
   returned: success
   type: float
   sample: 3.4
+compress:
+  description: The compression that was used most, or null when nothing was sent.
+  returned: success
+  type: str
+  sample: lz4
 retries:
   description: How often a part of the copy was tried again because a connection broke.
   returned: success
@@ -122,6 +134,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "bytes_sent": outcome.sent,
         "seconds": round(outcome.seconds, 2),
         "retries": outcome.retries,
+        "compress": outcome.compress,
         "diff": difference(job, before, outcome),
     }
 
@@ -147,6 +160,7 @@ def main() -> None:
             **clone_options(),
             jobs={"type": "int", "default": 2},
             bwlimit={"type": "int"},
+            compress={"type": "str", "choices": ["auto", "none", "lz4", "zstd"], "default": "auto"},
             lock_timeout={"type": "int", "default": 3600},
         ),
         supports_check_mode=True,

@@ -31,6 +31,7 @@ PURE = {
     "_quote",
     "_readiness",
     "_recovery",
+    "_transport",
 }
 # They act, raise StandbyError, and know nothing of Ansible.
 ACTING = {
@@ -41,6 +42,7 @@ ACTING = {
     "_command",
     "_datadir",
     "_examine",
+    "_probe",
     "_recovery_files",
     "_server",
     "_server_config",

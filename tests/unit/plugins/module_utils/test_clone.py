@@ -122,8 +122,9 @@ class TestWholeCopy:
 
     def test_verifies_host_keys_on_every_connection(self, host):
         clone(host.job())
-        assert len(host.calls()) >= 4
-        for call in host.calls():
+        connections = [call for call in host.calls() if call[0] != "-G"]
+        assert len(connections) >= 4
+        for call in connections:
             assert call[:6] == ["-T", "-x", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
 
 

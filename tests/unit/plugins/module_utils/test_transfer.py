@@ -14,6 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Shard, Transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils._transport import Calibration
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
 
@@ -40,14 +41,22 @@ def shards(host, target):
 @pytest.fixture
 def transfer(host, tmp_path):
     with open(tmp_path / "fd", "w", encoding="utf-8") as stream:
-        yield lambda **changed: Transfer(**{"source": host.source, "jobs": 2, "lock_fd": stream.fileno(), **changed})
+        yield lambda **changed: Transfer(
+            **{
+                "source": host.source,
+                "jobs": 2,
+                "lock_fd": stream.fileno(),
+                "calibration": Calibration(["none"]),
+                **changed,
+            }
+        )
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Waits of retries are recorded, not waited for."""
     waits = []
-    monkeypatch.setattr(_transfer, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(_transfer, "time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic))
     return waits
 
 
@@ -161,7 +170,7 @@ def test_the_lock_outlives_a_killed_run_until_its_last_rsync_has_ended(host, sha
     if child == 0:
         try:
             with Lock(str(host.state), 0) as lock:
-                Transfer(host.source, 1, lock.fd).run(shards[:1])
+                Transfer(host.source, 1, lock.fd, Calibration(["none"])).run(shards[:1])
         finally:
             os._exit(1)
     (host.root / "started").read_text(encoding="utf-8")
