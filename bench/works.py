@@ -86,7 +86,9 @@ def empty(bench: Bench, data: Dataset) -> None:
     """Empty directories for everybody, and nothing of the last peer still on its way to the disk."""
     places = [TARGET, data.tablespace]
     bench.standby.run(["rm", "-rf", STATE, *places], timeout=300)
-    bench.standby.run(["install", "-d", "-m", "700", "-o", "postgres", "-g", "postgres", *places])
+    # The parent too: the record of a copy lies beside the data directory.
+    parent = TARGET.rpartition("/")[0]
+    bench.standby.run(["install", "-d", "-m", "700", "-o", "postgres", "-g", "postgres", parent, *places])
     bench.standby.run(["sync", "--file-system", *places], timeout=300)
     bench.barman.run(["rm", "-rf", FLOOR], timeout=300)
     bench.barman.run(["install", "-d", "-o", "barman", "-g", "barman", FLOOR])

@@ -20,5 +20,7 @@ for stage in prepare "$@"; do
         break
     }
 done
+# A developer may want to look at the hosts of a failed stage; nobody will in CI.
+[ -z "${CI-}" ] || make --no-print-directory lab-down >/dev/null 2>&1
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -91,7 +91,9 @@ def test_a_killed_copy_cannot_be_started_and_is_resumed(lab: Lab, playbook: Play
     # Recovery itself makes unlogged relations anew (those with an init fork), and files outside of base/.
     ours = {path for path in left if path.startswith("base/") and f"{path}_init" not in now}
     assert [path for path in ours if now.get(path) != left[path]] == []
-    assert playbook.run(*LIMIT).recap[HOST]["changed"] == 0
+    healthy = playbook.run(*LIMIT).recap[HOST]
+    assert healthy["changed"] == 0
+    assert healthy["ok"] <= 12
 
 
 @pytest.mark.usefixtures("empty")
