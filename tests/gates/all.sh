@@ -6,6 +6,9 @@ logs=.build/log
 mkdir -p "$logs"
 passed=0 failed=0
 
+# A run in CI starts with hosts of its own, whatever an earlier one may have left.
+[ -z "${CI-}" ] || make --no-print-directory lab-down >/dev/null 2>&1 || true
+
 # The first stage should not be billed for the installation, nor a failure there be blamed on it.
 for stage in prepare "$@"; do
     start=$SECONDS
