@@ -68,6 +68,19 @@ class Job:
     lock_timeout: float = 3600
     compress: str = "auto"
 
+    @property
+    def other_places(self) -> dict[str, str]:
+        """What is written beside the data directory, by its name in messages.
+
+        The state directory's default place is the data directory's neighbour and needs no word of its own.
+        """
+        places = {f"tablespace {oid}": path for oid, path in self.targets.items()}
+        if self.state_directory != default_state_directory(self.data_directory):
+            places["state_directory"] = self.state_directory
+        if self.waldir is not None:
+            places["waldir"] = self.waldir
+        return places
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -311,11 +324,7 @@ def require_empty_targets(job: Job, found: DataDir) -> None:
 
 def _require_place(job: Job) -> None:
     """What no copy may begin without: safe paths, seen through links, and rsync. Raises StandbyError."""
-    others = {f"tablespace {oid}": os.path.realpath(path) for oid, path in job.targets.items()}
-    if job.state_directory != default_state_directory(job.data_directory):
-        others["state_directory"] = os.path.realpath(job.state_directory)
-    if job.waldir is not None:
-        others["waldir"] = os.path.realpath(job.waldir)
+    others = {name: os.path.realpath(path) for name, path in job.other_places.items()}
     for verdict in errors(paths(os.path.realpath(job.data_directory), others, home_directories())):
         raise StandbyError(verdict.msg, str(verdict.error_code))
     if shutil.which("rsync") is None:

@@ -19,7 +19,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, judge, plan, require_empty_targets
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     control_data,
-    default_state_directory,
     home_directories,
     inspect,
     place_exists,
@@ -76,7 +75,7 @@ class Examination:
     def run(self) -> None:
         """Ask everything that can be asked; what depends on a failed answer is left out."""
         job = self.wish.job
-        self.verdicts += judge_of.paths(job.data_directory, self._other_paths(), home_directories())
+        self.verdicts += judge_of.paths(job.data_directory, job.other_places, home_directories())
         found = self._try("data_directory", self._directory)
         action = None
         if found is not None:
@@ -101,15 +100,6 @@ class Examination:
         except StandbyError as failed:
             self.verdicts.append(Verdict(check, "error", failed.msg, failed.code))
             return None
-
-    def _other_paths(self) -> dict[str, str]:
-        job = self.wish.job
-        others = {f"tablespace {oid}": path for oid, path in job.targets.items()}
-        if job.state_directory != default_state_directory(job.data_directory):
-            others["state_directory"] = job.state_directory
-        if job.waldir is not None:
-            others["waldir"] = job.waldir
-        return others
 
     def _directory(self) -> DataDir:
         job = self.wish.job
