@@ -9,5 +9,5 @@ rc = subprocess.run(["/usr/bin/ssh", *sys.argv[1:]], check=False).returncode
 if rc == 0 and "-printf" in sys.argv[-1]:
     for start in range(10**9, 10**9 + int(os.environ["BENCH_ENTRIES"]), PORTION):
         portion = range(start, start + PORTION)
-        sys.stdout.write("".join(f"f 0 1700000000.0000000000 data/base/5/{name}\0" for name in portion))
+        sys.stdout.write("".join(f"f 600 0 1700000000.0000000000 data/base/5/{name}\0" for name in portion))
 sys.exit(rc)

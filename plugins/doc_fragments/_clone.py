@@ -51,4 +51,12 @@ options:
       - A tablespace that is not named here keeps its location.
     type: dict
     default: {}
+  overwrite:
+    description:
+      - What in O(data_directory) may be overwritten. A running server never is.
+      - With V(same_cluster) a cluster of the backup's system identifier is brought to the backup's state, with
+        its tablespaces. Only what differs is sent; what the backup does not hold is removed, the WAL included.
+    type: str
+    choices: [never, same_cluster]
+    default: never
 """

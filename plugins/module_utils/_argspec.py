@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Tablespace
 
-__all__ = ["backup_of", "barman_options", "clone_options", "finish", "job_of", "upstream_options"]
+__all__ = ["backup_of", "barman_options", "clone_options", "default_jobs", "finish", "job_of", "upstream_options"]
 
 
 def barman_options() -> dict[str, Any]:
@@ -46,6 +46,7 @@ def clone_options() -> dict[str, Any]:
         "pg_bindir": {"type": "str"},
         "waldir": {"type": "str"},
         "tablespace_mapping": {"type": "dict", "default": {}},
+        "overwrite": {"type": "str", "choices": ["never", "same_cluster"], "default": "never"},
     }
 
 
@@ -80,21 +81,31 @@ def backup_of(given: dict[str, Any]) -> Backup:
 
 def job_of(params: dict[str, Any]) -> Job:
     """The copy that the options describe. Raises StandbyError."""
+    for name, least in (("jobs", 1), ("bwlimit", 1), ("io_timeout", 1), ("lock_timeout", 0), ("attach_timeout", 0)):
+        _require_at_least(least, params.get(name), name)
     backup = backup_of(params["backup"])
     data_directory = _plain(params["data_directory"], "data_directory")
     return Job(
         source=Source(params["barman_host"], tuple(params["ssh_options"])),
         backup=backup,
         data_directory=data_directory,
-        state_directory=params["state_directory"] or default_state_directory(data_directory),
+        state_directory=_plain(params["state_directory"] or default_state_directory(data_directory), "state_directory"),
         bindir=find_bindir(backup.major, params["pg_bindir"]),
         targets=target_of(backup, params["tablespace_mapping"]),
         waldir=params["waldir"] or None,
-        jobs=params.get("jobs") or 2,
-        bwlimit=params.get("bwlimit"),
-        lock_timeout=params.get("lock_timeout") or 0,
-        compress=params.get("compress") or "auto",
+        jobs=params.get("jobs") or default_jobs(),
+        overwrite=params["overwrite"],
+        **{
+            name: params[name]
+            for name in ("bwlimit", "compress", "io_timeout", "lock_timeout", "verify")
+            if name in params
+        },
     )
+
+
+def default_jobs() -> int:
+    """Half of the processors: an rsync and its ssh keep one busy each, and a server may run beside them."""
+    return min(8, max(2, (os.cpu_count() or 2) // 2))
 
 
 def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
@@ -110,6 +121,11 @@ def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[st
     for warning in result.pop("warnings_to_show", ()):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _require_at_least(least: int, value: int | None, option: str) -> None:
+    if value is not None and value < least:
+        raise StandbyError(f"{option}={value} is less than {least}. Next: correct it.", "option_out_of_range")
 
 
 def _plain(path: str, option: str) -> str:

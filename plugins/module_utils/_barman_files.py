@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell, ssh_argv
@@ -16,9 +16,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._quote import rsync_rsh
 
-__all__ = ["Source", "fetch", "list_backup", "rsync_argv"]
+__all__ = ["Source", "fetch", "list_backup", "rsync_argv", "write_names"]
 
-_LIST_SECONDS = 900
+_LIST_SECONDS = 3600
 _IO_TIMEOUT = 300
 
 
@@ -36,55 +36,57 @@ class Source:
 
 
 def rsync_argv(source: Source, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:
-    """A pull of the NUL-separated names on stdin, relative to ``remote_directory``.
+    """A pull of NUL-separated names (``--files-from``), relative to ``remote_directory``.
 
-    Directories exist already and keep their times; every connection is its own, because one shared
-    ssh stream is one cipher process; ``-s`` keeps names away from the remote shell.
+    Directories exist already and keep their times; ``-s`` keeps names away from the remote shell.
     """
-    ssh = [*ssh_argv(("-o", "ControlMaster=no", "-o", "ControlPath=none", *source.ssh_options))]
     return [
         "rsync",
         "--times",
         "--perms",
-        "--chmod=D0700,F0600",
         "--omit-dir-times",
         "--no-implied-dirs",
-        "--whole-file",
         "--from0",
-        "--files-from=-",
         "-s",  # its long name differs between releases
-        f"--timeout={_IO_TIMEOUT}",
-        f"--rsh={rsync_rsh(ssh)}",
+        f"--rsh={rsync_rsh(ssh_argv(source.ssh_options))}",
         *extra,
         source.address(remote_directory.rstrip("/") + "/"),
         target.rstrip("/") + "/",
     ]
 
 
-def list_backup(source: Source, backup: Backup) -> list[Entry]:
+def list_backup(source: Source, backup: Backup) -> Iterator[Entry]:
     """Every entry of the backup, in one go. Raises StandbyError when it cannot be read whole."""
-    shell = SshShell(source.destination, source.ssh_options)
     directory = str(backup.directory)
-    done = shell.run(["find", directory, "-mindepth", "1", "-printf", FIND_FORMAT], timeout=_LIST_SECONDS)
-    if done.rc != 0:
-        raise StandbyError(
-            f"Cannot list backup {backup.backup_id} in {directory} on {source.destination}: {first_line(done.err)}."
+
+    def failed(rc: int, stderr: str) -> StandbyError:
+        return StandbyError(
+            f"Cannot list backup {backup.backup_id} in {directory} on {source.destination}:"
+            f" {first_line(stderr) or f'exit code {rc}'}."
             " Next: check on the Barman host that the backup still exists and that our user may read it.",
             "backup_files_missing",
-            rc=done.rc,
-            stderr=done.err,
+            rc=rc,
+            stderr=stderr,
         )
-    return parse_listing(done.out)
+
+    shell = SshShell(source.destination, source.ssh_options)
+    find = ["find", directory, "-mindepth", "1", "-printf", FIND_FORMAT]
+    return parse_listing(shell.stream(find, _LIST_SECONDS, failed))
+
+
+def write_names(path: str, names: Iterable[str]) -> None:
+    """A list for ``--files-from``. Every name begins with ``./``: a leading ``#`` or ``;`` would make it a comment."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(handle, "wb") as stream:
+        stream.writelines(b"./" + os.fsencode(name) + b"\0" for name in names)
 
 
 def fetch(source: Source, remote_directory: str, names: Iterable[str], target: str) -> None:
     """Copy a few small files; a real transfer, so it also proves rsync on both ends. Raises StandbyError."""
-    argv = rsync_argv(source, remote_directory, target)
     listing = os.path.join(target, ".names")
-    with open(listing, "w", encoding="utf-8", errors="surrogateescape") as stream:
-        stream.write("".join(f"./{name}\0" for name in names))
-    os.chmod(listing, 0o600)
-    argv[argv.index("--files-from=-")] = f"--files-from={listing}"
+    write_names(listing, names)
+    how = ("--whole-file", "--chmod=D0700,F0600", f"--files-from={listing}", f"--timeout={_IO_TIMEOUT}")
+    argv = rsync_argv(source, remote_directory, target, how)
     try:
         done = LocalShell().run(argv, timeout=_IO_TIMEOUT)
     finally:

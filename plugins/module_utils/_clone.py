@@ -1,60 +1,53 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring a backup's files into a data directory, so that it can be started only when it is complete.
-
-The order is the safety: the record of the copy first, then files, verification, links, the
-standby signal and harmless settings, a sync of every file system, and ``global/pg_control``,
-without which no server starts, last of all. Private to the collection.
-"""
+"""What a copy is to do, and whether it may. Changes nothing. Private to the collection."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source, fetch, list_backup
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock, boot_id, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source, list_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
-    control_data,
     default_state_directory,
-    fsync_directory,
     home_directories,
     inspect,
     is_empty,
-    read_small,
-    write_atomically,
+    linked_directories,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import (
-    CONTROL,
-    Root,
-    digest,
-    plan_roots,
-    shards,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_backup_label
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._probe import cipher_options, compressions
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import without_leftovers
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Shard, Transfer
-from ansible_collections.pgfleet.standby.plugins.module_utils._transport import Calibration
 
-__all__ = ["Job", "Outcome", "clone", "describe", "is_ours", "judge", "plan", "preview", "require_empty_targets"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "count_files",
+    "describe",
+    "is_ours",
+    "judge",
+    "look",
+    "may_copy",
+    "plan",
+    "preview",
+    "require_empty_targets",
+    "require_place",
+]
 
-_SIGNAL = "# This directory is a standby's: the server waits for its upstream instead of becoming a primary.\n"
 _COMMITTED = ("committing", "committed")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to copy from where to where."""
+    """What to copy from where to where, and how. Time-outs are seconds, ``bwlimit`` is KiB/s of all workers together.
+
+    ``overwrite``: ``never``, or ``same_cluster`` to bring a cluster of the same system identifier up to date.
+    ``verify``: ``none``, ``size``, ``manifest`` (where the backup has one) or ``checksum``.
+    """
 
     source: Source
     backup: Backup
@@ -66,7 +59,10 @@ class Job:
     jobs: int = 2
     bwlimit: int | None = None
     lock_timeout: float = 3600
+    io_timeout: int = 300
     compress: str = "auto"
+    verify: str = "manifest"
+    overwrite: str = "never"
 
     @property
     def other_places(self) -> dict[str, str]:
@@ -81,18 +77,37 @@ class Job:
             places["waldir"] = self.waldir
         return places
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this copy from another one into the same directory."""
+        return {
+            "backup_id": self.backup.backup_id,
+            "server": self.backup.server,
+            "data_directory": self.data_directory,
+            "targets": sorted([*self.targets.values(), *([self.waldir] if self.waldir else [])]),
+        }
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a copy did. ``seconds`` are wall-clock, ``sent`` are the bytes that were not here already."""
+    """What a copy did. ``seconds`` are wall-clock.
+
+    ``sent`` are the bytes of the backup's files that had to be sent, ``received`` those on the wire, compressed.
+    ``verified`` is ``size``, ``manifest`` or ``checksum``; ``left_behind`` are places outside of the directory that
+    the cluster used before and the backup does not know. ``before`` is what the directory was, in words.
+    """
 
     action: str
-    files: int
-    bytes: int
-    sent: int
-    seconds: float
+    files: int = 0
+    bytes: int = 0
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
     retries: int = 0
     compress: str | None = None
+    verified: str | None = None
+    left_behind: tuple[str, ...] = ()
+    before: str = ""
 
 
 def plan(job: Job) -> tuple[Root, ...]:
@@ -104,8 +119,13 @@ def plan(job: Job) -> tuple[Root, ...]:
     return (replace(roots[0], directories=without_wal), *roots[1:])
 
 
+def look(job: Job) -> DataDir:
+    """What is in the data directory now."""
+    return inspect(job.data_directory, job.bindir, job.state_directory)
+
+
 def judge(job: Job, found: DataDir) -> str:
-    """What the directory allows: ``done``, ``copy`` or ``resume``. Raises StandbyError for all else."""
+    """What the directory allows: ``done``, ``copy``, ``resume`` or ``delta``. Raises StandbyError for all else."""
     if found.running:
         raise StandbyError(
             f"A server runs on {found.path} (pid {found.pid}). A running server is never replaced."
@@ -118,9 +138,13 @@ def judge(job: Job, found: DataDir) -> str:
         return "resume"
     if is_ours(found) and (found.clone or {}).get("backup_id") == job.backup.backup_id:
         return "done"
+    same = found.control is not None and found.control.system_identifier == job.backup.system_identifier
+    if same and job.overwrite == "same_cluster":
+        return "delta"
+    allow = ", allow overwrite=same_cluster to bring it to the backup's state" if same else ""
     raise StandbyError(
         f"Data directory {found.path} is not empty: {describe(found)}. Nothing was changed."
-        " Next: choose an empty data_directory, or remove what is there yourself.",
+        f" Next: choose an empty data_directory{allow}, or remove what is there yourself.",
         "data_directory_foreign" if found.control is None else "data_directory_cluster",
     )
 
@@ -139,228 +163,75 @@ def is_ours(found: DataDir) -> bool:
 
 def describe(found: DataDir) -> str:
     """A data directory in a few words, for messages."""
+    if found.state == "incomplete":
+        return f"it holds an unfinished copy of backup {(found.clone or {}).get('backup_id')}"
     if found.control is None:
         names = ", ".join(found.entries[:5]) + (", ..." if len(found.entries) > 5 else "")
-        return f"it holds {names}" if found.entries else found.state
+        return f"it holds {names}" if found.entries else f"it is {found.state}"
     kind = "a standby" if found.state == "standby" else "a cluster"
     running = f", running as pid {found.pid}" if found.running else ""
     identifier = found.control.system_identifier
     return f"it holds {kind} of PostgreSQL {found.version} with system identifier {identifier}{running}"
 
 
-def preview(job: Job, found: DataDir) -> Outcome:
-    """What ``clone`` would do; refuses as it would."""
-    _require_place(job)
-    action = judge(job, found)
-    if action == "done":
-        return Outcome("none", 0, 0, 0, 0.0)
-    require_empty_targets(job, found)
+def preview(job: Job) -> Outcome:
+    """What a copy would do; refuses as it would."""
+    require_place(job)
+    found = look(job)
+    action = may_copy(job, found)
+    if action is None:
+        return Outcome("none", before=describe(found))
     roots = plan(job)
     size = sum(root.bytes for root in roots)
-    return Outcome("clone" if action == "copy" else action, _count(roots), size, size, 0.0)
+    return Outcome(action, count_files(roots), size, size, before=describe(found))
 
 
-def clone(job: Job) -> Outcome:
-    """Copy, verify and commit. Raises StandbyError; then the directory cannot be started and a new run resumes."""
-    started = time.monotonic()
-    # Whatever refuses comes before the first change, which is the directory of the record.
-    _require_place(job)
-    prepared = _prepare(job) if _may_copy(job, _look(job)) else None
-    _private_directory(job.state_directory)
-    with Lock(job.state_directory, job.lock_timeout) as lock:
-        # Again: another run may have finished while we waited for the lock.
-        found = _look(job)
-        state = found.clone or {}
-        if not _may_copy(job, found):
-            if state.get("phase") == "committing":
-                _record(job, "committed", digest=state.get("digest"))
-            return Outcome("none", 0, 0, 0, time.monotonic() - started)
-        roots, source, calibration = prepared or _prepare(job)
-        name = digest(roots)
-        resumed = found.state == "incomplete" and state.get("digest") == name
-        transfer = Transfer(source, job.jobs, lock.fd, calibration, job.bwlimit)
-        for root in roots:
-            _private_directory(root.target)
-        _record(job, "copying", digest=name)
-        queue = _queue(roots, resumed, same_boot=state.get("boot_id") == boot_id())
-        transfer.run(queue)
-        _verify(roots)
-        _finish(job)
-        _tree.sync([*(root.target for root in roots), *([job.waldir] if job.waldir else [])])
-        _commit(job, name)
-    return Outcome(
-        "resume" if resumed else "clone",
-        _count(roots),
-        sum(root.bytes for root in roots),
-        sum(shard.bytes for shard in queue if shard.compare != "--checksum"),
-        time.monotonic() - started,
-        transfer.retries,
-        transfer.calibration.best(),
-    )
-
-
-def _look(job: Job) -> DataDir:
-    return inspect(job.data_directory, job.bindir, job.state_directory)
-
-
-def _may_copy(job: Job, found: DataDir) -> bool:
-    """Whether there is anything to copy. Raises StandbyError where nothing may be."""
-    if judge(job, found) == "done":
-        return False
+def may_copy(job: Job, found: DataDir) -> str | None:
+    """``clone``, ``resume`` or ``delta``; None when there is nothing to copy. Raises StandbyError where none may be."""
+    action = judge(job, found)
+    if action == "done":
+        return None
     require_empty_targets(job, found)
-    return True
+    return "clone" if action == "copy" else action
 
 
-def _count(roots: tuple[Root, ...]) -> int:
+def count_files(roots: tuple[Root, ...]) -> int:
     """The files of all trees and pg_control."""
     return sum(len(root.files) for root in roots) + 1
 
 
-def _prepare(job: Job) -> tuple[tuple[Root, ...], Source, Calibration]:
-    """What to copy, and the best that both ends can do. Raises StandbyError when they lack what was asked for."""
-    roots = plan(job)
-    source = replace(job.source, ssh_options=(*job.source.ssh_options, *cipher_options(job.source)))
-    return roots, source, Calibration(compressions(job.source, job.compress))
-
-
-def _queue(roots: tuple[Root, ...], resumed: bool, same_boot: bool) -> list[Shard]:
-    """What has to be sent, the largest first, after the directories are made and leftovers are gone."""
-    queue: list[Shard] = []
-    for root in roots:
-        present = _tree.tidy(root) if resumed else {}
-        if not resumed:
-            _tree.empty(root.target)
-        _tree.make_directories(root)
-        complete = _tree.complete_files(root, present)
-        queue += _shards(root, [entry for entry in root.files if entry.path not in complete])
-        if not same_boot:
-            # Size and time of a file survive a crash that its contents did not: compare contents.
-            queue += _shards(root, [entry for entry in root.files if entry.path in complete], "--checksum")
-    return sorted(queue, key=lambda shard: shard.bytes, reverse=True)
-
-
-def _shards(root: Root, files: list[Any], compare: str = "--ignore-times") -> list[Shard]:
-    return [Shard(root.source, root.target, files, compare) for files in shards(files)]
-
-
-def _verify(roots: tuple[Root, ...]) -> None:
-    differences = [f"{root.target}/{line}" for root in roots for line in _tree.difference(root)]
-    if differences:
-        raise StandbyError(
-            f"The copy differs from the backup in {len(differences)} places: {'; '.join(differences[:5])}."
-            " The directory cannot be started. Next: check that nothing else writes there, then run again.",
-            "verification_failed",
-            differences=differences[:100],
-        )
-
-
-def _finish(job: Job) -> None:
-    """All that makes the files a standby's, before the one file that makes them a cluster's."""
-    top = job.data_directory
-    for oid, target in job.targets.items():
-        os.symlink(target, os.path.join(top, "pg_tblspc", str(oid)))
-    if job.waldir is not None:
-        _private_directory(job.waldir)
-        os.symlink(job.waldir, os.path.join(top, "pg_wal"))
-        os.makedirs(os.path.join(job.waldir, "archive_status"), mode=0o700, exist_ok=True)
-    write_atomically(os.path.join(top, "standby.signal"), _SIGNAL)
-    settings = os.path.join(top, "postgresql.auto.conf")
-    write_atomically(settings, without_leftovers(read_small(settings) or ""))
-
-
-def _commit(job: Job, name: str) -> None:
-    """Fetch pg_control, look at it, and let it appear in one rename."""
-    staging = os.path.join(job.state_directory, "control")
-    shutil.rmtree(staging, ignore_errors=True)
-    os.makedirs(os.path.join(staging, "global"), mode=0o700)
-    fetch(job.source, f"{job.backup.directory}/data", [CONTROL], staging)
-    _require_consistent(job, staging)
-    final = os.path.join(job.data_directory, CONTROL)
-    temporary = final + ".new"
-    shutil.copy2(os.path.join(staging, CONTROL), temporary)
-    _fsync_file(temporary)
-    _record(job, "committing", digest=name)
-    os.rename(temporary, final)
-    fsync_directory(os.path.dirname(final))
-    fsync_directory(job.data_directory)
-    _record(job, "committed", digest=name)
-    shutil.rmtree(staging, ignore_errors=True)
-
-
-def _require_consistent(job: Job, staging: str) -> None:
-    """pg_control, backup_label and the catalogue must speak of the same backup."""
-    control = control_data(staging, job.bindir)
-    label = parse_backup_label(read_small(os.path.join(job.data_directory, "backup_label")) or "")
-    wanted = job.backup
-    if wanted.system_identifier not in (None, control.system_identifier):
-        raise StandbyError(
-            f"pg_control of backup {wanted.backup_id} has system identifier {control.system_identifier},"
-            f" the catalogue says {wanted.system_identifier}. Next: choose another backup_id.",
-            "backup_inconsistent",
-        )
-    if wanted.begin_lsn not in (None, label.begin_lsn):
-        raise StandbyError(
-            f"backup_label of backup {wanted.backup_id} begins at {label.begin_lsn},"
-            f" the catalogue says {wanted.begin_lsn}. Next: choose another backup_id.",
-            "backup_inconsistent",
-        )
-
-
 def require_empty_targets(job: Job, found: DataDir) -> None:
-    """Only a directory that an unfinished copy recorded as its own may hold something. Raises StandbyError."""
+    """Only what an unfinished copy recorded as its own, or what the cluster to replace uses itself, may hold something.
+
+    Raises StandbyError.
+    """
     names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
     places = {path: f"of tablespace {names[oid]}" for oid, path in job.targets.items()}
     if job.waldir is not None:
         places[job.waldir] = "for the WAL"
-    ours = (found.clone or {}).get("targets", ())
+    ours = (found.clone or {}).get("targets", ()) if found.state == "incomplete" else ()
+    used = linked_directories(job.data_directory) if found.control is not None else ()
     for path, meaning in places.items():
-        if path not in ours and not is_empty(path):
-            raise StandbyError(
-                f"The directory {meaning}, {path}, is not empty. Nothing was changed."
-                " Next: empty it, or choose another by tablespace_mapping or waldir.",
-                "target_not_empty",
-            )
+        if path in ours or is_empty(path):
+            continue
+        if os.path.realpath(path) in used and (path == job.waldir or _holds_only(path, f"PG_{found.major}_")):
+            continue
+        raise StandbyError(
+            f"The directory {meaning}, {path}, is not empty. Nothing was changed."
+            " Next: empty it, or choose another by tablespace_mapping or waldir.",
+            "target_not_empty",
+        )
 
 
-def _require_place(job: Job) -> None:
+def _holds_only(path: str, prefix: str) -> bool:
+    """Clusters of several major versions may share a tablespace's directory, each with one of its own in it."""
+    return all(name.startswith(prefix) or name == "lost+found" for name in os.listdir(path))
+
+
+def require_place(job: Job) -> None:
     """What no copy may begin without: safe paths, seen through links, and rsync. Raises StandbyError."""
     others = {name: os.path.realpath(path) for name, path in job.other_places.items()}
     for verdict in errors(paths(os.path.realpath(job.data_directory), others, home_directories())):
         raise StandbyError(verdict.msg, str(verdict.error_code))
     if shutil.which("rsync") is None:
         raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
-
-
-def _private_directory(path: str) -> None:
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        with contextlib.suppress(PermissionError):  # a mount point of somebody else's may still be writable
-            os.chmod(path, 0o700)
-    except OSError as failed:
-        raise StandbyError(
-            f"Cannot create directory {path}: {failed.strerror}. Next: create it, owned by the database's OS user.",
-            "directory_not_writable",
-        ) from failed
-
-
-def _fsync_file(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _record(job: Job, phase: str, digest: str | None) -> None:
-    save_state(
-        job.state_directory,
-        phase=phase,
-        backup_id=job.backup.backup_id,
-        server=job.backup.server,
-        system_identifier=job.backup.system_identifier,
-        data_directory=job.data_directory,
-        targets=sorted([*job.targets.values(), *([job.waldir] if job.waldir else [])]),
-        digest=digest,
-        boot_id=boot_id(),
-        at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
-from typing import NamedTuple
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, NamedTuple, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_ssh
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -16,6 +18,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remo
 
 __all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv"]
 
+
+_PORTION = 1 << 20
+# The last for a closed directory of PATH, too.
+_NO_PROGRAM = (FileNotFoundError, NotADirectoryError, PermissionError)
+_STDERR_BYTES = 64 << 10
 
 # ssh's options that take a value (ssh(1), SYNOPSIS).
 _SSH_WITH_VALUE = "BbcDEeFIiJLlmOopPQRSWw"
@@ -31,8 +38,8 @@ class Completed(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """The environment of every program we start: messages in English, whatever the host speaks."""
-    return dict(os.environ, LC_ALL="C", LANGUAGE="C")
+    """The environment of every program we start: messages in English and without colours, for they are read."""
+    return dict(os.environ, LC_ALL="C", LANGUAGE="C", PG_COLOR="never")
 
 
 def _run(argv: Sequence[str], timeout: float) -> Completed:
@@ -47,15 +54,19 @@ def _run(argv: Sequence[str], timeout: float) -> Completed:
             encoding="utf-8",
             errors="surrogateescape",
         )
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # the last for a closed directory of PATH, too
+    except _NO_PROGRAM:
         return Completed(tuple(argv), 127, "", f"{argv[0]}: command not found")
     except subprocess.TimeoutExpired as expired:
-        raise StandbyError(
-            f"{argv[0]} did not finish within {timeout:g} seconds. It was ended; nothing else was tried.",
-            "command_timeout",
-            cmd=list(argv),
-        ) from expired
+        raise _overdue(argv, timeout) from expired
     return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def _overdue(argv: Sequence[str], timeout: float) -> StandbyError:
+    return StandbyError(
+        f"{argv[0]} did not finish within {timeout:g} seconds. It was ended; nothing else was tried.",
+        "command_timeout",
+        cmd=list(argv),
+    )
 
 
 class Shell:
@@ -121,16 +132,59 @@ class SshShell(Shell):
         """As for every shell. Raises StandbyError too when ssh itself fails, with the reason told apart."""
         done = _run([*ssh_argv(self.options), "--", self.where, remote_command(argv)], timeout)
         if done.rc == 255:
-            self.fail(done)
+            raise self.failure(done.rc, done.err)
         return done
 
-    def fail(self, done: Completed) -> None:
-        """Raise what ssh's own failure means."""
-        reason = of_ssh(done.err)
-        raise StandbyError(
+    def stream(
+        self, argv: Sequence[str], timeout: float, failed: Callable[[int, str], StandbyError]
+    ) -> Iterator[bytes]:
+        """The output of a program, in portions as they come.
+
+        Raises StandbyError at its end: of ssh's own failure or a time-out, or what ``failed`` makes of the exit code
+        and stderr.
+        """
+        command = [*ssh_argv(self.options), "--", self.where, remote_command(argv)]
+        ended = threading.Event()
+        with tempfile.TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment()
+                )
+            except _NO_PROGRAM:
+                raise failed(127, "ssh: command not found") from None
+
+            def end() -> None:
+                ended.set()
+                process.kill()
+
+            overdue = threading.Timer(timeout, end)
+            overdue.daemon = True
+            overdue.start()
+            stdout = cast("IO[bytes]", process.stdout)
+            try:
+                yield from iter(lambda: stdout.read(_PORTION), b"")
+                rc = process.wait()
+            finally:
+                overdue.cancel()
+                process.kill()
+                process.wait()
+                stdout.close()
+            errors.seek(0)
+            stderr = errors.read(_STDERR_BYTES).decode("utf-8", "replace")
+        if rc == 255:
+            raise self.failure(rc, stderr)
+        if rc != 0 and ended.is_set():
+            raise _overdue(command, timeout)
+        if rc != 0:
+            raise failed(rc, stderr)
+
+    def failure(self, rc: int, stderr: str) -> StandbyError:
+        """What ssh's own failure means."""
+        reason = of_ssh(stderr)
+        return StandbyError(
             f"Cannot reach the Barman host {self.where} by ssh: {reason.meaning}"
-            f" ({first_line(done.err) or 'ssh said nothing'}). Next: {reason.next_step}.",
+            f" ({first_line(stderr) or 'ssh said nothing'}). Next: {reason.next_step}.",
             reason.code,
-            rc=done.rc,
-            stderr=done.err,
+            rc=rc,
+            stderr=stderr,
         )

@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -34,7 +35,9 @@ __all__ = [
     "home_directories",
     "inspect",
     "is_empty",
+    "linked_directories",
     "place_exists",
+    "private_directory",
     "read_clone_state",
     "read_small",
     "write_atomically",
@@ -62,7 +65,7 @@ def read_small(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last in /proc, of a process that ends
         return None
 
 
@@ -94,7 +97,11 @@ def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
     except OSError as failed:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        raise StandbyError(f"Cannot write {path}: {failed.strerror}.", "write_failed") from failed
+        raise StandbyError(
+            f"Cannot write {path}: {failed.strerror}."
+            " Next: check the owner of its directory, and free space and inodes (df, df -i).",
+            "write_failed",
+        ) from failed
 
 
 def place_exists(data_directory: str, name: str, value: str) -> bool:
@@ -165,12 +172,37 @@ def is_empty(path: str) -> bool:
         ) from failed
 
 
+def linked_directories(data_directory: str) -> set[str]:
+    """Where the links of a cluster lead: its tablespaces, and its WAL if that is elsewhere. Real paths."""
+    tablespaces = os.path.join(data_directory, "pg_tblspc")
+    links = [os.path.join(data_directory, "pg_wal")]
+    if os.path.isdir(tablespaces) and not os.path.islink(tablespaces):
+        links += [os.path.join(tablespaces, name) for name in os.listdir(tablespaces)]
+    return {os.path.realpath(link) for link in links if os.path.islink(link)}
+
+
+def private_directory(path: str, mode: int = 0o700) -> None:
+    """Make a directory for us, unless it is there, with this mode. Raises StandbyError."""
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        with contextlib.suppress(PermissionError):  # a mount point of somebody else's may still be writable
+            os.chmod(path, mode)
+    except OSError as failed:
+        raise StandbyError(
+            f"Cannot create directory {path}: {failed.strerror}. Next: create it, owned by the database's OS user.",
+            "directory_not_writable",
+        ) from failed
+
+
 def inspect(path: str, bindir: str | None = None, state_directory: str | None = None) -> DataDir:
     """What the directory is. Reads only; raises StandbyError where even reading is refused."""
+    clone = read_clone_state(state_directory or default_state_directory(path))
+    # Also where nothing of it is left, as after a crash: its tablespaces may still hold something.
+    unfinished = clone is not None and clone.get("phase") != "committed" and clone.get("data_directory") == path
     try:
         entries = tuple(sorted(os.listdir(path)))
     except FileNotFoundError:
-        return DataDir(path, "absent")
+        return DataDir(path, "incomplete", clone=clone) if unfinished else DataDir(path, "absent")
     except OSError as failed:
         code = "data_directory_unreadable"
         if failed.errno == errno.ENOTDIR:
@@ -179,17 +211,11 @@ def inspect(path: str, bindir: str | None = None, state_directory: str | None = 
             f"Cannot read data directory {path}: {failed.strerror}. Next: run as the database's OS user (os_user).",
             code,
         ) from failed
-    if not set(entries) - _NOBODYS:
+    if not set(entries) - _NOBODYS and not unfinished:
         return DataDir(path, "empty")
-    clone = read_clone_state(state_directory or default_state_directory(path))
     version = (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
     has_control = os.path.exists(os.path.join(path, "global", "pg_control"))
-    if (
-        clone is not None
-        and clone.get("phase") != "committed"
-        and clone.get("data_directory") == path
-        and not has_control
-    ):
+    if unfinished and not has_control:
         return DataDir(path, "incomplete", version=version, clone=clone, entries=entries)
     if version is None or not has_control:
         return DataDir(path, "foreign", version=version, clone=clone, entries=entries)

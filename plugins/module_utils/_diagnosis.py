@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 __all__ = ["Diagnosis", "first_line", "of_barman", "of_rsync", "of_ssh"]
@@ -43,6 +44,20 @@ _SSH = (
         ),
     ),
     (
+        # After login these lines, too, may end in "Connection reset by peer" or "timed out".
+        ("Read from remote host", "client_loop: send disconnect"),
+        Diagnosis("ssh_failed", "the connection broke", "check the network, then run again", retry=True),
+    ),
+    (
+        ("kex_exchange_identification", "Connection closed by", "Connection reset by"),
+        Diagnosis(
+            "ssh_dropped",
+            "it dropped the connection before login",
+            "raise MaxStartups in its sshd_config, or start fewer hosts at a time",
+            retry=True,
+        ),
+    ),
+    (
         ("Connection refused",),
         Diagnosis("ssh_refused", "it refused the connection", "start sshd there, or correct the port in ssh_config"),
     ),
@@ -52,7 +67,15 @@ _SSH = (
     ),
 )
 
+# Of rsync(1), EXIT VALUES: socket I/O, the protocol stream, time-outs, ssh's own failure.
 _RSYNC_RETRY = {10, 12, 30, 35, 255}
+_FULL = ("No space left on device", "Disk quota exceeded")
+# An rsync that may not make a file may call it missing: it then fails to open what it could not make.
+_REFUSED_HERE = re.compile(
+    r"\[(generator|receiver|Receiver)\].*(Permission denied|Operation not permitted|No such file or directory)"
+)
+_SAID_BY_RSYNC = re.compile(r"rsync(:| error:)|\[")
+_BROKEN = ("Input/output error", "Read-only file system", "Structure needs cleaning")
 
 
 def first_line(text: str) -> str:
@@ -94,8 +117,9 @@ def of_barman(rc: int, text: str) -> Diagnosis:
 def of_rsync(rc: int, stderr: str) -> Diagnosis:
     """Why an rsync pull failed. No code but 0 is success: 23 and 24 mean that files are missing."""
     # rsync sees only that its ssh has gone: with 255, or with 12 when it was just writing to it.
-    if rc == 255 or (rc == 12 and of_ssh(stderr).code != "ssh_failed"):
-        return of_ssh(stderr)
+    of_connection = of_ssh("\n".join(line for line in stderr.splitlines() if not _SAID_BY_RSYNC.match(line)))
+    if rc == 255 or (rc == 12 and of_connection.code != "ssh_failed"):
+        return of_connection
     if rc == 127 or "rsync: command not found" in stderr or "rsync: not found" in stderr:
         return Diagnosis("rsync_missing_remote", "rsync is not installed there", "install rsync on the Barman host")
     if "is your shell clean" in stderr:
@@ -104,14 +128,31 @@ def of_rsync(rc: int, stderr: str) -> Diagnosis:
             "something prints on login, which garbles the protocol",
             "silence the login scripts of the user on the Barman host",
         )
-    if rc == 11:
-        return Diagnosis("disk_error", "writing here failed", "check free space and the file system")
+    return _of_files(rc, stderr) or _of_stream(rc)
+
+
+def _of_files(rc: int, stderr: str) -> Diagnosis | None:
+    """What the two ends say of files. The far end, which only reads, calls itself the sender."""
+    here = "\n".join(line for line in stderr.splitlines() if "[sender]" not in line)
+    if any(mark in here for mark in _FULL):
+        return Diagnosis("disk_full", "the disk here is full", "make room, in bytes and inodes (df, df -i)")
+    if rc == 11 or any(mark in here for mark in _BROKEN):
+        return Diagnosis("disk_error", "writing here failed", "check the file system and the kernel's log")
+    if _REFUSED_HERE.search(here):
+        return Diagnosis(
+            "directory_not_writable", "files here cannot be written", "give them to the database's OS user"
+        )
     if rc in (23, 24) or (rc == 12 and "change_dir" in stderr):
         return Diagnosis(
             "backup_files_missing",
             "files of the backup could not be read",
             "check on the Barman host that the backup still exists and is readable",
         )
-    if rc in _RSYNC_RETRY:
+    return None
+
+
+def _of_stream(rc: int) -> Diagnosis:
+    """What is left: the stream broke, a signal ended rsync, or it never began."""
+    if rc in _RSYNC_RETRY or rc < 0:
         return Diagnosis("rsync_interrupted", "the transfer broke off", "run again: it resumes", retry=True)
     return Diagnosis("rsync_failed", "rsync failed", "read rsync(1), EXIT VALUES")

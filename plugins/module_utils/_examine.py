@@ -89,7 +89,7 @@ class Examination:
             self.verdicts += judge_of.upstream(job.backup, server)
         roots = self._try("backup", lambda: plan(job))
         if roots is not None:
-            self._check_space(roots, server, resumed=action == "resume")
+            self._check_space(roots, server, action)
             self._try("configuration", lambda: self._check_configuration(roots, server))
         self._complete_plan(action, roots, server)
 
@@ -122,21 +122,21 @@ class Examination:
                 )
             )
 
-    def _check_space(self, roots: tuple[Root, ...], server: Upstream | None, resumed: bool) -> None:
+    def _check_space(self, roots: tuple[Root, ...], server: Upstream | None, action: str | None) -> None:
         needed: dict[str, int] = {}
         available: dict[str, int] = {}
         devices: dict[int, str] = {}
-        present = 0
+        to_copy = 0
         for root in roots:
             place = _existing(root.target)
             name = devices.setdefault(os.stat(place).st_dev, place)
-            here = _present_bytes(root) if resumed else 0
-            present += here
-            needed[name] = needed.get(name, 0) + root.bytes - here
+            here = _Present.of(root) if action in ("resume", "delta") else _Present()
+            needed[name] = needed.get(name, 0) + root.bytes - here.occupied
+            to_copy += root.bytes - (here.complete if action == "resume" else 0)
             status = os.statvfs(place)
             available[name] = status.f_bavail * status.f_frsize
         self.verdicts += judge_of.space(needed, available, self._backlog(server))
-        self.plan["bytes_to_copy"] = sum(needed.values())
+        self.plan["bytes_to_copy"] = to_copy
         self.plan["free_after"] = {name: available[name] - size for name, size in needed.items()}
 
     def _backlog(self, server: Upstream | None) -> int:
@@ -148,7 +148,7 @@ class Examination:
         job = self.wish.job
         with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
             os.mkdir(os.path.join(scratch, "global"), 0o700)
-            carried = [entry.path for entry in roots[0].files if _CONFIGURATION.fullmatch(entry.path)]
+            carried = list(filter(_CONFIGURATION.fullmatch, roots[0].files.paths))
             for path in carried:
                 os.makedirs(os.path.join(scratch, os.path.dirname(path)), exist_ok=True)
             fetch(job.source, roots[0].source, [CONTROL, *carried], scratch)
@@ -224,8 +224,23 @@ def _existing(path: str) -> str:
     return path
 
 
-def _present_bytes(root: Root) -> int:
-    if not os.path.isdir(root.target):
-        return 0
-    complete = _tree.complete_files(root, _tree.scan(root.target))
-    return sum(entry.size for entry in root.files if entry.path in complete)
+@dataclass(frozen=True)
+class _Present:
+    """Bytes of a tree that are here: in files that an earlier copy has finished, and in any of the same names."""
+
+    complete: int = 0
+    occupied: int = 0
+
+    @classmethod
+    def of(cls, root: Root) -> _Present:
+        if not os.path.isdir(root.target):
+            return cls()
+        complete = occupied = 0
+        for position, mark in enumerate(_tree.survey(root).marks):
+            size = root.files.sizes[position]
+            if mark == _tree.COMPLETE:
+                complete += size
+                occupied += size
+            elif mark == _tree.OTHER:
+                occupied += min(size, os.lstat(os.path.join(root.target, root.files.paths[position])).st_size)
+        return cls(complete, occupied)

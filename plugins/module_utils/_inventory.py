@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry
 
-__all__ = ["CONTROL", "FIND_FORMAT", "Root", "digest", "parse_listing", "plan_roots", "shards", "target_of"]
+__all__ = ["CONTROL", "FIND_FORMAT", "Files", "Root", "digest", "is_copied", "parse_listing", "plan_roots", "target_of"]
 
 CONTROL = "global/pg_control"
-# Type, size, modification time, path; the NUL ends a record because a name may hold anything else.
-FIND_FORMAT = r"%y %s %T@ %P\0"
+# Type, mode, size, modification time, path; the NUL ends a record because a name may hold anything else.
+FIND_FORMAT = r"%y %m %s %T@ %P\0"
 
 # Directories whose contents belong to the running source and that a start makes anew. Barman
 # leaves them out as well (PostgreSQL manual, 26.3.4.1 "Backing Up the Data Directory").
@@ -59,6 +60,7 @@ _REQUIRED = (
 _LEFT_OUT = frozenset(
     {
         ".barman-recover.info",
+        CONTROL,  # fetched by itself, last of all
         "backup_label.old",
         "current_logfiles",
         "current_logfiles.tmp",
@@ -73,49 +75,108 @@ _LEFT_OUT = frozenset(
         "tablespace_map.old",
     }
 )
+# Without these a directory is no backup of a cluster.
+_LANDMARKS = ("PG_VERSION", CONTROL, "backup_label")
+_PACKED = re.compile(r"(base|\d+)\.tar(\.|$)")
 _LEFT_OUT_NAME = re.compile(r"(^|/)(pg_internal\.init(\.\d+)?$|pgsql_tmp)")
 
-_LONE_BYTES = 64 << 20
-_SHARD_BYTES = 256 << 20
-_SHARD_NAMES = 1000
+_GROUP_READ = 0o040
+
+
+class Files:
+    """The files of one tree in the order of their paths, in columns: a million of them take some 120 MB."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.paths: list[str] = []
+        self.sizes: array[int] = array("q")
+        self.times: array[int] = array("q")
+        for entry in entries:
+            self.append(entry)
+        self.sort()
+
+    def append(self, entry: Entry) -> None:
+        """Add a file; ``sort`` has to follow."""
+        self.paths.append(entry.path)
+        self.sizes.append(entry.size)
+        self.times.append(entry.mtime_ns)
+
+    def sort(self) -> None:
+        """Bring the files into the order of their paths."""
+        order = sorted(range(len(self.paths)), key=self.paths.__getitem__)
+        self.paths = [self.paths[position] for position in order]
+        self.sizes = array("q", (self.sizes[position] for position in order))
+        self.times = array("q", (self.times[position] for position in order))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, position: int) -> Entry:
+        return Entry("f", self.sizes[position], self.times[position], self.paths[position])
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self[position] for position in range(len(self)))
+
+    def positions(self) -> dict[str, int]:
+        """Where each path is."""
+        return {path: position for position, path in enumerate(self.paths)}
 
 
 @dataclass(frozen=True)
 class Root:
-    """One directory tree to copy: the data directory (``oid`` None) or a tablespace."""
+    """One directory tree to copy: the data directory (``oid`` None) or a tablespace.
+
+    ``group_access`` is that of the source cluster (initdb --allow-group-access): the server reads it off the
+    data directory's mode and refuses any but 0700 and 0750.
+    """
 
     oid: int | None
     source: str
     target: str
-    files: tuple[Entry, ...]
+    files: Files
     directories: tuple[str, ...]
     name: str | None = None
+    group_access: bool = False
 
     @property
     def bytes(self) -> int:
         """The sum of the file sizes."""
-        return sum(entry.size for entry in self.files)
+        return sum(self.files.sizes)
+
+    @property
+    def directory_mode(self) -> int:
+        """The mode of every directory."""
+        return 0o750 if self.group_access else 0o700
+
+    @property
+    def file_mode(self) -> int:
+        """The mode of every file."""
+        return 0o640 if self.group_access else 0o600
 
 
-def parse_listing(text: str) -> list[Entry]:
-    """The output of ``find -mindepth 1 -printf FIND_FORMAT``. Raises StandbyError on anything else."""
-    entries = []
-    for record in text.split("\0")[:-1]:
-        try:
-            kind, size, mtime, path = record.split(" ", 3)
-            if len(kind) != 1:
-                raise ValueError(kind)
-            seconds, _dot, fraction = mtime.partition(".")
-            entries.append(Entry(kind, int(size), int(seconds) * 10**9 + int((fraction + "0" * 9)[:9]), path))
-        except ValueError as wrong:
-            raise StandbyError(
-                f"The listing of the backup holds {record[:100]!r}."
-                " Next: silence the login scripts of the user on the Barman host.",
-                "ssh_stdout_polluted",
-            ) from wrong
-    if text and not text.endswith("\0"):
+def parse_listing(chunks: Iterable[bytes]) -> Iterator[Entry]:
+    """The output of ``find -mindepth 1 -printf FIND_FORMAT`` as it comes. Raises StandbyError on anything else."""
+    rest = b""
+    for chunk in chunks:
+        *records, rest = (rest + chunk).split(b"\0")
+        yield from map(_record, records)
+    if rest:
         raise StandbyError("The listing of the backup breaks off.", "listing_incomplete")
-    return entries
+
+
+def _record(record: bytes) -> Entry:
+    try:
+        kind, mode, size, mtime, path = record.split(b" ", 4)
+        if len(kind) != 1:
+            raise ValueError(kind)
+        seconds, _dot, fraction = mtime.partition(b".")
+        nanoseconds = int(seconds) * 10**9 + int((fraction + b"0" * 9)[:9])
+        return Entry(kind.decode(), int(size), nanoseconds, path.decode("utf-8", "surrogateescape"), int(mode, 8))
+    except ValueError as wrong:
+        raise StandbyError(
+            f"The listing of the backup holds {record[:100].decode('utf-8', 'replace')!r}."
+            " Next: silence the login scripts of the user on the Barman host.",
+            "ssh_stdout_polluted",
+        ) from wrong
 
 
 def target_of(backup: Backup, mapping: Mapping[str, str]) -> dict[int, str]:
@@ -142,27 +203,81 @@ def plan_roots(
     Raises StandbyError for a backup that is not a plain copy of a cluster: packed files, parts
     missing, or links and special files, which a backup has no reason to hold.
     """
-    trees: dict[str, list[Entry]] = {"data": []}
-    for tablespace in backup.tablespaces:
-        trees[str(tablespace.oid)] = []
+    source = backup.directory or ""
+    data = _Tree(f"{source}/data", is_data=True)
+    tablespaces = {oid: _Tree(f"{source}/{oid}") for oid in targets}
+    trees = {"data": data, **{str(oid): tree for oid, tree in tablespaces.items()}}
     for entry in entries:
         top, _slash, rest = entry.path.partition("/")
         if rest and top in trees:
-            trees[top].append(entry._replace(path=rest))
-    source = backup.directory or ""
+            trees[top].add(rest, entry)
+    _require_cluster(backup, data)
     names = {tablespace.oid: tablespace.name for tablespace in backup.tablespaces}
-    roots = [_root(None, f"{source}/data", data_directory, [e for e in trees["data"] if _taken(e)])]
-    _require_cluster(backup, trees["data"])
-    for oid, target in targets.items():
-        if not trees[str(oid)]:
+    for oid, tree in tablespaces.items():
+        if not tree.seen:
             raise StandbyError(
                 f"Backup {backup.backup_id} holds nothing of tablespace {names[oid]} (oid {oid}).",
                 "backup_files_missing",
             )
-        roots.append(
-            _root(oid, f"{source}/{oid}", target, [e for e in trees[str(oid)] if _taken_anywhere(e)], names[oid])
-        )
-    return tuple(roots)
+    shared = data.group_access
+    return (
+        data.root(None, data_directory, None, shared),
+        *(tree.root(oid, targets[oid], names[oid], shared) for oid, tree in tablespaces.items()),
+    )
+
+
+@dataclass
+class _Tree:
+    """One tree while its listing comes in."""
+
+    source: str
+    is_data: bool = False
+    seen: bool = False
+    group_access: bool = False
+    files: Files = field(default_factory=Files)
+    directories: set[str] = field(default_factory=set)
+    strange: list[str] = field(default_factory=list)
+    landmarks: set[str] = field(default_factory=set)
+
+    def add(self, path: str, entry: Entry) -> None:
+        self.seen = True
+        if self.is_data:
+            self._look(path, entry)
+        if not is_copied(path, self.is_data):
+            return
+        if entry.kind == "d":
+            self.directories.add(path)
+        elif entry.kind == "f":
+            self.files.append(Entry("f", entry.size, entry.mtime_ns, path))
+        else:
+            self.strange.append(path)
+
+    def _look(self, path: str, entry: Entry) -> None:
+        if path in _LANDMARKS or _PACKED.match(path):
+            self.landmarks.add(path)
+        if path == "PG_VERSION":
+            self.group_access = bool(entry.mode & _GROUP_READ)
+
+    def root(self, oid: int | None, target: str, name: str | None, group_access: bool) -> Root:
+        """Raises StandbyError."""
+        if self.strange:
+            raise StandbyError(
+                f"The backup holds links or special files below {self.source}: {', '.join(self.strange[:5])}."
+                " Only plain files and directories are copied. Next: look at them on the Barman host.",
+                "backup_special_files",
+            )
+        if self.is_data:
+            self.directories.update(_REQUIRED)
+        self.files.sort()
+        return Root(oid, self.source, target, self.files, tuple(sorted(self.directories)), name, group_access)
+
+
+def is_copied(path: str, in_data: bool) -> bool:
+    """Whether a copy takes a file or directory of the backup, by its path in the data directory or a tablespace."""
+    if _LEFT_OUT_NAME.search(path):
+        return False
+    top, slash, _rest = path.partition("/")
+    return not (in_data and ((slash and top in _EMPTIED) or path in _LEFT_OUT))
 
 
 def digest(roots: Iterable[Root]) -> str:
@@ -176,69 +291,18 @@ def digest(roots: Iterable[Root]) -> str:
     return total.hexdigest()
 
 
-def shards(files: Iterable[Entry]) -> list[tuple[Entry, ...]]:
-    """The files in portions for one rsync each, the largest first.
-
-    A big file goes alone; small ones go together in the order of their directories, bounded in
-    bytes and in names, because rsync's cost for a list of names grows faster than the list.
-    """
-    lone: list[tuple[Entry, ...]] = []
-    packed: list[tuple[Entry, ...]] = []
-    current: list[Entry] = []
-    size = 0
-    for entry in sorted(files, key=lambda entry: entry.path):
-        if entry.size >= _LONE_BYTES:
-            lone.append((entry,))
-            continue
-        if current and (size + entry.size > _SHARD_BYTES or len(current) >= _SHARD_NAMES):
-            packed.append(tuple(current))
-            current, size = [], 0
-        current.append(entry)
-        size += entry.size
-    if current:
-        packed.append(tuple(current))
-    return sorted(lone + packed, key=lambda shard: sum(entry.size for entry in shard), reverse=True)
-
-
-def _root(oid: int | None, source: str, target: str, entries: list[Entry], name: str | None = None) -> Root:
-    strange = [entry.path for entry in entries if entry.kind not in ("f", "d")]
-    if strange:
-        raise StandbyError(
-            f"The backup holds links or special files below {source}: {', '.join(strange[:5])}."
-            " Only plain files and directories are copied. Next: look at them on the Barman host.",
-            "backup_special_files",
-        )
-    directories = {entry.path for entry in entries if entry.kind == "d"}
-    if oid is None:
-        directories.update(_REQUIRED)
-    files = tuple(entry for entry in entries if entry.kind == "f" and not (oid is None and entry.path == CONTROL))
-    return Root(oid, source, target, files, tuple(sorted(directories)), name)
-
-
-def _require_cluster(backup: Backup, entries: list[Entry]) -> None:
-    found = {entry.path for entry in entries}
-    packed = sorted(path for path in found if re.match(r"(base|\d+)\.tar(\.|$)", path))
+def _require_cluster(backup: Backup, data: _Tree) -> None:
+    packed = sorted(filter(_PACKED.match, data.landmarks))
     if packed:
         raise StandbyError(
             f"Backup {backup.backup_id} is compressed ({', '.join(packed)}). Only plain backups are cloned."
             " Next: choose another backup_id, or take a backup without backup_compression.",
             "backup_unsupported",
         )
-    missing = [path for path in ("PG_VERSION", CONTROL, "backup_label") if path not in found]
+    missing = [path for path in _LANDMARKS if path not in data.landmarks]
     if missing:
         raise StandbyError(
             f"Backup {backup.backup_id} lacks {', '.join(missing)} in {backup.directory}/data."
             " Next: choose another backup_id.",
             "backup_files_missing",
         )
-
-
-def _taken(entry: Entry) -> bool:
-    top, slash, _rest = entry.path.partition("/")
-    if slash and top in _EMPTIED:
-        return False
-    return entry.path not in _LEFT_OUT and _taken_anywhere(entry)
-
-
-def _taken_anywhere(entry: Entry) -> bool:
-    return _LEFT_OUT_NAME.search(entry.path) is None

@@ -178,6 +178,7 @@ class Entry(NamedTuple):
     size: int
     mtime_ns: int
     path: str
+    mode: int = 0
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._transport import (
     ciphers_of,
     compressions_of,
@@ -14,7 +18,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transport import 
     usable_compressions,
 )
 
-__all__ = ["cipher_options", "compressions"]
+__all__ = ["Far", "cipher_options", "probe"]
+
+# Archiving and backups go before us on the Barman host, where it has the programs to say so.
+_GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "10"), ("nice", "-n", "10"), ())
+
+
+@dataclass(frozen=True)
+class Far:
+    """The Barman host: the command that starts rsync there, and the compressions to choose from."""
+
+    rsync: str
+    compressions: tuple[str, ...]
 
 
 def cipher_options(source: Source) -> tuple[str, ...]:
@@ -29,10 +44,19 @@ def cipher_options(source: Source) -> tuple[str, ...]:
     return ("-o", "Ciphers=" + ",".join(order)) if order else ()
 
 
-def compressions(source: Source, wanted: str) -> tuple[str, ...]:
-    """The compressions to choose from. Raises StandbyError when the wanted one is missing at either end."""
-    if wanted == "none":
-        return ("none",)
+def probe(source: Source, compress: str) -> Far:
+    """Ask both rsyncs. Raises StandbyError when there is none at the far end, or the wanted compression is missing."""
     here = LocalShell().run(["rsync", "--version"])
-    there = SshShell(source.destination, source.ssh_options).run(["rsync", "--version"])
-    return usable_compressions(wanted, compressions_of(here.out), compressions_of(there.out))
+    shell = SshShell(source.destination, source.ssh_options)
+    for prefix in _GENTLY:
+        there = shell.run([*prefix, "rsync", "--version"])
+        if there.rc == 0:
+            usable = usable_compressions(compress, compressions_of(here.out), compressions_of(there.out))
+            return Far(remote_command([*prefix, "rsync"]), usable)
+    raise StandbyError(
+        f"rsync does not run on {source.destination} (exit code {there.rc}). Nothing was changed."
+        " Next: install rsync on the Barman host.",
+        "rsync_missing_remote",
+        rc=there.rc,
+        stderr=there.err,
+    )

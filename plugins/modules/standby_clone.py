@@ -11,10 +11,14 @@ module: standby_clone
 short_description: Bring a Barman backup's files into a data directory
 version_added: 0.1.0
 description:
-  - Pulls the files of one backup by parallel rsyncs over ssh into an empty data directory and its tablespaces,
-    verifies names and sizes, makes everything durable, and lets C(global/pg_control) appear last of all.
+  - Pulls the files of one backup by parallel rsyncs over ssh into a data directory and its tablespaces,
+    verifies them, makes everything durable, and lets C(global/pg_control) appear last of all.
   - Until then no server starts on the directory, whatever interrupts the copy. Another run resumes it and
     sends no finished file again.
+  - The copy is a process of its own on the standby. A lost connection or a killed control node does not end it,
+    and the next run attaches to it. To end it, C(kill) the process that the file C(runner) in
+    O(state_directory) names.
+  - While it runs, its progress is printed, and is the file C(progress.json) in O(state_directory).
   - The finished directory holds C(standby.signal) and no recovery settings of the source, so that a server
     started on it waits for an upstream and never becomes a primary by itself.
   - Run it on the standby as the database's OS user.
@@ -24,6 +28,10 @@ extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._clone
 attributes:
+  action:
+    support: partial
+    details: The action plugin prints the progress; the module does everything else.
+    description: Indicates this has a corresponding action plugin.
   check_mode:
     support: full
   diff_mode:
@@ -32,27 +40,58 @@ attributes:
     support: full
 options:
   jobs:
-    description: How many rsyncs run at a time, each with an ssh connection of its own.
+    description:
+      - How many rsyncs run at a time, each with an ssh connection of its own.
+      - By default half of this host's processors, but at least 2 and at most 8.
     type: int
-    default: 2
   bwlimit:
     description: The most that all rsyncs of this host together may receive, in KiB per second.
     type: int
   compress:
     description:
       - How data is compressed on the wire.
-      - V(auto) tries what both rsyncs have on parts of this backup, and goes on with the fastest.
+      - V(auto) tries what both rsyncs have on small parts of this backup and goes on with the fastest.
     type: str
     choices: [auto, none, lz4, zstd]
     default: auto
+  verify:
+    description:
+      - How the finished copy is compared with the backup. Names and sizes always are, so V(none) and V(size) are one.
+      - V(manifest) also computes the checksums of the files while others are being copied, if the backup has a
+        C(backup_manifest); where it has none, V(manifest) is V(size). RV(verified) says which it was.
+      - V(checksum) has both ends read all files again and compares their checksums, which is a load on the Barman host.
+      - Files whose contents differ are sent once more before the copy fails.
+    type: str
+    choices: [none, size, manifest, checksum]
+    default: manifest
+  io_timeout:
+    description: After how many seconds of silence a connection counts as broken and its part of the copy starts anew.
+    type: int
+    default: 300
   lock_timeout:
     description:
-      - How many seconds to wait for another copy into the same directory to end, such as one that
-        went on after its play was killed.
+      - How many seconds to wait for the last rsyncs of a copy that was killed. They end by themselves with the
+        part that they were at.
     type: int
     default: 3600
+  progress_interval:
+    description:
+      - Seconds between two lines of progress. With V(0) none are printed.
+      - By default the first one comes after 5 seconds, and the longer the copy takes, the rarer they become.
+    type: int
+  attach_timeout:
+    description:
+      - Return after so many seconds although the copy still runs; RV(finished) is false then.
+      - By default the module returns when the copy has ended.
+    type: int
+  attach_run:
+    description:
+      - The RV(run) of a copy that an earlier call saw running. What became of that one is returned, also after its end.
+      - When it left nothing because it was killed, it is resumed.
+    type: str
 requirements:
   - rsync and an ssh client
+  - C(pg_verifybackup) of PostgreSQL for backups whose manifest has CRC32C checksums
 seealso:
   - module: pgfleet.standby.standby_preflight
   - module: pgfleet.standby.standby_recovery
@@ -71,8 +110,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action:
-  description: V(clone), V(resume), or V(none) when the directory holds this clone already.
-  returned: success
+  description:
+    - V(clone), V(resume) of an interrupted copy, V(delta) over an existing cluster, or V(none) when the directory
+      holds this clone already.
+  returned: success, when finished
   type: str
   sample: clone
 backup_id:
@@ -82,75 +123,154 @@ backup_id:
   sample: 20261121T114827
 files:
   description: How many files the backup has.
-  returned: success
+  returned: success, when finished
   type: int
   sample: 1587
 bytes:
   description: Their bytes.
-  returned: success
+  returned: success, when finished
   type: int
   sample: 434789371
 bytes_sent:
-  description: The bytes of the files that had to be sent; less than RV(bytes) after an interruption.
-  returned: success
+  description: The bytes of them that had to be sent; less than RV(bytes) after an interruption or over a cluster.
+  returned: success, when finished
   type: int
   sample: 434789371
+bytes_received:
+  description: The bytes that arrived on the wire, compressed.
+  returned: success, when finished
+  type: int
+  sample: 52417302
 seconds:
   description: How long it took.
-  returned: success
+  returned: success, when finished
   type: float
   sample: 3.4
 compress:
-  description: The compression that was used most, or null when nothing was sent.
-  returned: success
+  description: The compression that was chosen, or null when nothing had to be sent.
+  returned: success, when finished
   type: str
   sample: lz4
 retries:
   description: How often a part of the copy was tried again because a connection broke.
-  returned: success
+  returned: success, when finished
   type: int
   sample: 0
+verified:
+  description: How the copy was compared with the backup, V(size), V(manifest) or V(checksum).
+  returned: success, when finished
+  type: str
+  sample: manifest
+left_behind:
+  description:
+    - Directories of tablespaces or of the WAL that the cluster used before and this backup does not.
+      They are left as they are.
+  returned: success, when finished
+  type: list
+  elements: str
+  sample: []
+finished:
+  description: Whether the copy has ended.
+  returned: success
+  type: bool
+  sample: true
+run:
+  description: The name of the copy that still runs, for O(attach_run).
+  returned: success, when not finished
+  type: str
+  sample: 0b2c4d5e0f7a4b7f9f61c1f0a2b3c4d5
+progress:
+  description: How far it has come.
+  returned: success, when not finished
+  type: dict
+  contains:
+    phase:
+      description: V(preparing), V(waiting), V(comparing), V(copying), V(verifying), V(syncing) or V(committing).
+      type: str
+    percent:
+      description: Of the bytes of this phase, or null.
+      type: float
+    bytes:
+      description: The bytes of this phase.
+      type: int
+    bytes_done:
+      description: How many of them are done.
+      type: int
+    rate:
+      description: Bytes per second, or null while it is not known.
+      type: int
+    eta:
+      description: Seconds until the end of this phase, or null.
+      type: int
+    seconds:
+      description: Since the copy began.
+      type: float
+    retries:
+      description: How often a part was tried again.
+      type: int
+    at:
+      description: When this was.
+      type: str
+  sample:
+    at: "2026-11-21T15:02:11Z"
+    bytes: 434789371
+    bytes_done: 182452224
+    eta: 2
+    percent: 42.0
+    phase: copying
+    rate: 121634816
+    retries: 0
+    seconds: 1.9
 """
 
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import clone_options, finish, job_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome, clone, describe, preview
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome, preview
+from ansible_collections.pgfleet.standby.plugins.module_utils._detached import Running, follow
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params)
-    before = inspect(job.data_directory, job.bindir, job.state_directory)
-    outcome = preview(job, before) if check_mode else clone(job)
+    outcome = preview(job) if check_mode else follow(job, params["attach_timeout"], params["attach_run"])
+    if isinstance(outcome, Running):
+        return {
+            "changed": True,
+            "backup_id": job.backup.backup_id,
+            "finished": False,
+            "run": outcome.run,
+            "progress": outcome.progress,
+        }
     return {
         "changed": outcome.action != "none",
         "action": outcome.action,
         "backup_id": job.backup.backup_id,
+        "finished": True,
         "files": outcome.files,
         "bytes": outcome.bytes,
         "bytes_sent": outcome.sent,
+        "bytes_received": outcome.received,
         "seconds": round(outcome.seconds, 2),
         "retries": outcome.retries,
         "compress": outcome.compress,
-        "diff": difference(job, before, outcome),
+        "verified": outcome.verified,
+        "left_behind": list(outcome.left_behind),
+        "diff": difference(job, outcome),
     }
 
 
-def difference(job: Job, before: DataDir, outcome: Outcome) -> dict[str, str]:
+def difference(job: Job, outcome: Outcome) -> dict[str, str]:
     """Before and after in words."""
-    text = f"{before.state}: {describe(before)}\n"
     after = (
-        f"standby: clone of backup {job.backup.backup_id} of {job.backup.server}, {outcome.files} files,"
-        f" {outcome.bytes} bytes, system identifier {job.backup.system_identifier}\n"
+        f"it holds a clone of backup {job.backup.backup_id} of {job.backup.server}, {outcome.files} files,"
+        f" {outcome.bytes} bytes, system identifier {job.backup.system_identifier}"
     )
     return {
         "before_header": job.data_directory,
         "after_header": job.data_directory,
-        "before": text,
-        "after": text if outcome.action == "none" else after,
+        "before": f"{outcome.before}\n",
+        "after": f"{outcome.before if outcome.action == 'none' else after}\n",
     }
 
 
@@ -158,10 +278,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             **clone_options(),
-            jobs={"type": "int", "default": 2},
+            jobs={"type": "int"},
             bwlimit={"type": "int"},
             compress={"type": "str", "choices": ["auto", "none", "lz4", "zstd"], "default": "auto"},
+            verify={"type": "str", "choices": ["none", "size", "manifest", "checksum"], "default": "manifest"},
+            io_timeout={"type": "int", "default": 300},
             lock_timeout={"type": "int", "default": 3600},
+            progress_interval={"type": "int"},
+            attach_timeout={"type": "int"},
+            attach_run={"type": "str"},
         ),
         supports_check_mode=True,
     )

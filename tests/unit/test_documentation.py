@@ -23,12 +23,15 @@ NO_OPTIONS = {
     "barman_backup_info",
     # files
     "backup_label",
+    "backup_manifest",
     "known_hosts",
     "pg_control",
     "pg_controldata",
     "pg_ctl",
     "pg_hba",
+    "pg_verifybackup",
     "ssh_config",
+    "sshd_config",
     # Barman's own option
     "backup_compression",
 }

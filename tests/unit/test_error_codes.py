@@ -21,7 +21,8 @@ def codes_in(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in POSITIONS:
             position = POSITIONS[node.func.id]
-            if len(node.args) > position and not isinstance(node.args[position], ast.Attribute):
+            # A code that is passed on is told where it comes from.
+            if len(node.args) > position and not isinstance(node.args[position], ast.Attribute | ast.Call):
                 found |= constants(node.args[position])
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in BY_ASSIGNMENT:
             found |= constants(node.value) if isinstance(node.value, ast.Constant) else set()

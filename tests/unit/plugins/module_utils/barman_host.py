@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -12,8 +15,13 @@ import time
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._copy import copy
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Files, Root, target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._manifest import Promise, render_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
+from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
     CONTROL_TEXT,
@@ -39,6 +47,8 @@ command=$*
 [ ! -e "{root}/hook" ] || . "{root}/hook"
 exec sh -c "$command"
 """
+# In a hook: what a worker's connection runs, and what pulls files, be it one that is fetched by itself or a shard.
+CONNECTS, PULLS, PULLS_A_SHARD = "cat)", "*--server*)", "*nice*--server*)"
 # The tool prints what the cluster's pg_control holds: here that is the text itself.
 PG_CONTROLDATA = """\
 #!/bin/sh
@@ -80,11 +90,17 @@ done
 exec /bin/cat "$@"
 """
 
+
+def _rows(size: int) -> str:
+    """Text of which no page is like another."""
+    return "".join(f"{row:8}" for row in range(size // 8))
+
+
 DATA = {
     "PG_VERSION": "15\n",
     "backup_label": LABEL,
     "base/1/1259": "r" * 8192,
-    "base/1/2619": "s" * 40000,
+    "base/1/2619": _rows(40000),
     "base/1/pg_internal.init": "cache",
     "base/5/two words": "w",
     "base/5/-rf": "d",
@@ -102,7 +118,7 @@ DATA = {
     "postmaster.pid": "1\n",
     "standby.signal": "of the source",
 }
-TABLESPACE = {"PG_15_202209061/5/16390": "t" * 50000, "PG_15_202209061/5/16390_fsm": "f" * 24576}
+TABLESPACE = {"PG_15_202209061/5/16390": _rows(50000), "PG_15_202209061/5/16390_fsm": "f" * 24576}
 NOT_COPIED = {
     "base/1/pg_internal.init",
     "log/postgresql.log",
@@ -134,6 +150,24 @@ def read_tree(top: Path) -> dict[str, str]:
     return found
 
 
+def root_of(source: Path, target: Path, **changed) -> Root:
+    """The tree of all files that are in a directory now."""
+    places = [path for path in source.rglob("*") if path.is_file()]
+    return Root(
+        **{
+            "oid": None,
+            "source": str(source),
+            "target": str(target),
+            "files": Files(
+                Entry("f", path.stat().st_size, path.stat().st_mtime_ns, str(path.relative_to(source)))
+                for path in places
+            ),
+            "directories": tuple(sorted({str(path.parent.relative_to(source)) for path in places} - {"."})),
+            **changed,
+        }
+    )
+
+
 class BarmanHost:
     """Its backup, and what a copy from it needs on this side."""
 
@@ -149,8 +183,10 @@ class BarmanHost:
         self.pgdata.parent.mkdir()
         self.program("ssh", SSH.replace("{root}", str(root)))
         self.program("pg_controldata", PG_CONTROLDATA)
+        self.program("sync", "#!/bin/sh\n")  # a real one waits for whatever else this machine has to write
         monkeypatch.setenv("PATH", f"{self.programs}:{os.environ['PATH']}")
         write_tree(self.data, DATA)
+        (self.data / "PG_VERSION").chmod(0o600)  # no access for the group, whatever the umask is here
         write_tree(self.tablespace, TABLESPACE)
         for name in ("pg_tblspc", "pg_notify", "base/empty"):
             (self.data / name).mkdir(parents=True)
@@ -183,6 +219,10 @@ class BarmanHost:
         records = path.read_text(encoding="utf-8").split("\0\n\0")[:-1] if path.exists() else []
         return [record.split("\0") for record in records]
 
+    def connects(self) -> int:
+        """How often a connection was opened for others to share."""
+        return sum("ControlMaster=yes" in call for call in self.calls())
+
     def forget_calls(self) -> None:
         (self.root / "argv").unlink(missing_ok=True)
 
@@ -191,6 +231,20 @@ class BarmanHost:
         recorded = FIXTURES / "barman" / version
         self.program("barman", BARMAN.format(recorded=recorded))
         self.program("cat", CAT.format(recorded=recorded))
+
+    def write_manifest(self, algorithm: str = "SHA256") -> None:
+        """The backup gets a manifest of what it holds now. Checksums of an algorithm unknown here are made up."""
+
+        def promise(prefix: str, top: Path, path: Path) -> Promise:
+            content = path.read_bytes()
+            known = algorithm.lower() in hashlib.algorithms_available
+            checksum = hashlib.new(algorithm, content).digest() if known else bytes(4)
+            return Promise(f"{prefix}{path.relative_to(top)}", len(content), algorithm, checksum)
+
+        (self.data / "backup_manifest").unlink(missing_ok=True)
+        tops = {"": self.data, "pg_tblspc/16388/": self.tablespace}
+        found = [(*top, path) for top in tops.items() for path in top[1].rglob("*") if path.is_file()]
+        write_tree(self.data, {"backup_manifest": render_manifest(promise(*place) for place in found)})
 
     @property
     def source(self) -> Source:
@@ -213,6 +267,23 @@ class BarmanHost:
                 **changed,
             }
         )
+
+    def copy(self, **changed) -> Outcome:
+        """A whole copy in this process, in a scratch directory as the process of its own has it."""
+        job, work = self.job(**changed), self.root / "work"
+        private_directory(job.state_directory)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        with contextlib.chdir(work):
+            return copy(job, Progress(f"{job.state_directory}/progress.json"))
+
+    @property
+    def record(self) -> dict:
+        """Where the copy stands."""
+        return json.loads((self.state / "state.json").read_text(encoding="utf-8"))
+
+    def change_record(self, **changed) -> None:
+        (self.state / "state.json").write_text(json.dumps({**self.record, **changed}), encoding="utf-8")
 
     def second_backup(self, **changed):
         """Another backup of the same cluster."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import backup_of, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import backup_of, default_jobs, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
@@ -31,6 +31,7 @@ def params(host, **changed):
         "pg_bindir": str(host.programs),
         "waldir": None,
         "tablespace_mapping": {},
+        "overwrite": "never",
         **changed,
     }
 
@@ -75,7 +76,38 @@ def test_a_job_has_defaults(host):
     assert (job.data_directory, job.state_directory, job.waldir) == ("/srv/pg", "/srv/.pg.standby", None)
     assert (job.source.destination, job.source.ssh_options) == ("barman@backup", ("-p", "2222"))
     assert job.targets == {16388: "/srv/tablespaces/fast"}
-    assert (job.jobs, job.bwlimit, job.lock_timeout) == (2, None, 0)
+    assert (job.overwrite, job.compress, job.verify) == ("never", "auto", "manifest")
+    assert (job.jobs, job.bwlimit, job.io_timeout, job.lock_timeout) == (default_jobs(), None, 300, 3600)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("jobs", 5),
+        ("bwlimit", 100),
+        ("compress", "none"),
+        ("io_timeout", 10),
+        ("lock_timeout", 0),
+        ("overwrite", "same_cluster"),
+        ("verify", "checksum"),
+        ("waldir", "/srv/wal"),
+    ],
+)
+def test_a_job_takes_what_is_wanted(host, option, value):
+    assert getattr(job_of(params(host, **{option: value})), option) == value
+
+
+def test_a_standby_clone_without_wishes_has_the_same_job_as_its_preflight(host):
+    unset = {"jobs": None, "bwlimit": None, "compress": "auto", "io_timeout": 300, "verify": "manifest"}
+    assert job_of(params(host, **unset, lock_timeout=3600)) == job_of(params(host))
+
+
+@pytest.mark.parametrize(
+    ("processors", "jobs"), [(None, 2), (1, 2), (2, 2), (4, 2), (5, 2), (6, 3), (16, 8), (17, 8), (256, 8)]
+)
+def test_half_of_the_processors_copy(monkeypatch, processors, jobs):
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    assert default_jobs() == jobs
 
 
 @pytest.mark.parametrize("path", ["/srv/pg/", "/srv//pg", "/srv/./pg"])
@@ -83,8 +115,24 @@ def test_a_data_directory_has_one_name(host, path):
     assert job_of(params(host, data_directory=path)) == job_of(params(host))
 
 
-@pytest.mark.parametrize("path", ["", "pg", "./pg", "~/pg", "/srv/x/../pg", "/.."])
-def test_a_data_directory_is_absolute_and_straight(host, path):
-    with pytest.raises(StandbyError, match="data_directory=") as refused:
-        job_of(params(host, data_directory=path))
+@pytest.mark.parametrize("path", ["pg", "./pg", "~/pg", "/srv/x/../pg", "/..", " /srv", "\n/srv"])
+@pytest.mark.parametrize("option", ["data_directory", "state_directory"])
+def test_a_directory_is_absolute_and_straight(host, option, path):
+    with pytest.raises(StandbyError, match=f"{option}=") as refused:
+        job_of(params(host, **{option: path}))
     assert refused.value.code == "path_dangerous"
+
+
+def test_a_data_directory_has_no_default(host):
+    with pytest.raises(StandbyError, match="data_directory=''"):
+        job_of(params(host, data_directory=""))
+
+
+@pytest.mark.parametrize("path", ["/srv/state/", "/srv//state", "/srv/./state"])
+def test_a_state_directory_has_one_name(host, path):
+    assert job_of(params(host, state_directory=path)).state_directory == "/srv/state"
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_a_state_directory_lies_beside_the_data_directory_unless_it_is_named(host, path):
+    assert job_of(params(host, state_directory=path)).state_directory == "/srv/.pg.standby"

@@ -3,7 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell, ssh_argv
@@ -25,6 +29,10 @@ class TestLocalShell:
         monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
         monkeypatch.setenv("LANGUAGE", "de")
         assert LocalShell().run(["sh", "-c", 'echo "$LC_ALL $LANGUAGE"']).out == "C C\n"
+
+    def test_speaks_without_colours(self, monkeypatch):
+        monkeypatch.setenv("PG_COLOR", "always")
+        assert LocalShell().run(["sh", "-c", 'echo "$PG_COLOR"']).out == "never\n"
 
     def test_lets_nobody_wait_for_input(self):
         assert LocalShell().run(["cat"], timeout=5).out == ""
@@ -86,6 +94,87 @@ class TestSshShell:
             SshShell("backup").run(["true"])
         assert refused.value.code == "ssh_host_key"
         assert (refused.value.result["rc"], refused.value.result["stderr"]) == (255, "Host key verification failed.\n")
+
+
+class TestStream:
+    @staticmethod
+    def failed(rc, stderr):
+        return StandbyError(f"it failed: {stderr}", "it_failed", rc=rc)
+
+    # With `exec` the program takes the place of the ssh that is ended, whose end it sees otherwise.
+    def stream(self, *argv, timeout=60.0):
+        return SshShell("barman@backup").stream(argv, timeout, self.failed)
+
+    def test_is_the_output_as_it_is(self, host):
+        assert b"".join(self.stream("printf", r"a\0b\377%s\n", "it's $HOME")) == b"a\0b\xffit's $HOME\n"
+
+    def test_of_nothing_is_nothing(self, host):
+        assert list(self.stream("true")) == []
+
+    def test_comes_in_portions(self, host):
+        portions = list(self.stream("head", "-c", "5000000", "/dev/zero"))
+        assert len(portions) > 2
+        assert sum(map(len, portions)) == 5_000_000
+
+    def test_comes_while_the_program_runs(self, host):
+        assert all(itertools.islice(self.stream("cat", "/dev/zero"), 3))
+
+    def test_ends_the_program_when_nobody_wants_the_rest(self, host):
+        host.program("endless", f"#!/bin/sh\necho $$ >{host.root}/pid\nexec cat /dev/zero\n")
+        stream = self.stream("exec", "endless")
+        next(stream)
+        stream.close()
+        assert not Path("/proc", (host.root / "pid").read_text(encoding="utf-8").strip()).exists()
+
+    def test_calls_ssh_as_every_command_does(self, host):
+        list(SshShell("barman@backup", ["-p", "2222"]).stream(["true"], 60, self.failed))
+        assert host.calls() == [[*ssh_argv(["-p", "2222"])[1:], "--", "barman@backup", "true"]]
+
+    def test_that_fails_does_so_after_the_output(self, host):
+        stream = self.stream("sh", "-c", "echo out; echo err >&2; exit 3")
+        assert next(stream) == b"out\n"
+        with pytest.raises(StandbyError, match="it failed: err") as failed:
+            next(stream)
+        assert (failed.value.code, failed.value.result["rc"]) == ("it_failed", 3)
+
+    def test_is_not_held_up_by_much_on_stderr(self, host):
+        with pytest.raises(StandbyError) as failed:
+            list(self.stream("sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' e >&2; exit 1", timeout=20))
+        assert 0 < len(str(failed.value)) < 100_000
+
+    def test_tells_why_ssh_failed(self, host):
+        host.hook("echo 'Host key verification failed.' >&2; exit 255")
+        with pytest.raises(StandbyError, match="Cannot reach the Barman host barman@backup") as refused:
+            list(self.stream("true"))
+        assert refused.value.code == "ssh_host_key"
+
+    def test_tells_when_there_is_no_ssh(self, host, monkeypatch):
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(StandbyError, match="it failed: ssh: command not found") as failed:
+            list(self.stream("true"))
+        assert failed.value.result["rc"] == 127
+
+    def test_is_ended_when_it_takes_too_long(self, host):
+        began = time.monotonic()
+        with pytest.raises(StandbyError, match=r"ssh did not finish within 0\.2 seconds") as refused:
+            list(self.stream("exec", "sleep", "60", timeout=0.2))
+        assert refused.value.code == "command_timeout"
+        assert time.monotonic() - began < 30
+
+    def test_that_ended_in_time_is_not_overdue_while_it_is_read(self, host):
+        stream = self.stream("printf", "x", timeout=0.3)
+        assert next(stream) == b"x"
+        time.sleep(0.6)
+        assert list(stream) == []
+
+    def test_leaves_no_file_open(self, host):
+        before = os.listdir("/proc/self/fd")
+        list(self.stream("true"))
+        assert os.listdir("/proc/self/fd") == before
+
+    def test_speaks_english(self, host, monkeypatch):
+        monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+        assert b"".join(self.stream("sh", "-c", "echo $LC_ALL")) == b"C\n"
 
 
 @pytest.fixture

@@ -300,3 +300,84 @@ def test_is_empty(tmp_path):
     assert not _datadir.is_empty(str(tmp_path))
     with pytest.raises(StandbyError, match="Not a directory"):
         _datadir.is_empty(str(tmp_path / "file"))
+
+
+class TestLinkedDirectories:
+    @pytest.fixture
+    def elsewhere(self, tmp_path):
+        (tmp_path / "elsewhere").mkdir()
+        return tmp_path / "elsewhere"
+
+    def test_are_where_the_tablespaces_and_the_wal_are(self, pgdata, elsewhere):
+        (pgdata / "pg_tblspc").mkdir(parents=True)
+        for place, link in (("fast", "pg_tblspc/16388"), ("it's $(id)", "pg_tblspc/16389"), ("wal", "pg_wal")):
+            (elsewhere / place).mkdir()
+            (pgdata / link).symlink_to(elsewhere / place)
+        found = _datadir.linked_directories(str(pgdata))
+        assert found == {str(elsewhere / name) for name in ("fast", "it's $(id)", "wal")}
+
+    def test_are_real_paths(self, pgdata, elsewhere):
+        (pgdata / "pg_tblspc").mkdir(parents=True)
+        (elsewhere / "fast").mkdir()
+        (elsewhere / "link").symlink_to("fast")
+        (pgdata / "pg_tblspc/16388").symlink_to("../../elsewhere/link")
+        assert _datadir.linked_directories(str(pgdata)) == {str(elsewhere / "fast")}
+
+    def test_may_be_gone(self, pgdata, elsewhere):
+        pgdata.mkdir()
+        (pgdata / "pg_wal").symlink_to(elsewhere / "gone")
+        assert _datadir.linked_directories(str(pgdata)) == {str(elsewhere / "gone")}
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            pytest.param({}, id="no directory"),
+            pytest.param({"PG_VERSION": "15\n"}, id="no tablespaces and no WAL"),
+            pytest.param({"pg_tblspc/16388/file": "", "pg_wal/file": ""}, id="plain directories"),
+            pytest.param({"pg_tblspc": "", "pg_wal": ""}, id="files"),
+            pytest.param({**CLUSTER, "base/1/2": ""}, id="a cluster"),
+        ],
+    )
+    def test_are_none_without_links(self, pgdata, files):
+        write_tree(pgdata, files)
+        assert _datadir.linked_directories(str(pgdata)) == set()
+
+    def test_are_not_looked_for_behind_a_link(self, pgdata, elsewhere):
+        pgdata.mkdir()
+        (elsewhere / "16388").symlink_to("/")
+        (pgdata / "pg_tblspc").symlink_to(elsewhere)
+        assert _datadir.linked_directories(str(pgdata)) == set()
+
+
+class TestPrivateDirectory:
+    @pytest.mark.parametrize("mode", [0o700, 0o750], ids=oct)
+    @pytest.mark.parametrize("before", [None, 0o755, 0o500], ids=["new", "too open", "too closed"])
+    def test_is_there_with_its_mode(self, tmp_path, mode, before):
+        place = tmp_path / "a" / "it's $(id)\n"
+        if before is not None:
+            place.mkdir(parents=True)
+            place.chmod(before)
+        _datadir.private_directory(str(place), mode)
+        assert stat.S_IMODE(place.stat().st_mode) == mode
+
+    def test_keeps_what_is_in_it(self, tmp_path):
+        write_tree(tmp_path / "place", {"file": "precious"})
+        _datadir.private_directory(str(tmp_path / "place"))
+        assert read_tree(tmp_path / "place") == {"file": "precious"}
+
+    def test_may_be_somebody_elses_who_lets_us_write(self, tmp_path, monkeypatch):
+        def refuse(*_arguments):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(_datadir.os, "chmod", refuse)
+        _datadir.private_directory(str(tmp_path / "place"))
+        assert (tmp_path / "place").is_dir()
+
+    @pytest.mark.parametrize("name", ["file", "file/below", "dangling"])
+    def test_is_refused_where_something_else_is(self, tmp_path, name):
+        (tmp_path / "file").write_text("precious", encoding="utf-8")
+        (tmp_path / "dangling").symlink_to("nowhere")
+        with pytest.raises(StandbyError, match=f"Cannot create directory {tmp_path}/{name}: ") as refused:
+            _datadir.private_directory(str(tmp_path / name))
+        assert refused.value.code == "directory_not_writable"
+        assert read_tree(tmp_path) == {"file": "precious", "dangling": "-> nowhere"}

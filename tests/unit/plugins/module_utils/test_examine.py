@@ -5,15 +5,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _examine
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import clone
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SYSTEM_IDENTIFIER, upstream
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
+    DATA,
+    TABLESPACE,
+    read_tree,
+    write_tree,
+)
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    CONTROL_TEXT,
+    SYSTEM_IDENTIFIER,
+    upstream,
+)
 
 # The server's parser, as far as these tests need it: the number after the name in the file, or the default.
 POSTGRES = """\
@@ -77,20 +86,117 @@ def test_nothing_is_changed(host, examine):
 
 
 def test_a_finished_copy_needs_no_action(host, examine):
-    clone(host.job())
+    host.copy()
     assert examine().plan["action"] == "none"
 
 
-def test_an_interrupted_copy_needs_less(host, examine):
-    lost = host.data / "pg_xact" / "0000"
-    host.hook(f"case $command in *--server*) rm -f {lost} ;; esac")
-    with pytest.raises(_examine.StandbyError):
-        clone(host.job())
-    host.healthy()
-    write_tree(host.data, {"pg_xact/0000": "x" * 8192})
-    found = examine()
-    assert found.plan["action"] == "resume"
-    assert found.plan["bytes_to_copy"] == 8192 < found.plan["bytes"]
+def interrupt(host):
+    """What a copy leaves that was killed before its end: all but pg_control, which a server would need."""
+    host.copy()
+    (host.pgdata / "global/pg_control").unlink()
+    host.change_record(phase="copying")
+
+
+class TestResumedCopy:
+    @pytest.fixture(autouse=True)
+    def _interrupted(self, host):
+        interrupt(host)
+
+    def test_needs_nothing_of_what_is_finished(self, examine):
+        found = examine()
+        assert found.plan["action"] == "resume"
+        # The copy has changed this one itself, at its end.
+        assert found.plan["bytes_to_copy"] == len(DATA["postgresql.auto.conf"])
+
+    @pytest.mark.parametrize(
+        ("change", "needed"),
+        [
+            pytest.param(lambda host: (host.pgdata / "pg_xact/0000").unlink(), 8192, id="a file is missing"),
+            pytest.param(lambda host: write_tree(host.pgdata, {"pg_xact/0000": "x" * 8000}), 8192, id="cut off"),
+            pytest.param(lambda host: os.utime(host.pgdata / "pg_xact/0000"), 8192, id="not finished"),
+            pytest.param(lambda host: (host.fast / next(iter(TABLESPACE))).unlink(), 50000, id="of a tablespace"),
+            pytest.param(lambda host: write_tree(host.pgdata, {"stranger": "s" * 9999}), 0, id="a stranger"),
+        ],
+    )
+    def test_needs_what_is_not_finished(self, host, examine, change, needed):
+        before = examine().plan["bytes_to_copy"]
+        change(host)
+        assert examine().plan["bytes_to_copy"] - before == needed
+
+
+class TestSpace:
+    """What is written in place of something takes no space of its own."""
+
+    @pytest.fixture
+    def needed(self, examine, monkeypatch):
+        """The bytes that a clone needs, of a file system with so many."""
+
+        def ask(job=None, free=1 << 40):
+            class Status:
+                f_bavail, f_frsize = free, 1
+
+            with monkeypatch.context() as patched:
+                patched.setattr(_examine.os, "statvfs", lambda _path: Status)
+                found = examine(job)
+            [free_after] = found.plan["free_after"].values()
+            return free - free_after, found
+
+        return ask
+
+    def test_for_a_new_clone_is_all_of_it(self, needed):
+        size, found = needed()
+        assert size == found.plan["bytes"] == found.plan["bytes_to_copy"]
+
+    def test_to_resume_is_what_is_not_here(self, host, needed):
+        interrupt(host)
+        changed = len(DATA["postgresql.auto.conf"]) - (host.pgdata / "postgresql.auto.conf").stat().st_size
+        assert needed()[0] == changed
+        write_tree(host.pgdata, {"pg_xact/0000": "x" * 8000})
+        assert needed()[0] == changed + 192
+
+    def test_over_a_cluster_is_what_has_grown(self, host, needed):
+        host.copy()
+        write_tree(host.pgdata, {"base/1/1259": "r" * 8000, "base/1/2619": "s" * 90000})
+        (host.pgdata / "pg_xact/0000").unlink()
+        job = host.job(overwrite="same_cluster", backup=host.second_backup())
+        changed = len(DATA["postgresql.auto.conf"]) - (host.pgdata / "postgresql.auto.conf").stat().st_size
+        size, found = needed(job)
+        assert (found.plan["action"], codes(found)) == ("delta", [])
+        assert size == changed + 192 + 8192
+        assert found.plan["bytes_to_copy"] == found.plan["bytes"]
+
+    def test_that_is_missing_is_a_problem(self, host, needed):
+        _size, found = needed(free=1000)
+        assert codes(found) == ["space_missing"]
+        host.copy()
+        assert codes(needed(host.job(overwrite="same_cluster", backup=host.second_backup()), free=1 << 30)[1]) == []
+
+
+class TestExistingCluster:
+    @pytest.mark.parametrize(
+        ("overwrite", "action", "expected"),
+        [("never", "refuse", ["data_directory_cluster"]), ("same_cluster", "delta", [])],
+    )
+    def test_of_the_same_system_may_be_overwritten_if_that_is_wanted(self, host, examine, overwrite, action, expected):
+        host.copy()
+        found = examine(host.job(overwrite=overwrite, backup=host.second_backup()))
+        assert (found.plan["action"], codes(found)) == (action, expected)
+
+    def test_of_another_system_may_not(self, host, examine):
+        host.copy()
+        text = CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")
+        write_tree(host.pgdata, {"global/pg_control": text})
+        found = examine(host.job(overwrite="same_cluster"))
+        assert (found.plan["action"], codes(found)) == ("refuse", ["data_directory_cluster"])
+
+    def test_that_runs_may_not(self, host, examine):
+        host.copy()
+        process = host.start("postgres", host.pgdata)
+        try:
+            found = examine(host.job(overwrite="same_cluster", backup=host.second_backup()))
+        finally:
+            process.communicate()
+        assert "server_running" in codes(found)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
 import os
+import stat
 import subprocess
 from dataclasses import replace
 
@@ -12,10 +14,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import (
     CONTROL,
     FIND_FORMAT,
+    Files,
     digest,
+    is_copied,
     parse_listing,
     plan_roots,
-    shards,
     target_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
@@ -23,7 +26,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-MIB = 1 << 20
 NEEDED = [file("data/PG_VERSION", 3), file(f"data/{CONTROL}", 8192), file("data/backup_label", 200)]
 PLAIN = [directory("data"), directory("data/global"), *NEEDED, directory("16388"), file("16388/PG_15/1/2", 8192)]
 TARGETS = {16388: "/srv/fast"}
@@ -34,7 +36,12 @@ def roots_of(*entries, **changed):
 
 
 def paths_of(root):
-    return {entry.path for entry in root.files}
+    return set(root.files.paths)
+
+
+def shown(roots):
+    """Everything of some trees, for comparison."""
+    return [{**vars(root), "files": list(root.files)} for root in roots]
 
 
 @pytest.fixture
@@ -62,8 +69,9 @@ def tree(tmp_path):
 
 
 def listing_of(path):
-    done = subprocess.run(["find", path, "-mindepth", "1", "-printf", FIND_FORMAT], capture_output=True, check=True)
-    return done.stdout.decode("utf-8", "surrogateescape")
+    return subprocess.run(
+        ["find", path, "-mindepth", "1", "-printf", FIND_FORMAT], capture_output=True, check=True
+    ).stdout
 
 
 class TestListing:
@@ -71,35 +79,94 @@ class TestListing:
         def entry(name):
             status = os.lstat(tree / name)
             kind = {"directory": "d", "link": "l", "fifo": "p"}.get(name, "f")
-            return Entry(kind, status.st_size, status.st_mtime_ns, name)
+            return Entry(kind, status.st_size, status.st_mtime_ns, name, stat.S_IMODE(status.st_mode))
 
-        assert sorted(parse_listing(listing_of(tree))) == sorted(entry(name) for name in os.listdir(tree))
+        os.chmod(tree / "plain", 0o4640)
+        assert sorted(parse_listing([listing_of(tree)])) == sorted(entry(name) for name in os.listdir(tree))
 
-    def test_of_nothing_is_empty(self, tmp_path):
-        assert parse_listing(listing_of(tmp_path)) == []
+    @pytest.mark.parametrize("size", [1, 2, 7, 64])
+    def test_is_the_same_in_whatever_portions_it_comes(self, tree, size):
+        listing = listing_of(tree)
+        portions = [listing[start : start + size] for start in range(0, len(listing), size)]
+        assert list(parse_listing(portions)) == list(parse_listing([listing]))
+
+    def test_comes_record_by_record(self):
+        def endless():
+            while True:
+                yield b"f 640 1 1.0 a\0f 6"
+                yield b"40 2 1.0 b\0"
+
+        assert [entry.path for entry in itertools.islice(parse_listing(endless()), 4)] == ["a", "b", "a", "b"]
+
+    @pytest.mark.parametrize("portions", [[], [b""]], ids=["no portion", "an empty portion"])
+    def test_of_nothing_is_empty(self, portions):
+        assert list(parse_listing(portions)) == []
 
     @pytest.mark.parametrize(
         ("mtime", "mtime_ns"),
         [("1", 10**9), ("1.5", 1_500_000_000), ("1.0000000010", 10**9 + 1), ("1.1234567899", 1_123_456_789)],
     )
     def test_takes_nanoseconds_from_any_number_of_digits(self, mtime, mtime_ns):
-        assert parse_listing(f"f 1 {mtime} a\0")[0].mtime_ns == mtime_ns
+        [entry] = parse_listing([f"f 600 1 {mtime} a\0".encode()])
+        assert entry.mtime_ns == mtime_ns
 
     @pytest.mark.parametrize(
-        ("text", "code"),
+        ("listing", "code"),
         [
-            pytest.param("Welcome to this host!\nf 1 1.0 a\0", "ssh_stdout_polluted", id="banner"),
-            pytest.param("Welcome\nf 1 1.0 a\0", "ssh_stdout_polluted", id="banner of one word"),
-            pytest.param("f 1 1.0\0", "ssh_stdout_polluted", id="no path"),
-            pytest.param("f x 1.0 a\0", "ssh_stdout_polluted", id="no size"),
-            pytest.param("f 1 1.0 a\0f 1 1.0 b", "listing_incomplete", id="breaks off in a record"),
-            pytest.param("f 1", "listing_incomplete", id="breaks off in the first"),
+            pytest.param(b"Welcome to this host!\nf 600 1 1.0 a\0", "ssh_stdout_polluted", id="banner"),
+            pytest.param(b"Welcome\nf 600 1 1.0 a\0", "ssh_stdout_polluted", id="banner of one word"),
+            pytest.param(b"\xff\xfe\nf 600 1 1.0 a\0", "ssh_stdout_polluted", id="banner that is no UTF-8"),
+            pytest.param(b"f 600 1 1.0\0", "ssh_stdout_polluted", id="no path"),
+            pytest.param(b"f 600 x 1.0 a\0", "ssh_stdout_polluted", id="no size"),
+            pytest.param(b"f rw- 1 1.0 a\0", "ssh_stdout_polluted", id="no mode"),
+            pytest.param(b"f 680 1 1.0 a\0", "ssh_stdout_polluted", id="mode not octal"),
+            pytest.param(b"f 600 1 now a\0", "ssh_stdout_polluted", id="no time"),
+            pytest.param(b"\xff 600 1 1.0 a\0", "ssh_stdout_polluted", id="kind that is no UTF-8"),
+            pytest.param(b"f 600 1 1.0 a\0f 600 1 1.0 b", "listing_incomplete", id="breaks off in a record"),
+            pytest.param(b"f 600 1", "listing_incomplete", id="breaks off in the first"),
         ],
     )
-    def test_refuses_anything_else(self, text, code):
+    def test_refuses_anything_else(self, listing, code):
         with pytest.raises(StandbyError) as refused:
-            parse_listing(text)
+            list(parse_listing([listing]))
         assert refused.value.code == code
+
+
+class TestFiles:
+    ENTRIES = st.lists(
+        st.builds(
+            Entry,
+            kind=st.just("f"),
+            size=st.integers(0, 2**62),
+            mtime_ns=st.integers(-(2**62), 2**62),
+            path=st.one_of(
+                st.text(min_size=1),
+                st.binary(min_size=1).map(lambda name: name.decode("utf-8", "surrogateescape")),
+            ),
+            mode=st.just(0),
+        ),
+        unique_by=lambda entry: entry.path,
+    )
+
+    @given(ENTRIES)
+    def test_are_all_that_was_given_in_the_order_of_their_paths(self, entries):
+        files = Files(entries)
+        assert list(files) == sorted(entries, key=lambda entry: entry.path)
+        assert [files[position] for position in range(len(files))] == list(files)
+
+    @given(ENTRIES)
+    def test_are_found_by_their_paths(self, entries):
+        files = Files(entries)
+        assert {path: files[position] for path, position in files.positions().items()} == {e.path: e for e in entries}
+
+    @given(ENTRIES, ENTRIES)
+    def test_can_be_added_and_sorted_later(self, first, then):
+        then = [entry for entry in then if entry.path not in {other.path for other in first}]
+        files = Files(first)
+        for entry in then:
+            files.append(entry)
+        files.sort()
+        assert list(files) == list(Files([*then, *first]))
 
 
 class TestTargets:
@@ -195,7 +262,7 @@ class TestPlan:
         assert not {"pg_replslot/n1", "log/old"} & set(roots_of(directory("data/pg_replslot/n1"))[0].directories)
 
     def test_passes_over_what_lies_beside_the_trees(self):
-        assert roots_of(file("backup.info"), file("99999/PG_15/1/2"), file("database/x")) == roots_of()
+        assert shown(roots_of(file("backup.info"), file("99999/PG_15/1/2"), file("database/x"))) == shown(roots_of())
 
     @pytest.mark.parametrize(
         ("entries", "code", "said"),
@@ -224,21 +291,71 @@ class TestPlan:
         assert refused.value.code == code
 
     def test_passes_over_the_links_of_pg_tblspc(self):
-        assert roots_of(Entry("l", 1, 0, "data/pg_tblspc/16388")) == roots_of()
+        assert shown(roots_of(Entry("l", 1, 0, "data/pg_tblspc/16388"))) == shown(roots_of())
+
+    @pytest.mark.parametrize(
+        ("mode", "directories", "files"),
+        [
+            pytest.param(0o600, 0o700, 0o600, id="as initdb makes it"),
+            pytest.param(0o640, 0o750, 0o640, id="with group access"),
+            pytest.param(0o644, 0o750, 0o640, id="never for everybody"),
+            pytest.param(0o604, 0o700, 0o600, id="nor for everybody but the group"),
+        ],
+    )
+    def test_has_the_modes_of_the_source_cluster_everywhere(self, mode, directories, files):
+        others = [entry._replace(mode=0o777) for entry in PLAIN if entry.path != "data/PG_VERSION"]
+        roots = plan_roots(backup(), [*others, Entry("f", 3, 0, "data/PG_VERSION", mode)], "/pgdata", TARGETS)
+        assert [(root.directory_mode, root.file_mode) for root in roots] == [(directories, files)] * 2
+
+    def test_takes_the_modes_from_the_data_directorys_own_version_file_alone(self):
+        strangers = [Entry("f", 3, 0, path, 0o640) for path in ("data/base/1/PG_VERSION", "16388/PG_VERSION")]
+        assert {root.file_mode for root in roots_of(*strangers)} == {0o600}
+
+    def test_keeps_names_sizes_and_times_of_all_files_whatever_the_names(self):
+        names = ["a b", "it's", "$(id)", "line\nfeed", "-rf", "umlaut-ä", "\udcff"]
+        files = [file(f"base/5/{name}", size, size * 10) for size, name in enumerate(names)]
+        [data, _fast] = roots_of(*(entry._replace(path=f"data/{entry.path}") for entry in files))
+        assert [entry for entry in data.files if entry.path.startswith("base/5/")] == sorted(
+            files, key=lambda entry: entry.path
+        )
+
+
+@pytest.mark.parametrize(
+    ("path", "in_data", "in_tablespace"),
+    [
+        pytest.param("base/1/1259", True, True, id="a table"),
+        pytest.param(CONTROL, False, True, id="pg_control"),
+        pytest.param("pg_wal", True, True, id="an emptied directory itself"),
+        pytest.param("pg_wal/archive_status", False, True, id="what is in it"),
+        pytest.param("base/1/pg_internal.init", False, False, id="a cache"),
+        pytest.param("PG_15_202209061/pgsql_tmp/x", False, False, id="temporary files"),
+        pytest.param("backup_manifest", True, True, id="the manifest"),
+    ],
+)
+def test_is_copied(path, in_data, in_tablespace):
+    assert (is_copied(path, in_data=True), is_copied(path, in_data=False)) == (in_data, in_tablespace)
+
+
+def with_files(change):
+    """A change of a tree's files."""
+    return lambda root: replace(root, files=Files(change(list(root.files))))
 
 
 class TestDigest:
     def test_is_the_same_for_the_same_plan(self):
         assert digest(roots_of()) == digest(roots_of())
 
+    def test_knows_no_order_of_the_listing(self):
+        assert digest(plan_roots(backup(), PLAIN[::-1], "/pgdata", TARGETS)) == digest(roots_of())
+
     @pytest.mark.parametrize(
         "changed",
         [
-            pytest.param(lambda root: replace(root, files=root.files[1:]), id="a file less"),
-            pytest.param(lambda root: replace(root, files=(*root.files, file("new", 0))), id="a file more"),
+            pytest.param(with_files(lambda files: files[1:]), id="a file less"),
+            pytest.param(with_files(lambda files: [*files, file("new", 0)]), id="a file more"),
             *(
                 pytest.param(
-                    lambda root, new=new: replace(root, files=(root.files[0]._replace(**new), *root.files[1:])),
+                    with_files(lambda files, new=new: [files[0]._replace(**new), *files[1:]]),
                     id=f"another {next(iter(new))}",
                 )
                 for new in ({"path": "PG_VERSION2"}, {"size": 4}, {"mtime_ns": 1})
@@ -256,36 +373,3 @@ class TestDigest:
 
     def test_of_names_that_are_no_utf_8(self):
         assert digest(roots_of(file("data/\udcff"))) != digest(roots_of(file("data/\udcfe")))
-
-
-class TestShards:
-    FILES = st.lists(st.tuples(st.text(min_size=1), st.integers(0, 300 * MIB)), unique_by=lambda item: item[0])
-
-    @given(FILES)
-    def test_hold_every_file_exactly_once_within_bounds_the_largest_first(self, files):
-        entries = [file(path, size) for path, size in files]
-        portions = shards(entries)
-        assert sorted(entry for portion in portions for entry in portion) == sorted(entries)
-        sizes = [sum(entry.size for entry in portion) for portion in portions]
-        assert sizes == sorted(sizes, reverse=True)
-        for portion, size in zip(portions, sizes, strict=True):
-            assert len(portion) == 1 or (size <= 256 * MIB and max(entry.size for entry in portion) < 64 * MIB)
-
-    def test_are_bounded_in_names(self):
-        assert [len(portion) for portion in shards([file(f"{n:05}") for n in range(2500)])] == [1000, 1000, 500]
-
-    def test_keep_small_files_of_a_directory_together(self):
-        portions = shards([file(f"{d}/{n}") for n in range(900) for d in "ab"])
-        assert {frozenset(entry.path[0] for entry in portion) for portion in portions} == {
-            frozenset("ab"),
-            frozenset("b"),
-        }
-
-    def test_leave_a_big_file_alone(self):
-        assert [[e.path for e in portion] for portion in shards([file("a"), file("big", 64 * MIB), file("c")])] == [
-            ["big"],
-            ["a", "c"],
-        ]
-
-    def test_of_nothing_are_none(self):
-        assert shards([]) == []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import clone
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT, SYSTEM_IDENTIFIER
 
@@ -33,7 +32,7 @@ def test_what_it_is(host, ask, files, state):
 
 
 def test_what_we_made_is_ours(host, ask):
-    clone(host.job())
+    host.copy()
     found = ask()["pgdata"]
     assert (found["state"], found["ours"], found["clone"]["phase"]) == ("standby", True, "committed")
     (host.pgdata / "standby.signal").unlink()

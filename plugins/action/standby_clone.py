@@ -1,0 +1,190 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Follow the copy that the module of the same name started on the host.
+
+The module is called in steps. Each attaches to the copy for some seconds and returns how far it is, so that the
+play tells it while the task runs, and a connection that breaks costs no more than the step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ansible.constants import config
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.validation import check_type_int
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+_MODULE = "pgfleet.standby.standby_clone"
+_SHORTEST, _LONGEST = 5, 60  # seconds between two lines
+_PATIENCE = 120  # seconds without a connection until the host counts as unreachable
+_LONGEST_DELAY = 15  # seconds between two attempts to attach again
+
+display = Display()
+
+
+def pause(elapsed: float) -> int:
+    """The seconds to the next line: a tenth of what has passed, so that long copies do not fill the log."""
+    return round(min(max(elapsed / 10, _SHORTEST), _LONGEST))
+
+
+def line(host: str, progress: Mapping[str, Any]) -> str:
+    """How far the copy is, in one line. What is not known yet is left out."""
+    return f"{host}: standby_clone {', '.join(_parts(progress))}"
+
+
+def _parts(progress: Mapping[str, Any]) -> Iterator[str]:
+    phase, percent, total = progress.get("phase") or "running", progress.get("percent"), progress.get("bytes")
+    rate, eta, retries = progress.get("rate"), progress.get("eta"), progress.get("retries")
+    # Rounded down: 100 % is for what is done.
+    amount = "" if percent is None else f" {int(percent)} %"
+    yield f"{phase}{amount} of {size(total)}" if amount and total else f"{phase}{amount}"
+    if rate is not None:
+        yield f"{size(rate)}/s"
+    # The end of another phase is not the end of the copy.
+    if eta is not None and phase == "copying":
+        yield f"{duration(eta)} left"
+    if retries:
+        yield "1 retry" if retries == 1 else f"{retries} retries"
+
+
+def size(count: float) -> str:
+    """Bytes in two or three digits and a unit."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}" if value < 9.95 and unit != "B" else f"{value:.0f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in units that a person would choose."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def gathered(earlier: list[dict[str, Any]], final: dict[str, Any]) -> dict[str, Any]:
+    """The final result, with what the steps before it warned of; each of them repeats the same."""
+    result = dict(final)
+    for kind in ("warnings", "deprecations"):
+        unique: list[Any] = []
+        for step in (*earlier, final):
+            unique += [message for message in step.get(kind) or () if message not in unique]
+        if unique:
+            result[kind] = unique
+    return result
+
+
+class ActionModule(ActionBase):
+    """Runs the module until its copy is finished."""
+
+    _supports_async = True
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The result of the module's last step."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        del tmp
+        variables = task_vars or {}
+        interval = self._interval()
+        once = self._task.async_val or self._task.check_mode or self._task.args.get("attach_timeout") is not None
+        return {**result, **(self._step(variables) if once else self._follow(interval, variables))}
+
+    def _interval(self) -> int | None:
+        """The seconds between two lines that the user chose; None for the default."""
+        given = self._task.args.get("progress_interval")
+        if given is None:
+            return None
+        try:
+            interval: int = check_type_int(given)
+        except TypeError as wrong:
+            raise AnsibleActionFail(f"progress_interval is no number of seconds: {wrong}") from wrong
+        if interval < 0:
+            raise AnsibleActionFail(f"progress_interval={interval} is negative. Next: 0 silences the progress.")
+        return interval
+
+    def _follow(self, interval: int | None, variables: dict[str, Any]) -> dict[str, Any]:
+        """Step by step to the end of the copy, with a line after each."""
+        began = time.monotonic()
+        steps: list[dict[str, Any]] = []
+        # Until the first step is over nothing is known to run, and what breaks is raised: so it is a short one.
+        step = self._step(variables, {"attach_timeout": min(interval or _SHORTEST, _SHORTEST)})
+        while step.get("finished") is False and not step.get("failed"):
+            steps.append({kind: step.get(kind) for kind in ("warnings", "deprecations")})
+            if interval != 0:
+                self._tell(line(self._host(variables), step.get("progress") or {}))
+            seconds = interval or pause(time.monotonic() - began)
+            # By its name: when it ends between two steps, its result is wanted, and no new look at the directory.
+            step = self._again(variables, {"attach_timeout": seconds, "attach_run": step.get("run")})
+        return gathered(steps, step)
+
+    def _again(self, variables: dict[str, Any], attach: dict[str, Any]) -> dict[str, Any]:
+        """Another step, whatever happens to the connection, unless it does not come back."""
+        lost_at: float | None = None
+        delay = 1
+        while True:
+            try:
+                if lost_at is not None:
+                    self._reconnect()
+                return self._step(variables, attach)
+            except AnsibleConnectionFailure as error:
+                now = time.monotonic()
+                if lost_at is None:
+                    lost_at = now
+                    self._lost(variables)
+                delay = min(2 * delay, _LONGEST_DELAY)
+                if now + delay > lost_at + _PATIENCE:
+                    raise self._gone(now - lost_at, error) from None
+            time.sleep(delay)
+
+    def _step(self, variables: dict[str, Any], attach: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One call of the module: as the user has it, or attached for a while."""
+        result: dict[str, Any] = self._execute_module(
+            module_name=_MODULE,
+            module_args={**self._task.args, **(attach or {})},
+            task_vars=variables,
+            wrap_async=bool(self._task.async_val and not self._connection.has_native_async),
+        )
+        if result.get("unreachable"):
+            raise AnsibleConnectionFailure(str(result.get("msg") or "The host cannot be reached."))
+        return result
+
+    def _reconnect(self) -> None:
+        """Forget what belonged to the connection that broke: a dead ControlPersist socket would fail again."""
+        with suppress(AnsibleError, AttributeError, OSError):
+            self._connection.reset()
+        # The host may have been restarted, and its temporary directories with it.
+        self._remove_tmp_path(self._connection._shell.tmpdir)
+
+    def _lost(self, variables: dict[str, Any]) -> None:
+        # Not display.warning: since ansible-core 2.19 it waits for the end of the task.
+        self._tell(
+            f"[WARNING]: {self._host(variables)}: standby_clone lost the connection. The copy goes on by itself on"
+            f" the host; trying for {_PATIENCE} s to attach to it again.",
+            config.get_config_value("COLOR_WARN"),
+        )
+
+    def _gone(self, seconds: float, error: AnsibleConnectionFailure) -> AnsibleConnectionFailure:
+        # Nothing can be removed there: Ansible's attempt would fail with an error that hides this one.
+        self._connection._shell.tmpdir = None
+        return AnsibleConnectionFailure(
+            f"The connection broke while the copy was running and did not come back within {seconds:.0f} s: {error}."
+            " Unless the host itself is down, the copy goes on there. Next: run the play again, it attaches to it."
+        )
+
+    def _host(self, variables: dict[str, Any]) -> str:
+        return str(variables.get("inventory_hostname") or self._task.delegate_to or "localhost")
+
+    @staticmethod
+    def _tell(text: str, color: str | None = None) -> None:
+        # stderr: Ansible does not flush stdout when it is no terminal, so that a log would show the lines
+        # only when the task is over; and stdout may have to stay what a callback makes it, such as JSON.
+        display.display(text, color=color, stderr=True)

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare the contents of copied files with the backup's manifest, while others are being copied.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._manifest import parse_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._promises import Promises
+from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard
+from ansible_collections.pgfleet.standby.plugins.module_utils._verification import Verifier
+
+__all__ = ["MANIFEST", "Contents", "read_promises", "verifier_for"]
+
+MANIFEST = "backup_manifest"
+
+
+def read_promises(backup_id: str, roots: tuple[Root, ...], path: str) -> Promises:
+    """The promises of a manifest on this host. Raises StandbyError when it is broken or the backup is."""
+    with open(path, "rb") as lines:
+        return Promises(backup_id, roots, parse_manifest(lines))
+
+
+class Contents:
+    """Checks shards in threads of its own, so that the workers' connections are never idle meanwhile."""
+
+    def __init__(self, verifier: Verifier, promises: Promises, workers: int) -> None:
+        self._verifier = verifier
+        self._promises = promises
+        self._pool = ThreadPoolExecutor(workers)
+        self._checks: list[Future[list[tuple[Root, int]]]] = []
+
+    def check(self, shard: Shard) -> None:
+        """Have the files of a shard compared, soon."""
+        self._checks.append(self._pool.submit(self._compare, shard))
+
+    def differing(self) -> list[tuple[Root, int]]:
+        """The files that are not as promised, of all that were to be checked since the last call."""
+        checks, self._checks = self._checks, []
+        return [file for check in checks for file in check.result()]
+
+    def matching(self, shards: Iterable[Shard]) -> set[tuple[int | None, int]]:
+        """The files of these shards whose contents are as promised: the oid of the tree and the position."""
+        shards = list(shards)
+        for shard in shards:
+            self.check(shard)
+        different = {(root.oid, position) for root, position in self.differing()}
+        return {
+            (shard.root.oid, position)
+            for shard in shards
+            for position in shard.positions
+            if self._promises.covers(shard.root, position)
+        } - different
+
+    def require_control(self, staging: str) -> None:
+        """pg_control, which is fetched by itself, has to be as promised as well. Raises StandbyError."""
+        promise = self._promises.control
+        if promise is not None and promise.algorithm and self._verifier.differing(staging, [promise]):
+            raise StandbyError(
+                f"{CONTROL} is not what the backup's manifest promises. Next: choose another backup_id.",
+                "manifest_mismatch",
+            )
+
+    def close(self) -> None:
+        """End the threads."""
+        for check in self._checks:
+            check.cancel()
+        self._pool.shutdown()
+
+    def _compare(self, shard: Shard) -> list[tuple[Root, int]]:
+        wrong = set(self._verifier.differing(shard.root.target, self._promises.of(shard)))
+        return [(shard.root, position) for position in shard.positions if shard.root.files.paths[position] in wrong]
+
+
+def verifier_for(bindir: str, promises: Promises, state_directory: str) -> Verifier | None:
+    """What can compare with these promises here; None when nothing can."""
+    verifier = Verifier(bindir, state_directory)
+    return verifier if all(verifier.supports(algorithm) for algorithm in promises.algorithms) else None

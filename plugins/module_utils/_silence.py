@@ -1,0 +1,55 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Notice that programs wait for ever, where they do not notice it themselves. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+
+__all__ = ["Silence"]
+
+_LOOKS = 10  # in the time that silence may last
+
+
+class Silence:
+    """How long the programs of one process group have read nothing, neither from the link nor from a disk.
+
+    The rsync that receives does not apply its --timeout while the far end is stuck but connected: its own
+    messages to keep the connection alive count for it (seen with 3.5.0).
+    """
+
+    def __init__(self, group: int, seconds: float) -> None:
+        self._group = str(group)
+        self._seconds = seconds
+        self._read = -1
+        self._since = self._looked = time.monotonic()
+
+    def is_too_long(self) -> bool:
+        """Whether it has lasted for that many seconds; looks at the processes only now and then."""
+        now = time.monotonic()
+        if now - self._looked < self._seconds / _LOOKS:
+            return False
+        self._looked = now
+        read = self._bytes_read()
+        if read != self._read:
+            self._read, self._since = read, now
+        return now - self._since >= self._seconds
+
+    def _bytes_read(self) -> int:
+        """proc(5): the fifth field of ``stat`` is the group; ``rchar`` of ``io`` counts reads of every kind."""
+        total = 0
+        for pid in filter(str.isdecimal, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if _text(f"/proc/{pid}/stat").rpartition(")")[2].split()[2] == self._group:
+                    found = re.search(r"^rchar: (\d+)", _text(f"/proc/{pid}/io"), re.MULTILINE)
+                    total += int(found[1]) if found else 0
+        return total
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()

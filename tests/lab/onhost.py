@@ -1,0 +1,180 @@
+"""standby_clone run on a lab host as its database user, without a controller between: for faults at exact moments."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conftest import BINDIR, DATA, ROOT, STATE
+from lab import Lab
+from podman import Host, wait_for
+
+# The tests need one standby of the lab; several of them can run side by side on one each.
+HOST = os.environ.get("LAB_TEST_HOST", "n1")
+PLACE = "/opt/pgfleet-test"
+COLLECTION = f"{PLACE}/lib/ansible_collections/pgfleet/standby/plugins"
+FAST = "/srv/tablespaces/fast"
+
+
+@dataclass
+class Clone:
+    """A host's clone. ``options`` are those of every call; the backup is the newest of the Barman server."""
+
+    lab: Lab
+    host: Host
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def on(cls, lab: Lab, name: str = HOST, server: str = "pg") -> Clone:
+        """Install the collection as it is in the checkout, and choose the backup."""
+        clone = cls(lab, lab.host(name))
+        clone._install()
+        clone.options = {
+            "barman_host": "barman@barman",
+            "data_directory": DATA,
+            "backup": clone.module(
+                "barman_backup_info", barman_host="barman@barman", barman_server=server, backup_id="latest"
+            )["selected"],
+        }
+        clone.empty()
+        return clone
+
+    def _install(self) -> None:
+        spec = importlib.util.find_spec("ansible")
+        assert spec is not None
+        assert spec.origin is not None
+        ansible = Path(spec.origin).parent
+        self.host.run(["rm", "-rf", PLACE])
+        self.host.run(["mkdir", "-p", COLLECTION, f"{PLACE}/lib/ansible"])
+        self.host.podman("cp", str(ansible / "module_utils"), f"{self.host.container}:{PLACE}/lib/ansible/module_utils")
+        self.host.write(f"{PLACE}/lib/ansible/__init__.py", "")
+        for part in ("modules", "module_utils"):
+            self.host.podman("cp", str(ROOT / "plugins" / part), f"{self.host.container}:{COLLECTION}/{part}")
+        self.host.run(["chmod", "-R", "a+rX", PLACE])
+
+    def empty(self) -> None:
+        """Empty directories and no trace of earlier copies."""
+        self.host.run(["rm", "-rf", STATE, DATA, FAST])
+        places = [os.path.dirname(DATA), DATA, os.path.dirname(FAST), FAST]
+        self.host.run(["install", "-d", "-m", "700", "-o", "postgres", "-g", "postgres", *places])
+
+    def argv(self, module: str, options: dict[str, Any], *prefix: str) -> list[str]:
+        """The command that runs a module in the host, its options in the environment."""
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options})
+        env = ["env", f"PYTHONPATH={PLACE}/lib", f"OPTIONS={arguments}"]
+        program = f"{COLLECTION}/modules/{module}.py"
+        # The options come in a file: a module takes them as its first argument.
+        shell = (
+            'file=$(mktemp) && printf %s "$OPTIONS" >"$file" && python3 "$0" "$file"; rc=$?; rm -f "$file"; exit $rc'
+        )
+        return [*env, *prefix, "sh", "-c", shell, program]
+
+    def module(self, module: str, **options: Any) -> dict[str, Any]:
+        """Run a module to its end; its result, whether it failed or not."""
+        done = self.host.run(self.argv(module, options), user="postgres", check=False, timeout=300)
+        return self._result(done.stdout, done.stderr)
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        """standby_clone to its end; its result, whether it failed or not."""
+        return self.module("standby_clone", **{**self.options, **options})
+
+    def start(self, *prefix: str, **options: Any) -> subprocess.Popen[str]:
+        """standby_clone in the background; ``finish`` takes its result."""
+        command = self.argv("standby_clone", {**self.options, **options}, *prefix)
+        podman = ["podman", "exec", "--user", "postgres", self.host.container, *command]
+        return subprocess.Popen(
+            podman,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.host.podman.env,
+        )
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 120) -> dict[str, Any]:
+        """The result of what ``start`` began."""
+        try:
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return self._result(out, err)
+
+    @staticmethod
+    def _result(out: str, err: str) -> dict[str, Any]:
+        lines = [line for line in out.splitlines() if line.startswith("{")]
+        assert lines, f"no result: {out}{err}"
+        return dict(json.loads(lines[-1]))
+
+    # --- what is there ---------------------------------------------------------------
+
+    def progress(self) -> dict[str, Any]:
+        """progress.json, empty while there is none."""
+        done = self.host.run(["cat", f"{STATE}/progress.json"], check=False)
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+    def state(self) -> dict[str, Any]:
+        """state.json, empty when there is none."""
+        done = self.host.run(["cat", f"{STATE}/state.json"], check=False)
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+    def wait_until_copied(self, share: float, timeout: float = 60) -> None:
+        """Wait until so many percent have arrived."""
+
+        def far_enough() -> bool:
+            now = self.progress()
+            return now.get("phase") == "copying" and (now.get("percent") or 0) >= share
+
+        wait_for(far_enough, f"{share} % of the copy", timeout)
+
+    def try_to_start(self) -> tuple[int, str]:
+        """What a hasty administrator would do, with a configuration that is not to blame: exit code and log."""
+        self.host.run(["mkdir", "-p", "/tmp/hasty"])
+        server = self.options["backup"]["server"]
+        settings = {
+            "data_directory": DATA,
+            "port": "6000",
+            "max_connections": "200",
+            "max_wal_senders": "50",
+            "max_worker_processes": "50",
+            "restore_command": f"ssh barman@barman barman get-wal {server} %f >%p",
+        }
+        self.host.write("/tmp/hasty/postgresql.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
+        self.host.write("/tmp/hasty/pg_hba.conf", "local all all trust\n")
+        self.host.write("/tmp/hasty/pg_ident.conf", "")
+        self.host.run(["rm", "-f", "/tmp/hasty.log"])
+        start = [f"{BINDIR}/pg_ctl", "start", "--wait", "--timeout=30", "--pgdata=/tmp/hasty", "--log=/tmp/hasty.log"]
+        done = self.host.run(start, user="postgres", check=False)
+        return done.returncode, self.host.run(["cat", "/tmp/hasty.log"], check=False).stdout
+
+    def assert_unstartable(self) -> None:
+        """I1: no server starts on what is there."""
+        code, log = self.try_to_start()
+        assert code != 0, log
+        assert "could not find the database system" in log or "global/pg_control" in log, log
+
+    def assert_healthy(self) -> None:
+        """The clone is whole: every file of the backup is there with its contents, and the server starts from it."""
+        backup = self.options["backup"]["directory"]
+        names = ["--exclude=/postgresql.auto.conf*", "--exclude=/*.signal", "--exclude=/pg_wal/*", "--exclude=/log/*"]
+        names += ["--exclude=pg_internal.init", "--exclude=/postmaster.*", "--exclude=/pg_replslot/*"]
+        names += ["--exclude=/tablespace_map", "--exclude=/recovery.signal", "--exclude=/pg_tblspc/*"]
+        for source, target in (
+            (f"{backup}/data/", DATA),
+            *((f"{backup}/{t['oid']}/", FAST) for t in self._tablespaces()),
+        ):
+            argv = ["rsync", "-rcn", "--delete", "--out-format=%n", *names, f"barman@barman:{source}", f"{target}/"]
+            listed = self.host.run(argv, user="postgres", timeout=120).stdout
+            assert [line for line in listed.splitlines() if not line.endswith("/")] == [], listed
+        assert self.state()["phase"] == "committed"
+        code, log = self.try_to_start()
+        assert code == 0, log
+        stop = [f"{BINDIR}/pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={DATA}"]
+        self.host.run(stop, user="postgres", check=False)
+
+    def _tablespaces(self) -> list[dict[str, Any]]:
+        return list(self.options["backup"]["tablespaces"])

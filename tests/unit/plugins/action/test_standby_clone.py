@@ -1,0 +1,326 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible_collections.pgfleet.standby.plugins.action import standby_clone as plugin
+
+COPYING = {
+    "phase": "copying",
+    "percent": 42.1,
+    "bytes": 2147483648,
+    "bytes_done": 904000000,
+    "rate": 310000000,
+    "eta": 4,
+    "seconds": 3.1,
+    "retries": 0,
+}
+GIVEN = {"data_directory": "/pgdata"}
+DONE = {"changed": True, "finished": True, "action": "clone"}
+BROKEN = AnsibleConnectionFailure("Connection reset by peer")
+
+
+def running(**more):
+    return {"changed": True, "finished": False, "run": "0b2c", "progress": COPYING, **more}
+
+
+class Play:
+    """One task of a play on the host n1, with a clock of its own. Each answer is what one call of the module gives."""
+
+    def __init__(self, monkeypatch, answers, args=None, async_val=0, check_mode=False):
+        self.now = 1000.0
+        self.answers = list(answers)
+        self.calls = []
+        self.naps = []
+        self.shown = []
+        self.args = dict(args or GIVEN)
+        self.task = MagicMock(args=self.args, async_val=async_val, check_mode=check_mode, delegate_to=None)
+        self.connection = MagicMock(has_native_async=False)
+        self.connection._shell.tmpdir = "/root/.ansible/tmp/x"
+        self.action = plugin.ActionModule(
+            self.task, self.connection, MagicMock(), MagicMock(), MagicMock(), MagicMock()
+        )
+        self.forgotten = []
+        monkeypatch.setattr(self.action, "_execute_module", self.module)
+        monkeypatch.setattr(self.action, "_remove_tmp_path", self.forgotten.append)
+        monkeypatch.setattr(plugin, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
+        monkeypatch.setattr(plugin, "display", SimpleNamespace(display=self.display))
+
+    def sleep(self, seconds):
+        self.naps.append(seconds)
+        self.now += seconds
+
+    def display(self, text, color=None, stderr=False):
+        assert stderr, "stdout is not flushed"
+        self.shown.append(text)
+
+    def module(self, module_name, module_args, task_vars, wrap_async):
+        assert module_name == "pgfleet.standby.standby_clone"
+        self.calls.append(SimpleNamespace(args=dict(module_args), wrap_async=wrap_async))
+        module_args["_ansible_verbosity"] = 0  # as _execute_module does
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        self.now += module_args.get("attach_timeout") or 0
+        return answer
+
+    def run(self):
+        return self.action.run(task_vars={"inventory_hostname": "n1"})
+
+    @property
+    def attached(self):
+        return [call.args.get("attach_timeout") for call in self.calls]
+
+
+@pytest.fixture
+def play(monkeypatch):
+    return lambda *answers, **task: Play(monkeypatch, answers, **task)
+
+
+# --- what is shown -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "seconds"), [(0, 5), (5, 5), (50, 5), (74, 7), (300, 30), (600, 60), (601, 60), (86400, 60)]
+)
+def test_lines_become_rarer(elapsed, seconds):
+    assert plugin.pause(elapsed) == seconds
+
+
+UNKNOWN = dict.fromkeys(COPYING)
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (COPYING, "copying 42 % of 2.1 GB, 310 MB/s, 4 s left"),
+        ({**COPYING, "percent": 99.97}, "copying 99 % of 2.1 GB, 310 MB/s, 4 s left"),
+        ({**COPYING, "percent": 0, "rate": None, "eta": None}, "copying 0 % of 2.1 GB"),
+        ({**COPYING, "eta": None}, "copying 42 % of 2.1 GB, 310 MB/s"),
+        ({**COPYING, "rate": 0, "eta": None}, "copying 42 % of 2.1 GB, 0 B/s"),
+        ({**COPYING, "eta": 0}, "copying 42 % of 2.1 GB, 310 MB/s, 0 s left"),
+        ({**COPYING, "percent": None}, "copying, 310 MB/s, 4 s left"),
+        ({**COPYING, "bytes": None}, "copying 42 %, 310 MB/s, 4 s left"),
+        ({**COPYING, "bytes": 0}, "copying 42 %, 310 MB/s, 4 s left"),
+        ({**COPYING, "retries": 1}, "copying 42 % of 2.1 GB, 310 MB/s, 4 s left, 1 retry"),
+        ({**COPYING, "retries": 2}, "copying 42 % of 2.1 GB, 310 MB/s, 4 s left, 2 retries"),
+        ({**COPYING, "phase": "verifying"}, "verifying 42 % of 2.1 GB, 310 MB/s"),
+        ({**UNKNOWN, "phase": "copying"}, "copying"),
+        ({**UNKNOWN, "phase": "preparing", "bytes": 0, "retries": 0}, "preparing"),
+        ({**UNKNOWN, "phase": "waiting", "retries": 3}, "waiting, 3 retries"),
+        ({"phase": "syncing"}, "syncing"),
+        (UNKNOWN, "running"),
+        ({}, "running"),
+    ],
+)
+def test_line(progress, text):
+    assert plugin.line("n1", progress) == f"n1: standby_clone {text}"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1, "1 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_950, "10 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (310_000_000, "310 MB"),
+        (2_147_483_648, "2.1 GB"),
+        (1_100_000_000_000, "1.1 TB"),
+        (3_000_000_000_000_000, "3000 TB"),
+    ],
+)
+def test_sizes(count, text):
+    assert plugin.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (4.4, "4 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (1800, "30 min"),
+        (5339, "89 min"),
+        (5400, "1 h 30 min"),
+        (90000, "25 h 0 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert plugin.duration(seconds) == text
+
+
+# --- step by step --------------------------------------------------------------
+
+
+def test_a_line_for_each_step_until_the_copy_is_finished(play):
+    task = play(running(), running(progress={"phase": "syncing"}), DONE)
+    assert task.run() == DONE
+    assert task.shown == ["n1: standby_clone copying 42 % of 2.1 GB, 310 MB/s, 4 s left", "n1: standby_clone syncing"]
+    assert [call.args["data_directory"] for call in task.calls] == ["/pgdata"] * 3
+    assert not any(call.wrap_async for call in task.calls)
+
+
+def test_later_steps_attach_to_the_copy_that_was_seen(play):
+    task = play(running(), running(run="4d5e"), BROKEN, DONE)
+    task.run()
+    assert [call.args.get("attach_run") for call in task.calls] == [None, "0b2c", "4d5e", "4d5e"]
+    assert "attach_run" not in task.calls[0].args
+
+
+def test_what_is_finished_at_once_shows_nothing(play):
+    task = play({**DONE, "action": "none", "changed": False})
+    assert task.run() == {**DONE, "action": "none", "changed": False}
+    assert (task.shown, task.attached) == ([], [5])
+
+
+def test_the_steps_grow_with_the_copy(play):
+    task = play(*[running()] * 40, DONE)
+    task.run()
+    assert task.attached[:10] == [5] * 10
+    assert task.attached == sorted(task.attached)
+    assert task.attached[-1] > 15
+
+
+@pytest.mark.parametrize(
+    ("interval", "attached"), [(2, [2, 2, 2]), ("2", [2, 2, 2]), (90, [5, 90, 90]), (0, [5, 5, 5]), (None, [5, 5, 5])]
+)
+def test_the_interval_is_the_users_choice_but_the_first_step_is_short(play, interval, attached):
+    task = play(running(), running(), DONE, args={**GIVEN, "progress_interval": interval})
+    assert task.run() == DONE
+    assert task.attached == attached
+    assert len(task.shown) == (0 if interval == 0 else 2)
+
+
+@pytest.mark.parametrize("interval", [-1, "often", [], 2.5])
+def test_an_interval_that_is_none_is_refused(play, interval):
+    task = play(DONE, args={"progress_interval": interval})
+    with pytest.raises(AnsibleActionFail, match="progress_interval"):
+        task.run()
+    assert task.calls == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"args": {**GIVEN, "attach_timeout": 7}},
+        {"args": {**GIVEN, "attach_timeout": 0, "progress_interval": 2}},
+        {"check_mode": True},
+        {"async_val": 60},
+    ],
+)
+def test_one_call_as_it_is_where_nobody_waits(play, task):
+    one = play(running(), **task)
+    assert one.run() == running()
+    assert [(call.args, call.wrap_async) for call in one.calls] == [(task.get("args", GIVEN), "async_val" in task)]
+    assert one.shown == []
+
+
+def test_async_that_the_connection_does_itself_is_not_wrapped(play):
+    task = play(running(), async_val=60)
+    task.connection.has_native_async = True
+    task.run()
+    assert not task.calls[0].wrap_async
+
+
+def test_an_attach_timeout_of_null_is_none(play):
+    task = play(running(), DONE, args={**GIVEN, "attach_timeout": None})
+    assert task.run() == DONE
+
+
+def test_the_arguments_of_the_task_stay_as_they_were(play):
+    task = play(running(), DONE)
+    task.run()
+    assert task.args == GIVEN
+
+
+@pytest.mark.parametrize("failure", [{"finished": True}, {"finished": False}, {}])
+def test_a_failure_ends_it(play, failure):
+    failed = {"failed": True, "msg": "no space", "error_code": "no_space", **failure}
+    task = play(running(), failed)
+    assert task.run() == failed
+    assert len(task.calls) == 2
+
+
+def test_the_result_is_that_of_the_last_step_with_every_warning_once(play):
+    task = play(
+        running(warnings=["first", "each"], deprecations=[{"msg": "old"}]),
+        running(warnings=["each"]),
+        {**DONE, "warnings": ["each", "last"], "deprecations": [{"msg": "old"}]},
+    )
+    assert task.run() == {**DONE, "warnings": ["first", "each", "last"], "deprecations": [{"msg": "old"}]}
+
+
+def test_check_mode_and_async_are_supported():
+    assert plugin.ActionModule._supports_check_mode
+    assert plugin.ActionModule._supports_async
+
+
+# --- connections that break ----------------------------------------------------
+
+
+def test_the_first_step_that_breaks_is_raised_at_once(play):
+    task = play(BROKEN)
+    with pytest.raises(AnsibleConnectionFailure) as raised:
+        task.run()
+    assert raised.value is BROKEN
+    assert (len(task.calls), task.naps, task.shown) == (1, [], [])
+
+
+@pytest.mark.parametrize("broken", [BROKEN, {"unreachable": True, "msg": "gone"}, {"unreachable": True}])
+def test_a_connection_that_comes_back_is_told_of_once(play, broken):
+    task = play(running(), broken, broken, broken, running(), DONE)
+    assert task.run() == DONE
+    assert task.naps == [2, 4, 8]
+    assert [text for text in task.shown if "WARNING" in text] == [task.shown[1]]
+    assert "n1: standby_clone lost the connection. The copy goes on" in task.shown[1]
+    assert len(task.shown) == 3
+
+
+def test_every_attempt_begins_with_a_connection_and_a_directory_of_its_own(play):
+    task = play(running(), BROKEN, BROKEN, DONE)
+    task.run()
+    assert task.connection.reset.call_count == 2
+    assert task.forgotten == ["/root/.ansible/tmp/x"] * 2
+
+
+@pytest.mark.parametrize("error", [AnsibleError("cannot reset"), AttributeError("reset"), OSError("no ssh")])
+def test_a_connection_that_cannot_be_reset_is_used_as_it_is(play, error):
+    task = play(running(), BROKEN, DONE)
+    task.connection.reset.side_effect = error
+    assert task.run() == DONE
+
+
+def test_a_host_that_stays_away_is_unreachable_after_two_minutes(play):
+    task = play(running(), BROKEN)
+    with pytest.raises(AnsibleConnectionFailure, match=r"(?s)the copy goes on there.*run the play again") as raised:
+        task.run()
+    assert "Connection reset by peer" in str(raised.value)
+    assert 100 < sum(task.naps) <= 120
+    assert max(task.naps) == 15
+    assert len(task.shown) == 2
+    assert task.connection._shell.tmpdir is None, "Ansible's cleanup would raise an error that hides ours"
+
+
+def test_the_two_minutes_begin_anew_with_every_success(play):
+    away = [BROKEN] * 9
+    task = play(running(), *away, running(), *away, DONE)
+    assert task.run() == DONE
+    assert sum(task.naps) > 120
+    assert sum("WARNING" in text for text in task.shown) == 2
+
+
+def test_silence_is_about_progress_not_about_trouble(play):
+    task = play(running(), BROKEN, running(), DONE, args={**GIVEN, "progress_interval": 0})
+    assert task.run() == DONE
+    assert ["WARNING" in text for text in task.shown] == [True]
