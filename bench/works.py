@@ -43,6 +43,8 @@ WORKS = {
              peers=LINKED, most_runs=3),
         Work("changed", "over an older backup; 1 % of the pages changed since, spread evenly", "changed", "older",
              peers=AGAIN),
+        Work("changed-slow", "the same, the sender's link capped at 200 Mbit/s", "changed", "older", rate="200mbit",
+             peers=AGAIN, most_runs=3),
         Work("nothing", "over what the same tool has just restored", "pgbench", "restored", peers=AGAIN),
         Work("overhead", "our seconds beside the slowest worker's transfer and the sync", "pgbench", peers=("ours",)),
         Work("memory", "our memory for a backup of very many files", "pgbench", peers=("ours",)),

@@ -20,6 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import de
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Tablespace
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import checked_settings
 
 __all__ = ["backup_of", "barman_options", "clone_options", "default_jobs", "finish", "job_of", "upstream_options"]
 
@@ -95,6 +96,7 @@ def job_of(params: dict[str, Any]) -> Job:
         waldir=params["waldir"] or None,
         jobs=params.get("jobs") or default_jobs(),
         overwrite=params["overwrite"],
+        settings=checked_settings(params.get("settings") or {}),
         **{
             name: params[name]
             for name in ("bwlimit", "compress", "io_timeout", "lock_timeout", "verify")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source, list_backup
@@ -46,6 +46,7 @@ class Job:
     """What to copy from where to where, and how. Time-outs are seconds, ``bwlimit`` is KiB/s of all workers together.
 
     ``overwrite``: ``never``, or ``same_cluster`` to bring a cluster of the same system identifier up to date.
+    ``settings`` go into postgresql.auto.conf.
     ``verify``: ``none``, ``size``, ``manifest`` (where the backup has one) or ``checksum``.
     """
 
@@ -63,6 +64,7 @@ class Job:
     compress: str = "auto"
     verify: str = "manifest"
     overwrite: str = "never"
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def other_places(self) -> dict[str, str]:

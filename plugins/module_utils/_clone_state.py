@@ -44,10 +44,10 @@ def sweep(state_directory: str) -> None:
 
 
 def _open(path: str, how: int = 0) -> int:
-    """A file for a lock. Raises FileNotFoundError, and StandbyError for a link: what it leads to is not ours."""
+    """A file for a lock; its directory may be missing. Raises OSError for that, and StandbyError for a link."""
     try:
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | how, 0o600)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as failed:
         raise StandbyError(
@@ -102,7 +102,7 @@ class Lock:
         """The note of whoever has it; None when nobody does."""
         try:
             handle = _open(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -160,7 +160,7 @@ class SshShell(Shell):
             overdue = threading.Timer(timeout, end)
             overdue.daemon = True
             overdue.start()
-            stdout = cast("IO[bytes]", process.stdout)
+            stdout = cast(IO[bytes], process.stdout)
             try:
                 yield from iter(lambda: stdout.read(_PORTION), b"")
                 rc = process.wait()

@@ -46,7 +46,7 @@ def finish(job: Job) -> None:
         os.symlink(job.waldir, os.path.join(top, "pg_wal"))
     write_atomically(os.path.join(top, "standby.signal"), _SIGNAL, mode)
     settings = os.path.join(top, "postgresql.auto.conf")
-    write_atomically(settings, without_leftovers(read_small(settings) or ""), mode)
+    write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
 
 
 def commit(job: Job, contents: Contents | None, record: Callable[[str], None]) -> None:

@@ -68,14 +68,14 @@ class Connection:
         if self._process is None:
             return
         with contextlib.suppress(OSError):
-            cast("IO[bytes]", self._process.stdin).close()
+            cast(IO[bytes], self._process.stdin).close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
         for stream in (self._process.stdout, self._process.stderr):
-            cast("IO[bytes]", stream).close()
+            cast(IO[bytes], stream).close()
         self._process = None
 
     def _may_retry(self, failure: StandbyError) -> bool:
@@ -99,7 +99,7 @@ class Connection:
             return None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with a proxy that it started, which would hold stderr open
-        stderr = cast("IO[bytes]", process.stderr).read(64 << 10).decode("utf-8", "replace")
+        stderr = cast(IO[bytes], process.stderr).read(64 << 10).decode("utf-8", "replace")
         if answer:
             return StandbyError(
                 f"Something on {shell.where} prints on login ({answer[:100].decode('utf-8', 'replace')!r}),"
@@ -111,10 +111,10 @@ class Connection:
     @staticmethod
     def _answer(process: subprocess.Popen[bytes]) -> bytes:
         """The first line from the far end, empty when there is none."""
-        stdout = cast("IO[bytes]", process.stdout)
+        stdout = cast(IO[bytes], process.stdout)
         with contextlib.suppress(BrokenPipeError):
-            cast("IO[bytes]", process.stdin).write(_GREETING)
-            cast("IO[bytes]", process.stdin).flush()
+            cast(IO[bytes], process.stdin).write(_GREETING)
+            cast(IO[bytes], process.stdin).flush()
         deadline = time.monotonic() + _HANDSHAKE_SECONDS
         answer = b""
         while not answer.endswith(b"\n") and time.monotonic() < deadline:

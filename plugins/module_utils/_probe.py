@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transport import 
 __all__ = ["Far", "cipher_options", "probe"]
 
 # Archiving and backups go before us on the Barman host, where it has the programs to say so.
-_GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "10"), ("nice", "-n", "10"), ())
+_GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "5"), ("nice", "-n", "5"), ())
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Data
 
 __all__ = [
     "LEFTOVERS",
+    "checked_settings",
     "foreign_paths",
     "needs",
     "require_standby",
@@ -79,9 +80,12 @@ _PLACES = frozenset({"data_directory", "hba_file", "ident_file", "external_pid_f
 _INCLUDES = frozenset({"include", "include_dir", "include_if_exists"})
 
 
-def without_leftovers(text: str) -> str:
-    """A copied postgresql.auto.conf that does nothing on its own when the server is started as a standby."""
-    return _conf.edit(text, {}, LEFTOVERS)
+def without_leftovers(text: str, settings: Mapping[str, str] | None = None) -> str:
+    """A copied postgresql.auto.conf that does nothing on its own when the server is started as a standby.
+
+    ``settings`` are what a start needs beside it.
+    """
+    return _conf.edit(text, settings or {}, LEFTOVERS)
 
 
 def foreign_paths(text: str, stays: Callable[[str, str], bool]) -> str:
@@ -129,8 +133,14 @@ def wanted_settings(conninfo: str, command: str | None, params: Mapping[str, Any
         if params.get(name):
             wanted[name] = params[name]
     wanted["recovery_target_timeline"] = "latest"
-    wanted.update((name.lower(), _value(value)) for name, value in (params.get("settings") or {}).items())
-    for name, value in wanted.items():
+    wanted.update(checked_settings(params.get("settings") or {}))
+    return checked_settings(wanted)
+
+
+def checked_settings(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as a file holds them. Raises StandbyError for a name or value that no file can hold."""
+    checked = {name.lower(): _value(value) for name, value in settings.items()}
+    for name, value in checked.items():
         if not _NAME.fullmatch(name):
             raise StandbyError(f"{name!r} is no name of a setting. Next: correct settings.", "setting_invalid")
         try:
@@ -139,7 +149,7 @@ def wanted_settings(conninfo: str, command: str | None, params: Mapping[str, Any
             raise StandbyError(
                 f"The value of {name} cannot be written: {wrong}. Next: correct it.", "setting_invalid"
             ) from wrong
-    return wanted
+    return checked
 
 
 def restore_command(params: Mapping[str, Any], spool_directory: str) -> str | None:

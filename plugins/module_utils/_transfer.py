@@ -127,7 +127,9 @@ class Transfer:
             for worker in workers:
                 worker.start()
             for worker in workers:
-                worker.join()
+                while worker.is_alive():
+                    # A signal that comes just before a wait without end would be seen only after it.
+                    worker.join(_LOOK_SECONDS)
         except BaseException:
             self.stop(StandbyError("The copy was interrupted. Next: run again, it resumes.", "interrupted"))
             raise
@@ -244,7 +246,7 @@ class Transfer:
         """Note the progress in rsync's output while it runs; returns the rest of the output."""
         said: list[str] = []
         rest = ""
-        with cast("IO[bytes]", process.stdout) as stdout:
+        with cast(IO[bytes], process.stdout) as stdout:
             for portion in self._portions(process, stdout.fileno()):
                 *lines, rest = _LINE_END.split(rest + portion.decode("utf-8", "surrogateescape"))
                 counts = [progress_of(line) for line in lines]

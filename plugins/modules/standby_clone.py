@@ -74,6 +74,12 @@ options:
         part that they were at.
     type: int
     default: 3600
+  settings:
+    description:
+      - Settings for C(postgresql.auto.conf) that a start on this host needs, such as those that
+        M(pgfleet.standby.standby_preflight) found too low for a hot standby, C(plan.settings) of its result.
+    type: dict
+    default: {}
   progress_interval:
     description:
       - Seconds between two lines of progress. With V(0) none are printed.
@@ -285,6 +291,7 @@ def main() -> None:
             io_timeout={"type": "int", "default": 300},
             lock_timeout={"type": "int", "default": 3600},
             progress_interval={"type": "int"},
+            settings={"type": "dict", "default": {}},
             attach_timeout={"type": "int"},
             attach_run={"type": "str"},
         ),

@@ -149,13 +149,14 @@ class Clone:
         self.host.run(["rm", "-f", "/tmp/hasty.log"])
         start = [f"{BINDIR}/pg_ctl", "start", "--wait", "--timeout=30", "--pgdata=/tmp/hasty", "--log=/tmp/hasty.log"]
         done = self.host.run(start, user="postgres", check=False)
-        return done.returncode, self.host.run(["cat", "/tmp/hasty.log"], check=False).stdout
+        return done.returncode, self.host.run(["cat", "/tmp/hasty.log"], check=False).stdout + done.stderr
 
     def assert_unstartable(self) -> None:
         """I1: no server starts on what is there."""
         code, log = self.try_to_start()
         assert code != 0, log
-        assert "could not find the database system" in log or "global/pg_control" in log, log
+        reasons = ("could not find the database system", "global/pg_control", "is not a valid data directory")
+        assert any(reason in log for reason in reasons), log
 
     def assert_healthy(self) -> None:
         """The clone is whole: every file of the backup is there with its contents, and the server starts from it."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import DATA, STATE, Playbook
+from copies import Copy
 from lab import Lab
 from onhost import HOST, Clone
 
@@ -119,17 +120,19 @@ def test_a_copy_outlives_its_play_and_the_next_one_attaches(clone: Clone, playbo
     play = playbook.start(*LIMIT, bwlimit=60_000, compress="none")
     clone.wait_until_copied(5)
     kill(play)
-    run = json.loads(clone.host.read(f"{STATE}/runner"))["run"]
+    copy = Copy(clone, play)
+    run, rsyncs = copy.note["run"], copy.pids("rsync")
     # However slow this machine is, the copy is not over before the next play has come to it.
-    clone.host.run(["pkill", "-STOP", "-u", "postgres", "rsync"])
+    copy.signal(rsyncs, "STOP")
     assert not clone.host.exists(f"{DATA}/global/pg_control")
 
     again = playbook.start("--verbose", *LIMIT)
     try:
         attached = next((line for line in again.stdout if "standby_clone copying" in line), "")
-        clone.host.run(["pkill", "-CONT", "-u", "postgres", "rsync"])
+        copy.signal(rsyncs, "CONT")
         output, _stderr = again.communicate(timeout=200)
     finally:
+        copy.signal(rsyncs, "CONT")
         again.kill()
     assert again.returncode == 0, output
     assert attached

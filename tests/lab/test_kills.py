@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,72 +10,11 @@ from typing import Any
 
 import pytest
 from conftest import BINDIR, DATA, STATE
+from copies import SLOW, Copy, taking_part
 from lab import Lab
-from onhost import FAST, HOST, PLACE, Clone
+from onhost import PLACE, Clone
 from podman import Host, wait_for
-
-# --- a small cluster with two backups ------------------------------------------------
-
-# In memory, so that a copy of it takes well under a second and syncing waits for nobody else.
-SMALL = "/tmp/pgfleet-small"
-SMALL_AT_BARMAN = f"/var/lib/barman/pgfleet-small-{HOST}"
-
-BUILD_SMALL = f"""\
-set -eu
-umask 077
-export PATH={BINDIR}:$PATH LC_ALL=C PGHOST={SMALL} PGDATABASE=template1
-mkdir {SMALL}/wal {SMALL}/fast {SMALL}/first {SMALL}/second
-cd {SMALL}
-initdb -D cluster --auth=trust --no-sync --no-locale --encoding=UTF8 >initdb.log
-cat >>cluster/postgresql.conf <<END
-listen_addresses = ''
-unix_socket_directories = '{SMALL}'
-fsync = off
-archive_mode = on
-archive_command = 'cp %p {SMALL}/wal/%f'
-END
-backup() {{
-    pg_basebackup -D "$1/data" -T "{SMALL}/fast={SMALL}/$1/$oid" -c fast -X none --no-sync 2>>basebackup.log
-}}
-pg_ctl -D cluster -w -l log start >/dev/null
-psql -qXc "create tablespace fast location '{SMALL}/fast'"
-psql -qXc "update pg_database set datistemplate = false" -c "drop database template0" -c "drop database postgres"
-psql -qXc "create table kept as select * from generate_series(1, 50000) n"
-psql -qXc "create table dropped as select 1" -c "create table quick tablespace fast as select * from kept"
-oid=$(psql -qXAtc "select oid from pg_tablespace where spcname = 'fast'")
-backup first
-psql -qXc "update kept set n = -n where n < 9" -c "drop table dropped" -c "insert into quick values (0)"
-psql -qXc "create table made tablespace fast as select * from kept"
-backup second
-pg_ctl -D cluster -w -m fast stop >/dev/null
-rsync -a first second barman@barman:{SMALL_AT_BARMAN}/
-echo "$oid" "$(pg_controldata -D cluster | sed -n 's/^Database system identifier: *//p')"
-"""
-
-
-def build_small(lab: Lab, host: Host) -> list[dict[str, Any]]:
-    """Two backups, the older one first, as barman_backup_info would tell of them. They are here in SMALL, too."""
-    host.run(["install", "--directory", "--mode=700", "--owner=postgres", SMALL])
-    lab.barman.run(["install", "--directory", "--owner=barman", SMALL_AT_BARMAN])
-    oid, identifier = host.run(["bash", "-c", BUILD_SMALL], user="postgres").stdout.split()
-    return [
-        {
-            "backup_id": name,
-            "status": "DONE",
-            "server": "small",
-            "version": 150000,
-            "system_identifier": identifier,
-            "tablespaces": [{"name": "fast", "oid": int(oid), "location": FAST}],
-            "directory": f"{SMALL_AT_BARMAN}/{name}",
-        }
-        for name in ("first", "second")
-    ]
-
-
-def remove_small(lab: Lab, host: Host) -> None:
-    host.run(["rm", "-rf", SMALL])
-    lab.barman.run(["rm", "-rf", SMALL_AT_BARMAN])
-
+from small import SMALL, build_small, remove_small
 
 # --- a kill before every change ------------------------------------------------------
 
@@ -295,54 +233,6 @@ def test_a_kill_before_any_change_leaves_the_old_cluster_or_nothing_or_all_of_th
 
 # --- a kill of one process -----------------------------------------------------------
 
-# KiB per second for both rsyncs together: the lab's 435 MB take about 8 s, most of them for one file of 322 MB.
-SLOW: dict[str, Any] = {"bwlimit": 80_000, "compress": "none", "jobs": 2}
-DESCENDANTS = """\
-pids=$1
-while [ "$pids" ]; do
-    echo "$pids"
-    pids=$(ps -o pid= --ppid "$(echo $pids | tr ' ' ,)")
-done
-"""
-
-
-@dataclass
-class Copy:
-    """A copy on its way, and the processes that take part in it."""
-
-    clone: Clone
-    waiting: subprocess.Popen[str]
-
-    @classmethod
-    def begun(cls, clone: Clone, share: float, **options: Any) -> Copy:
-        copy = cls(clone, clone.start(**{**SLOW, **options}))
-        clone.wait_until_copied(share)
-        return copy
-
-    @property
-    def note(self) -> dict[str, Any]:
-        return dict(json.loads(self.clone.host.read(f"{STATE}/runner")))
-
-    def pids(self, start: str) -> list[int]:
-        """Those of the copying process and of all that it has started, if their command begins so."""
-        host = self.clone.host
-        found = host.run(["sh", "-c", DESCENDANTS, "sh", str(self.note["pid"])], check=False).stdout.split()
-        listed = host.run(["ps", "-o", "pid=,args=", "--pid", ",".join(found)], check=False).stdout
-        return [int(line.split()[0]) for line in listed.splitlines() if line.split(None, 1)[1].startswith(start)]
-
-    def waiters(self) -> list[int]:
-        """The module's own process, which has started the copying one and waits for it."""
-        listed = self.clone.host.run(["ps", "-u", "postgres", "-o", "pid=,args="], check=False).stdout
-        modules = [int(line.split()[0]) for line in listed.splitlines() if "/standby_clone.py /tmp/" in line]
-        return [pid for pid in modules if pid != self.note["pid"]]
-
-    def signal(self, pids: list[int], name: str = "KILL") -> None:
-        assert pids
-        self.clone.host.run(["kill", f"-{name}", *map(str, pids)], check=False)  # one may just have ended
-
-    def result(self) -> dict[str, Any]:
-        return self.clone.finish(self.waiting)
-
 
 def finished(clone: Clone) -> int:
     """The bytes of the files that are there with the backup's size and time, which rsync sets last."""
@@ -370,9 +260,10 @@ def assert_unstartable(clone: Clone) -> None:
 def fresh(clone: Clone) -> Iterator[Clone]:
     clone.empty()
     yield clone
-    left = clone.host.run(["pgrep", "-u", "postgres"], check=False).stdout.split()
-    if left:  # of a test that failed
-        clone.host.run(["kill", "-KILL", *left], check=False)
+    held = clone.host.run(["sh", "-c", f"! flock --nonblock {STATE}/runner true"], check=False).returncode == 0
+    if held and clone.host.exists(f"{STATE}/runner"):  # of a test that failed
+        pid = json.loads(clone.host.read(f"{STATE}/runner"))["pid"]
+        clone.host.run(["kill", "-KILL", *map(str, taking_part(clone, pid, ""))], check=False)
 
 
 def test_a_copy_goes_on_without_whoever_waits_for_it(fresh: Clone) -> None:
@@ -410,12 +301,13 @@ def test_the_rsyncs_of_a_killed_copy_end_before_another_one_writes(fresh: Clone)
     killed = copy.result()
     assert killed["error_code"] == "copy_killed"
     assert "run again: it resumes" in killed["msg"]
-    before = finished(fresh)
-    assert_unstartable(fresh)
-
-    again = fresh.start(compress="none")
-    wait_for(lambda: fresh.progress().get("phase") == "waiting", "the new run to wait")
-    copy.signal(rsyncs, "CONT")
+    try:
+        before = finished(fresh)
+        assert_unstartable(fresh)
+        again = fresh.start(compress="none")
+        wait_for(lambda: fresh.progress().get("phase") == "waiting", "the new run to wait")
+    finally:
+        copy.signal(rsyncs, "CONT")
     resumed = fresh.finish(again)
     # The largest file was on its way; whoever sent it has finished it.
     largest = 300 << 20

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from conftest import DATA
 from lab import Lab
+from onhost import HOST
 
-HOST = "n3"
 # KiB per second on the wire, nothing compressed: the lab's 414 MB take about 17 s, or 7 s.
 SLOW, FAST = 25_000, 60_000
 TIMEOUT = 180

@@ -48,9 +48,9 @@ def roots(tmp_path):
 def make(roots, tmp_path):
     made = []
 
-    def contents(promised=PROMISED, workers=2, verifier=None):
+    def contents(promised=None, workers=2, verifier=None):
         verifier = verifier or Verifier("/nowhere", str(tmp_path))
-        made.append(Contents(verifier, Promises("b", roots, promised), workers))
+        made.append(Contents(verifier, Promises("b", roots, PROMISED if promised is None else promised), workers))
         return made[-1]
 
     yield contents

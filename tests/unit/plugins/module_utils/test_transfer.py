@@ -191,7 +191,7 @@ class TestCopy:
             ({"compress": "zstd"}, 2, "--compress-choice=zstd"),
             ({"remote_rsync": "nice rsync"}, 2, "--rsync-path=nice rsync"),
         ],
-        ids=lambda value: str(value),
+        ids=str,
     )
     def test_tells_every_rsync_how_the_bytes_are_to_travel(self, transfer, shards, rsync, wire, workers, told):
         lines = rsync(before="exit 0")
