@@ -118,7 +118,13 @@ def write_arguments(bench: Bench, meter: Meter, data: Dataset, more: Mapping[str
         if chosen.rc:
             raise LabError(f"barman_backup_info: {chosen.out or chosen.err}")
         backup = json.loads(chosen.out)["selected"]
-        options = {"barman_host": source["barman_host"], "backup": backup, "data_directory": TARGET, **more}
+        options = {
+            "barman_host": source["barman_host"],
+            "backup": backup,
+            "data_directory": TARGET,
+            "overwrite": "same_cluster",
+            **more,
+        }
         bench.standby.write(file, json.dumps({"ANSIBLE_MODULE_ARGS": options}))
         if file == ARGUMENTS:
             (bench.state / "clone.json").write_text(json.dumps(options))
