@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-__all__ = ["Lock", "ResultFile", "boot_id", "now", "save_state", "sweep"]
+__all__ = ["Lock", "ResultFile", "boot_id", "now", "read_note", "save_state", "sweep"]
 
 _RESULT_BYTES = 16 << 10
 
@@ -33,6 +33,14 @@ def now() -> str:
 def save_state(state_directory: str, **state: Any) -> None:
     """Record where the copy stands, durably. ``phase`` is copying, committing or committed."""
     write_atomically(os.path.join(state_directory, "state.json"), json.dumps(state, indent=1, sort_keys=True) + "\n")
+
+
+def read_note(path: str) -> dict[str, Any] | None:
+    """The JSON object in a small file; None where there is none, or not yet."""
+    try:
+        return dict(json.loads(read_small(path) or ""))
+    except (TypeError, ValueError):
+        return None
 
 
 def sweep(state_directory: str) -> None:
@@ -107,10 +115,7 @@ class Lock:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            try:
-                return dict(json.loads(read_small(path) or "{}"))
-            except (TypeError, ValueError):
-                return {}
+            return read_note(path) or {}
         finally:
             os.close(handle)
         return None
@@ -142,7 +147,4 @@ class ResultFile:
 
     def read(self) -> dict[str, Any] | None:
         """The result; None while there is none."""
-        try:
-            return dict(json.loads(read_small(self._path) or ""))
-        except (TypeError, ValueError):
-            return None
+        return read_note(self._path)

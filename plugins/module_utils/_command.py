@@ -128,9 +128,13 @@ class SshShell(Shell):
         self.where = destination
         self.options = tuple(options)
 
+    def argv(self, argv: Sequence[str]) -> list[str]:
+        """The command here that runs an argument list there."""
+        return [*ssh_argv(self.options), "--", self.where, remote_command(argv)]
+
     def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
         """As for every shell. Raises StandbyError too when ssh itself fails, with the reason told apart."""
-        done = _run([*ssh_argv(self.options), "--", self.where, remote_command(argv)], timeout)
+        done = _run(self.argv(argv), timeout)
         if done.rc == 255:
             raise self.failure(done.rc, done.err)
         return done
@@ -143,7 +147,7 @@ class SshShell(Shell):
         Raises StandbyError at its end: of ssh's own failure or a time-out, or what ``failed`` makes of the exit code
         and stderr.
         """
-        command = [*ssh_argv(self.options), "--", self.where, remote_command(argv)]
+        command = self.argv(argv)
         ended = threading.Event()
         with tempfile.TemporaryFile() as errors:
             try:

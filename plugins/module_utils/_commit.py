@@ -36,11 +36,11 @@ _STAGING = "control"
 def finish(job: Job) -> None:
     """Links, the standby signal, and settings without the source's recovery. Raises StandbyError."""
     top = job.data_directory
-    mode = os.stat(os.path.join(top, "PG_VERSION")).st_mode & 0o777
+    mode = _mode(os.path.join(top, "PG_VERSION"))
     for oid, target in job.targets.items():
         os.symlink(target, os.path.join(top, "pg_tblspc", str(oid)))
     if job.waldir is not None:
-        directory_mode = os.stat(top).st_mode & 0o777
+        directory_mode = _mode(top)
         private_directory(job.waldir, directory_mode)
         private_directory(os.path.join(job.waldir, "archive_status"), directory_mode)
         os.symlink(job.waldir, os.path.join(top, "pg_wal"))
@@ -60,7 +60,7 @@ def commit(job: Job, contents: Contents | None, record: Callable[[str], None]) -
     final = os.path.join(job.data_directory, CONTROL)
     temporary = final + ".new"
     shutil.copyfile(os.path.join(_STAGING, CONTROL), temporary)
-    os.chmod(temporary, os.stat(os.path.join(job.data_directory, "PG_VERSION")).st_mode & 0o777)
+    os.chmod(temporary, _mode(os.path.join(job.data_directory, "PG_VERSION")))
     _fsync_file(temporary)
     record("committing")
     os.rename(temporary, final)
@@ -87,6 +87,10 @@ def _require_consistent(job: Job) -> None:
             f" the catalogue says {wanted.begin_lsn}. Next: choose another backup_id.",
             "backup_inconsistent",
         )
+
+
+def _mode(path: str) -> int:
+    return os.stat(path).st_mode & 0o777
 
 
 def _fsync_file(path: str) -> None:

@@ -17,9 +17,8 @@ from dataclasses import replace
 from typing import IO, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import SshShell, environment, ssh_argv
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import SshShell, environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
 
 __all__ = ["GATE", "Connection"]
 
@@ -87,7 +86,7 @@ class Connection:
         own = ("-o", "ControlMaster=yes", "-o", f"ControlPath={self._name}", "-o", "ControlPersist=no")
         shell = SshShell(self._origin.destination, (*own, *self._origin.ssh_options))
         self._process = process = subprocess.Popen(
-            [*ssh_argv(shell.options), "--", shell.where, remote_command(["cat"])],
+            shell.argv(["cat"]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

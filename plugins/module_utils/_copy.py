@@ -84,11 +84,12 @@ def copy(job: Job, progress: Progress) -> Outcome:
             _complete_record(job, found)
             return Outcome("none", seconds=time.monotonic() - began, before=describe(found))
         with _connected(job) as connections:
-            source = connections[0].source
-            planned = _prepare(replace(job, source=source), connections[0])
-            transfer = Transfer(connections, lock.fd, progress, _wire(job, planned.far))
+            job = replace(job, source=connections[0].source)
+            planned = _prepare(job)
+            wire = Wire(planned.far.compressions[0], job.bwlimit, job.io_timeout, planned.far.rsync)
+            transfer = Transfer(connections, lock.fd, progress, wire)
             try:
-                outcome = _Copy(replace(job, source=source), planned, transfer, progress).run(action, found)
+                outcome = _Copy(job, planned, transfer, progress).run(action, found)
             finally:
                 if planned.contents is not None:
                     planned.contents.close()
@@ -125,9 +126,9 @@ def _writing_alone(job: Job, progress: Progress) -> Iterator[Lock]:
         lock.release()
 
 
-def _prepare(job: Job, connection: Connection) -> _Plan:
+def _prepare(job: Job) -> _Plan:
     """Everything that can refuse, before anything changes. Raises StandbyError."""
-    far = probe(connection.source, job.compress)
+    far = probe(job.source, job.compress)
     roots = plan(job)
     return _Plan(roots, digest(roots), far, _contents(job, roots))
 
@@ -147,10 +148,6 @@ def _contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
             "verifier_missing",
         )
     return Contents(verifier, promises, max(1, job.jobs // 2))
-
-
-def _wire(job: Job, far: Far) -> Wire:
-    return Wire(far.compressions[0], job.bwlimit, job.io_timeout, far.rsync)
 
 
 def _complete_record(job: Job, found: DataDir) -> None:
@@ -256,14 +253,13 @@ class _Copy:
             survey = _tree.survey(root)
             _tree.remove(root, survey.strangers)
             _tree.make_directories(root)
-            absent = (n for n, mark in enumerate(survey.marks) if mark == _tree.MISSING)
-            missing += shards(root, absent)
-            unsure = (_tree.OTHER,) if trusted else (_tree.OTHER, _tree.COMPLETE)
-            doubtful += shards(root, (n for n, mark in enumerate(survey.marks) if mark in unsure), basis=True)
+            missing += shards(root, survey.marked(_tree.MISSING))
             if trusted:
-                complete += shards(root, (n for n, mark in enumerate(survey.marks) if mark == _tree.COMPLETE))
+                doubtful += shards(root, survey.marked(_tree.OTHER), basis=True)
+                complete += shards(root, survey.marked(_tree.COMPLETE))
             else:
-                _tree.doubt(root, (n for n, mark in enumerate(survey.marks) if mark == _tree.COMPLETE))
+                doubtful += shards(root, survey.marked(_tree.OTHER, _tree.COMPLETE), basis=True)
+                _tree.doubt(root, survey.marked(_tree.COMPLETE))
         if self.job.waldir is not None and os.path.isdir(self.job.waldir):
             _tree.empty(self.job.waldir)
         if not trusted:

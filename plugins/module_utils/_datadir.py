@@ -40,6 +40,7 @@ __all__ = [
     "private_directory",
     "read_clone_state",
     "read_small",
+    "unreadable",
     "write_atomically",
 ]
 
@@ -159,6 +160,14 @@ def read_clone_state(state_directory: str) -> dict[str, Any] | None:
     return state if isinstance(state, dict) else None
 
 
+def unreadable(path: str, failed: OSError) -> StandbyError:
+    """What to raise for a directory that cannot be listed."""
+    return StandbyError(
+        f"Cannot read directory {path}: {failed.strerror}. Next: give it to the database's OS user.",
+        "directory_unreadable",
+    )
+
+
 def is_empty(path: str) -> bool:
     """Whether a directory holds nothing or is not there. Raises StandbyError when that cannot be seen."""
     try:
@@ -166,10 +175,7 @@ def is_empty(path: str) -> bool:
     except FileNotFoundError:
         return True
     except OSError as failed:
-        raise StandbyError(
-            f"Cannot read directory {path}: {failed.strerror}. Next: give it to the database's OS user.",
-            "directory_unreadable",
-        ) from failed
+        raise unreadable(path, failed) from failed
 
 
 def linked_directories(data_directory: str) -> set[str]:

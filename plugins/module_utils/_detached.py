@@ -52,7 +52,7 @@ def follow(job: Job, seconds: float | None = None, run: str | None = None) -> Ou
         holder = Lock.holder(_runner(job))
         if holder == {}:  # taken a moment ago, and the note is still to come; or there was no room for it
             if deadline is not None and time.monotonic() >= deadline:
-                return Running(run or "", read_progress(_progress(job)) or {"phase": "preparing"})
+                return _running(job, run or "")
             time.sleep(_LOOK_SECONDS)
             continue
         if holder is not None:
@@ -64,10 +64,14 @@ def follow(job: Job, seconds: float | None = None, run: str | None = None) -> Ou
             run = uuid.uuid4().hex
             result = _start(job, run, deadline)
         if result is None:
-            return Running(run, read_progress(_progress(job)) or {"phase": "preparing"})
+            return _running(job, run)
         if result.get("run") == run:
             return _outcome(result)
         run = None  # it was killed, or another one was quicker: look again
+
+
+def _running(job: Job, run: str) -> Running:
+    return Running(run, read_progress(_progress(job)) or {"phase": "preparing"})
 
 
 def _start(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:

@@ -16,11 +16,16 @@ from typing import Any, TypeVar
 from ansible_collections.pgfleet.standby.plugins.module_utils import _preflight as judge_of
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, judge, plan, require_empty_targets
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
+    Job,
+    judge,
+    look,
+    plan,
+    require_empty_targets,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     control_data,
     home_directories,
-    inspect,
     place_exists,
     read_small,
     write_atomically,
@@ -76,7 +81,7 @@ class Examination:
         """Ask everything that can be asked; what depends on a failed answer is left out."""
         job = self.wish.job
         self.verdicts += judge_of.paths(job.data_directory, job.other_places, home_directories())
-        found = self._try("data_directory", self._directory)
+        found = self._try("data_directory", lambda: look(job))
         action = None
         if found is not None:
             action = self._try("data_directory", lambda: self._action(found))
@@ -100,10 +105,6 @@ class Examination:
         except StandbyError as failed:
             self.verdicts.append(Verdict(check, "error", failed.msg, failed.code))
             return None
-
-    def _directory(self) -> DataDir:
-        job = self.wish.job
-        return inspect(job.data_directory, job.bindir, job.state_directory)
 
     def _action(self, found: DataDir) -> str:
         action = judge(self.wish.job, found)

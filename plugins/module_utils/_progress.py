@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import read_note
 
 __all__ = ["Progress", "read_progress"]
 
@@ -115,7 +115,4 @@ class Progress:
 
 def read_progress(path: str) -> dict[str, Any] | None:
     """What a copy has written last; None where there is nothing to read."""
-    try:
-        return dict(json.loads(read_small(path) or ""))
-    except (TypeError, ValueError):
-        return None
+    return read_note(path)

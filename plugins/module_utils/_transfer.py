@@ -23,7 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._connection import Connection
-from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_rsync
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import Diagnosis, first_line, of_rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard
@@ -175,22 +175,23 @@ class Transfer:
         for attempt in range(1, _ATTEMPTS + 1):
             self.connections[worker].open()
             argv = self._argv(worker, left, how)
-            rc, output, stderr = self._rsync(worker, argv, left)
+            rc, output, stderr = self._rsync(worker, argv)
             if rc == 0:
                 return output
             if self._failure is not None:  # ended because another worker failed
                 raise self._failure
             reason = of_rsync(rc, stderr)
             if not reason.retry or attempt == _ATTEMPTS:
-                raise self._given_up(shard, attempt, argv, rc, stderr)
+                raise self._given_up(shard, attempt, argv, rc, stderr, reason)
             self.progress.retried(worker)
             # Workers, and hosts, that were cut off at once come back one by one.
             time.sleep(min(30, 2**attempt) * random.uniform(0.5, 1))  # noqa: S311 - no secret
             left = shard if shard.basis else _remaining(shard)
         raise AssertionError("unreachable")
 
-    def _given_up(self, shard: Shard, attempt: int, argv: Sequence[str], rc: int, stderr: str) -> StandbyError:
-        reason = of_rsync(rc, stderr)
+    def _given_up(
+        self, shard: Shard, attempt: int, argv: Sequence[str], rc: int, stderr: str, reason: Diagnosis
+    ) -> StandbyError:
         source = self.connections[0].source
         return StandbyError(
             f"Copying {len(shard)} files from {source.destination}:{shard.root.source} to {shard.root.target}"
@@ -217,7 +218,7 @@ class Transfer:
             extra.append(f"--bwlimit={max(1, self.wire.bwlimit // len(self.connections))}")
         return rsync_argv(self.connections[worker].source, shard.root.source, shard.root.target, extra)
 
-    def _rsync(self, worker: int, argv: Sequence[str], shard: Shard) -> tuple[int, str, str]:
+    def _rsync(self, worker: int, argv: Sequence[str]) -> tuple[int, str, str]:
         """Exit code, output without progress, and standard error."""
         with open(os.memfd_create("errors"), "w+b") as errors:  # on a full disk rsync could not say that it is full
             with self._guard:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import unreadable
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
@@ -46,6 +47,10 @@ class Survey:
 
     marks: bytearray
     strangers: list[str]
+
+    def marked(self, *marks: int) -> Iterator[int]:
+        """The positions of the files that have one of these marks."""
+        return (position for position, mark in enumerate(self.marks) if mark in marks)
 
 
 def survey(root: Root) -> Survey:
@@ -191,10 +196,7 @@ def _entries(top: str, below: str) -> Iterator[Entry]:
     try:
         scanned = os.scandir(place)
     except OSError as failed:
-        raise StandbyError(
-            f"Cannot read directory {place}: {failed.strerror}. Next: give it to the database's OS user.",
-            "directory_unreadable",
-        ) from failed
+        raise unreadable(place, failed) from failed
     with scanned as entries:
         for entry in entries:
             if not below and entry.name == _FILE_SYSTEMS:

@@ -8,7 +8,7 @@ import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from conftest import BINDIR, DATA, ROOT, STATE
 from lab import Lab
@@ -21,9 +21,24 @@ COLLECTION = f"{PLACE}/lib/ansible_collections/pgfleet/standby/plugins"
 FAST = "/srv/tablespaces/fast"
 
 
+def small_backup(name: str, directory: str, identifier: str, oid: str) -> dict[str, Any]:
+    """A backup of a small cluster with a tablespace, as barman_backup_info would tell of it."""
+    return {
+        "backup_id": name,
+        "status": "DONE",
+        "server": "small",
+        "version": 150000,
+        "system_identifier": identifier,
+        "tablespaces": [{"name": "fast", "oid": int(oid), "location": FAST}],
+        "directory": f"{directory}/{name}",
+    }
+
+
 @dataclass
 class Clone:
     """A host's clone. ``options`` are those of every call; the backup is the newest of the Barman server."""
+
+    START_SECONDS: ClassVar[int] = 30
 
     lab: Lab
     host: Host
@@ -131,23 +146,32 @@ class Clone:
 
         wait_for(far_enough, f"{share} % of the copy", timeout)
 
-    def try_to_start(self) -> tuple[int, str]:
-        """What a hasty administrator would do, with a configuration that is not to blame: exit code and log."""
-        self.host.run(["mkdir", "-p", "/tmp/hasty"])
+    def start_settings(self) -> dict[str, str]:
+        """What the server needs beside its data directory: the primary's limits, and the WAL."""
         server = self.options["backup"]["server"]
-        settings = {
-            "data_directory": DATA,
-            "port": "6000",
+        return {
             "max_connections": "200",
             "max_wal_senders": "50",
             "max_worker_processes": "50",
             "restore_command": f"ssh barman@barman barman get-wal {server} %f >%p",
         }
+
+    def try_to_start(self) -> tuple[int, str]:
+        """What a hasty administrator would do, with a configuration that is not to blame: exit code and log."""
+        self.host.run(["mkdir", "-p", "/tmp/hasty"])
+        settings = {"data_directory": DATA, "port": "6000", **self.start_settings()}
         self.host.write("/tmp/hasty/postgresql.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
         self.host.write("/tmp/hasty/pg_hba.conf", "local all all trust\n")
         self.host.write("/tmp/hasty/pg_ident.conf", "")
         self.host.run(["rm", "-f", "/tmp/hasty.log"])
-        start = [f"{BINDIR}/pg_ctl", "start", "--wait", "--timeout=30", "--pgdata=/tmp/hasty", "--log=/tmp/hasty.log"]
+        start = [
+            f"{BINDIR}/pg_ctl",
+            "start",
+            "--wait",
+            f"--timeout={self.START_SECONDS}",
+            "--pgdata=/tmp/hasty",
+            "--log=/tmp/hasty.log",
+        ]
         done = self.host.run(start, user="postgres", check=False)
         return done.returncode, self.host.run(["cat", "/tmp/hasty.log"], check=False).stdout + done.stderr
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from conftest import BINDIR
 from lab import Lab
-from onhost import FAST, HOST
+from onhost import HOST, small_backup
 from podman import Host
 
 # In memory, so that a copy of it takes well under a second and syncing waits for nobody else.
@@ -51,18 +51,7 @@ def build_small(lab: Lab, host: Host) -> list[dict[str, Any]]:
     host.run(["install", "--directory", "--mode=700", "--owner=postgres", SMALL])
     lab.barman.run(["install", "--directory", "--owner=barman", SMALL_AT_BARMAN])
     oid, identifier = host.run(["bash", "-c", BUILD_SMALL], user="postgres").stdout.split()
-    return [
-        {
-            "backup_id": name,
-            "status": "DONE",
-            "server": "small",
-            "version": 150000,
-            "system_identifier": identifier,
-            "tablespaces": [{"name": "fast", "oid": int(oid), "location": FAST}],
-            "directory": f"{SMALL_AT_BARMAN}/{name}",
-        }
-        for name in ("first", "second")
-    ]
+    return [small_backup(name, SMALL_AT_BARMAN, identifier, oid) for name in ("first", "second")]
 
 
 def remove_small(lab: Lab, host: Host) -> None:

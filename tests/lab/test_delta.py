@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import BINDIR, DATA, STATE
 from lab import Lab
-from onhost import FAST, HOST, Clone
+from onhost import FAST, HOST, Clone, small_backup
 from podman import Host, wait_for
 
 # Backups of our own are here on the Barman host; what the tests keep on the standby is here.
@@ -156,24 +156,16 @@ def pg_ctl(host: Host, verb: str, *arguments: str) -> None:
 class Small(Clone):
     """Clones of the small cluster, whose WAL is at hand; a stopped standby that had the first backup is kept."""
 
+    START_SECONDS = 20
+
     backups: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
-    def try_to_start(self) -> tuple[int, str]:
-        self.host.run(["mkdir", "-p", "/tmp/hasty"])
-        settings = {
-            "data_directory": DATA,
-            "port": "6000",
+    def start_settings(self) -> dict[str, str]:
+        return {
             "listen_addresses": "",
             "unix_socket_directories": WORK,
             "restore_command": f"cp {WORK}/wal/%f %p",
         }
-        self.host.write("/tmp/hasty/postgresql.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
-        self.host.write("/tmp/hasty/pg_hba.conf", "local all all trust\n")
-        self.host.write("/tmp/hasty/pg_ident.conf", "")
-        self.host.run(["rm", "-f", "/tmp/hasty.log"])
-        start = [f"{BINDIR}/pg_ctl", "start", "--wait", "--timeout=20", "--pgdata=/tmp/hasty", "--log=/tmp/hasty.log"]
-        done = self.host.run(start, user="postgres", check=False)
-        return done.returncode, self.host.run(["cat", "/tmp/hasty.log"], check=False).stdout
 
     def to(self, name: str, **options: Any) -> dict[str, Any]:
         """Bring what is there to a backup's state."""
@@ -220,18 +212,8 @@ def kept(lab: Lab) -> Iterator[Small]:
         lab.barman.run(["rm", "-rf", THERE])
         lab.barman.run(["install", "-d", "-o", "barman", THERE])
         oid, identifier = host.run(["bash", "-c", BUILD], user="postgres", timeout=120).stdout.strip().split("|")
-        clone.backups = {
-            name: {
-                "backup_id": name,
-                "status": "DONE",
-                "server": "small",
-                "version": 150000,
-                "system_identifier": identifier,
-                "tablespaces": [{"name": "fast", "oid": int(oid), "location": FAST}],
-                "directory": f"{THERE}/{name}",
-            }
-            for name in ("first", "second", "third")
-        }
+        names = ("first", "second", "third")
+        clone.backups = {name: small_backup(name, THERE, identifier, oid) for name in names}
         clone.keep()
         yield clone
     finally:
