@@ -51,7 +51,7 @@ molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 	@cd $(COPY) && $(GATES)/molecule.sh $(SCENARIO)
 
 lab-test: prepare lab ## faults and versions, on real hosts
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider tests/lab
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -n 2 --dist loadfile --durations 15 tests/lab
 
 awx: artifact lab ## the built collection under ansible-runner, as a job template runs it
 	@cd $(COPY) && python tests/gates/awx.py

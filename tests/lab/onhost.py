@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from conftest import BINDIR, DATA, ROOT, STATE
+from conftest import BINDIR, DATA, HOST, ROOT, STATE
 from lab import Lab
 from podman import Host, wait_for
 
-# The tests need one standby of the lab; several of them can run side by side on one each.
-HOST = os.environ.get("LAB_TEST_HOST", "n1")
 PLACE = "/opt/pgfleet-test"
 COLLECTION = f"{PLACE}/lib/ansible_collections/pgfleet/standby/plugins"
 FAST = "/srv/tablespaces/fast"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from conftest import BINDIR
+from conftest import BINDIR, HOST
 from lab import Lab
-from onhost import HOST, small_backup
+from onhost import small_backup
 from podman import Host
 
 # In memory, so that a copy of it takes well under a second and syncing waits for nobody else.

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import BINDIR, DATA, STATE
+from conftest import BINDIR, DATA, HOST, STATE
 from lab import Lab
-from onhost import FAST, HOST, Clone, small_backup
+from onhost import FAST, Clone, small_backup
 from podman import Host, wait_for
 
 # Backups of our own are here on the Barman host; what the tests keep on the standby is here.

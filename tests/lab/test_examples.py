@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import DATA, ROOT, Playbook
+from conftest import DATA, HOST, ROOT, Playbook
 from lab import Lab
 
-HOST = "n1"
 SERVICE = "postgresql@15-main"
 
 # On an empty host, then on the clone that the examples made, then on the running standby.

@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from conftest import BINDIR, DATA, STATE
+from conftest import BINDIR, DATA, HOST, STATE
 from lab import Lab
-from onhost import FAST, HOST, PLACE, Clone
+from onhost import FAST, PLACE, Clone
 from podman import Host, wait_for
 
 CLUSTER = str(PurePosixPath(DATA).parent)

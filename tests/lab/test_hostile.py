@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import DATA, STATE
+from conftest import DATA, HOST, STATE
 from lab import Lab
-from onhost import FAST, HOST, Clone
+from onhost import FAST, Clone
 from podman import File, Host
 from small import SMALL, SMALL_AT_BARMAN, build_small, remove_small
 

@@ -11,10 +11,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from conftest import DATA, STATE, Playbook
+from conftest import DATA, HOST, STATE, Playbook
 from copies import Copy
 from lab import Lab
-from onhost import HOST, Clone
+from onhost import Clone
 
 LIMIT = ("--limit", HOST)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import BINDIR, DATA, STATE, Playbook
+from conftest import BINDIR, DATA, HOST, STATE, Playbook
 from lab import Lab
-from onhost import FAST, HOST, Clone
+from onhost import FAST, Clone
 from podman import Host
 
 # The small backup: where its files and its WAL are on the Barman host and on the standby.

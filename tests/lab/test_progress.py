@@ -14,9 +14,8 @@ from pathlib import Path
 import ansible_runner
 import pytest
 import yaml
-from conftest import DATA
+from conftest import DATA, HOST
 from lab import Lab
-from onhost import HOST
 
 # KiB per second on the wire, nothing compressed: the lab's 414 MB take about 17 s, or 7 s.
 SLOW, FAST = 25_000, 60_000
