@@ -64,10 +64,8 @@ def measure(bench: Bench, work: Work, data: Dataset, options: argparse.Namespace
         names = {"bare": "this backup", "clone": f"and {options.entries:,} entries more"}
         return {"unit": "MiB at the peak", "figures": {names[key]: summary([peak]) for key, peak in peaks.items()}}
     chosen = [peers.PEERS[name] for name in work.peers if name in options.peers]
-    runs = min(options.runs, work.most_runs)
-    samples = rounds(bench, work, data, chosen, runs, say)
+    samples = rounds(bench, work, data, chosen, options.runs, say)
     return {
-        "runs": runs,
         "options": options.options,
         "peers": report.comparison(samples, {peer.name: peer.what for peer in chosen}),
     }

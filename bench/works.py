@@ -28,7 +28,6 @@ class Work:
     start: str = "empty"
     rate: str | None = None
     peers: tuple[str, ...] = tuple(PEERS)
-    most_runs: int = 100
 
 
 AGAIN = tuple(name for name, peer in PEERS.items() if peer.again)
@@ -40,11 +39,11 @@ WORKS = {
         Work("random", "tables of random bytes, which do not compress", "random"),
         Work("relations", "very many relations of one page", "relations"),
         Work("slow", "pgbench's tables, the sender's link capped at 200 Mbit/s", "pgbench", rate="200mbit",
-             peers=LINKED, most_runs=3),
+             peers=LINKED),
         Work("changed", "over an older backup; 1 % of the pages changed since, spread evenly", "changed", "older",
              peers=AGAIN),
         Work("changed-slow", "the same, the sender's link capped at 200 Mbit/s", "changed", "older", rate="200mbit",
-             peers=AGAIN, most_runs=3),
+             peers=AGAIN),
         Work("nothing", "over what the same tool has just restored", "pgbench", "restored", peers=AGAIN),
         Work("overhead", "our seconds beside the slowest worker's transfer and the sync", "pgbench", peers=("ours",)),
         Work("memory", "our memory for a backup of very many files", "pgbench", peers=("ours",)),
