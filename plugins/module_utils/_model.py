@@ -128,7 +128,13 @@ class Backup:
 
 @dataclass(frozen=True)
 class ControlData:
-    """The parts of ``pg_control`` that decisions rest on."""
+    """The parts of ``pg_control`` that decisions rest on.
+
+    ``state`` is the server's own word, such as ``shut down`` or ``in production``. ``checkpoint_lsn`` is that of the
+    latest checkpoint, ``redo_lsn`` where replay begins for it; ``min_recovery_lsn`` is how far a standby has to replay
+    before its pages are consistent, on ``min_recovery_timeline`` (``0/0`` and 0 on a primary). ``next_oid`` is the
+    next object's number; the first of a user's own is 16384.
+    """
 
     system_identifier: str
     state: str
@@ -138,6 +144,11 @@ class ControlData:
     wal_segment_size: int
     data_checksums: bool
     settings: dict[str, int] = field(default_factory=dict)
+    redo_lsn: str = "0/0"
+    min_recovery_lsn: str = "0/0"
+    min_recovery_timeline: int = 0
+    next_oid: int = 0
+    wal_log_hints: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ def parse_control(text: str) -> ControlData:
             wal_segment_size=int(fields["Bytes per WAL segment"]),
             data_checksums=fields["Data page checksum version"] != "0",
             settings={name: int(fields[label]) for label, name in _SETTINGS.items()},
+            redo_lsn=fields["Latest checkpoint's REDO location"],
+            min_recovery_lsn=fields["Minimum recovery ending location"],
+            min_recovery_timeline=int(fields["Min recovery ending loc's timeline"]),
+            next_oid=int(fields["Latest checkpoint's NextOID"]),
+            wal_log_hints=fields["wal_log_hints setting"] == "on",
         )
     except (KeyError, ValueError) as missing:
         raise StandbyError(f"pg_controldata printed no {missing}.", "control_data_unreadable") from missing

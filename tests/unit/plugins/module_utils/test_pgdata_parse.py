@@ -38,6 +38,11 @@ CONTROL_FIELDS = [
     "Database block size",
     "Bytes per WAL segment",
     "Data page checksum version",
+    "Latest checkpoint's NextOID",
+    "Latest checkpoint's REDO location",
+    "Min recovery ending loc's timeline",
+    "Minimum recovery ending location",
+    "wal_log_hints setting",
     "max_connections setting",
     "max_prepared_xacts setting",
 ]
@@ -53,6 +58,11 @@ def test_control_data():
         wal_segment_size=16 << 20,
         data_checksums=True,
         settings=SETTINGS,
+        redo_lsn="0/17414C8",
+        min_recovery_lsn="0/0",
+        min_recovery_timeline=0,
+        next_oid=13572,
+        wal_log_hints=False,
     )
 
 
