@@ -15,7 +15,9 @@ description:
     the hosts that need attention first.
 options:
   _input:
-    description: One record for each host, with C(host), C(backup_id), C(bytes), C(seconds), C(state) and C(lag_bytes).
+    description:
+      - One record for each host, with C(host), C(action), C(backup_id), C(bytes), C(seconds), C(state) and
+        C(lag_bytes).
     type: list
     elements: dict
     required: true
@@ -33,14 +35,14 @@ _value:
   type: list
   elements: str
   sample:
-    - host  backup           bytes     seconds  state      lag
-    - n1    20261121T114827  414.6 MB  4.1      streaming  0 B
+    - host  action  backup           bytes     seconds  state      lag
+    - n1    clone   20261121T114827  414.6 MB  4.1      streaming  0 B
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_COLUMNS = ("host", "backup", "bytes", "seconds", "state", "lag")
+_COLUMNS = ("host", "action", "backup", "bytes", "seconds", "state", "lag")
 _GOOD = ("streaming", "planned")
 
 
@@ -68,6 +70,7 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
     seconds = record.get("seconds")
     return (
         str(record.get("host")),
+        str(record.get("action") or "-"),
         str(record.get("backup_id") or "-"),
         human(record.get("bytes")),
         "-" if seconds is None else f"{float(seconds):.1f}",

@@ -47,7 +47,8 @@ def clone_options() -> dict[str, Any]:
         "pg_bindir": {"type": "str"},
         "waldir": {"type": "str"},
         "tablespace_mapping": {"type": "dict", "default": {}},
-        "overwrite": {"type": "str", "choices": ["never", "same_cluster"], "default": "never"},
+        "overwrite": {"type": "str", "choices": ["never", "pristine", "same_cluster", "always"], "default": "never"},
+        "keep_old": {"type": "bool", "default": False},
     }
 
 
@@ -96,6 +97,8 @@ def job_of(params: dict[str, Any]) -> Job:
         waldir=params["waldir"] or None,
         jobs=params.get("jobs") or default_jobs(),
         overwrite=params["overwrite"],
+        keep_old=params["keep_old"],
+        again=params.get("again", False),
         settings=checked_settings(params.get("settings") or {}),
         **{
             name: params[name]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ __all__ = ["Barman"]
 
 _OLDEST = (3, 11)  # the first to tell type, method and system identifier in JSON
 _COMPRESSION_IN_JSON = (3, 16)
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
 
 
 class Barman:
@@ -70,6 +72,19 @@ class Barman:
             backup = replace(backup, compression=str(compression) if compression else None)
         return backup
 
+    def peek_wal(self, first: str, count: int) -> tuple[str, ...]:
+        """Up to ``count`` names of segments that Barman has, from ``first`` on, on its timeline.
+
+        It looks in archive, incoming and streaming, and for whole segments only (Barman manual, get-wal --peek).
+        Barman does not know the segment size: after a segment that is missing it may go on with the next whose name
+        ends in eight zeros. The caller has to compare the names with those that it wants.
+        """
+        self._require_names(self.server, first)
+        done = self.shell.run([*self._command, "get-wal", "--peek", str(count), self.server, first], timeout=300)
+        if done.rc != 0:
+            self._fail(done)
+        return tuple(filter(_SEGMENT.fullmatch, done.out.splitlines()))
+
     def _backup_info(self, backup_id: str, server: BarmanServer) -> dict[str, Any]:
         """The backup's own record: in ``meta/`` since Barman 3.13.2, beside the backup before."""
         for path in (
@@ -85,15 +100,19 @@ class Barman:
         )
 
     def _json(self, *arguments: str, may_fail: bool = False) -> dict[str, Any]:
+        self._require_names(*arguments)
+        done = self.shell.run([*self._command, "-f", "json", *arguments], timeout=300)
+        if done.rc != 0 and not (may_fail and self._answered(done)):
+            self._fail(done)
+        return parse.parse_json(done.out)
+
+    def _require_names(self, *arguments: str) -> None:
+        """What begins with a dash would be an option. Raises StandbyError."""
         if any(argument.startswith("-") for argument in arguments):
             raise StandbyError(
                 f"{arguments[-1]!r} cannot name a Barman server or backup. Next: correct barman_server or backup_id.",
                 "barman_argument_invalid",
             )
-        done = self.shell.run([*self._command, "-f", "json", *arguments], timeout=300)
-        if done.rc != 0 and not (may_fail and self._answered(done)):
-            self._fail(done)
-        return parse.parse_json(done.out)
 
     def _answered(self, done: Completed) -> bool:
         """Whether a command that failed still says something of the server: its verdicts, say."""

@@ -20,6 +20,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots
+from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keeping, observe, plan_keeping
+from ansible_collections.pgfleet.standby.plugins.module_utils._ladder import allows
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
 
@@ -30,23 +32,34 @@ __all__ = [
     "describe",
     "is_ours",
     "judge",
+    "kept_before",
     "look",
     "may_copy",
     "plan",
     "preview",
     "require_empty_targets",
     "require_place",
+    "require_stopped",
+    "to_keep",
 ]
 
 _COMMITTED = ("committing", "committed")
+# What a level of overwrite does with what it allows.
+_PURPOSES = {
+    "pristine": "to replace it",
+    "same_cluster": "to bring it to the backup's state",
+    "always": "to replace it",
+}
 
 
 @dataclass(frozen=True)
 class Job:
     """What to copy from where to where, and how. Time-outs are seconds, ``bwlimit`` is KiB/s of all workers together.
 
-    ``overwrite``: ``never``, or ``same_cluster`` to bring a cluster of the same system identifier up to date.
-    ``settings`` go into postgresql.auto.conf.
+    ``overwrite``: ``never``; ``pristine`` to replace a cluster that nobody has used; ``same_cluster`` to bring one of
+    the same system identifier up to date; ``always`` to replace any, also a damaged one. Each includes those before.
+    ``keep_old``: what would be overwritten is renamed aside.
+    ``settings`` go into postgresql.auto.conf. ``again``: a finished copy of this very backup is not good enough.
     ``verify``: ``none``, ``size``, ``manifest`` (where the backup has one) or ``checksum``.
     """
 
@@ -64,6 +77,8 @@ class Job:
     compress: str = "auto"
     verify: str = "manifest"
     overwrite: str = "never"
+    keep_old: bool = False
+    again: bool = False
     settings: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -80,13 +95,18 @@ class Job:
         return places
 
     @property
+    def places_outside(self) -> list[str]:
+        """Where tablespaces go, and the WAL if that is elsewhere."""
+        return [*self.targets.values(), *([self.waldir] if self.waldir else [])]
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What tells this copy from another one into the same directory."""
         return {
             "backup_id": self.backup.backup_id,
             "server": self.backup.server,
             "data_directory": self.data_directory,
-            "targets": sorted([*self.targets.values(), *([self.waldir] if self.waldir else [])]),
+            "targets": sorted(self.places_outside),
         }
 
 
@@ -96,7 +116,8 @@ class Outcome:
 
     ``sent`` are the bytes of the backup's files that had to be sent, ``received`` those on the wire, compressed.
     ``verified`` is ``size``, ``manifest`` or ``checksum``; ``left_behind`` are places outside of the directory that
-    the cluster used before and the backup does not know. ``before`` is what the directory was, in words.
+    the cluster used before and the backup does not know. ``before`` is what the directory was, in words;
+    ``kept_old`` is where that is now, if it was kept.
     """
 
     action: str
@@ -110,6 +131,7 @@ class Outcome:
     verified: str | None = None
     left_behind: tuple[str, ...] = ()
     before: str = ""
+    kept_old: tuple[str, ...] = ()
 
 
 def plan(job: Job) -> tuple[Root, ...]:
@@ -127,28 +149,70 @@ def look(job: Job) -> DataDir:
 
 
 def judge(job: Job, found: DataDir) -> str:
-    """What the directory allows: ``done``, ``copy``, ``resume`` or ``delta``. Raises StandbyError for all else."""
-    if found.running:
-        raise StandbyError(
-            f"A server runs on {found.path} (pid {found.pid}). A running server is never replaced."
-            " Next: stop it, if it may go.",
-            "server_running",
-        )
+    """What the directory allows: ``done``, ``copy``, ``resume``, ``delta`` or ``replace``.
+
+    Raises StandbyError for all else, and tells which level of overwrite would allow it.
+    """
+    require_stopped(found)
     if found.state in ("absent", "empty"):
         return "copy"
-    if found.state == "incomplete":
+    if _is_unfinished_copy(found):
         return "resume"
-    if is_ours(found) and (found.clone or {}).get("backup_id") == job.backup.backup_id:
+    if not job.again and is_ours(found) and (found.clone or {}).get("backup_id") == job.backup.backup_id:
         return "done"
-    same = found.control is not None and found.control.system_identifier == job.backup.system_identifier
-    if same and job.overwrite == "same_cluster":
-        return "delta"
-    allow = ", allow overwrite=same_cluster to bring it to the backup's state" if same else ""
+    action, level = _consent(found, job.backup.system_identifier)
+    if level is None:
+        raise StandbyError(
+            f"Data directory {found.path} is not empty: {describe(found)}. Nothing was changed, and no overwrite allows"
+            " to remove what is not PostgreSQL's."
+            " Next: choose an empty data_directory, or remove what is there yourself.",
+            "data_directory_foreign",
+        )
+    if allows(job.overwrite, level):
+        return action
     raise StandbyError(
         f"Data directory {found.path} is not empty: {describe(found)}. Nothing was changed."
-        f" Next: choose an empty data_directory{allow}, or remove what is there yourself.",
-        "data_directory_foreign" if found.control is None else "data_directory_cluster",
+        f" Next: choose an empty data_directory, allow overwrite={level} {_PURPOSES[level]},"
+        " or remove what is there yourself.",
+        _code_of(found),
     )
+
+
+def require_stopped(found: DataDir) -> None:
+    """Raises StandbyError when a server runs on the directory."""
+    if found.running:
+        raise StandbyError(
+            f"A server runs on {found.path} (pid {found.pid}). A running server is never replaced, whatever overwrite"
+            " allows. Next: stop it, if it may go.",
+            "server_running",
+        )
+
+
+def _is_unfinished_copy(found: DataDir) -> bool:
+    """Whether a copy can go on with it. What an interrupted pg_rewind has left is a cluster's, and compared anew."""
+    return found.state == "incomplete" and (found.clone or {}).get("phase") != "rewinding"
+
+
+def _consent(found: DataDir, identifier: str | None) -> tuple[str, str | None]:
+    """What can be done with a directory that holds something, and which level of overwrite that takes."""
+    if found.state == "incomplete":  # somebody had allowed to rewind it
+        same = identifier is not None and (found.clone or {}).get("system_identifier") == identifier
+        return ("delta", "never") if same else ("replace", "always")
+    if found.state == "pristine":
+        return "replace", "pristine"
+    if found.control is None:
+        return "replace", "always" if found.major is not None else None
+    return ("delta", "same_cluster") if found.control.system_identifier == identifier else ("replace", "always")
+
+
+def _code_of(found: DataDir) -> str:
+    if found.state == "foreign":
+        code = "data_directory_damaged"
+    elif found.state == "pristine":
+        code = "data_directory_pristine"
+    else:
+        code = "data_directory_cluster"
+    return code
 
 
 def is_ours(found: DataDir) -> bool:
@@ -165,12 +229,16 @@ def is_ours(found: DataDir) -> bool:
 
 def describe(found: DataDir) -> str:
     """A data directory in a few words, for messages."""
-    if found.state == "incomplete":
+    if _is_unfinished_copy(found):
         return f"it holds an unfinished copy of backup {(found.clone or {}).get('backup_id')}"
+    if found.state == "incomplete":
+        return "it holds a cluster that an interrupted pg_rewind has left"
+    if found.control is None and found.major is not None:
+        return f"it holds a damaged cluster of PostgreSQL {found.version}, without a global/pg_control that can be read"
     if found.control is None:
         names = ", ".join(found.entries[:5]) + (", ..." if len(found.entries) > 5 else "")
         return f"it holds {names}" if found.entries else f"it is {found.state}"
-    kind = "a standby" if found.state == "standby" else "a cluster"
+    kind = {"standby": "a standby", "pristine": "an unused cluster"}.get(found.state, "a cluster")
     running = f", running as pid {found.pid}" if found.running else ""
     identifier = found.control.system_identifier
     return f"it holds {kind} of PostgreSQL {found.version} with system identifier {identifier}{running}"
@@ -185,16 +253,39 @@ def preview(job: Job) -> Outcome:
         return Outcome("none", before=describe(found))
     roots = plan(job)
     size = sum(root.bytes for root in roots)
-    return Outcome(action, count_files(roots), size, size, before=describe(found))
+    keeping = to_keep(job, found)
+    kept = keeping.kept if keeping else kept_before(found)
+    return Outcome(action, count_files(roots), size, size, before=describe(found), kept_old=kept)
 
 
 def may_copy(job: Job, found: DataDir) -> str | None:
-    """``clone``, ``resume`` or ``delta``; None when there is nothing to copy. Raises StandbyError where none may be."""
+    """``clone``, ``resume``, ``delta`` or ``replace``; None when there is nothing to copy.
+
+    Raises StandbyError where nothing may be.
+    """
     action = judge(job, found)
     if action == "done":
         return None
     require_empty_targets(job, found)
-    return "clone" if action == "copy" else action
+    return "clone" if action == "copy" or to_keep(job, found) is not None else action
+
+
+def to_keep(job: Job, found: DataDir) -> Keeping | None:
+    """What has to be renamed aside, so that the copy is one into an empty directory; None when nothing has.
+
+    Raises StandbyError when something cannot be renamed, with all reasons.
+    """
+    if not job.keep_old or judge(job, found) not in ("delta", "replace"):
+        return None
+    places, links = observe(job.data_directory, job.places_outside)
+    written = [job.data_directory, *job.other_places.values()]
+    keeping = plan_keeping(places, links, map(os.path.realpath, written))
+    return keeping if keeping.moves else None
+
+
+def kept_before(found: DataDir) -> tuple[str, ...]:
+    """Where the unfinished copy that is there has put what was there before it."""
+    return tuple((found.clone or {}).get("kept_old", ())) if _is_unfinished_copy(found) else ()
 
 
 def count_files(roots: tuple[Root, ...]) -> int:
@@ -212,7 +303,8 @@ def require_empty_targets(job: Job, found: DataDir) -> None:
     if job.waldir is not None:
         places[job.waldir] = "for the WAL"
     ours = (found.clone or {}).get("targets", ()) if found.state == "incomplete" else ()
-    used = linked_directories(job.data_directory) if found.control is not None else ()
+    replaced = found.version is not None and not _is_unfinished_copy(found)
+    used = linked_directories(job.data_directory) if replaced else ()
     for path, meaning in places.items():
         if path in ours or is_empty(path):
             continue

@@ -31,7 +31,10 @@ def now() -> str:
 
 
 def save_state(state_directory: str, **state: Any) -> None:
-    """Record where the copy stands, durably. ``phase`` is copying, committing or committed."""
+    """Record where the copy stands, durably.
+
+    ``phase`` is keeping (what is renamed is in ``moves``), copying, committing, committed, or rewinding.
+    """
     write_atomically(os.path.join(state_directory, "state.json"), json.dumps(state, indent=1, sort_keys=True) + "\n")
 
 

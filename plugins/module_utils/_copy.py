@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring a backup's files into a data directory, so that it can be started only when it is complete.
 
-The order is the safety: the record of the copy first, then, where there is a cluster already, its
-``global/pg_control`` goes; files, verification, links, the standby signal and harmless settings, a sync
+The order is the safety: the record of the copy first, then, where there is a cluster already, it is renamed
+aside, or its ``global/pg_control`` goes; files, verification, links, the standby signal and harmless settings, a sync
 of every file system, and ``global/pg_control``, without which no server starts, last of all.
 Private to the collection.
 """
@@ -25,10 +25,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     Outcome,
     count_files,
     describe,
+    kept_before,
     look,
     may_copy,
     plan,
     require_place,
+    require_stopped,
+    to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock, boot_id, now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, finish
@@ -41,17 +44,20 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._contents import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     fsync_directory,
+    inspect,
     linked_directories,
     private_directory,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root, digest
+from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keeping, keep, recorded_keeping
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._probe import Far, cipher_options, probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, largest_first, shards, take_samples
 from ansible_collections.pgfleet.standby.plugins.module_utils._syncing import Syncing
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Transfer, Wire
+from ansible_collections.pgfleet.standby.plugins.module_utils._transport import to_try
 
 __all__ = ["copy"]
 
@@ -86,6 +92,7 @@ def copy(job: Job, progress: Progress) -> Outcome:
         with _connected(job) as connections:
             job = replace(job, source=connections[0].source)
             planned = _prepare(job)
+            require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
             wire = Wire(planned.far.compressions[0], job.bwlimit, job.io_timeout, planned.far.rsync)
             transfer = Transfer(connections, lock.fd, progress, wire)
             try:
@@ -154,10 +161,11 @@ def _complete_record(job: Job, found: DataDir) -> None:
     """A run that was killed between the last rename and its record."""
     state = found.clone or {}
     if state.get("phase") == "committing":
-        _record(job, "committed", state.get("digest"))
+        noted = {name: state.get(name, []) for name in ("left_behind", "kept_old")}
+        _record(job, "committed", state.get("digest"), **noted)
 
 
-def _record(job: Job, phase: str, name: str | None, left_behind: Iterable[str] = ()) -> None:
+def _record(job: Job, phase: str, name: str | None, left_behind: Iterable[str] = (), **more: Any) -> None:
     """Write down where the copy stands."""
     save_state(
         job.state_directory,
@@ -167,6 +175,7 @@ def _record(job: Job, phase: str, name: str | None, left_behind: Iterable[str] =
         boot_id=boot_id(),
         left_behind=list(left_behind),
         at=now(),
+        **more,
         **job.identity,
     )
 
@@ -181,13 +190,18 @@ class _Copy:
         self.progress = progress
         self.places = [*(root.target for root in planned.roots), *([job.waldir] if job.waldir else [])]
         self.left_behind: tuple[str, ...] = ()
+        self.kept_old: tuple[str, ...] = ()
 
     def run(self, action: str, found: DataDir) -> Outcome:
         job, planned = self.job, self.plan
         state = found.clone or {}
+        keeping = recorded_keeping(state) if action == "resume" else to_keep(job, found)
         self._note_left_behind(state)
+        self.kept_old = keeping.kept if keeping else kept_before(found)
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
+        if keeping:
+            self._keep(keeping)
         self._make_unstartable(action, trusted)
         queue = self._queue(trusted)
         with Syncing(self.places) as syncing:
@@ -209,6 +223,7 @@ class _Copy:
             verified="manifest" if planned.contents else "checksum" if job.verify == "checksum" else "size",
             left_behind=self.left_behind,
             before=describe(found),
+            kept_old=self.kept_old,
         )
 
     def _note_left_behind(self, state: dict[str, Any]) -> None:
@@ -217,24 +232,44 @@ class _Copy:
         An unfinished copy of other places leaves those, too.
         """
         places = linked_directories(self.job.data_directory)
-        if state.get("phase") == "copying":
+        if state.get("phase") in ("keeping", "copying"):
             noted = [*state.get("left_behind", ()), *filter(os.path.isdir, state.get("targets", ()))]
             places.update(map(os.path.realpath, noted))
-        self.left_behind = tuple(sorted(places - set(map(os.path.realpath, self.places))))
+        inside = os.path.join(os.path.realpath(self.job.data_directory), "")
+        left = places - set(map(os.path.realpath, self.places))
+        self.left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
 
-    def _record(self, phase: str, name: str | None) -> None:
-        _record(self.job, phase, name, left_behind=self.left_behind)
+    def _record(self, phase: str, name: str | None, **more: Any) -> None:
+        _record(self.job, phase, name, left_behind=self.left_behind, kept_old=list(self.kept_old), **more)
+
+    def _keep(self, keeping: Keeping) -> None:
+        """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
+        # A run that was interrupted may have renamed a part, and somebody have started that since.
+        require_stopped(inspect(keeping.kept[0], self.job.bindir, self.job.state_directory))
+        self._record("keeping", None, **keeping.record)
+        keep(keeping)
 
     def _make_unstartable(self, action: str, trusted: bool) -> None:
-        """From here on no server starts on the directory until the copy is committed."""
+        """From here on no server starts on the directory until the copy is committed.
+
+        pg_control goes before anybody gets the right modes: a wrong one is what keeps a server from starting on a
+        directory that pg_rewind has left half way.
+        """
+        self._record("copying", self.plan.name if trusted else None)
+        if action in ("delta", "replace"):
+            self._remove_control()
         for root in self.plan.roots:
             private_directory(root.target, root.directory_mode)
-        self._record("copying", self.plan.name if trusted else None)
-        if action == "delta":
-            control = os.path.join(self.job.data_directory, CONTROL)
-            directory = os.path.dirname(control)
-            # What a link leads to is not ours to change; without the link there is no pg_control here either.
-            gone = directory if os.path.islink(directory) else control
+        if action == "replace":
+            for root in self.plan.roots:
+                _tree.clear(root)
+
+    def _remove_control(self) -> None:
+        control = os.path.join(self.job.data_directory, CONTROL)
+        directory = os.path.dirname(control)
+        # What a link leads to is not ours to change; without the link there is no pg_control here either.
+        gone = directory if os.path.islink(directory) else control
+        if os.path.lexists(gone):
             os.unlink(gone)
             fsync_directory(os.path.dirname(gone))
 
@@ -286,7 +321,11 @@ class _Copy:
         if self.plan.contents is not None:
             self.transfer.finished = self.plan.contents.check
         choices = self.plan.far.compressions
-        samples, rest = take_samples(queue, len(choices)) if len(choices) > 1 else ([], queue)
+        if len(choices) == 1:
+            self.transfer.run(queue)
+            return
+        choices = to_try(choices, self.transfer.connections[0].rate())
+        samples, rest = take_samples(queue, len(choices))
         if samples:
             self.transfer.run_with_samples(choices, samples, rest)
         else:

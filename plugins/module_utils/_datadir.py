@@ -15,6 +15,7 @@ import os
 import pwd
 import shutil
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
@@ -26,6 +27,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse impo
     parse_control,
     parse_pid_file,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pristine import sign_of_use
 
 __all__ = [
     "control_data",
@@ -36,6 +38,7 @@ __all__ = [
     "inspect",
     "is_empty",
     "linked_directories",
+    "links",
     "place_exists",
     "private_directory",
     "read_clone_state",
@@ -178,13 +181,19 @@ def is_empty(path: str) -> bool:
         raise unreadable(path, failed) from failed
 
 
+def links(data_directory: str) -> dict[str, str]:
+    """The links of a cluster by their names in it, ``pg_wal`` or ``pg_tblspc/OID``, and the real paths they lead to."""
+    names = ["pg_wal"]
+    tablespaces = os.path.join(data_directory, "pg_tblspc")
+    if os.path.isdir(tablespaces) and not os.path.islink(tablespaces):
+        names += [os.path.join("pg_tblspc", name) for name in os.listdir(tablespaces)]
+    places = {name: os.path.join(data_directory, name) for name in names}
+    return {name: os.path.realpath(place) for name, place in places.items() if os.path.islink(place)}
+
+
 def linked_directories(data_directory: str) -> set[str]:
     """Where the links of a cluster lead: its tablespaces, and its WAL if that is elsewhere. Real paths."""
-    tablespaces = os.path.join(data_directory, "pg_tblspc")
-    links = [os.path.join(data_directory, "pg_wal")]
-    if os.path.isdir(tablespaces) and not os.path.islink(tablespaces):
-        links += [os.path.join(tablespaces, name) for name in os.listdir(tablespaces)]
-    return {os.path.realpath(link) for link in links if os.path.islink(link)}
+    return set(links(data_directory).values())
 
 
 def private_directory(path: str, mode: int = 0o700) -> None:
@@ -219,26 +228,56 @@ def inspect(path: str, bindir: str | None = None, state_directory: str | None = 
         ) from failed
     if not set(entries) - _NOBODYS and not unfinished:
         return DataDir(path, "empty")
-    version = (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
+    version = _version(path, entries)
     has_control = os.path.exists(os.path.join(path, "global", "pg_control"))
     if unfinished and not has_control:
         return DataDir(path, "incomplete", version=version, clone=clone, entries=entries)
-    if version is None or not has_control:
-        return DataDir(path, "foreign", version=version, clone=clone, entries=entries)
+    if version is None:
+        return DataDir(path, "foreign", clone=clone, entries=entries)
     process = _postmaster(path)
-    signals = tuple(name for name in _SIGNALS if name in entries)
-    return DataDir(
+    found = DataDir(
         path,
-        "standby" if "standby.signal" in entries else "cluster",
+        "foreign",
         version=version,
-        control=control_data(path, find_bindir(major_of(version), bindir)),
+        control=_control(path, find_bindir(major_of(version), bindir)) if has_control else None,
         pid=process.pid if process else None,
         port=process.port if process else None,
         socket_directory=process.socket_directory if process else None,
-        signals=signals,
+        signals=tuple(name for name in _SIGNALS if name in entries),
         entries=entries,
         clone=clone,
     )
+    if unfinished and (clone or {}).get("phase") == "rewinding":
+        return replace(found, state="incomplete")  # pg_rewind leaves a pg_control, whenever it ends
+    return replace(found, state=_state(found))
+
+
+def _version(path: str, entries: tuple[str, ...]) -> str | None:
+    """The content of PG_VERSION; a database's own directory, which is no cluster, has one as well."""
+    if not {"base", "global"} & set(entries):
+        return None
+    return (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
+
+
+def _control(path: str, bindir: str) -> ControlData | None:
+    """pg_control, or None where it is damaged. That we may not read it is no damage and raises StandbyError."""
+    try:
+        return control_data(path, bindir)
+    except StandbyError as failed:
+        readable = os.access(os.path.join(path, "global", "pg_control"), os.R_OK)
+        if failed.code == "control_data_unreadable" and readable:
+            return None
+        raise
+
+
+def _state(found: DataDir) -> str:
+    if found.control is None:
+        return "foreign"
+    if "standby.signal" in found.entries:
+        return "standby"
+    settings = read_small(os.path.join(found.path, "postgresql.auto.conf"))
+    used = sign_of_use(found.path, found.entries, found.control, found.running, settings)
+    return "pristine" if used is None else "cluster"
 
 
 def _postmaster(path: str) -> PidFile | None:

@@ -5,68 +5,65 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from ansible_collections.pgfleet.standby.plugins.module_utils import _configuration, _fitness, _room
 from ansible_collections.pgfleet.standby.plugins.module_utils import _preflight as judge_of
-from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     Job,
-    judge,
-    look,
+    describe,
     plan,
     require_empty_targets,
+    to_keep,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
-    control_data,
-    home_directories,
-    place_exists,
-    read_small,
-    write_atomically,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import find_bindir, home_directories, inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._ladder import COPYING, Decision, decide
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
-    HOT_STANDBY_SETTINGS,
+    CheckItem,
     ControlData,
     DataDir,
     Upstream,
     Verdict,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import foreign_paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
-from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import (
-    configured_data_directory,
-    effective,
-    server_version,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import server_version
+from ansible_collections.pgfleet.standby.plugins.module_utils._situation import Seen, Wanted, see
+from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import fetch_one, prove
 
 __all__ = ["Examination", "Wish"]
 
 T = TypeVar("T")
 
-# The configuration that a backup may carry in its data directory, includes of the usual names with it.
-_CONFIGURATION = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
-
 
 @dataclass(frozen=True)
 class Wish:
-    """What the standby is to become."""
+    """What the host is to become, and whom to ask. ``job`` is None where no backup could be chosen; ``no_backup`` then
+    says why, as a message and its code. ``restore_command`` is the one that the server will run."""
 
-    job: Job
+    data_directory: str
+    state_directory: str
     keywords: dict[str, str]
-    config_directory: str | None
-    config_created: bool
-    hot_standby_settings: str
-    restore_command: str | None
+    job: Job | None
+    overwrite: str = "never"
+    bindir: str | None = None
+    slot_name: str | None = None
+    config_directory: str | None = None
+    config_created: bool = False
+    hot_standby_settings: str = "raise"
+    restore_command: str | None = None
+    barman: Barman | None = None
+    barman_checks: tuple[CheckItem, ...] | None = None
+    no_backup: tuple[str, str] | None = None
     service: str | None = None
+    directories_created: bool = False
+    rewind_user: str | None = None
 
 
 @dataclass
@@ -76,27 +73,31 @@ class Examination:
     wish: Wish
     verdicts: list[Verdict] = field(default_factory=list)
     plan: dict[str, Any] = field(default_factory=dict)
+    found: DataDir | None = None
+    decision: Decision | None = None
+    files: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Ask everything that can be asked; what depends on a failed answer is left out."""
-        job = self.wish.job
-        self.verdicts += judge_of.paths(job.data_directory, job.other_places, home_directories())
-        found = self._try("data_directory", lambda: look(job))
-        action = None
-        if found is not None:
-            action = self._try("data_directory", lambda: self._action(found))
-            self._try("tablespaces", lambda: require_empty_targets(job, found))
-        self.verdicts += self._try("version", lambda: judge_of.version(job.backup, server_version(job.bindir))) or []
+        wish = self.wish
+        others = wish.job.other_places if wish.job is not None else {}
+        self.verdicts += judge_of.paths(wish.data_directory, others, home_directories())
+        self.verdicts += judge_of.starter(wish.service, [wish.data_directory, wish.state_directory])
+        self.found = self._try(
+            "data_directory", lambda: inspect(wish.data_directory, wish.bindir, wish.state_directory)
+        )
+        server = self._try("upstream", lambda: identify(wish.keywords))
+        seen = self._see(server)
+        if seen is not None and self.found is not None:
+            self._decide(self.found, seen)
+            self._keep_old(self.found)
         self._check_restore_command()
-        self.verdicts += judge_of.starter(self.wish.service, [job.data_directory, job.state_directory])
-        server = self._try("upstream", lambda: identify(self.wish.keywords))
-        if server is not None:
-            self.verdicts += judge_of.upstream(job.backup, server)
-        roots = self._try("backup", lambda: plan(job))
-        if roots is not None:
-            self._check_space(roots, server, action)
-            self._try("configuration", lambda: self._check_configuration(roots, server))
-        self._complete_plan(action, roots, server)
+        decided = self.decision
+        if decided is None or decided.action in (*COPYING, "refuse"):
+            self._check_copy(server)
+        elif decided.action in ("start", "settings") and self.found is not None and self.found.control is not None:
+            self._check_what_is_there(self.found, self.found.control, server, seen)
+        self._complete_plan(server)
 
     def _try(self, check: str, ask: Callable[[], T]) -> T | None:
         """An answer, or an error verdict and None."""
@@ -106,13 +107,192 @@ class Examination:
             self.verdicts.append(Verdict(check, "error", failed.msg, failed.code))
             return None
 
-    def _action(self, found: DataDir) -> str:
-        action = judge(self.wish.job, found)
-        self.verdicts.append(Verdict("data_directory", "ok", f"{found.path} is {found.state}"))
-        return {"copy": "clone", "done": "none"}.get(action, action)
+    def _see(self, server: Upstream | None) -> Seen | None:
+        found, wish = self.found, self.wish
+        if found is None:
+            return None
+        wanted = Wanted(
+            keywords=wish.keywords,
+            system_identifier=wish.job.backup.system_identifier if wish.job is not None else None,
+            slot_name=wish.slot_name,
+            overwrite=wish.overwrite,
+            bindir=wish.bindir,
+            barman=wish.barman if wish.restore_command else None,
+            rewind_user=wish.rewind_user,
+            restore_command=wish.restore_command,
+        )
+        return self._try("data_directory", lambda: see(found, server, wanted))
+
+    def _decide(self, found: DataDir, seen: Seen) -> None:
+        """The action, or the verdict that there is none."""
+        self.verdicts += seen.verdicts
+        decided = decide(seen.situation, self.wish.overwrite)
+        self.decision = decided
+        what = f"{found.path}: {describe(found)}"
+        if decided.action == "refuse":
+            # The next step is the last word of every message.
+            reason, _next, step = decided.reason.partition(". Next: ")
+            msg = f"{what}; {reason}. Nothing was changed. Next: {step}."
+            self.verdicts.append(Verdict("data_directory", "error", msg, decided.error_code))
+        else:
+            self.verdicts.append(Verdict("data_directory", "ok", f"{what}: {decided.reason}"))
+
+    def _keep_old(self, found: DataDir) -> None:
+        """What would be overwritten is renamed aside, if that is wanted, and the copy goes into an empty directory."""
+        job, decided = self.wish.job, self.decision
+        if job is None or not job.keep_old or decided is None or decided.action not in ("rewind", "delta", "replace"):
+            return
+        # A server that runs there is stopped before.
+        stopped, again = replace(found, pid=None), replace(job, again=True)
+        keeping = self._try("keep_old", lambda: to_keep(again, stopped))
+        self.decision = replace(decided, action="clone")
+        self.plan["kept_old"] = list(keeping.kept) if keeping is not None else []
+
+    # --- a copy ----------------------------------------------------------------------------
+
+    def _check_copy(self, server: Upstream | None) -> None:
+        """What only matters where files are to be brought from a backup."""
+        job = self.wish.job
+        if job is None:
+            self._no_backup()
+            return
+        action = self.decision.action if self.decision is not None else "refuse"
+        self.verdicts += judge_of.backup(job.backup)
+        if self.wish.barman_checks is not None:
+            self.verdicts += judge_of.barman(self.wish.barman_checks)
+        if self.found is not None and action != "replace":
+            found = self.found
+            self._try("tablespaces", lambda: require_empty_targets(job, found))
+        self.verdicts += self._try("version", lambda: judge_of.version(job.backup, server_version(job.bindir))) or []
+        if server is not None:
+            self.verdicts += judge_of.upstream(job.backup, server)
+        roots = self._try("backup", lambda: plan(job))
+        if roots is None:
+            return
+        self._check_room(job, roots, server, action)
+        configuration = self._try(
+            "configuration", lambda: _configuration.of_backup(job, roots[0], self._places(job.bindir))
+        )
+        if configuration is not None:
+            self._check_configuration(configuration, server)
+            self._check_wal(job, configuration.control, server)
+        self._check_fitness(job.bindir, job.backup.major, server, configuration)
+        self._note_files(roots)
+
+    def _no_backup(self) -> None:
+        """An error only where there is something to copy: a refusal has its own."""
+        if self.decision is not None and self.decision.action == "refuse":
+            return
+        if self.wish.no_backup is not None:
+            msg, code = self.wish.no_backup
+            self.verdicts.append(Verdict("backup", "error", msg, code))
+            return
+        msg = "A backup is needed, and none was given. Next: choose one with barman_backup_info."
+        self.verdicts.append(Verdict("backup", "error", msg, "backup_missing"))
+
+    def _check_room(self, job: Job, roots: tuple[Root, ...], server: Upstream | None, action: str) -> None:
+        room = self._try("space", lambda: _room.measure(roots, action))
+        if room is None:
+            return
+        self.files = room.files
+        self.verdicts += judge_of.space(room.needed, room.available, self._backlog(server))
+        rate = _room.rate(job.source, roots)
+        self.plan.update(
+            bytes_to_copy=room.to_copy,
+            free_after={name: room.available[name] - size for name, size in room.needed.items()},
+            removed=room.removed,
+            removed_names=room.removed_names,
+            bytes_per_second=round(rate) if rate else None,
+            seconds=round(room.to_copy / rate, 1) if rate else None,
+        )
+
+    def _check_wal(self, job: Job, control: ControlData, server: Upstream | None) -> None:
+        """That replay finds every segment from the backup's begin on, and that the command brings one."""
+        backup, wish = job.backup, self.wish
+        if server is None or not backup.begin_lsn or backup.timeline is None:
+            return
+        begin = (backup.timeline, parse_lsn(backup.begin_lsn))
+        archive = wish.barman if wish.restore_command else None
+        proof = prove(begin, server, wish.keywords, control.wal_segment_size, archive)
+        self.verdicts += proof.verdicts
+        if wish.restore_command and proof.in_archive and not self._failed("restore_command"):
+            size, identifier = control.wal_segment_size, control.system_identifier
+            self.verdicts.append(fetch_one(wish.restore_command, proof.in_archive, size, identifier))
+
+    def _note_files(self, roots: tuple[Root, ...]) -> None:
+        self.plan.update(
+            files=sum(len(root.files) for root in roots),
+            bytes=sum(root.bytes for root in roots),
+            tablespaces=[
+                {"name": root.name, "oid": root.oid, "location": root.target, "bytes": root.bytes} for root in roots[1:]
+            ],
+        )
+
+    # --- what is there ---------------------------------------------------------------------
+
+    def _check_what_is_there(
+        self, found: DataDir, control: ControlData, server: Upstream | None, seen: Seen | None
+    ) -> None:
+        """What matters where a cluster that is there goes on."""
+        bindir = find_bindir(found.major, self.wish.bindir)  # there is one, or pg_control could not have been read
+        configuration = self._try("configuration", lambda: _configuration.of_directory(control, self._places(bindir)))
+        if configuration is not None:
+            self._check_configuration(configuration, server)
+        self._check_fitness(bindir, found.major, server, configuration)
+        if seen is not None and seen.proof is not None:
+            self.verdicts += seen.proof.verdicts
+            self.plan["wal_to_replay"] = seen.proof.bytes
+
+    # --- both ------------------------------------------------------------------------------
+
+    def _places(self, bindir: str) -> _configuration.Places:
+        wish = self.wish
+        return _configuration.Places(
+            wish.data_directory, wish.state_directory, bindir, wish.config_directory, wish.config_created
+        )
+
+    def _check_configuration(self, configuration: _configuration.Configuration, server: Upstream | None) -> None:
+        self.verdicts += configuration.verdicts
+        if configuration.limits is None:
+            return
+        needed = [configuration.control.settings, *([server.settings] if server is not None else [])]
+        to_raise = judge_of.settings_to_raise(configuration.limits, *needed)
+        self.verdicts += judge_of.hot_standby(configuration.limits, to_raise, self.wish.hot_standby_settings)
+        self.plan["settings"] = {name: str(value) for name, value in to_raise.items()}
+
+    def _check_fitness(
+        self,
+        bindir: str,
+        major: int | None,
+        server: Upstream | None,
+        configuration: _configuration.Configuration | None,
+    ) -> None:
+        wish, decided = self.wish, self.decision
+        standby = _fitness.Standby(
+            application_name=wish.keywords.get("application_name", ""),
+            slot_name=wish.slot_name,
+            bindir=bindir,
+            major=major,
+            places={
+                "data_directory": wish.data_directory,
+                "state_directory": wish.state_directory,
+                **(wish.job.other_places if wish.job is not None else {}),
+            },
+            preload=configuration.preload if configuration is not None else "",
+            runs=self.found is not None and self.found.running and self.found.state == "standby",
+            kept=decided is not None and decided.action in ("start", "settings"),
+            created=wish.directories_created,
+            block_size=configuration.control.block_size if configuration is not None else None,
+        )
+        self.verdicts += self._try("host", lambda: _fitness.of_host(standby, self.files)) or []
+        if server is not None:
+            shell = wish.barman.shell if wish.barman is not None else None
+            asked = self._try("host", lambda: _fitness.of_upstream(standby, server, wish.keywords, shell))
+            self.verdicts += asked or []
 
     def _check_restore_command(self) -> None:
-        if self.wish.restore_command == "auto" and shutil.which("barman-wal-restore") is None:
+        command = self.wish.restore_command or ""
+        if command.startswith("barman-wal-restore ") and shutil.which("barman-wal-restore") is None:
             self.verdicts.append(
                 Verdict(
                     "restore_command",
@@ -123,92 +303,33 @@ class Examination:
                 )
             )
 
-    def _check_space(self, roots: tuple[Root, ...], server: Upstream | None, action: str | None) -> None:
-        needed: dict[str, int] = {}
-        available: dict[str, int] = {}
-        devices: dict[int, str] = {}
-        to_copy = 0
-        for root in roots:
-            place = _existing(root.target)
-            name = devices.setdefault(os.stat(place).st_dev, place)
-            here = _Present.of(root) if action in ("resume", "delta") else _Present()
-            needed[name] = needed.get(name, 0) + root.bytes - here.occupied
-            to_copy += root.bytes - (here.complete if action == "resume" else 0)
-            status = os.statvfs(place)
-            available[name] = status.f_bavail * status.f_frsize
-        self.verdicts += judge_of.space(needed, available, self._backlog(server))
-        self.plan["bytes_to_copy"] = to_copy
-        self.plan["free_after"] = {name: available[name] - size for name, size in needed.items()}
+    def _failed(self, check: str) -> bool:
+        return any(verdict.check == check and verdict.severity == "error" for verdict in self.verdicts)
 
     def _backlog(self, server: Upstream | None) -> int:
-        begin = self.wish.job.backup.begin_lsn
+        job = self.wish.job
+        begin = job.backup.begin_lsn if job is not None else None
         return max(0, server.lsn - parse_lsn(begin)) if server is not None and begin else 0
 
-    def _check_configuration(self, roots: tuple[Root, ...], server: Upstream | None) -> None:
-        """What the server will read, from the backup's own small files in a directory that is gone afterwards."""
-        job = self.wish.job
-        with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
-            os.mkdir(os.path.join(scratch, "global"), 0o700)
-            carried = list(filter(_CONFIGURATION.fullmatch, roots[0].files.paths))
-            for path in carried:
-                os.makedirs(os.path.join(scratch, os.path.dirname(path)), exist_ok=True)
-            fetch(job.source, roots[0].source, [CONTROL, *carried], scratch)
-            control = control_data(scratch, job.bindir)
-            named, read = self._config_file(scratch)
-            elsewhere = self.wish.config_directory is not None and read == named
-            sets = configured_data_directory(job.bindir, named) if elsewhere else None
-            if sets == os.path.join(job.state_directory, "initdb"):
-                sets = None  # the role had the packaging make this configuration, and is about to correct it
-            self.verdicts += judge_of.configuration(named, read is not None, sets, job.data_directory)
-            if read is None:
-                return
-            values = effective(job.bindir, read, scratch, HOT_STANDBY_SETTINGS)
-            self._check_hot_standby({name: int(value) for name, value in values.items()}, control, server)
-
-    def _config_file(self, scratch: str) -> tuple[str, str | None]:
-        """The configuration file that the server will have, and the file to read for it now, if there is any."""
-        job = self.wish.job
-        if self.wish.config_directory is None:
-            named = os.path.join(job.data_directory, "postgresql.conf")
-            read = os.path.join(scratch, "postgresql.conf")
-            text = read_small(read)
-            if text is None:
-                return named, None
-            write_atomically(read, foreign_paths(text, lambda name, value: place_exists(scratch, name, value)))
-            return named, read
-        named = os.path.join(self.wish.config_directory, "postgresql.conf")
-        if os.path.exists(named):
-            return named, named
-        if not self.wish.config_created:
-            return named, None
-        # The packaging will make one that leaves the settings in question at their defaults.
-        read = os.path.join(scratch, "packaged.conf")
-        write_atomically(read, "# defaults\n")
-        return named, read
-
-    def _check_hot_standby(self, values: dict[str, int], control: ControlData, server: Upstream | None) -> None:
-        needed = [control.settings, *([server.settings] if server is not None else [])]
-        to_raise = judge_of.settings_to_raise(values, *needed)
-        self.verdicts += judge_of.hot_standby(values, to_raise, self.wish.hot_standby_settings)
-        self.plan["settings"] = {name: str(value) for name, value in to_raise.items()}
-
-    def _complete_plan(self, action: str | None, roots: tuple[Root, ...] | None, server: Upstream | None) -> None:
-        job = self.wish.job
-        self.plan.update(
-            action=action if action is not None and not judge_of.errors(self.verdicts) else "refuse",
-            backup_id=job.backup.backup_id,
-            server=job.backup.server,
-            data_directory=job.data_directory,
-            files=sum(len(root.files) for root in roots or ()),
-            bytes=sum(root.bytes for root in roots or ()),
-            tablespaces=[
-                {"name": root.name, "oid": root.oid, "location": root.target, "bytes": root.bytes}
-                for root in (roots or ())[1:]
-            ],
-        )
-        self.plan.setdefault("settings", {})
+    def _complete_plan(self, server: Upstream | None) -> None:
+        wish, decided = self.wish, self.decision
+        refused = decided is None or bool(judge_of.errors(self.verdicts))
+        counts: dict[str, Any] = dict.fromkeys(("files", "bytes", "bytes_to_copy", "removed"), 0)
+        defaults = {**counts, "removed_names": [], "tablespaces": [], "settings": {}}
+        self.plan = {
+            **defaults,
+            **self.plan,
+            "action": "refuse" if refused or decided is None else decided.action,
+            "reason": decided.reason if decided is not None else "the data directory cannot be read",
+            "stop": decided is not None and decided.stop,
+            "before": describe(self.found) if self.found is not None else "",
+            "backup_id": wish.job.backup.backup_id if wish.job is not None else None,
+            "server": wish.job.backup.server if wish.job is not None else None,
+            "data_directory": wish.data_directory,
+            "restore_command": wish.restore_command,
+        }
         if server is not None:
-            self.plan["wal_to_replay"] = self._backlog(server)
+            self.plan.setdefault("wal_to_replay", self._backlog(server))
             self.plan["upstream"] = {
                 "host": server.host,
                 "port": server.port,
@@ -216,32 +337,3 @@ class Examination:
                 "timeline": server.timeline,
                 "lsn": format_lsn(server.lsn),
             }
-
-
-def _existing(path: str) -> str:
-    """The nearest ancestor that exists: its file system is where the path will be."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
-
-
-@dataclass(frozen=True)
-class _Present:
-    """Bytes of a tree that are here: in files that an earlier copy has finished, and in any of the same names."""
-
-    complete: int = 0
-    occupied: int = 0
-
-    @classmethod
-    def of(cls, root: Root) -> _Present:
-        if not os.path.isdir(root.target):
-            return cls()
-        complete = occupied = 0
-        for position, mark in enumerate(_tree.survey(root).marks):
-            size = root.files.sizes[position]
-            if mark == _tree.COMPLETE:
-                complete += size
-                occupied += size
-            elif mark == _tree.OTHER:
-                occupied += min(size, os.lstat(os.path.join(root.target, root.files.paths[position])).st_size)
-        return cls(complete, occupied)

@@ -156,8 +156,8 @@ class DataDir:
     """A data directory as it is on disk.
 
     ``state``: ``absent``, ``empty`` (also with only ``lost+found``), ``incomplete`` (a clone of
-    ours that has not been committed), ``standby``, ``cluster`` (a cluster that is not a standby),
-    ``foreign`` (anything else).
+    ours that has not been committed), ``pristine`` (a cluster that initdb made and nobody has used), ``standby``,
+    ``cluster`` (one that is neither), ``foreign`` (anything else; with a ``version`` it is a damaged cluster).
     """
 
     path: str

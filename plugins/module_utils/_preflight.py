@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Upstream, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, CheckItem, Upstream, Verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._paths import overlaps, problem
 
 __all__ = [
+    "backup",
+    "barman",
     "configuration",
     "errors",
     "hot_standby",
@@ -73,6 +75,27 @@ def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) 
             )
         )
     return found or [Verdict("paths", "ok", "all paths may be used")]
+
+
+def barman(checks: Iterable[CheckItem]) -> list[Verdict]:
+    """Barman's own verdicts of its server: those that stop a clone, and those that only tell, a dead primary's too."""
+    failed = [item for item in checks if not item.ok]
+    found = []
+    for item in failed:
+        hint = f" ({item.hint})" if item.hint else ""
+        if item.blocking:
+            msg = f"`barman check` fails at {item.name}{hint}. Next: mend that on the Barman host."
+            found.append(Verdict("barman", "error", msg, "barman_check_failed"))
+        else:
+            found.append(Verdict("barman", "warning", f"`barman check` fails at {item.name}{hint}; a clone goes on."))
+    return found or [Verdict("barman", "ok", "`barman check` finds nothing wrong")]
+
+
+def backup(chosen: Backup) -> list[Verdict]:
+    """What the backup is, for whoever reads the plan."""
+    size = f", {chosen.size} bytes" if chosen.size is not None else ""
+    what = f"backup {chosen.backup_id} of {chosen.server} is {chosen.status}, of type {chosen.type}{size}"
+    return [Verdict("backup", "ok", f"{what}, taken at {chosen.end_time}")]
 
 
 def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:

@@ -107,12 +107,14 @@ def needs(changed: Iterable[str], major: int) -> str | None:
     return "reload" if all(_RELOAD_SINCE.get(name, major + 1) <= major for name in names) else "restart"
 
 
-def require_standby(found: DataDir) -> int:
+def require_standby(found: DataDir, rejoin: bool = False) -> int:
     """The major version of a directory that recovery settings may be written into.
 
-    Raises StandbyError for what is no standby: settings alone must not turn a primary into one.
+    Raises StandbyError for what is no standby: settings alone must not turn a primary into one, unless it is to
+    ``rejoin`` and does not run.
     """
-    if found.state != "standby" or found.major is None:
+    fits = found.state == "standby" or (rejoin and found.state == "cluster" and not found.running)
+    if not fits or found.major is None:
         running = f", and a server runs on it (pid {found.pid})" if found.running else ""
         raise StandbyError(
             f"Recovery settings belong to a standby, but {found.path} is {found.state}{running}. Nothing was changed."

@@ -32,7 +32,15 @@ except ImportError:
 else:
     _PSYCOPG2_ERROR = None
 
-__all__ = ["conninfo_text", "identify", "keywords_of", "local_instance", "masked_conninfo", "require_psycopg2"]
+__all__ = [
+    "conninfo_text",
+    "identify",
+    "keywords_of",
+    "local_instance",
+    "masked_conninfo",
+    "require_psycopg2",
+    "signs_of_use",
+]
 
 _CONNECT_SECONDS = 10
 
@@ -44,6 +52,17 @@ SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
 """
 _RECEIVER_SQL = "SELECT status, sender_host, sender_port, slot_name, received_tli FROM pg_stat_wal_receiver"
+# The first object of a user's own has the number 16384 (PostgreSQL source, access/transam.h, FirstNormalObjectId).
+_USE_SQL = """
+SELECT 'database ' || datname FROM pg_database WHERE oid >= 16384
+UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE oid >= 16384
+UNION ALL SELECT 'tablespace ' || spcname FROM pg_tablespace WHERE oid >= 16384
+UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots
+UNION ALL SELECT 'client ' || usename FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+UNION ALL SELECT 'relation ' || relname FROM pg_class WHERE oid >= 16384
+UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'
+"""
 _SETTINGS_SQL = "SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)"
 
 
@@ -192,3 +211,27 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
         receiver=Receiver(*row) if row else None,
         settings=settings,
     )
+
+
+def signs_of_use(socket_directory: str, port: int) -> list[str]:
+    """What a server on this host has that initdb did not make, and its clients; empty when nobody uses it.
+
+    Raises StandbyError when it does not let us in.
+    """
+    require_psycopg2()
+    found: list[str] = []
+    for dbname in ("postgres", "template1"):
+        try:
+            connection = psycopg2.connect(
+                host=socket_directory, port=port, dbname=dbname, connect_timeout=_CONNECT_SECONDS
+            )
+        except psycopg2.Error as failed:
+            raise StandbyError(
+                f"Cannot connect to database {dbname} on port {port} in {socket_directory}: {first_line(str(failed))}."
+                " Next: let the database's OS user in through the socket.",
+                "instance_unreachable",
+            ) from failed
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(_USE_SQL)
+            found += [row[0] for row in cursor.fetchall()]
+    return found

@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import find_bindir, inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance, Upstream, as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify, keywords_of, local_instance
 
-__all__ = ["snapshot"]
+__all__ = ["pgdata_of", "snapshot"]
 
 _PROBE = "pgfleet_standby_info"
 
@@ -48,6 +49,7 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
             instance, keywords, upstream, params["slot_name"], minimum, params["max_lag_bytes"]
         )
     return {
+        "pgdata": pgdata_of(found, params["pg_bindir"]),
         "ready": not reasons,
         "reasons": reasons,
         "running": found.running,
@@ -55,6 +57,16 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
         "upstream": _upstream(upstream) if upstream is not None else None,
         "lag_bytes": _readiness.lag_bytes(instance, upstream) if instance is not None else None,
     }
+
+
+def pgdata_of(found: DataDir, bindir: str | None) -> dict[str, Any]:
+    """A data directory as modules return it. Raises StandbyError where the programs of a cluster are missing."""
+    pgdata = as_dict(found)
+    del pgdata["entries"]
+    pgdata.update(running=found.running, ours=is_ours(found), pg_bindir=None)
+    if found.control is not None:
+        pgdata["pg_bindir"] = find_bindir(found.major, bindir)
+    return pgdata
 
 
 def _position(text: str | None) -> int | None:

@@ -9,13 +9,13 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import unreadable
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "OTHER",
     "Survey",
     "adopt",
+    "clear",
     "difference",
     "doubt",
     "empty",
@@ -79,6 +80,11 @@ def remove(root: Root, strangers: Iterable[str]) -> None:
     """Remove what a survey found to be no part of a tree. Raises StandbyError."""
     for path in strangers:
         _remove(os.path.join(root.target, path))
+
+
+def clear(root: Root) -> None:
+    """Remove everything but the directories of a tree, of which one may be a mount point. Raises StandbyError."""
+    remove(root, survey(replace(root, files=Files())).strangers)
 
 
 def empty(top: str) -> None:

@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - Reads the directory, C(pg_control), the signal files and the record of an earlier clone.
   - Works on running and stopped clusters alike and connects to nothing.
+  - Of a running server it sees what is on disk. C(pg_control) is as old as the last checkpoint, so that a use since
+    then may not be seen. Whatever replaces a cluster has it stopped and looks again.
 author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
@@ -58,21 +60,38 @@ pgdata:
       sample: /var/lib/postgresql/15/main
     state:
       description:
-        - V(absent), V(empty) (also with only C(lost+found) in it), V(incomplete) (a clone that has not been
-          finished), V(standby), V(cluster) (of a server that is not a standby) or V(foreign) (anything else).
+        - V(absent), V(empty) (also with only C(lost+found) in it), V(incomplete) (a clone or a C(pg_rewind) that has
+          not been finished), V(standby), V(pristine) (a cluster that C(initdb) made and nobody has used), V(cluster)
+          (any other one that is not a standby) or V(foreign) (anything else). A V(foreign) one with a
+          RV(pgdata.version) is a damaged cluster.
+        - V(pristine) takes all of these signs, and whatever is doubtful is V(cluster). C(pg_control) tells of a clean
+          stop or of a running server, of timeline 1, of no more objects and WAL than an unused server makes by itself.
+          There are just the files and the three databases of C(initdb), no signal file, no C(backup_label), no
+          tablespace, no slot, no prepared transaction, no setting by C(ALTER SYSTEM), and no catalog tells of an
+          object, such as a role, a schema or a function, that C(initdb) did not make.
+        - Passwords, comments and the C(postgresql.conf) of an unused cluster are no signs.
       type: str
       sample: standby
     version:
-      description: The content of C(PG_VERSION), or null.
+      description: The content of the C(PG_VERSION) of a cluster, or null.
       type: str
       sample: "15"
     control:
-      description: What C(pg_controldata) tells, or null.
+      description:
+        - What C(pg_controldata) tells, or null, also where it cannot read a damaged C(pg_control).
+        - C(redo_lsn) is where replay begins, C(min_recovery_lsn) how far a standby has
+          to replay before it is consistent, on C(min_recovery_timeline), C(0/0) and 0 on a primary.
+          C(next_oid) is the number of the next object, C(wal_log_hints) the setting of
+          that name, without which or data checksums C(pg_rewind) does not work.
       type: dict
       sample:
         block_size: 8192
         checkpoint_lsn: 0/3000060
         data_checksums: false
+        min_recovery_lsn: 0/3000138
+        min_recovery_timeline: 1
+        next_oid: 24576
+        redo_lsn: 0/3000028
         settings:
           max_connections: 120
           max_locks_per_transaction: 64
@@ -82,6 +101,7 @@ pgdata:
         state: in archive recovery
         system_identifier: "7710590273953624155"
         timeline: 1
+        wal_log_hints: false
         wal_segment_size: 16777216
     pid:
       description: The process of the server that runs on the directory, or null.

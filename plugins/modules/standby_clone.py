@@ -39,6 +39,12 @@ attributes:
   idempotent:
     support: full
 options:
+  again:
+    description:
+      - Bring the directory to the backup's state also when a finished copy of this very backup is there, such as a
+        standby that cannot go on. It needs O(overwrite=same_cluster).
+    type: bool
+    default: false
   jobs:
     description:
       - How many rsyncs run at a time, each with an ssh connection of its own.
@@ -112,13 +118,24 @@ EXAMPLES = r"""
     jobs: 4
   become: true
   become_user: postgres
+
+- name: Replace whatever cluster is there, and keep it beside the new one
+  pgfleet.standby.standby_clone:
+    barman_host: barman@barman
+    backup: "{{ backup.selected }}"
+    data_directory: /var/lib/postgresql/15/main
+    overwrite: always
+    keep_old: true
+  become: true
+  become_user: postgres
 """
 
 RETURN = r"""
 action:
   description:
-    - V(clone), V(resume) of an interrupted copy, V(delta) over an existing cluster, or V(none) when the directory
-      holds this clone already.
+    - V(clone), V(resume) of an interrupted copy, V(delta) over an existing cluster, V(replace) of one that was
+      removed, or V(none) when the directory holds this clone already. With O(keep_old) an existing cluster is moved
+      and the action is V(clone).
   returned: success, when finished
   type: str
   sample: clone
@@ -170,11 +187,19 @@ verified:
 left_behind:
   description:
     - Directories of tablespaces or of the WAL that the cluster used before and this backup does not.
-      They are left as they are.
+      They are left as they are. A cluster that was kept still uses them.
   returned: success, when finished
   type: list
   elements: str
   sample: []
+kept_old:
+  description:
+    - Where the cluster that was there is kept with O(keep_old), its data directory first. Empty when there was none.
+    - In check mode, where it would be.
+  returned: success, when finished
+  type: list
+  elements: str
+  sample: [/var/lib/postgresql/15/main.old, /srv/tablespaces/fast.old]
 finished:
   description: Whether the copy has ended.
   returned: success
@@ -262,6 +287,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "compress": outcome.compress,
         "verified": outcome.verified,
         "left_behind": list(outcome.left_behind),
+        "kept_old": list(outcome.kept_old),
         "diff": difference(job, outcome),
     }
 
@@ -272,6 +298,8 @@ def difference(job: Job, outcome: Outcome) -> dict[str, str]:
         f"it holds a clone of backup {job.backup.backup_id} of {job.backup.server}, {outcome.files} files,"
         f" {outcome.bytes} bytes, system identifier {job.backup.system_identifier}"
     )
+    if outcome.kept_old:
+        after += f"; what was there is kept in {', '.join(outcome.kept_old)}"
     return {
         "before_header": job.data_directory,
         "after_header": job.data_directory,
@@ -284,6 +312,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             **clone_options(),
+            again={"type": "bool", "default": False},
             jobs={"type": "int"},
             bwlimit={"type": "int"},
             compress={"type": "str", "choices": ["auto", "none", "lz4", "zstd"], "default": "auto"},

@@ -93,6 +93,17 @@ reasons:
   type: list
   elements: str
   sample: []
+pgdata:
+  description: The data directory, as M(pgfleet.standby.pgdata_info) returns it.
+  returned: success
+  type: dict
+  sample:
+    ours: true
+    path: /var/lib/postgresql/15/main
+    pg_bindir: /usr/lib/postgresql/15/bin
+    running: true
+    state: standby
+    version: "15"
 running:
   description: Whether a server runs on the data directory.
   returned: success

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: standby_preflight
-short_description: Check everything that could stop a clone, and plan it
+short_description: Check everything, and plan the smallest change that makes the host a standby
 version_added: 0.1.0
 description:
   - Runs every check, changes nothing, and tells all problems at once.
+  - The plan is the lowest rung that will do. V(none) for a healthy standby; V(settings) for one that runs and only
+    has to be told whom to follow; V(start) for one that is stopped, whose WAL can still be had; V(rewind) for a
+    cluster whose history has left the upstream's, where C(pg_rewind) can help; V(delta) to bring such a cluster to the
+    backup's state; V(replace) to remove another cluster; V(resume) for an unfinished copy; V(clone) where nothing is.
   - Run it on the standby as the database's OS user, because the copy and the replication login
     will be that user's as well.
 author:
@@ -22,6 +26,39 @@ extends_documentation_fragment:
   - pgfleet.standby._clone
   - pgfleet.standby._upstream
 options:
+  backup:
+    description:
+      - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of
+        M(pgfleet.standby.barman_backup_info).
+      - Without one a plan that needs it is a problem, told as O(no_backup).
+    type: dict
+  no_backup:
+    description:
+      - Why there is no O(backup), with C(msg) and C(error_code), such as the result of a failed
+        M(pgfleet.standby.barman_backup_info).
+    type: dict
+  barman_server:
+    description:
+      - The server's name in Barman's configuration. By default that of O(backup).
+    type: str
+  barman_config:
+    description:
+      - Barman's configuration file, where it is not the default one.
+    type: str
+  barman_executable:
+    description:
+      - The C(barman) command at O(barman_host).
+    type: str
+    default: barman
+  barman_checks:
+    description:
+      - The verdicts of C(barman check), RV(pgfleet.standby.barman_server_info#module:checks).
+    type: list
+    elements: dict
+  slot_name:
+    description:
+      - The slot at the upstream that the standby will use.
+    type: str
   config_directory:
     description:
       - The directory of C(postgresql.conf), if that is not the data directory.
@@ -31,6 +68,15 @@ options:
       - Whether a missing O(config_directory) will be made with the packaging's defaults.
     type: bool
     default: false
+  directories_created:
+    description:
+      - Whether missing directories will be made, and all given to the database's OS user, before anything is copied.
+    type: bool
+    default: false
+  rewind_user:
+    description:
+      - The role that C(pg_rewind) would log in to the upstream as. By default the user that streams.
+    type: str
   service:
     description:
       - The service that will start the server. Without one C(pg_ctl) will, which limits what paths may hold.
@@ -46,7 +92,7 @@ options:
     default: raise
   restore_command:
     description:
-      - V(auto) checks that C(barman-wal-restore) is installed.
+      - As for M(pgfleet.standby.standby_recovery). One WAL segment is really fetched by it.
     type: str
 requirements:
   - psycopg2
@@ -72,21 +118,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What would be done. On failure its action is V(refuse).
+  description:
+    - What would be done. On failure its action is V(refuse).
+    - C(stop) says that a server that runs there has to be stopped before. C(seconds) is an estimate, from the rate at
+      which a part of the backup has come, without compression and by one stream. C(removed) counts what is there and
+      is not in the backup; its first names are in C(removed_names). C(kept_old) is where O(keep_old) puts it instead.
   returned: always, when the options make sense
   type: dict
   sample:
     action: clone
     backup_id: 20261121T114827
+    before: it is empty
     bytes: 434789371
+    bytes_per_second: 398458880
     bytes_to_copy: 434789371
     data_directory: /var/lib/postgresql/15/main
     files: 1586
     free_after:
       /var/lib/postgresql/15: 79946929157
+    reason: the data directory is empty
+    removed: 0
+    removed_names: []
+    restore_command: barman-wal-restore -U barman --spool-dir /var/lib/postgresql/15/.main.standby/spool barman pg %f %p
+    seconds: 1.1
     server: pg
     settings:
       max_wal_senders: "20"
+    stop: false
     tablespaces:
       - bytes: 19873792
         location: /srv/tablespaces/fast
@@ -122,6 +180,7 @@ error_code:
   sample: version_differs
 """
 
+import os
 import socket
 from typing import Any
 
@@ -132,50 +191,88 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     job_of,
     upstream_options,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, message
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import restore_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import keywords_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    wish = Wish(
-        job=job_of(params),
-        keywords=standby_keywords(
-            keywords_of(params["upstream_conninfo"]), params["replication_user"], params["application_name"]
-        ),
-        config_directory=params["config_directory"] or None,
-        config_created=params["config_created"],
-        hot_standby_settings=params["hot_standby_settings"],
-        restore_command=params["restore_command"],
-        service=params["service"] or None,
-    )
-    examination = Examination(wish)
+    examination = Examination(wish_of(params))
     examination.run()
+    plan = examination.plan
     result = {
         "changed": False,
-        "plan": examination.plan,
+        "plan": plan,
         "verdicts": [as_dict(verdict) for verdict in examination.verdicts],
     }
     problems = errors(examination.verdicts)
     if problems:
         codes = [str(problem.error_code) for problem in problems]
         code = codes[0] if len(codes) == 1 else "preflight_failed"
-        text = message(socket.gethostname(), wish.job.data_directory, problems)
+        text = message(socket.gethostname(), params["data_directory"], problems)
         raise StandbyError(text, code, error_codes=codes, **result)
+    result["diff"] = {
+        "before_header": plan["data_directory"],
+        "after_header": plan["data_directory"],
+        "before": plan["before"] + "\n",
+        "after": f"{plan['action']}: {plan['reason']}\n",
+    }
     result["warnings_to_show"] = [verdict.msg for verdict in examination.verdicts if verdict.severity == "warning"]
     return result
+
+
+def wish_of(params: dict[str, Any]) -> Wish:
+    """What the options ask for. Raises StandbyError."""
+    job = job_of(params) if params["backup"] is not None else None
+    state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
+    server = params["barman_server"] or (job.backup.server if job is not None else None)
+    named = {**params, "barman_server": server}
+    no_backup = params["no_backup"] or {}
+    return Wish(
+        data_directory=job.data_directory if job is not None else os.path.normpath(params["data_directory"]),
+        state_directory=job.state_directory if job is not None else state_directory,
+        job=job,
+        overwrite=params["overwrite"],
+        bindir=params["pg_bindir"],
+        slot_name=params["slot_name"],
+        keywords=standby_keywords(
+            keywords_of(params["upstream_conninfo"]), params["replication_user"], params["application_name"]
+        ),
+        config_directory=params["config_directory"] or None,
+        config_created=params["config_created"],
+        hot_standby_settings=params["hot_standby_settings"],
+        restore_command=restore_command(named, os.path.join(state_directory, "spool")),
+        barman=Barman.from_params(named) if server else None,
+        barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
+        no_backup=(str(no_backup.get("msg")), str(no_backup.get("error_code"))) if no_backup else None,
+        service=params["service"] or None,
+        directories_created=params["directories_created"],
+        rewind_user=params["rewind_user"] or None,
+    )
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            **clone_options(),
+            clone_options(),
             **upstream_options(),
+            backup={"type": "dict"},
+            no_backup={"type": "dict"},
+            barman_server={"type": "str"},
+            barman_config={"type": "str"},
+            barman_executable={"type": "str", "default": "barman"},
+            barman_checks={"type": "list", "elements": "dict"},
+            slot_name={"type": "str"},
             config_directory={"type": "str"},
             config_created={"type": "bool", "default": False},
+            directories_created={"type": "bool", "default": False},
+            rewind_user={"type": "str"},
             service={"type": "str"},
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
             restore_command={"type": "str"},

@@ -80,6 +80,12 @@ options:
         RV(pgfleet.standby.standby_preflight#module:plan).
     type: dict
     default: {}
+  rejoin:
+    description:
+      - Make a stopped primary a standby, such as a former primary after a switchover. Whether its history allows that
+        is for M(pgfleet.standby.standby_preflight) to say.
+    type: bool
+    default: false
 requirements:
   - psycopg2
 seealso:
@@ -172,7 +178,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     command = restore_command(params, os.path.join(state_directory, "spool"))
     wanted = wanted_settings(conninfo_text(keywords), command, params)
     found = inspect(path, params["pg_bindir"], state_directory)
-    major = require_standby(found)
+    major = require_standby(found, params["rejoin"])
     change = compare(path, wanted, own_configuration=not params["config_directory"])
     if not check_mode:
         apply(path, change)
@@ -209,6 +215,7 @@ def main() -> None:
             archive_cleanup_command={"type": "str"},
             recovery_min_apply_delay={"type": "str"},
             settings={"type": "dict", "default": {}},
+            rejoin={"type": "bool", "default": False},
         ),
         required_if=[("restore_command", "auto", ("barman_host", "barman_server"))],
         supports_check_mode=True,

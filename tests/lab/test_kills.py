@@ -30,14 +30,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import re
 from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-backup, over = json.load(sys.stdin)
+backup, mode = json.load(sys.stdin)
+over = mode != "clone"
+if mode == "replace":
+    backup["system_identifier"] = None  # so that it is not known for the same cluster
 TOP, EVENTS = "{SMALL}/standby", "{SMALL}/events"
 DATA, FAST, STATE, CONTROL = TOP + "/main", TOP + "/fast", TOP + "/.main.standby", TOP + "/main/global/pg_control"
 OID = backup["tablespaces"][0]["oid"]
 SOURCE = "{SMALL}/" + backup["backup_id"]
 OLD = "{SMALL}/old"
 JOB = Job(Source("barman@barman"), backup_of(backup), DATA, STATE, "{BINDIR}", {{OID: FAST}}, compress="none",
-          overwrite="same_cluster" if over else "never")
+          overwrite=dict(clone="never", replace="always").get(mode, "same_cluster"), keep_old=mode == "keep")
+ACTION = "clone" if mode == "keep" else mode
 
 # --- counting, and the kill ---
 MADE = {{"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.chmod", "os.truncate", "subprocess.Popen"}}
@@ -112,6 +116,10 @@ BACKUP = contents(SOURCE + "/data"), contents(f"{{SOURCE}}/{{OID}}")
 def there():
     return contents(DATA), contents(FAST)
 
+def kept(old):
+    return (contents(DATA + ".old"), contents(FAST + ".old")) == old and os.readlink(
+        f"{{DATA}}.old/pg_tblspc/{{OID}}") == FAST + ".old"
+
 def phase():
     return (read_clone_state(STATE) or {{}}).get("phase")
 
@@ -137,9 +145,13 @@ def prepare():
 
 # --- the matrix ---
 def sharp(events):
-    # Each change from the first record of the copy on; of what goes before, and of directories and modes, a few.
+    # Each change from the first record of the copy on; of what goes before, of directories and modes, and of a
+    # thousand removed tables, a few.
     first = next(n for n, event in enumerate(events) if "/.state.json." in event)
     dull = ("os.mkdir", "os.chmod", "subprocess.Popen ssh", "subprocess.Popen /usr")
+    tables = [FAST, DATA + "/base", *(f"{{DATA}}/global/{{digit}}" for digit in range(1, 10))]
+    if mode == "replace":
+        dull += tuple("os.remove " + top for top in tables)
     rest = [n for n, event in enumerate(events, 1) if n <= first or event.startswith(dull)]
     return sorted({{*range(1, len(events) + 1)}} - set(rest) | set(rest[:: len(rest) // 6]))
 
@@ -147,7 +159,7 @@ sys.addaudithook(watch)
 prepare()
 before = there()
 said, events = copy()
-assert said == ("delta" if over else "clone") and whole(), said
+assert said == ACTION and whole(), said
 if not over:
     shutil.rmtree(OLD, ignore_errors=True)
     shutil.copytree(TOP, OLD, symlinks=True)
@@ -167,14 +179,18 @@ for at in [*sharp(events), len(events)]:
         wrong.append(f"{{killed}}: startable, but neither the old cluster nor the new one, {{phase()}}")
         continue
     kinds[kind] += 1
+    old = before
     if kind == "unharmed" and kind not in started:
         started.add(kind)
         start_and_stop()
+        old = there()
     action, _events = copy()
-    if action not in dict(unharmed=("delta",), unstartable=("clone", "resume"), complete=("none",))[kind]:
+    if action not in dict(unharmed=(ACTION,), unstartable=("clone", "resume"), complete=("none",))[kind]:
         wrong.append(f"{{killed}}: {{kind}}, then {{action}}")
     if not whole() or phase() != "committed":
         wrong.append(f"{{killed}}: {{kind}}, and the next run, {{action}}, leaves {{phase()}} and not the backup")
+    if mode == "keep" and not kept(old):
+        wrong.append(f"{{killed}}: {{kind}}, and the next run, {{action}}, leaves the old cluster torn")
     litter = set(os.listdir(STATE)) - {{"lock", "runner", "state.json", "result.json", "progress.json"}}
     if litter:
         wrong.append(f"{{killed}}: litter {{litter}}")
@@ -190,9 +206,9 @@ class Small:
     host: Host
     backups: list[dict[str, Any]]
 
-    def matrix(self, number: int, over: bool) -> dict[str, Any]:
+    def matrix(self, number: int, mode: str) -> dict[str, Any]:
         program = ["env", f"PYTHONPATH={PLACE}/lib", "python3", f"{SMALL}/matrix.py"]
-        given = json.dumps([self.backups[number], over])
+        given = json.dumps([self.backups[number], mode])
         return dict(json.loads(self.host.run(program, user="postgres", input=given, timeout=300).stdout))
 
 
@@ -216,15 +232,18 @@ def small(lab: Lab, clone: Clone) -> Iterator[Small]:
 
 
 def test_a_kill_before_any_change_leaves_nothing_or_all_of_a_clone(small: Small) -> None:
-    found = small.matrix(0, over=False)
+    found = small.matrix(0, "clone")
     assert found["wrong"] == []
     assert found["kinds"]["unstartable"] >= 15
     assert found["kinds"]["complete"] >= 4
 
 
-def test_a_kill_before_any_change_leaves_the_old_cluster_or_nothing_or_all_of_the_new_one(small: Small) -> None:
-    """The old cluster is the clone that the test before has left."""
-    found = small.matrix(1, over=True)
+@pytest.mark.parametrize("mode", ["delta", "replace", "keep"])
+def test_a_kill_before_any_change_leaves_the_old_cluster_or_nothing_or_all_of_the_new_one(
+    small: Small, mode: str
+) -> None:
+    """The old cluster is the clone that the first test has left. One that is to be kept is whole in the end."""
+    found = small.matrix(1, mode)
     assert found["wrong"] == []
     assert found["kinds"]["unharmed"] >= 4
     assert found["kinds"]["unstartable"] >= 15

@@ -29,6 +29,7 @@ NO_OPTIONS = {
     "pg_controldata",
     "pg_ctl",
     "pg_hba",
+    "pg_rewind",
     "pg_verifybackup",
     "ssh_config",
     "sshd_config",

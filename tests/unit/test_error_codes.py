@@ -8,8 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Which argument of these calls is the code.
-POSITIONS = {"StandbyError": 1, "Diagnosis": 0, "Verdict": 3}
+POSITIONS = {"StandbyError": 1, "Diagnosis": 0, "Verdict": 3, "_error": 1, "_warning": 1, "_needs": 3}
 BY_ASSIGNMENT = {"code"}
+BY_KEYWORD = {"error_code"}
 
 
 def constants(node: ast.AST) -> set[str]:
@@ -24,6 +25,8 @@ def codes_in(source: str) -> set[str]:
             # A code that is passed on is told where it comes from.
             if len(node.args) > position and not isinstance(node.args[position], ast.Attribute | ast.Call):
                 found |= constants(node.args[position])
+        elif isinstance(node, ast.keyword) and node.arg in BY_KEYWORD and isinstance(node.value, ast.Constant):
+            found |= constants(node.value)
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in BY_ASSIGNMENT:
             found |= constants(node.value) if isinstance(node.value, ast.Constant) else set()
     return found

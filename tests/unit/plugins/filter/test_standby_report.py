@@ -10,6 +10,7 @@ from ansible_collections.pgfleet.standby.plugins.filter.standby_report import Fi
 def record(host, **changed):
     return {
         "host": host,
+        "action": "clone",
         "backup_id": "20261121T114827",
         "bytes": 434797563,
         "seconds": 4.07,
@@ -25,15 +26,15 @@ def test_is_a_filter():
 
 def test_a_line_for_each_host():
     assert standby_report([record("n1"), record("standby-2", bytes=1, seconds=120, lag_bytes=5 << 30)]) == [
-        "host       backup           bytes     seconds  state      lag",
-        "n1         20261121T114827  414.7 MB  4.1      streaming  0 B",
-        "standby-2  20261121T114827  1 B       120.0    streaming  5.0 GB",
+        "host       action  backup           bytes     seconds  state      lag",
+        "n1         clone   20261121T114827  414.7 MB  4.1      streaming  0 B",
+        "standby-2  clone   20261121T114827  1 B       120.0    streaming  5.0 GB",
     ]
 
 
 def test_what_is_not_known_is_a_dash():
     line = standby_report([{"host": "n1", "state": "failed"}])[1]
-    assert line.split() == ["n1", "-", "-", "-", "failed", "-"]
+    assert line.split() == ["n1", "-", "-", "-", "-", "failed", "-"]
 
 
 def test_what_is_not_well_comes_first():
@@ -48,7 +49,7 @@ def test_what_is_not_well_comes_first():
 
 
 def test_no_hosts_are_no_lines():
-    assert standby_report([]) == ["host  backup  bytes  seconds  state  lag"]
+    assert standby_report([]) == ["host  action  backup  bytes  seconds  state  lag"]
 
 
 def test_no_line_ends_in_blanks():

@@ -32,6 +32,7 @@ def params(host, **changed):
         "waldir": None,
         "tablespace_mapping": {},
         "overwrite": "never",
+        "keep_old": False,
         **changed,
     }
 
@@ -76,7 +77,7 @@ def test_a_job_has_defaults(host):
     assert (job.data_directory, job.state_directory, job.waldir) == ("/srv/pg", "/srv/.pg.standby", None)
     assert (job.source.destination, job.source.ssh_options) == ("barman@backup", ("-p", "2222"))
     assert job.targets == {16388: "/srv/tablespaces/fast"}
-    assert (job.overwrite, job.compress, job.verify) == ("never", "auto", "manifest")
+    assert (job.overwrite, job.keep_old, job.compress, job.verify) == ("never", False, "auto", "manifest")
     assert (job.jobs, job.bwlimit, job.io_timeout, job.lock_timeout) == (default_jobs(), None, 300, 3600)
 
 
@@ -89,6 +90,7 @@ def test_a_job_has_defaults(host):
         ("io_timeout", 10),
         ("lock_timeout", 0),
         ("overwrite", "same_cluster"),
+        ("keep_old", True),
         ("verify", "checksum"),
         ("waldir", "/srv/wal"),
     ],

@@ -127,6 +127,39 @@ class TestCommandLine:
         assert barman.shell.where == where
 
 
+class TestPeek:
+    FIRST = "000000010000000000000003"
+
+    def test_names_what_barman_has_and_passes_a_banner_over(self, host):
+        host.program("barman", f'#!/bin/sh\nprintf "%s\\n" Welcome {self.FIRST} "" {self.FIRST[:-1]}4\n')
+        assert Barman(LocalShell(), "pg").peek_wal(self.FIRST, 5) == (self.FIRST, f"{self.FIRST[:-1]}4")
+
+    def test_nothing_there_is_an_answer(self, host):
+        host.program("barman", "#!/bin/sh\n")
+        assert Barman(LocalShell(), "pg").peek_wal(self.FIRST, 5) == ()
+
+    def test_asks_for_so_many_of_the_server(self, host):
+        host.program("barman", "#!/bin/sh\n")
+        Barman(SshShell("backup"), "pg", config="/etc/b.conf").peek_wal(self.FIRST, 65536)
+        assert host.calls()[0][-1] == f"barman --config /etc/b.conf get-wal --peek 65536 pg {self.FIRST}"
+
+    @pytest.mark.parametrize(("server", "first"), [("-o/tmp", FIRST), ("pg", "--output-directory=/tmp")])
+    def test_takes_no_option_for_a_name(self, server, first):
+        with pytest.raises(StandbyError) as refused:
+            Barman(LocalShell(), server).peek_wal(first, 1)
+        assert refused.value.code == "barman_argument_invalid"
+
+    @pytest.mark.parametrize(
+        ("said", "code"),
+        [("ERROR: Unknown server 'pg'", "barman_unknown_server"), ("ERROR: '1' is not a valid", "barman_failed")],
+    )
+    def test_failures(self, host, said, code):
+        host.program("barman", f'#!/bin/sh\necho "{said}" >&2; exit 1\n')
+        with pytest.raises(StandbyError, match="Next: ") as refused:
+            Barman(LocalShell(), "pg").peek_wal(self.FIRST, 1)
+        assert refused.value.code == code
+
+
 class TestFailures:
     def run(self, host, script, call=Barman.list_backups):
         host.program("barman", f"#!/bin/sh\n{script}\n")

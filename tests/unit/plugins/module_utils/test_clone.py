@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
@@ -19,6 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     preview,
     require_empty_targets,
     require_place,
+    to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
@@ -45,6 +47,8 @@ RECORD = {
     "data_directory": "/srv/pg",
     "system_identifier": SYSTEM_IDENTIFIER,
 }
+REWINDING = {**RECORD, "phase": "rewinding"}
+LEVELS = ("never", "pristine", "same_cluster", "always")
 
 
 def refused(work, *given):
@@ -56,7 +60,7 @@ def refused(work, *given):
 def found(state, system_identifier=SYSTEM_IDENTIFIER, record=None, **changed):
     """A data directory, with a cluster in it unless the state says otherwise."""
     control = ControlData(system_identifier, "shut down", 1, "0/3000060", 8192, 16 << 20, True)
-    with_cluster = {"version": "15", "control": control} if state in ("standby", "cluster") else {}
+    with_cluster = {"version": "15", "control": control} if state in ("standby", "cluster", "pristine") else {}
     return DataDir("/srv/pg", state, clone=record, **{**with_cluster, **changed})
 
 
@@ -123,30 +127,57 @@ class TestJudge:
     def test_allows(self, host, directory, overwrite, action):
         assert judge(host.job(overwrite=overwrite), directory) == action
 
-    @pytest.mark.parametrize("overwrite", ["never", "same_cluster"])
-    @pytest.mark.parametrize(
-        ("directory", "code"),
-        [
-            pytest.param(found("foreign", entries=("notes.txt",)), "data_directory_foreign", id="somebody's files"),
-            pytest.param(found("cluster", "1"), "data_directory_cluster", id="another cluster"),
-            pytest.param(found("standby", "1", RECORD), "data_directory_cluster", id="another one beside our record"),
-        ],
+    def test_this_clone_is_copied_again_if_that_is_wanted(self, host):
+        finished = found("standby", record=RECORD)
+        assert judge(host.job(overwrite="same_cluster", again=True), finished) == "delta"
+        with pytest.raises(StandbyError, match="same_cluster"):
+            judge(host.job(again=True), finished)
+
+    # What is there, the lowest level that allows to overwrite it, what is done then, and the code of a refusal.
+    CONSENTS = (
+        pytest.param(found("foreign", entries=("notes.txt",)), None, "", "data_directory_foreign", id="files"),
+        pytest.param(found("pristine", "1"), "pristine", "replace", "data_directory_pristine", id="unused"),
+        pytest.param(found("cluster"), "same_cluster", "delta", "data_directory_cluster", id="the same cluster"),
+        pytest.param(found("standby"), "same_cluster", "delta", "data_directory_cluster", id="a standby of it"),
+        pytest.param(found("cluster", "1"), "always", "replace", "data_directory_cluster", id="another cluster"),
+        pytest.param(found("standby", "1"), "always", "replace", "data_directory_cluster", id="a standby of another"),
+        pytest.param(
+            found("standby", "1", RECORD), "always", "replace", "data_directory_cluster", id="another by our record"
+        ),
+        pytest.param(found("foreign", version="15"), "always", "replace", "data_directory_damaged", id="damaged"),
+        pytest.param(found("incomplete", record=REWINDING), "never", "delta", "", id="half rewound"),
+        pytest.param(
+            found("incomplete", record={**REWINDING, "system_identifier": "1"}, version="15"),
+            "always",
+            "replace",
+            "data_directory_cluster",
+            id="another, half rewound",
+        ),
     )
-    def test_never_allows(self, host, directory, overwrite, code):
-        error = refused(judge, host.job(overwrite=overwrite), directory)
+
+    @pytest.mark.parametrize("overwrite", LEVELS)
+    @pytest.mark.parametrize(("directory", "level", "action", "code"), CONSENTS)
+    def test_takes_consent(self, host, directory, level, action, code, overwrite):
+        job = host.job(overwrite=overwrite)
+        if level is not None and LEVELS.index(overwrite) >= LEVELS.index(level):
+            assert judge(job, directory) == action
+            return
+        error = refused(judge, job, directory)
         assert error.code == code
         assert "Nothing was changed" in error.msg
-        assert "same_cluster" not in error.msg
+        named = [word for word in LEVELS if f"overwrite={word}" in error.msg]
+        assert named == ([level] if level else [])
+        assert ("no overwrite allows" in error.msg) is (level is None)
 
-    def test_tells_how_the_same_cluster_could_be_replaced(self, host):
-        error = refused(judge, host.job(), found("cluster"))
-        assert error.code == "data_directory_cluster"
-        assert "overwrite=same_cluster" in error.msg
+    def test_takes_nothing_for_the_same_cluster_when_it_does_not_know_the_backups(self, host):
+        job = host.job(backup=host.backup(system_identifier=None), overwrite="same_cluster")
+        for directory in (found("cluster"), found("incomplete", record={**REWINDING, "system_identifier": None})):
+            assert "overwrite=always" in refused(judge, job, directory).msg
 
-    @pytest.mark.parametrize("overwrite", ["never", "same_cluster"])
-    @pytest.mark.parametrize("state", ["cluster", "standby", "incomplete"])
+    @pytest.mark.parametrize("overwrite", LEVELS)
+    @pytest.mark.parametrize("state", ["cluster", "standby", "incomplete", "pristine", "foreign"])
     def test_never_replaces_a_running_server(self, host, state, overwrite):
-        error = refused(judge, host.job(overwrite=overwrite), found(state, record=RECORD, pid=4711))
+        error = refused(judge, host.job(overwrite=overwrite), found(state, record=RECORD, version="15", pid=4711))
         assert error.code == "server_running"
         assert "4711" in error.msg
 
@@ -175,6 +206,12 @@ def test_what_is_a_standby_of_ours(directory, expected):
         (found("absent"), "it is absent"),
         (found("empty"), "it is empty"),
         (found("incomplete", record={"backup_id": "b1"}), "it holds an unfinished copy of backup b1"),
+        (found("incomplete", record=REWINDING), "it holds a cluster that an interrupted pg_rewind has left"),
+        (
+            found("foreign", version="15", entries=("base",)),
+            "it holds a damaged cluster of PostgreSQL 15, without a global/pg_control that can be read",
+        ),
+        (found("pristine", "7"), "it holds an unused cluster of PostgreSQL 15 with system identifier 7"),
         (found("foreign", entries=("a", "b")), "it holds a, b"),
         (found("foreign", entries=tuple("abcdef")), "it holds a, b, c, d, e, ..."),
         (found("standby", "7"), "it holds a standby of PostgreSQL 15 with system identifier 7"),
@@ -249,9 +286,34 @@ class TestTargets:
         directory = dataclasses.replace(look(job), clone={**RECORD, "targets": [str(host.fast)]})
         assert refused(require_empty_targets, job, directory).code == "target_not_empty"
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda host: (host.pgdata / CONTROL).unlink(), id="gone"),
+            pytest.param(lambda host: (host.pgdata / CONTROL).write_text("x", encoding="utf-8"), id="unreadable"),
+            pytest.param(
+                lambda host: write_tree(host.state, {"state.json": json.dumps(rewinding(host))}), id="half rewound"
+            ),
+        ],
+    )
+    def test_of_a_damaged_cluster_may_be_used_again(self, host, job, used, change):
+        host.state.mkdir()
+        change(host)
+        require_empty_targets(job, look(job))
+
+    def test_that_a_half_made_copy_only_links_to_are_refused(self, host, job, used):
+        (host.pgdata / CONTROL).unlink()
+        write_tree(host.state, {"state.json": json.dumps({**rewinding(host), "phase": "copying"})})
+        assert refused(require_empty_targets, job, look(job)).code == "target_not_empty"
+
     def test_that_cannot_be_read_are_refused(self, host, job):
         host.fast.write_text("a file", encoding="utf-8")
         assert refused(require_empty_targets, job, look(job)).code == "directory_unreadable"
+
+
+def rewinding(host):
+    """The record of an interrupted pg_rewind."""
+    return {**REWINDING, "data_directory": str(host.pgdata), "targets": []}
 
 
 class TestMayCopy:
@@ -261,6 +323,8 @@ class TestMayCopy:
             (found("absent"), "clone"),
             (found("incomplete", record={"backup_id": "x"}), "resume"),
             (found("cluster"), "delta"),
+            (found("pristine", "1"), "replace"),
+            (found("incomplete", record=REWINDING), "delta"),
             (found("standby", record=RECORD), None),
         ],
         ids=lambda value: str(value) if not isinstance(value, DataDir) else "",
@@ -277,6 +341,65 @@ class TestMayCopy:
     def test_does_not_mind_the_targets_of_what_is_done(self, host):
         write_tree(host.fast, TABLESPACE)
         assert may_copy(host.job(), found("standby", record=RECORD)) is None
+
+
+class TestKeeping:
+    """With keep_old a copy over a cluster is one into an empty directory."""
+
+    @pytest.fixture
+    def cluster(self, host):
+        write_tree(host.pgdata, CLUSTER)
+        write_tree(host.fast, TABLESPACE)
+        (host.pgdata / "pg_tblspc").mkdir()
+        (host.pgdata / "pg_tblspc/4711").symlink_to(host.fast)
+        return host
+
+    @pytest.mark.parametrize("overwrite", ["same_cluster", "always"])
+    def test_names_what_will_be_renamed(self, cluster, overwrite):
+        job = cluster.job(overwrite=overwrite, keep_old=True)
+        before = read_tree(cluster.root / "standby")
+        told = preview(job)
+        assert (told.action, told.kept_old) == ("clone", (f"{cluster.pgdata}.old", f"{cluster.fast}.old"))
+        assert read_tree(cluster.root / "standby") == before
+
+    def test_of_what_is_not_wanted_renames_nothing(self, cluster):
+        told = preview(cluster.job(overwrite="same_cluster"))
+        assert (told.action, told.kept_old) == ("delta", ())
+
+    @pytest.mark.parametrize(
+        "directory",
+        [
+            found("absent"),
+            found("empty"),
+            found("incomplete", record={"backup_id": "x"}),
+            found("standby", record=RECORD),
+        ],
+        ids=["absent", "empty", "incomplete", "done"],
+    )
+    def test_is_not_for_what_is_not_overwritten(self, host, directory):
+        assert to_keep(host.job(keep_old=True), directory) is None
+
+    def test_of_a_half_rewound_cluster_that_is_gone_is_nothing(self, host):
+        assert to_keep(host.job(keep_old=True), found("incomplete", record=REWINDING)) is None
+
+    def test_needs_consent_all_the_same(self, cluster):
+        job = cluster.job(keep_old=True)
+        assert refused(may_copy, job, look(job)).code == "data_directory_cluster"
+
+    def test_is_refused_with_all_reasons(self, cluster):
+        for place in (cluster.pgdata, cluster.fast):
+            write_tree(place.parent / f"{place.name}.old", {"precious": "x"})
+        job = cluster.job(overwrite="same_cluster", keep_old=True)
+        error = refused(preview, job)
+        assert (error.code, error.result["error_codes"]) == ("keep_old_exists", ["keep_old_exists"] * 2)
+        for words in ("Nothing was changed", "(1)", "(2)", f"{cluster.pgdata}.old", f"{cluster.fast}.old", "Next:"):
+            assert words in error.msg
+
+    @pytest.mark.parametrize("name", ["pgdata.old", "pgdata.old/fast", "fast.old"])
+    def test_is_refused_where_the_copy_would_write(self, cluster, name):
+        changed = {"targets": {16388: str(cluster.fast)}, "waldir": str(cluster.root / "standby" / name)}
+        job = cluster.job(overwrite="same_cluster", keep_old=True, **changed)
+        assert refused(may_copy, job, look(job)).code == "path_overlap"
 
 
 class TestLook:
@@ -315,7 +438,7 @@ class TestLook:
 
     def test_the_record_of_a_copy_into_another_directory(self, interrupted):
         interrupted.change_record(data_directory="/elsewhere")
-        assert refused(judge, interrupted.job(), look(interrupted.job())).code == "data_directory_foreign"
+        assert refused(judge, interrupted.job(), look(interrupted.job())).code == "data_directory_damaged"
 
 
 class TestPreview:

@@ -115,6 +115,30 @@ def test_is_opened_again_when_it_has_broken(host, connect, waits):
     assert (host.connects(), waits) == (2, [])
 
 
+class TestRate:
+    def test_is_what_an_echo_shows(self, connect):
+        connection = connect()
+        connection.open()
+        assert connection.rate() > 1e6
+        assert connection._process.poll() is None
+
+    def test_leaves_the_connection_as_it_was(self, host, connect):
+        connection = connect()
+        connection.open()
+        connection.rate()
+        connection.open()
+        assert host.connects() == 1
+
+    def test_of_a_connection_that_breaks_is_nothing(self, host, connect):
+        host.hook("head -c 10; exit 255")
+        connection = connect()
+        connection.open()
+        assert connection.rate() == 0
+
+    def test_of_one_that_is_not_open_is_nothing(self, connect):
+        assert connect().rate() == 0
+
+
 class TestFailure:
     @pytest.mark.parametrize("before", [False, True], ids=["never connected", "had been connected"])
     @pytest.mark.parametrize(

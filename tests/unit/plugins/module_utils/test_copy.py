@@ -9,11 +9,12 @@ import os
 import shutil
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _copy, _syncing, _transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils import _clone, _copy, _keep, _syncing, _transfer
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours, look
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents
@@ -30,7 +31,11 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     read_tree,
     write_tree,
 )
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BACKUP_ID, CONTROL_TEXT
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    BACKUP_ID,
+    CONTROL_TEXT,
+    SYSTEM_IDENTIFIER,
+)
 
 CONTROL = "global/pg_control"
 COPIED = {name: text for name, text in DATA.items() if name not in NOT_COPIED}
@@ -106,11 +111,23 @@ def older(host):
     return host
 
 
-@pytest.fixture(params=["resume", "delta"])
+@pytest.fixture
+def another(older):
+    """A cluster of another system."""
+    write_tree(older.pgdata, {CONTROL: CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+    return older
+
+
+# What is there already, and the level of overwrite that a copy over it needs.
+THERE = {"resume": ("interrupted", "never"), "delta": ("older", "same_cluster"), "replace": ("another", "always")}
+
+
+@pytest.fixture(params=THERE)
 def used(request):
     """Where something is already: an interrupted copy, or a cluster that may be overwritten."""
-    host = request.getfixturevalue("interrupted" if request.param == "resume" else "older")
-    host.overwrite = {"overwrite": "never" if request.param == "resume" else "same_cluster"}
+    fixture, level = THERE[request.param]
+    host = request.getfixturevalue(fixture)
+    host.overwrite = {"overwrite": level}
     return host
 
 
@@ -205,6 +222,12 @@ class TestWholeCopy:
         total = SIZE + SIZE_FAST
         assert entered == [("copying", total), ("verifying", total), ("syncing", 0), ("committing", 0)]
 
+    def test_measures_nothing_that_cannot_pay_on_a_fast_link(self, host, monkeypatch):
+        asked = []
+        monkeypatch.setattr(_copy, "take_samples", lambda queue, count: asked.append(count) or ([], queue))
+        monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 1e9)
+        assert (host.copy(compress="auto").compress, asked) == ("lz4", [1])
+
     @pytest.mark.parametrize(("compress", "chosen"), [("auto", "zstd"), ("none", "none"), ("lz4", "lz4")])
     def test_measures_what_compression_pays_when_it_is_to_choose(self, host, monkeypatch, compress, chosen):
         measured = []
@@ -216,6 +239,7 @@ class TestWholeCopy:
             return samples, rest
 
         monkeypatch.setattr(_copy, "take_samples", take_samples)
+        monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 0)
         monkeypatch.setattr(_transfer, "chosen_by", lambda choices, samples: measured.extend(samples) or "zstd")
         assert host.copy(compress=compress).compress == chosen
         assert measured == (["lz4", "none", "zstd"] if compress == "auto" else [])
@@ -232,6 +256,12 @@ class TestSecondRun:
         assert "a standby of PostgreSQL 15" in outcome.before
         assert host.calls() == []
         assert (everything_below(host.pgdata), everything_below(host.fast), host.record) == before
+
+    def test_records_what_was_kept_although_a_record_was_lost(self, older):
+        older.copy(overwrite="same_cluster", keep_old=True)
+        older.change_record(phase="committing")
+        assert older.copy().action == "none"
+        assert older.record["kept_old"] == [f"{older.pgdata}.old", f"{older.fast}.old"]
 
     def test_of_another_backup_is_refused(self, older):
         before = everything_below(older.pgdata)
@@ -324,6 +354,259 @@ echo "$1:$there" >>'{root}/seen'
         older.copy(overwrite="same_cluster")
         assert synced == [str(older.pgdata / "global")]
         assert_copied(older)
+
+
+class TestReplace:
+    """A cluster that goes as a whole: nothing of it is a basis for the new one."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda _top: None, id="another cluster"),
+            pytest.param(lambda top: (top / CONTROL).unlink(), id="without pg_control"),
+            pytest.param(lambda top: write_tree(top, {CONTROL: "garbage"}), id="with a damaged pg_control"),
+            pytest.param(lambda top: shutil.rmtree(top / "global"), id="without global"),
+        ],
+    )
+    def test_brings_all_of_the_backup(self, another, change):
+        change(another.pgdata)
+        write_tree(another.pgdata, {"base/1/4711": "x", "pg_wal/000000010000000000000009": "x"})
+        write_tree(another.fast, {"PG_15_202209061/9/1": "x"})
+        assert refused(another, overwrite="same_cluster").code.startswith("data_directory_")
+        outcome = another.copy(overwrite="always")
+        assert (outcome.action, outcome.sent) == ("replace", SIZE + SIZE_FAST)
+        assert outcome.before.startswith("it holds a")
+        assert_copied(another)
+
+    def test_of_an_unused_cluster(self, another, monkeypatch):
+        real = _clone.look
+        monkeypatch.setattr(_copy, "look", lambda job: replace(real(job), state="pristine"))
+        assert refused(another).code == "data_directory_pristine"
+        assert another.copy(overwrite="pristine").action == "replace"
+        assert_copied(another)
+
+    def test_has_a_durable_end_of_pg_control_before_anything_else_goes(self, another, monkeypatch):
+        write_tree(another.pgdata, {"stranger": "x"})
+        seen = []
+
+        def fsync_directory(path):
+            there = [(another.pgdata / name).exists() for name in (CONTROL, "stranger", "PG_VERSION")]
+            seen.append((path, another.record["phase"], there, bool(read_tree(another.fast))))
+
+        monkeypatch.setattr(_copy, "fsync_directory", fsync_directory)
+        another.copy(overwrite="always")
+        assert seen == [(str(another.pgdata / "global"), "copying", [False, True, True], True)]
+
+    @pytest.mark.parametrize("call", [1, 2])
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_that_is_interrupted_is_resumed(self, another, monkeypatch, call, moment):
+        clear, calls = _copy._tree.clear, []
+
+        def interrupted(root):
+            calls.append(root)
+            if moment == "after" or len(calls) < call:
+                clear(root)
+            if len(calls) == call:
+                raise StandbyError("ended", "interrupted")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_copy._tree, "clear", interrupted)
+            assert refused(another, overwrite="always").code == "interrupted"
+        assert_cannot_be_started(another)
+        assert another.copy().action == "clone"
+        assert_copied(another)
+
+    def test_leaves_what_the_backup_does_not_use(self, another):
+        outcome = another.copy(backup=another.backup(tablespaces=()), overwrite="always")
+        assert (outcome.action, outcome.left_behind) == ("replace", (str(another.fast),))
+        assert read_tree(another.fast) == TABLESPACE
+
+    def test_is_refused_when_a_server_was_started_meanwhile(self, another, monkeypatch):
+        before = read_tree(another.pgdata)
+        looks = iter([None, 4711])
+        real = _clone.look
+        monkeypatch.setattr(_copy, "look", lambda job: replace(real(job), pid=next(looks)))
+        assert refused(another, overwrite="always").code == "server_running"
+        assert read_tree(another.pgdata) == before
+
+
+class TestRewinding:
+    """A cluster that an interrupted pg_rewind has left is neither startable nor a copy of ours."""
+
+    @pytest.fixture
+    def rewinding(self, older):
+        flip(older.pgdata / TABLE)
+        older.change_record(phase="rewinding")
+        return older
+
+    @pytest.mark.parametrize("overwrite", ["never", "pristine", "same_cluster", "always"])
+    def test_becomes_the_backup(self, rewinding, overwrite):
+        outcome = rewinding.copy(overwrite=overwrite)
+        assert (outcome.action, outcome.before) == (
+            "delta",
+            "it holds a cluster that an interrupted pg_rewind has left",
+        )
+        assert_copied(rewinding)
+
+    def test_of_another_cluster_takes_consent(self, rewinding):
+        rewinding.change_record(system_identifier="1")
+        assert "overwrite=always" in refused(rewinding, overwrite="same_cluster").msg
+        assert rewinding.copy(overwrite="always").action == "replace"
+        assert_copied(rewinding)
+
+    @pytest.mark.parametrize("gone", [CONTROL, "."])
+    def test_may_have_lost_its_pg_control(self, rewinding, gone):
+        place = rewinding.pgdata / gone
+        place.unlink() if gone == CONTROL else shutil.rmtree(place)
+        assert rewinding.copy().action == "delta"
+        assert_copied(rewinding)
+
+
+class TestKeepOld:
+    """What would be overwritten is renamed aside, and the copy is one into an empty directory."""
+
+    @pytest.fixture(params=["delta", "replace"])
+    def old(self, request):
+        """A cluster with a tablespace and its WAL elsewhere, and a file of its own."""
+        host = request.getfixturevalue("host")
+        self.wal = host.root / "standby" / "wal"
+        host.copy(backup=host.second_backup(), waldir=str(self.wal))
+        write_tree(self.wal, {"000000010000000000000009": "w"})
+        write_tree(host.pgdata, {"base/1/4711": "x"})
+        if request.param == "replace":
+            write_tree(host.pgdata, {CONTROL: CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+        host.wish = {"overwrite": "always", "keep_old": True, "waldir": str(self.wal)}
+        self.before = {name: read_tree(host.pgdata.parent / name) for name in ("pgdata", "fast", "wal")}
+        host.forget_calls()
+        return host
+
+    @staticmethod
+    def everything_but_the_record(host):
+        places = [place for place in host.pgdata.parent.iterdir() if place != host.state]
+        return {place.name: everything_below(place) for place in places}
+
+    def assert_kept(self, host):
+        top = host.pgdata.parent
+        links = {"pg_tblspc/16388": f"-> {top}/fast.old", "pg_wal": f"-> {top}/wal.old"}
+        assert read_tree(top / "pgdata.old") == {**self.before["pgdata"], **links}
+        assert read_tree(top / "fast.old") == self.before["fast"]
+        assert read_tree(top / "wal.old") == self.before["wal"]
+
+    def assert_copied(self, host):
+        assert (host.pgdata / "pg_wal").readlink() == self.wal
+        (host.pgdata / "pg_wal").unlink()
+        assert_copied(host)
+
+    def test_keeps_the_old_cluster_as_it_was(self, old):
+        outcome = old.copy(**old.wish)
+        kept = tuple(f"{old.pgdata.parent}/{name}.old" for name in ("pgdata", "fast", "wal"))
+        assert (outcome.action, outcome.sent, outcome.kept_old) == ("clone", SIZE + SIZE_FAST, kept)
+        assert (outcome.left_behind, old.record["kept_old"]) == ((), list(kept))
+        self.assert_kept(old)
+        self.assert_copied(old)
+
+    def test_leaves_what_the_backup_does_not_use_to_the_old_cluster(self, old):
+        before = read_tree(old.fast)
+        outcome = old.copy(**{**old.wish, "waldir": None}, backup=old.backup(tablespaces=()))
+        assert outcome.kept_old == (f"{old.pgdata}.old",)
+        assert outcome.left_behind == (str(old.fast), str(self.wal))
+        assert read_tree(old.fast) == before
+        assert (old.pgdata.parent / "pgdata.old/pg_tblspc/16388").readlink() == old.fast
+
+    def test_a_second_run_keeps_nothing_more(self, old):
+        old.copy(**old.wish)
+        outcome = old.copy(**old.wish)
+        assert (outcome.action, outcome.kept_old) == ("none", ())
+        self.assert_kept(old)
+
+    def test_is_recorded_before_anything_is_renamed(self, old, monkeypatch):
+        seen = []
+
+        def keep(keeping):
+            seen.append({name: old.record[name] for name in ("phase", "moves", "links", "kept_old")})
+            assert (old.pgdata / CONTROL).exists()
+            raise StandbyError("ended", "interrupted")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_copy, "keep", keep)
+            assert refused(old, **old.wish).code == "interrupted"
+        top = old.pgdata.parent
+        assert seen == [
+            {
+                "phase": "keeping",
+                "moves": [[f"{top}/{name}", f"{top}/{name}.old"] for name in ("pgdata", "fast", "wal")],
+                "links": {"pg_tblspc/16388": f"{top}/fast.old", "pg_wal": f"{top}/wal.old"},
+                "kept_old": [f"{top}/{name}.old" for name in ("pgdata", "fast", "wal")],
+            }
+        ]
+        # Nothing has happened yet: the cluster is whole, and still needs consent.
+        assert {name: read_tree(top / name) for name in self.before} == self.before
+        assert refused(old, waldir=str(self.wal)).code == "data_directory_cluster"
+        assert old.copy(**old.wish).action == "clone"
+        self.assert_kept(old)
+
+    @pytest.mark.parametrize(
+        ("name", "number"), [*(("rename", number) for number in range(1, 6)), ("symlink", 1), ("symlink", 2)]
+    )
+    def test_goes_on_where_it_was_interrupted(self, old, monkeypatch, name, number):
+        """Whether the next run wants to keep anything or not: what has begun to move is kept as a whole."""
+        real, calls = getattr(os, name), []
+
+        def interrupted(source, target, **named):
+            if not str(target).startswith(str(old.pgdata.parent)) or ".old" not in str(target):
+                return real(source, target, **named)
+            calls.append(target)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return real(source, target, **named)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                old.copy(**old.wish)
+        wish = old.wish
+        if (name, number) != ("rename", 1):
+            assert_cannot_be_started(old)
+            wish = {"waldir": str(self.wal)}
+        told, outcome = _clone.preview(old.job(**wish)), old.copy(**wish)
+        assert (outcome.action, outcome.left_behind, len(outcome.kept_old)) == ("clone", (), 3)
+        assert outcome.kept_old == told.kept_old
+        self.assert_kept(old)
+        self.assert_copied(old)
+
+    def test_of_a_resumed_copy_is_told(self, old):
+        old.hook(f"case $command in {PULLS} rm -f {old.data}/pg_xact/0000 ;; esac")
+        assert refused(old, **old.wish).code == "backup_files_missing"
+        old.healthy()
+        write_tree(old.data, {"pg_xact/0000": DATA["pg_xact/0000"]})
+        outcome = old.copy(waldir=str(self.wal))
+        assert (outcome.action, len(outcome.kept_old)) == ("resume", 3)
+        self.assert_kept(old)
+        self.assert_copied(old)
+
+    def test_waits_for_nobody_who_has_started_a_half_kept_cluster(self, old, monkeypatch):
+        def fail(*_given):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_keep, "_point", fail)
+            with pytest.raises(KeyboardInterrupt):
+                old.copy(**old.wish)
+        top, record = old.pgdata.parent, old.record
+        before = self.everything_but_the_record(old)
+        server = old.start("postgres", top / "pgdata.old")
+        error = refused(old, **old.wish)
+        server.communicate()
+        assert (error.code, f"{top}/pgdata.old" in error.msg) == ("server_running", True)
+        assert (self.everything_but_the_record(old), old.record) == (before, record)
+
+    @pytest.mark.parametrize("name", ["pgdata", "fast", "wal"])
+    def test_is_refused_before_anything_changes(self, old, name):
+        top = old.pgdata.parent
+        write_tree(top / f"{name}.old", {"precious": "x"})
+        before = self.everything_but_the_record(old)
+        assert refused(old, **old.wish).code == "keep_old_exists"
+        assert self.everything_but_the_record(old) == before
 
 
 class TestInterruptedCopy:

@@ -80,6 +80,12 @@ class TestInspect:
             pytest.param({"base/1/1": ""}, "foreign", {"phase": "committed"}, id="finished but pg_control gone"),
             pytest.param({"base/1/1": ""}, "foreign", {"data_directory": "/elsewhere"}, id="of another directory"),
             pytest.param(CLUSTER, "cluster", {}, id="a cluster made since"),
+            pytest.param(CLUSTER, "cluster", {"phase": "keeping"}, id="nothing renamed yet"),
+            pytest.param(CLUSTER, "incomplete", {"phase": "rewinding"}, id="rewinding"),
+            pytest.param({"PG_VERSION": "15\n", "base/1": ""}, "incomplete", {"phase": "rewinding"}, id="rewinding it"),
+            pytest.param(
+                CLUSTER, "cluster", {"phase": "rewinding", "data_directory": "/elsewhere"}, id="rewinding another"
+            ),
             pytest.param(
                 {**CLUSTER, "standby.signal": ""}, "standby", {"phase": "committing"}, id="committed, not recorded"
             ),
@@ -97,6 +103,16 @@ class TestInspect:
         assert (found.version, found.signals, found.running) == ("15", ("standby.signal",), False)
         assert found.control.system_identifier == SYSTEM_IDENTIFIER
 
+    def test_of_an_interrupted_rewind_tells_what_pg_control_tells(self, inspect, pgdata):
+        write_tree(pgdata, CLUSTER)
+        record(pgdata, phase="rewinding")
+        assert inspect().control.system_identifier == SYSTEM_IDENTIFIER
+
+    @pytest.mark.parametrize("phase", ["copying", "keeping", "rewinding"])
+    def test_of_a_directory_that_is_gone_with_a_record_is_incomplete(self, inspect, pgdata, phase):
+        record(pgdata, phase=phase)
+        assert inspect().state == "incomplete"
+
     @pytest.mark.parametrize("files", [{}, CLUSTER], ids=["foreign", "cluster"])
     def test_changes_nothing(self, inspect, pgdata, files):
         write_tree(pgdata, {"file": "x", **files})
@@ -110,11 +126,33 @@ class TestInspect:
             inspect()
         assert refused.value.code == "data_directory_invalid"
 
-    def test_of_a_broken_cluster_is_refused(self, inspect, pgdata):
+    def test_of_a_broken_cluster_tells_its_version_and_no_more(self, inspect, pgdata):
         write_tree(pgdata, {**CLUSTER, "global/pg_control": "garbage"})
+        found = inspect()
+        assert (found.state, found.version, found.control) == ("foreign", "15", None)
+
+    def test_of_a_cluster_that_we_may_not_read_is_refused(self, inspect, pgdata, monkeypatch):
+        """That is no damage: another user can."""
+        write_tree(pgdata, {**CLUSTER, "global/pg_control": "garbage"})
+        monkeypatch.setattr(_datadir.os, "access", lambda path, mode: mode != os.R_OK)
         with pytest.raises(StandbyError) as refused:
             inspect()
         assert refused.value.code == "control_data_unreadable"
+
+    @pytest.mark.parametrize(
+        ("files", "version"),
+        [
+            ({"PG_VERSION": "15\n", "base/1/1": ""}, "15"),
+            ({"PG_VERSION": "15\n", "global/1": ""}, "15"),
+            ({"PG_VERSION": "15\n", "1259": "", "pg_filenode.map": ""}, None),
+            ({"base/1/1": ""}, None),
+        ],
+        ids=["base", "global", "a database's directory", "no PG_VERSION"],
+    )
+    def test_of_something_without_pg_control_tells_whether_it_was_a_cluster(self, inspect, pgdata, files, version):
+        write_tree(pgdata, files)
+        found = inspect()
+        assert (found.state, found.version) == ("foreign", version)
 
     @pytest.mark.parametrize("text", ["{", ""], ids=["cut off", "empty"])
     def test_of_a_broken_record_is_refused(self, inspect, pgdata, text):
@@ -155,6 +193,15 @@ class TestRunning:
         process = worker()
         found = inspect()
         assert (found.pid, found.port) == (process.pid, None)
+
+    @pytest.mark.parametrize("text", [None, "garbage"], ids=["gone", "damaged"])
+    def test_although_its_pg_control_is_no_more(self, inspect, pgdata, worker, text):
+        process = worker()
+        (pgdata / "global/pg_control").unlink()
+        if text is not None:
+            write_tree(pgdata, {"global/pg_control": text})
+        found = inspect()
+        assert (found.state, found.pid) == ("foreign", process.pid)
 
     def test_with_a_wrong_pid_file(self, inspect, pgdata, worker):
         process = worker()
@@ -347,6 +394,13 @@ class TestLinkedDirectories:
         (elsewhere / "16388").symlink_to("/")
         (pgdata / "pg_tblspc").symlink_to(elsewhere)
         assert _datadir.linked_directories(str(pgdata)) == set()
+
+
+def test_links_are_known_by_their_names(pgdata, tmp_path):
+    (pgdata / "pg_tblspc").mkdir(parents=True)
+    (pgdata / "pg_tblspc/16388").symlink_to(tmp_path / "fast")
+    (pgdata / "pg_wal").symlink_to("../wal")
+    assert _datadir.links(str(pgdata)) == {"pg_tblspc/16388": f"{tmp_path}/fast", "pg_wal": f"{tmp_path}/wal"}
 
 
 class TestPrivateDirectory:

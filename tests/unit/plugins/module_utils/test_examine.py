@@ -9,9 +9,11 @@ import os
 import shutil
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _examine
+from ansible_collections.pgfleet.standby.plugins.module_utils import _examine, _room, _situation
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors
+from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import WalProof
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     TABLESPACE,
@@ -38,21 +40,55 @@ echo "$value"
 """
 
 
+ALL_WAL = WalProof(
+    (Verdict("wal", "ok", "all is there"),),
+    "000000010000000000000003",
+    2,
+    20 << 20,
+    in_archive="000000010000000000000003",
+)
+NO_WAL = WalProof((Verdict("wal", "error", "It is gone. Next: clone.", "wal_missing"),), "0" * 24, 2, 20 << 20)
+
+
 @pytest.fixture
-def examine(host, monkeypatch):
+def world(monkeypatch):
+    """What other servers say, for the tests that are not about them: tests of their own are."""
+    asked = {}
+    said = {"upstream": upstream(), "wal": ALL_WAL, "fetched": Verdict("restore_command", "ok", "fetched")}
+
+    def fetch(command, *segment):
+        asked["restore_command"] = command
+        return said["fetched"]
+
+    def prove(begin, *rest):
+        asked["begin"] = begin
+        return said["wal"]
+
+    monkeypatch.setattr(_examine, "identify", lambda keywords: said["upstream"])
+    monkeypatch.setattr(_examine, "fetch_one", fetch)
+    monkeypatch.setattr(_examine, "prove", prove)
+    monkeypatch.setattr(_situation, "prove", prove)
+    monkeypatch.setattr(_examine._fitness, "of_upstream", lambda *asked: [])
+    said["asked"] = asked
+    return said
+
+
+@pytest.fixture
+def examine(host, world):
     host.program("postgres", POSTGRES)
     host.program("barman-wal-restore", "#!/bin/sh\n")
-    monkeypatch.setattr(_examine, "identify", lambda keywords: upstream())
 
     def run(job=None, **changed):
+        job = changed.pop("without_job", False) or job or host.job()
         wish = Wish(
             **{
-                "job": job or host.job(),
-                "keywords": {"host": "primary"},
-                "config_directory": None,
-                "config_created": False,
-                "hot_standby_settings": "raise",
-                "restore_command": "auto",
+                "job": None if job is True else job,
+                "data_directory": str(host.pgdata),
+                "state_directory": str(host.state),
+                "overwrite": "never" if job is True else job.overwrite,
+                "keywords": {"host": "primary", "application_name": "n1"},
+                "restore_command": "barman-wal-restore barman pg %f %p",
+                "bindir": str(host.programs),
                 **changed,
             }
         )
@@ -61,6 +97,14 @@ def examine(host, monkeypatch):
         return examination
 
     return run
+
+
+@pytest.fixture
+def diverged(world, monkeypatch):
+    """The upstream has left the history of the clusters here, and pg_rewind cannot help."""
+    world["upstream"] = upstream(timeline=2, history=((1, 0x1741000),))
+    monkeypatch.setattr(_situation, "possible", lambda *asked, **more: ["no checksums"])
+    monkeypatch.setattr(_examine.judge_of, "upstream", lambda *asked: [])
 
 
 def codes(examination):
@@ -85,9 +129,100 @@ def test_nothing_is_changed(host, examine):
     assert not host.pgdata.exists()
 
 
-def test_a_finished_copy_needs_no_action(host, examine):
+class TestFinishedCopy:
+    """Ours, stopped, and on the upstream's timeline behind the upstream."""
+
+    @pytest.fixture(autouse=True)
+    def _finished(self, host):
+        host.copy()
+
+    def test_only_has_to_be_started(self, examine, world):
+        found = examine()
+        assert (codes(found), found.plan["action"]) == ([], "start")
+        assert found.plan["wal_to_replay"] == 20 << 20
+        assert world["asked"]["begin"] == (1, 0x3000028)  # what its label says: no server has been started on it yet
+
+    def test_needs_no_backup_and_no_barman_for_that(self, examine):
+        found = examine(without_job=True, no_backup=("Barman is down. Next: start it.", "ssh_refused"))
+        assert (codes(found), found.plan["action"]) == ([], "start")
+
+    def test_is_refused_when_the_wal_that_it_needs_is_gone(self, examine, world):
+        world["wal"] = NO_WAL
+        assert "wal_missing" in codes(examine())
+
+    def test_is_brought_to_the_backup_with_consent(self, host, examine, world):
+        world["wal"] = NO_WAL
+        found = examine(host.job(overwrite="same_cluster", backup=host.second_backup()))
+        assert found.decision.action == "delta"
+
+    def test_of_a_history_that_the_upstream_left_is_refused(self, examine, world):
+        world["upstream"] = upstream(timeline=2, history=((1, 0x1000000),))
+        found = examine()
+        assert "cluster_diverged" in codes(found)
+        assert "overwrite=same_cluster" in " ".join(verdict.msg for verdict in errors(found.verdicts))
+
+    def test_has_its_settings_raised_where_the_upstreams_are_higher(self, examine, world):
+        world["upstream"] = upstream(settings={"max_connections": 500})
+        assert examine().plan["settings"] == {"max_connections": "500"}
+
+
+class TestWithoutBackup:
+    def test_an_empty_host_is_told_why_there_is_none(self, examine):
+        found = examine(without_job=True, no_backup=("Barman is down. Next: start it.", "ssh_refused"))
+        assert (codes(found), found.plan["action"]) == (["ssh_refused"], "refuse")
+        assert codes(examine(without_job=True)) == ["backup_missing"]
+
+    def test_a_refusal_is_the_only_problem(self, host, examine):
+        write_tree(host.pgdata, {"mine": ""})
+        assert codes(examine(without_job=True)) == ["data_directory_foreign"]
+
+
+def test_barmans_verdicts_are_told_apart(examine):
+    found = examine(barman_checks=(CheckItem("postgresql", False, "", False), CheckItem("ssh", True, "", True)))
+    assert codes(found) == []
+    assert [verdict.severity for verdict in found.verdicts if verdict.check == "barman"] == ["warning"]
+    assert codes(examine(barman_checks=(CheckItem("directories", False, "no such", True),))) == ["barman_check_failed"]
+
+
+def test_wal_that_is_gone_is_a_problem(examine, world):
+    world["wal"] = NO_WAL
+    assert codes(examine()) == ["wal_missing"]
+
+
+def test_the_restore_command_is_tried(examine, world):
+    world["fetched"] = Verdict("restore_command", "error", "It fails. Next: mend it.", "restore_command_fails")
+    assert codes(examine()) == ["restore_command_fails"]
+    assert world["asked"]["restore_command"] == "barman-wal-restore barman pg %f %p"
+    assert codes(examine(restore_command=None)) == []
+
+
+def test_an_estimate_comes_with_the_rate_that_was_measured(host, examine, monkeypatch):
+    assert examine().plan["seconds"] is None  # too little to measure by
+    monkeypatch.setattr(_room, "rate", lambda source, roots: 1000.0)
+    plan = examine().plan
+    assert plan["seconds"] == round(plan["bytes_to_copy"] / 1000, 1)
+
+
+def test_what_a_copy_would_remove_is_named(host, examine):
     host.copy()
-    assert examine().plan["action"] == "none"
+    write_tree(host.pgdata, {"base/9/stranger": "s"})
+    assert examine().plan["removed"] == 0  # it is only started
+    write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+    plan = examine(host.job(overwrite="always")).plan
+    assert plan["action"] == "replace"
+    assert plan["removed"] > len(plan["removed_names"]) == 20
+    assert f"{host.pgdata}/base" in plan["removed_names"]
+
+
+def test_what_would_be_overwritten_is_kept_on_request(host, examine):
+    host.copy()
+    write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+    found = examine(host.job(overwrite="always", keep_old=True))
+    assert (codes(found), found.plan["action"]) == ([], "clone")
+    assert found.plan["kept_old"] == [f"{host.pgdata}.old", f"{host.fast}.old"]
+    assert (found.plan["removed"], found.plan["bytes_to_copy"]) == (0, found.plan["bytes"])
+    (host.root / "standby" / "pgdata.old").mkdir()
+    assert codes(examine(host.job(overwrite="always", keep_old=True))) == ["keep_old_exists"]
 
 
 def interrupt(host):
@@ -134,9 +269,11 @@ class TestSpace:
         def ask(job=None, free=1 << 40):
             class Status:
                 f_bavail, f_frsize = free, 1
+                f_files = f_favail = 1 << 20
+                f_flag = 0
 
             with monkeypatch.context() as patched:
-                patched.setattr(_examine.os, "statvfs", lambda _path: Status)
+                patched.setattr(_room.os, "statvfs", lambda _path: Status)
                 found = examine(job)
             [free_after] = found.plan["free_after"].values()
             return free - free_after, found
@@ -154,7 +291,7 @@ class TestSpace:
         write_tree(host.pgdata, {"pg_xact/0000": "x" * 8000})
         assert needed()[0] == changed + 192
 
-    def test_over_a_cluster_is_what_has_grown(self, host, needed):
+    def test_over_a_cluster_is_what_has_grown(self, host, needed, diverged):
         host.copy()
         write_tree(host.pgdata, {"base/1/1259": "r" * 8000, "base/1/2619": "s" * 90000})
         (host.pgdata / "pg_xact/0000").unlink()
@@ -165,7 +302,7 @@ class TestSpace:
         assert size == changed + 192 + 8192
         assert found.plan["bytes_to_copy"] == found.plan["bytes"]
 
-    def test_that_is_missing_is_a_problem(self, host, needed):
+    def test_that_is_missing_is_a_problem(self, host, needed, diverged):
         _size, found = needed(free=1000)
         assert codes(found) == ["space_missing"]
         host.copy()
@@ -175,25 +312,41 @@ class TestSpace:
 class TestExistingCluster:
     @pytest.mark.parametrize(
         ("overwrite", "action", "expected"),
-        [("never", "refuse", ["data_directory_cluster"]), ("same_cluster", "delta", [])],
+        [("never", "refuse", ["cluster_diverged"]), ("same_cluster", "delta", [])],
     )
-    def test_of_the_same_system_may_be_overwritten_if_that_is_wanted(self, host, examine, overwrite, action, expected):
+    def test_that_cannot_go_on_may_be_overwritten_if_that_is_wanted(
+        self, host, examine, diverged, overwrite, action, expected
+    ):
         host.copy()
         found = examine(host.job(overwrite=overwrite, backup=host.second_backup()))
         assert (found.plan["action"], codes(found)) == (action, expected)
+        if action == "delta":
+            assert "no pg_rewind: no checksums" in found.plan["reason"]
 
-    def test_of_another_system_may_not(self, host, examine):
+    def test_is_rewound_where_that_is_possible(self, host, examine, diverged, monkeypatch):
+        host.copy()
+        monkeypatch.setattr(_situation, "possible", lambda *asked, **more: [])
+        found = examine(host.job(overwrite="same_cluster"))
+        assert (found.plan["action"], codes(found)) == ("rewind", [])
+
+    @pytest.mark.parametrize(
+        ("overwrite", "action", "expected"),
+        [("same_cluster", "refuse", ["data_directory_cluster"]), ("always", "replace", [])],
+    )
+    def test_of_another_system_needs_more_consent(self, host, examine, overwrite, action, expected):
         host.copy()
         text = CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")
         write_tree(host.pgdata, {"global/pg_control": text})
-        found = examine(host.job(overwrite="same_cluster"))
-        assert (found.plan["action"], codes(found)) == ("refuse", ["data_directory_cluster"])
+        found = examine(host.job(overwrite=overwrite))
+        assert (found.plan["action"], codes(found)) == (action, expected)
 
-    def test_that_runs_may_not(self, host, examine):
+    @pytest.mark.parametrize("overwrite", ["never", "same_cluster", "always"])
+    def test_of_another_system_that_runs_may_not_go(self, host, examine, overwrite):
         host.copy()
+        write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
         process = host.start("postgres", host.pgdata)
         try:
-            found = examine(host.job(overwrite="same_cluster", backup=host.second_backup()))
+            found = examine(host.job(overwrite=overwrite))
         finally:
             process.communicate()
         assert "server_running" in codes(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _preflight as judge_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Verdict
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SETTINGS, backup, upstream
 
 GIB = 1 << 30
@@ -179,3 +179,22 @@ def test_message_of_many_problems_numbers_all_of_them():
 )
 def test_starter(service, path, expected):
     assert codes(judge_of.starter(service, ["/srv/pg", path])) == expected
+
+
+def test_barmans_own_verdicts():
+    fine = CheckItem("ssh", True, "", True)
+    assert [verdict.severity for verdict in judge_of.barman([fine])] == ["ok"]
+    found = judge_of.barman(
+        [fine, CheckItem("directories", False, "no such", True), CheckItem("postgresql", False, "", False)]
+    )
+    assert [(verdict.severity, verdict.error_code) for verdict in found] == [
+        ("error", "barman_check_failed"),
+        ("warning", None),
+    ]
+    assert "directories (no such)" in found[0].msg
+
+
+def test_the_backup_is_described():
+    [found] = judge_of.backup(backup(size=1000, end_time="2026-11-21 11:48:30+00:00"))
+    assert found.severity == "ok"
+    assert "DONE, of type rsync, 1000 bytes, taken at 2026-11-21" in found.msg

@@ -35,7 +35,9 @@ def ask(host):
 @pytest.mark.parametrize(("files", "state"), [({}, "absent"), ({"file": ""}, "foreign"), (STANDBY, "standby")])
 def test_that_nothing_runs(host, ask, files, state):
     write_tree(host.pgdata, files)
-    assert ask() == {
+    said = ask()
+    assert said.pop("pgdata")["state"] == state
+    assert said == {
         "ready": False,
         "reasons": [f"no server runs on {host.pgdata}, which is {state}"],
         "running": False,

@@ -22,6 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transport import 
     names_in,
     progress_of,
     tally_of,
+    to_try,
     usable_compressions,
 )
 
@@ -260,3 +261,17 @@ class TestNames:
     )
     def test_are_in_the_lines_that_begin_with_the_mark(self, output, names):
         assert names_in(output, "differs:") == names
+
+
+@pytest.mark.parametrize(
+    ("rate", "left"),
+    [
+        (1e6, ("lz4", "none", "zstd")),
+        (118e6, ("lz4", "none", "zstd")),
+        (150e6, ("lz4",)),
+        (5e9, ("lz4",)),
+        (0, ("lz4", "none", "zstd")),
+    ],
+)
+def test_a_fast_link_leaves_nothing_to_measure_but_whether_anything_compresses(rate, left):
+    assert to_try(("lz4", "none", "zstd"), rate) == left

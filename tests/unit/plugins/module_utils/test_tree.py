@@ -192,6 +192,25 @@ def test_empty_removes_everything_and_nothing_outside(top, outside, kind, plant)
     assert list(top.iterdir()) == []
 
 
+@planted
+def test_clear_leaves_nothing_but_the_directories_of_the_tree(root, top, outside, kind, plant):
+    """One of them may be a mount point."""
+    plant(top / "new", outside)
+    plant(top / "base/1/new", outside)
+    write_tree(top, {"other/file": "x"})
+    before = (top / "base/1").stat().st_ino
+    _tree.clear(root)
+    left = {str(path.relative_to(top)) for path in top.rglob("*")}
+    assert (left, (top / "base/1").stat().st_ino) == (set(root.directories), before)
+
+
+def test_clear_takes_a_link_in_place_of_a_directory_away(root, top, outside):
+    (top / "base/empty").rmdir()
+    (top / "base/empty").symlink_to(outside)
+    _tree.clear(root)
+    assert not (top / "base/empty").is_symlink()
+
+
 def test_empty_works_through_a_link_to_the_directory(top, tmp_path):
     (tmp_path / "link").symlink_to(top)
     _tree.empty(str(tmp_path / "link"))

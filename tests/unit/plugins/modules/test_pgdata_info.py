@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from ansible_collections.pgfleet.standby.plugins.modules import pgdata_info
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT, SYSTEM_IDENTIFIER
 
@@ -39,7 +41,19 @@ def test_what_we_made_is_ours(host, ask):
     assert ask()["pgdata"]["ours"] is False
 
 
-def test_an_error_has_a_code(host, ask):
+def test_a_damaged_cluster_is_told_from_what_is_not_postgresqls(host, ask):
     write_tree(host.pgdata, {**CLUSTER, "global/pg_control": "garbage"})
+    found = ask()["pgdata"]
+    assert (found["state"], found["version"], found["control"]) == ("foreign", "15", None)
+
+
+def test_an_error_has_a_code(host, ask):
+    write_tree(host.state, {"state.json": "{"})
     result = ask()
-    assert (result["failed"], result["error_code"]) == (True, "control_data_unreadable")
+    assert (result["failed"], result["error_code"]) == (True, "state_unreadable")
+
+
+def test_what_pg_control_tells_is_documented(host, ask):
+    write_tree(host.pgdata, CLUSTER)
+    documented = yaml.safe_load(pgdata_info.RETURN)["pgdata"]["contains"]["control"]["sample"]
+    assert documented.keys() == ask()["pgdata"]["control"].keys()

@@ -51,6 +51,10 @@ def test_every_verdict_comes_along(examine):
     verdicts = {verdict["check"]: verdict["severity"] for verdict in examine()["verdicts"]}
     assert verdicts == {
         "paths": "ok",
+        "backup": "ok",
+        "inodes": "ok",
+        "ownership": "ok",
+        "selinux": "ok",
         "data_directory": "ok",
         "version": "ok",
         "service": "ok",
