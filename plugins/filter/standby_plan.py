@@ -68,7 +68,7 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _copy(plan: Mapping[str, Any]) -> Iterator[str]:
-    rate, seconds = plan.get("bytes_per_second"), plan.get("seconds")
+    rate, seconds = plan.get("bytes_per_second"), float(plan.get("seconds") or 0)
     estimate = f", about {max(1, round(seconds))} s at {human(rate)}/s (an estimate)" if rate else ""
     yield (
         f"copy {human(plan['bytes_to_copy'])} of backup {plan['backup_id']} of {plan['server']}"
