@@ -284,7 +284,8 @@ class Examination:
             created=wish.directories_created,
             block_size=configuration.control.block_size if configuration is not None else None,
         )
-        self.verdicts += self._try("host", lambda: _fitness.of_host(standby, self.files)) or []
+        if not self._failed("paths"):  # nobody should be told to take over a place of the system
+            self.verdicts += self._try("host", lambda: _fitness.of_host(standby, self.files)) or []
         if server is not None:
             shell = wish.barman.shell if wish.barman is not None else None
             asked = self._try("host", lambda: _fitness.of_upstream(standby, server, wish.keywords, shell))
