@@ -68,6 +68,7 @@ demo: prepare ## provision two empty standbys, then again to show changed=0
 
 bench: prepare lab ## side-by-side benchmarks
 	@python bench/run.py
+	@python bench/run.py fleet
 
 test: ## everything, cheap to dear; ends at the first failure
 	@$(GATES)/all.sh $(STAGES)

@@ -99,11 +99,12 @@ def section(path: Path) -> str:
     document = json.loads(path.read_text())
     facts, data = document["machine"], document["data"]
     versions = ", ".join(f"{name}: {said}" for name, said in document["versions"].items())
+    size = f"{data['files']:,} files, {data['bytes'] / 1e6:,.0f} MB; " if data else ""
     return "\n".join(
         [
             f"## {document['work']}: {document['what']}",
             "",
-            f"{path.stem[:10]}; {data['files']:,} files, {data['bytes'] / 1e6:,.0f} MB; rounds: {document['runs']};"
+            f"{path.stem[:10]}; {size}rounds: {document['runs']};"
             f" {facts['cores']} cores ({facts['processor']}), {facts['memory_gb']} GB, Linux {facts['kernel']}.",
             "",
             table(document),

@@ -3,6 +3,7 @@
 Usage:
     run.py [--work pgbench,random] [--runs 5] [--scale 140] [--peers ours,rsync]
     run.py transport [--data pgbench] [--workers 1,2] [--ciphers default] [--compress none,lz4] [--rate 200mbit]
+    run.py fleet [--standbys 8] [--runs 5]
     run.py up | down | report
 
 The hosts are made when they are missing and removed at the end, with --keep they stay for the next run.
@@ -17,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import fleet
 import hosts
 import inside
 import peers
@@ -91,6 +93,21 @@ def bench_transport(bench: Bench, options: argparse.Namespace) -> None:
     print(f"\n{path.name}\n{report.table(document)}\n", flush=True)
 
 
+def bench_fleet(options: argparse.Namespace) -> None:
+    measured = fleet.fleet(options.runs, options.standbys, say)
+    document = {
+        "work": "fleet",
+        "what": f"a play over {options.standbys} healthy standbys of the lab, and a preflight",
+        "machine": report.machine(),
+        "versions": {"ansible": fleet.ansible_version()},
+        "runs": options.runs,
+        "data": None,
+        **measured,
+    }
+    path = report.write(document["work"], document)
+    print(f"\n{path.name}\n{report.table(document)}\n", flush=True)
+
+
 def shape(data: Dataset) -> dict[str, Any]:
     return {"scale": data.scale, "files": data.files, "bytes": data.bytes}
 
@@ -113,10 +130,13 @@ def names(known: Mapping[str, Any] | Sequence[str]) -> Any:
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", nargs="?", default="work", choices=("work", "transport", "up", "down", "report"))
+    parser.add_argument(
+        "mode", nargs="?", default="work", choices=("work", "transport", "fleet", "up", "down", "report")
+    )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=int, default=SCALE, help="140 is about 2 GB, or 30,000 relations")
     parser.add_argument("--keep", action="store_true", help="leave the hosts and the data sets for the next run")
+    parser.add_argument("--standbys", type=int, default=fleet.STANDBYS, help="of the lab, for fleet")
     work = parser.add_argument_group("work")
     work.add_argument("--work", type=names(WORKS), default=list(WORKS))
     work.add_argument("--peers", type=names(peers.PEERS), default=list(peers.PEERS))
@@ -136,6 +156,10 @@ def main() -> int:
     options = arguments(sys.argv[1:])
     try:
         if options.mode == "report":
+            report.write_readme()
+            return 0
+        if options.mode == "fleet":
+            bench_fleet(options)
             report.write_readme()
             return 0
         if options.mode == "down":

@@ -32,6 +32,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     Upstream,
     Verdict,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._probe import probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._situation import Seen, Wanted, see
@@ -169,6 +170,10 @@ class Examination:
         roots = self._try("backup", lambda: plan(job))
         if roots is None:
             return
+        far = self._try("rsync", lambda: probe(job.source, job.compress))
+        if far is not None:
+            can = ", ".join(far.compressions)
+            self.verdicts.append(Verdict("rsync", "ok", f"both ends have it; on the wire they can do {can}"))
         self._check_room(job, roots, server, action)
         configuration = self._try(
             "configuration", lambda: _configuration.of_backup(job, roots[0], self._places(job.bindir))

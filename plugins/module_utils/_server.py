@@ -184,17 +184,7 @@ def _row(cursor: Any) -> tuple[Any, ...]:
 
 def local_instance(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Instance:
     """Ask the server on this host through its socket. Raises StandbyError when it does not let us in."""
-    require_psycopg2()
-    try:
-        connection = psycopg2.connect(
-            host=socket_directory, port=port, user=user, dbname=dbname, connect_timeout=_CONNECT_SECONDS
-        )
-    except psycopg2.Error as failed:
-        raise StandbyError(
-            f"Cannot connect to the server on port {port} in {socket_directory}: {first_line(str(failed))}.",
-            "instance_unreachable",
-        ) from failed
-    with closing(connection), connection.cursor() as cursor:
+    with closing(_local(socket_directory, port, user, dbname)) as connection, connection.cursor() as cursor:
         cursor.execute(_INSTANCE_SQL)
         version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
         cursor.execute(_RECEIVER_SQL)
@@ -218,20 +208,24 @@ def signs_of_use(socket_directory: str, port: int) -> list[str]:
 
     Raises StandbyError when it does not let us in.
     """
-    require_psycopg2()
     found: list[str] = []
     for dbname in ("postgres", "template1"):
-        try:
-            connection = psycopg2.connect(
-                host=socket_directory, port=port, dbname=dbname, connect_timeout=_CONNECT_SECONDS
-            )
-        except psycopg2.Error as failed:
-            raise StandbyError(
-                f"Cannot connect to database {dbname} on port {port} in {socket_directory}: {first_line(str(failed))}."
-                " Next: let the database's OS user in through the socket.",
-                "instance_unreachable",
-            ) from failed
-        with closing(connection), connection.cursor() as cursor:
+        with closing(_local(socket_directory, port, None, dbname)) as connection, connection.cursor() as cursor:
             cursor.execute(_USE_SQL)
             found += [row[0] for row in cursor.fetchall()]
     return found
+
+
+def _local(socket_directory: str, port: int, user: str | None, dbname: str) -> Any:
+    """A connection through the server's socket. Raises StandbyError."""
+    require_psycopg2()
+    try:
+        return psycopg2.connect(
+            host=socket_directory, port=port, user=user, dbname=dbname, connect_timeout=_CONNECT_SECONDS
+        )
+    except psycopg2.Error as failed:
+        raise StandbyError(
+            f"Cannot connect to database {dbname} of the server on port {port} in {socket_directory}:"
+            f" {first_line(str(failed))}.",
+            "instance_unreachable",
+        ) from failed

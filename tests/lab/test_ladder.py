@@ -236,6 +236,24 @@ class TestFormerPrimary:
         story.refuses("cluster_diverged")
         story.becomes("delta", overwrite="same_cluster")
 
+    def test_has_no_use_for_a_backup_of_what_it_has_left(self, story: Story) -> None:
+        """A second standby on this host would have to follow it from a backup that was taken after the fork."""
+        story.promote()
+        story.lab.backup()
+        fork = {"host": "/var/run/postgresql", "user": "postgres"}
+        mapping = {FAST: "/srv/second/fast"}
+        second = {"data_directory": "/srv/second/data", "service": "", "tablespace_mapping": mapping}
+        before = story.sql("SELECT pg_postmaster_start_time()")
+        for arguments in (("--check",), ()):
+            run = story.play(*arguments, upstream_conninfo=fork, **second)
+            assert run.rc != 0
+            assert "timeline_not_ancestor" in errors(run), run.output
+            assert run.recap[HOST]["changed"] == 0, run.output
+        assert not story.host.exists("/srv/second")
+        assert story.sql("SELECT pg_postmaster_start_time()") == before
+        story.systemctl("stop")
+        story.play(overwrite="same_cluster")
+
     def test_without_hint_bits_gets_a_delta(self, story: Story) -> None:
         with rewinding(story.lab):
             story.promote(wal_log_hints="off")

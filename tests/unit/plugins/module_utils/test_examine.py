@@ -203,6 +203,11 @@ def test_an_estimate_comes_with_the_rate_that_was_measured(host, examine, monkey
     assert plan["seconds"] == round(plan["bytes_to_copy"] / 1000, 1)
 
 
+def test_both_rsyncs_are_asked_what_they_can_do(examine):
+    [found] = [verdict for verdict in examine().verdicts if verdict.check == "rsync"]
+    assert (found.severity, "none" in found.msg) == ("ok", True)
+
+
 def test_what_a_copy_would_remove_is_named(host, examine):
     host.copy()
     write_tree(host.pgdata, {"base/9/stranger": "s"})

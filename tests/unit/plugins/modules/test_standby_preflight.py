@@ -54,6 +54,7 @@ def test_every_verdict_comes_along(examine):
         "backup": "ok",
         "inodes": "ok",
         "ownership": "ok",
+        "rsync": "ok",
         "selinux": "ok",
         "data_directory": "ok",
         "version": "ok",
