@@ -1,4 +1,4 @@
-"""What a play costs that has nothing to do: the role on healthy standbys of the lab, beside Ansible's own look at them."""
+"""What a play costs that has nothing to do: on healthy standbys of the lab, beside Ansible's own look at them."""
 
 from __future__ import annotations
 

@@ -42,6 +42,9 @@ __all__ = ["Examination", "Wish"]
 
 T = TypeVar("T")
 
+# What is there goes on, with its own configuration.
+_GOING_ON = ("start", "settings", "rewind")
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -96,7 +99,7 @@ class Examination:
         decided = self.decision
         if decided is None or decided.action in (*COPYING, "refuse"):
             self._check_copy(server)
-        elif decided.action in ("start", "settings") and self.found is not None and self.found.control is not None:
+        elif decided.action in _GOING_ON and self.found is not None and self.found.control is not None:
             self._check_what_is_there(self.found, self.found.control, server, seen)
         self._complete_plan(server)
 
@@ -285,7 +288,7 @@ class Examination:
             },
             preload=configuration.preload if configuration is not None else "",
             runs=self.found is not None and self.found.running and self.found.state == "standby",
-            kept=decided is not None and decided.action in ("start", "settings"),
+            kept=decided is not None and decided.action in _GOING_ON,
             created=wish.directories_created,
             block_size=configuration.control.block_size if configuration is not None else None,
         )

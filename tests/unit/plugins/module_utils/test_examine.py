@@ -331,8 +331,10 @@ class TestExistingCluster:
     def test_is_rewound_where_that_is_possible(self, host, examine, diverged, monkeypatch):
         host.copy()
         monkeypatch.setattr(_situation, "possible", lambda *asked, **more: [])
+        write_tree(host.pgdata, {"postgresql.conf": "max_connections = 20\n"})
         found = examine(host.job(overwrite="same_cluster"))
         assert (found.plan["action"], codes(found)) == ("rewind", [])
+        assert found.plan["settings"] == {"max_connections": "100"}
 
     @pytest.mark.parametrize(
         ("overwrite", "action", "expected"),
