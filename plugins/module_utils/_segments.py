@@ -125,7 +125,7 @@ def needed(timeline: int, lsn: int, upstream: Upstream, segment_size: int) -> Wa
 def in_a_row(way: Way, index: int, names: Iterable[str]) -> int:
     """How many of ``names``, from the first on, are the segments of the way from ``index`` on."""
     wanted = (way.name(number) for number in range(index, way.count))
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, names)))
+    return sum(1 for _pair in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, names)))
 
 
 def flaw(head: bytes, segment: str, segment_size: int, system_identifier: str | None = None) -> str | None:

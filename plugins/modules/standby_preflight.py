@@ -32,6 +32,7 @@ options:
         M(pgfleet.standby.barman_backup_info).
       - Without one a plan that needs it is a problem, told as O(no_backup).
     type: dict
+    required: false
   no_backup:
     description:
       - Why there is no O(backup), with C(msg) and C(error_code), such as the result of a failed

@@ -329,7 +329,11 @@ class TestRewind:
     def test_a_mode_that_cannot_be_set_is_told(self, rewinding, monkeypatch):
         task = rewinding.task()
         examined = examine(task)
-        monkeypatch.setattr(_rewind, "fsync_directory", lambda path: (_ for _ in ()).throw(PermissionError(1, "No")))
+
+        def refuse(path):
+            raise PermissionError(1, "No")
+
+        monkeypatch.setattr(_rewind, "fsync_directory", refuse)
         with pytest.raises(StandbyError) as failed:
             rewind(task, examined)
         assert failed.value.code == "directory_not_writable"

@@ -67,8 +67,8 @@ def programs(host):
 
 @pytest.fixture
 def ask(host, found, programs):
-    def proof(here=found, there=None, keywords=KEYWORDS, **changed):
-        return prove(here, keywords, str(host.programs), there or upstream(), **changed)
+    def proof(here=found, there=None, keywords=None, **changed):
+        return prove(here, keywords or KEYWORDS, str(host.programs), there or upstream(), **changed)
 
     return proof
 

@@ -63,8 +63,8 @@ def world(monkeypatch):
     }
 
     def local(*_where):
-        if isinstance(said["instance"], StandbyError):
-            raise said["instance"]
+        if said["instance"] is None:
+            raise StandbyError("It lets nobody in. Next: see its log.", "instance_unreachable")
         return said["instance"]
 
     def prove(begin, *_rest):
@@ -129,7 +129,7 @@ def test_a_primary_that_runs(world, wanted):
 
 @pytest.mark.parametrize(("state", "primary"), [("standby", False), ("cluster", True)])
 def test_a_server_that_lets_nobody_in_is_what_its_directory_says(world, wanted, state, primary):
-    world["instance"] = StandbyError("It lets nobody in. Next: see its log.", "instance_unreachable")
+    world["instance"] = None
     seen = see(running(state=state), upstream(), wanted())
     assert (seen.situation.primary, seen.situation.healthy) == (primary, False)
     assert [verdict.error_code for verdict in seen.verdicts] == ["instance_unreachable"]
