@@ -94,7 +94,9 @@ options:
   restore_command:
     description:
       - As for M(pgfleet.standby.standby_recovery). One WAL segment is really fetched by it.
+      - With V(none) all WAL has to be at the upstream still.
     type: str
+    default: auto
 requirements:
   - psycopg2
   - rsync and an ssh client
@@ -248,7 +250,7 @@ def wish_of(params: dict[str, Any]) -> Wish:
         config_directory=params["config_directory"] or None,
         config_created=params["config_created"],
         hot_standby_settings=params["hot_standby_settings"],
-        restore_command=restore_command(named, os.path.join(state_directory, "spool")),
+        restore_command=restore_command(named, os.path.join(state_directory, "spool")) if server else None,
         barman=Barman.from_params(named) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
         no_backup=(str(no_backup.get("msg")), str(no_backup.get("error_code"))) if no_backup else None,
@@ -276,7 +278,7 @@ def main() -> None:
             rewind_user={"type": "str"},
             service={"type": "str"},
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
-            restore_command={"type": "str"},
+            restore_command={"type": "str", "default": "auto"},
         ),
         supports_check_mode=True,
     )

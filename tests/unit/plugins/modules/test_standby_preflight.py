@@ -23,6 +23,7 @@ def examine(host, run):
                 "tablespace_mapping": {"/srv/tablespaces/fast": str(host.fast)},
                 "upstream_conninfo": "host=/nowhere",
                 "application_name": "n1",
+                "restore_command": "none",
                 **changed,
             },
         )
