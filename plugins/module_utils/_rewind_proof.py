@@ -103,8 +103,27 @@ def prove(
     reasons += _of_upstream(found, keywords, bindir, upstream)
     if reasons:
         return Proof(tuple(reasons))
-    done = pg_rewind(found, keywords, bindir, timeout, restore_command, dry_run=True)
+    with _wal_as_it_was(found):
+        done = pg_rewind(found, keywords, bindir, timeout, restore_command, dry_run=True)
     return _judged(found, done, restore_command)
+
+
+@contextlib.contextmanager
+def _wal_as_it_was(found: DataDir) -> Iterator[None]:
+    """A dry run, too, leaves the segments in pg_wal that it has fetched by restore_command; they are taken away."""
+    place = os.path.join(found.path, "pg_wal")
+    if not os.path.isdir(place):
+        yield
+        return
+    before, times = set(os.listdir(place)), os.stat(place)
+    try:
+        yield
+    finally:
+        fetched = set(os.listdir(place)) - before
+        for name in fetched:
+            os.unlink(os.path.join(place, name))
+        if fetched:
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def pg_rewind(
