@@ -92,6 +92,16 @@ def test_the_dry_run_ends_before_it_would_copy(ask, programs):
     assert time.monotonic() - began < 30
 
 
+def test_the_dry_run_leaves_the_wal_as_it_was(ask, programs, found, host):
+    wal = host.pgdata / "pg_wal"
+    before = (sorted(wal.iterdir()), wal.stat().st_mtime_ns)
+    programs.host.program(
+        "pg_rewind", f"#!/bin/sh\ntouch '{wal}/000000010000000000000002'\ncat '{host.root}/says' >&2\n"
+    )
+    assert ask(restore_command="cp /archive/%f %p").reasons == ()
+    assert (sorted(wal.iterdir()), wal.stat().st_mtime_ns) == before
+
+
 def test_it_asks_as_pg_rewind_will(ask, programs):
     ask()
     argv = programs.argv("psql.argv")
