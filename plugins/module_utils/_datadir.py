@@ -39,6 +39,7 @@ __all__ = [
     "is_empty",
     "linked_directories",
     "links",
+    "nearest_existing",
     "place_exists",
     "private_directory",
     "read_clone_state",
@@ -106,6 +107,13 @@ def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
             " Next: check the owner of its directory, and free space and inodes (df, df -i).",
             "write_failed",
         ) from failed
+
+
+def nearest_existing(path: str) -> str:
+    """The path, or the nearest directory above it that exists: its file system is where the path will be."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def place_exists(data_directory: str, name: str, value: str) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, Shell
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import nearest_existing, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import effective
 from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import Clock, Place
@@ -195,9 +195,8 @@ def places(wanted: Mapping[str, str]) -> tuple[Place, ...]:
 
 
 def _place(role: str, path: str) -> Place:
-    path = existing = os.path.normpath(path)
-    while not os.path.exists(existing):
-        existing = os.path.dirname(existing)
+    path = os.path.normpath(path)
+    existing = nearest_existing(path)
     status = os.stat(existing)
     return Place(
         role=role,

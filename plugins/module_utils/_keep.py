@@ -27,6 +27,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._paths import overlaps
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import numbered
 
 __all__ = ["Keeping", "Place", "keep", "observe", "plan_keeping", "recorded_keeping"]
 
@@ -194,12 +195,8 @@ def _problems(place: Place) -> list[Verdict]:
 
 
 def _refusal(problems: Sequence[Verdict]) -> StandbyError:
-    text = problems[0].msg
-    if len(problems) > 1:
-        numbered = " ".join(f"({number}) {problem.msg}" for number, problem in enumerate(problems, 1))
-        text = f"{len(problems)} problems: {numbered}"
     codes = [str(problem.error_code) for problem in problems]
-    return StandbyError(f"Nothing was changed. {text}", str(problems[0].error_code), error_codes=codes)
+    return StandbyError(f"Nothing was changed. {numbered(problems)}", str(problems[0].error_code), error_codes=codes)
 
 
 # --- the act --------------------------------------------------------------------------

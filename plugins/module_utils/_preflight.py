@@ -23,6 +23,7 @@ __all__ = [
     "errors",
     "hot_standby",
     "message",
+    "numbered",
     "paths",
     "settings_to_raise",
     "space",
@@ -41,12 +42,16 @@ def errors(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 def message(host: str, data_directory: str, found: Iterable[Verdict]) -> str:
     """All problems in one text for one person."""
+    return f"{host} cannot become a standby in {data_directory}; nothing was changed. {numbered(found)}"
+
+
+def numbered(found: Iterable[Verdict]) -> str:
+    """The one problem, or all of them with their number."""
     problems = list(found)
-    head = f"{host} cannot become a standby in {data_directory}; nothing was changed. "
     if len(problems) == 1:
-        return head + problems[0].msg
-    numbered = " ".join(f"({number}) {verdict.msg}" for number, verdict in enumerate(problems, 1))
-    return f"{head}{len(problems)} problems: {numbered}"
+        return problems[0].msg
+    said = " ".join(f"({number}) {verdict.msg}" for number, verdict in enumerate(problems, 1))
+    return f"{len(problems)} problems: {said}"
 
 
 def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) -> list[Verdict]:

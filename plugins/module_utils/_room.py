@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
 
@@ -56,7 +57,7 @@ def measure(roots: tuple[Root, ...], action: str) -> Room:
     room = Room()
     devices: dict[int, str] = {}
     for root in roots:
-        place = _existing(root.target)
+        place = nearest_existing(root.target)
         name = devices.setdefault(os.stat(place).st_dev, place)
         here = _present(root, action)
         room.needed[name] = room.needed.get(name, 0) + root.bytes - here.occupied
@@ -68,13 +69,6 @@ def measure(roots: tuple[Root, ...], action: str) -> Room:
         room.available[name] = status.f_bavail * status.f_frsize
     room.removed_names = sorted(room.removed_names)[:_NAMES]
     return room
-
-
-def _existing(path: str) -> str:
-    """The nearest ancestor that exists: its file system is where the path will be."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _present(root: Root, action: str) -> _Present:

@@ -38,6 +38,7 @@ __all__ = [
     "keywords_of",
     "local_instance",
     "masked_conninfo",
+    "replication_connection",
     "require_psycopg2",
     "signs_of_use",
 ]
@@ -122,6 +123,19 @@ def masked_conninfo(text: str) -> str:
     return text if shown == keywords else conninfo_text(shown)
 
 
+def replication_connection(keywords: Mapping[str, str], seconds: int) -> Any:
+    """A login by the replication protocol, as the WAL receiver does it, within so many seconds for each host.
+
+    Raises psycopg2.Error when it fails, and StandbyError where psycopg2 is missing.
+    """
+    require_psycopg2()
+    return psycopg2.connect(
+        conninfo_text(keywords),
+        connection_factory=psycopg2.extras.PhysicalReplicationConnection,
+        connect_timeout=seconds,
+    )
+
+
 def identify(keywords: Mapping[str, str]) -> Upstream:
     """Log in to the upstream by the replication protocol, as the WAL receiver will, and ask who it is.
 
@@ -130,11 +144,7 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
     """
     require_psycopg2()
     try:
-        connection = psycopg2.connect(
-            conninfo_text(keywords),
-            connection_factory=psycopg2.extras.PhysicalReplicationConnection,
-            connect_timeout=_CONNECT_SECONDS,
-        )
+        connection = replication_connection(keywords, _CONNECT_SECONDS)
     except psycopg2.Error as failed:
         raise StandbyError(
             f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."

@@ -15,7 +15,11 @@ from contextlib import closing
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text, require_psycopg2
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import (
+    conninfo_text,
+    replication_connection,
+    require_psycopg2,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import (
     Clock,
     Collation,
@@ -30,7 +34,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts
 
 try:
     import psycopg2
-    import psycopg2.extras
 except ImportError:
     psycopg2 = None  # type: ignore[assignment]
 
@@ -105,11 +108,7 @@ def slot_by_replication(keywords: Mapping[str, str], name: str | None) -> Upstre
     """
     require_psycopg2()
     try:
-        connection = psycopg2.connect(
-            conninfo_text(keywords),
-            connection_factory=psycopg2.extras.PhysicalReplicationConnection,
-            connect_timeout=_CONNECT_SECONDS,
-        )
+        connection = replication_connection(keywords, _CONNECT_SECONDS)
     except psycopg2.Error:
         return UpstreamFacts()
     with closing(connection):

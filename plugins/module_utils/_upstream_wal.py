@@ -17,11 +17,10 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text, require_psycopg2
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import replication_connection, require_psycopg2
 
 try:
     import psycopg2
-    import psycopg2.extras
 except ImportError:
     psycopg2 = None  # type: ignore[assignment]
 
@@ -57,11 +56,7 @@ def holds(keywords: Mapping[str, str], timeline: int, lsn: int) -> Holding:
     """
     require_psycopg2()
     try:
-        connection = psycopg2.connect(
-            conninfo_text({**keywords, "application_name": _PROBE}),
-            connection_factory=psycopg2.extras.PhysicalReplicationConnection,
-            connect_timeout=_SECONDS,
-        )
+        connection = replication_connection({**keywords, "application_name": _PROBE}, _SECONDS)
     except psycopg2.Error as failed:
         return Holding(None, f"the login failed: {first_line(str(failed))}")
     with contextlib.closing(connection), _bounded(connection) as overdue:

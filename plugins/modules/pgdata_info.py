@@ -145,19 +145,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import find_bindir, inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._snapshot import pgdata_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     found = inspect(params["data_directory"], params["pg_bindir"], params["state_directory"])
-    pgdata = as_dict(found)
-    del pgdata["entries"]
-    pgdata.update(running=found.running, ours=is_ours(found), pg_bindir=None)
-    if found.control is not None:
-        pgdata["pg_bindir"] = find_bindir(found.major, params["pg_bindir"])
-    return {"changed": False, "pgdata": pgdata}
+    return {"changed": False, "pgdata": pgdata_of(found, params["pg_bindir"])}
 
 
 def main() -> None:

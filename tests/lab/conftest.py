@@ -9,8 +9,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from story import Story
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule" / "lab"))
@@ -90,3 +94,25 @@ def empty(lab: Lab) -> Iterator[None]:
     lab.reset(HOST)
     yield
     lab.reset(HOST)
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab, playbook: Playbook) -> Iterator[Story]:
+    """The host's year; what is there stays from test to test."""
+    from story import Story  # it needs what is above
+
+    lab.reset(HOST)
+    yield Story(lab, lab.host(HOST), playbook)
+    lab.reset(HOST)
+
+
+@pytest.fixture
+def bare(story: Story) -> None:
+    """Nothing is there, and nothing runs."""
+    story.lab.reset(HOST)
+
+
+@pytest.fixture
+def healthy(story: Story) -> None:
+    """A standby that streams."""
+    story.heal()

@@ -19,25 +19,7 @@ from story import UNIT, Story, errors, said
 WITHOUT_BARMAN = {"ssh_options": ["-p", "1"]}
 
 
-@pytest.fixture(scope="module")
-def story(lab: Lab) -> Iterator[Story]:
-    lab.reset(HOST)
-    yield Story(lab, lab.host(HOST), Playbook(lab))
-    lab.reset(HOST)
-
-
-@pytest.fixture
-def empty(story: Story) -> None:
-    """Nothing is there, and nothing runs."""
-    story.lab.reset(HOST)
-
-
-@pytest.fixture
-def healthy(story: Story) -> None:
-    story.heal()
-
-
-def test_an_empty_host(story: Story, empty: None) -> None:
+def test_an_empty_host(story: Story, bare: None) -> None:
     run = story.becomes("clone")
     assert "about" in run.output
 

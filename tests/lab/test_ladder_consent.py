@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import DATA, HOST, STATE, Playbook
+from conftest import DATA, HOST, STATE
 from lab import Lab
 from onhost import FAST
 from podman import wait_for
@@ -16,24 +16,6 @@ REWIND_RIGHTS = (
     "pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text),"
     " pg_read_binary_file(text, bigint, bigint, boolean)"
 )
-
-
-@pytest.fixture(scope="module")
-def story(lab: Lab) -> Iterator[Story]:
-    lab.reset(HOST)
-    yield Story(lab, lab.host(HOST), Playbook(lab))
-    lab.reset(HOST)
-
-
-@pytest.fixture
-def empty(story: Story) -> None:
-    """Nothing is there, and nothing runs."""
-    story.lab.reset(HOST)
-
-
-@pytest.fixture
-def healthy(story: Story) -> None:
-    story.heal()
 
 
 @pytest.mark.usefixtures("healthy")
@@ -98,7 +80,7 @@ def rewinding(lab: Lab) -> Iterator[None]:
         lab.primary_sql(f"REVOKE EXECUTE ON FUNCTION {REWIND_RIGHTS} FROM replicator")
 
 
-@pytest.mark.usefixtures("empty")
+@pytest.mark.usefixtures("bare")
 class TestOtherThings:
     def test_what_the_package_has_installed(self, story: Story) -> None:
         story.host.run(["pg_createcluster", "15", "main"])
