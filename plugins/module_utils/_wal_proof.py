@@ -14,6 +14,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ __all__ = ["WalProof", "fetch_one", "prove"]
 # Names that Barman is asked for at a time: a terabyte of the usual segments, 1.6 MB of output.
 _PEEK = 1 << 16
 
+_AGAIN_SECONDS = 0.5
 _FETCH_SECONDS = 60
 _STDERR_BYTES = 64 << 10
 # ssh and barman often have some before they tell what is wrong.
@@ -111,7 +113,21 @@ class _Search:
     in_archive: str | None = None
 
     def run(self) -> None:
-        """Stops at the end of the way, or where neither has the next one."""
+        """Stops at the end of the way, or where neither has the next one.
+
+        Barman is asked for that twice: it looks in its archive before it looks where segments come in, and so does not
+        find what it is moving.
+        """
+        self._go()
+        if self.index < self.way.count and self.barman is not None and self.failed is None:
+            time.sleep(_AGAIN_SECONDS)
+            found = self._in_barman(self.index, self.way.count)
+            self.index += found
+            if found:
+                self._go()
+
+    def _go(self) -> None:
+        """Asks in turns until one has all the rest, or neither has the next one."""
         while self.index < self.way.count:
             begin, held = self.index, self._on_upstream()
             self.index += held

@@ -18,6 +18,19 @@ from story import UNIT, Story, errors, said
 # Nobody answers there; the recovery settings are the same.
 WITHOUT_BARMAN = {"ssh_options": ["-p", "1"]}
 
+WITHOUT_SEGMENT = """\
+set -eu
+mkdir -p "$1/servers" "$1/incoming" "$1/streaming"
+cp -al /var/lib/barman/pg/wals "$1/wals"
+rm "$1"/wals/*/"$2"
+sed "s|^configuration_files_directory.*|configuration_files_directory = $1/servers|" /etc/barman.conf >"$1/barman.conf"
+cat /etc/barman.d/pg.conf - >"$1/servers/pg.conf" <<END
+wals_directory = $1/wals
+incoming_wals_directory = $1/incoming
+streaming_wals_directory = $1/streaming
+END
+"""
+
 
 def test_an_empty_host(story: Story, bare: None) -> None:
     run = story.becomes("clone")
@@ -76,23 +89,21 @@ class TestStandby:
         end = re.search(r"Minimum recovery ending location: +(\w+)/(\w+)", control)
         assert end is not None
         high, low = (int(part, 16) for part in end.groups())
-        with lost(story.lab.barman, f"00000001{high:08X}{low >> 24:08X}"):
-            story.refuses("wal_missing")
+        with archive_without(story.lab.barman, f"00000001{high:08X}{low >> 24:08X}") as config:
+            story.refuses("wal_missing", config=config)
         story.becomes("start")
 
 
 @contextmanager
-def lost(barman: Host, segment: str) -> Iterator[None]:
-    """The archive is without the segment for a while."""
+def archive_without(barman: Host, segment: str) -> Iterator[str]:
+    """A Barman configuration whose archive lacks the segment; the archive itself is also other hosts'."""
+    view = f"/var/lib/barman/without-{HOST}"
     barman.run(["barman", "archive-wal", "pg"], user="barman")
-    path = barman.run(["find", "/var/lib/barman/pg/wals", "-name", segment]).stdout.strip()
-    assert path
-    aside = f"/var/lib/barman/{segment}.aside"
-    barman.run(["mv", path, aside])
+    barman.run(["bash", "-c", WITHOUT_SEGMENT, "view", view, segment], user="barman")
     try:
-        yield
+        yield f"{view}/barman.conf"
     finally:
-        barman.run(["mv", aside, path])
+        barman.run(["rm", "-rf", view])
 
 
 def test_the_upstreams_own_directory(lab: Lab, playbook: Playbook) -> None:

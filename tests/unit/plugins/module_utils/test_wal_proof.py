@@ -69,6 +69,7 @@ def look(monkeypatch):
             return Holding(held, "" if held else "already removed")
 
         monkeypatch.setattr(_wal_proof, "holds", holds)
+        monkeypatch.setattr(_wal_proof, "_AGAIN_SECONDS", 0)
         server = upstream(**{"lsn": at(9, 100), **of_upstream})
         return prove(begin, server, {"host": "primary"}, SIZE, archive), asked
 
@@ -192,6 +193,19 @@ def test_who_has_what(look, archive, on_upstream, of_upstream, expected, from_up
     assert proof.first == name(3)
     assert proof.bytes == upstream(**{"lsn": at(9, 100), **of_upstream}).lsn - BEGIN[1]
     assert proof.segments == (6 if of_upstream.get("lsn") == at(9) else 7)
+
+
+def test_what_barman_was_moving_is_there_when_it_is_asked_again(look):
+    class Moving(Archive):
+        def peek_wal(self, first, count):
+            there = super().peek_wal(first, count)
+            self.names.add(name(5))
+            return there
+
+    archive = Moving(*names([3, 4, 6, 7, 8]))
+    proof, _questions = look(archive, names([9]))
+    assert codes(proof) == []
+    assert archive.asked == [(name(3), 7), (name(5), 5)]
 
 
 def test_a_gap_is_told_by_name_with_all_that_was_found(look):
