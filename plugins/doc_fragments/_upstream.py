@@ -11,7 +11,7 @@ options:
     description:
       - The connection to the upstream, as a dictionary of libpq's keywords, a conninfo string or a URI.
       - It must not hold a password, which belongs into C(~/.pgpass) of the database's OS user, with the
-        database name C(replication).
+        database name C(replication), or into O(upstream_password).
     type: raw
     required: true
   replication_user:

@@ -62,6 +62,11 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
     if upstream:
         follow = f"{upstream['host']}:{upstream['port']} on timeline {upstream['timeline']}"
         yield f"replay {human(plan.get('wal_to_replay'))} of WAL, then follow {follow}"
+    slot = plan.get("slot")
+    if slot and slot["create"]:
+        most = slot["max_wal_bytes"]
+        limit = f"at most {human(most)} of WAL" if most is not None and most >= 0 else "WAL without a limit"
+        yield f"make slot {slot['name']} there, which keeps {limit} for this standby"
     if plan.get("settings"):
         raised = ", ".join(f"{name} to {value}" for name, value in sorted(plan["settings"].items()))
         yield f"raise {raised}, which would be below the primary's"

@@ -22,7 +22,17 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import checked_settings
 
-__all__ = ["backup_of", "barman_options", "clone_options", "default_jobs", "finish", "job_of", "upstream_options"]
+__all__ = [
+    "backup_of",
+    "barman_options",
+    "clone_options",
+    "default_jobs",
+    "finish",
+    "job_of",
+    "login_options",
+    "restore_options",
+    "upstream_options",
+]
 
 
 def barman_options() -> dict[str, Any]:
@@ -58,6 +68,23 @@ def upstream_options() -> dict[str, Any]:
         "upstream_conninfo": {"type": "raw", "required": True, "no_log": True},
         "replication_user": {"type": "str"},
         "application_name": {"type": "str", "required": True},
+    }
+
+
+def login_options() -> dict[str, Any]:
+    """How it proves there who it is."""
+    return {
+        "upstream_password": {"type": "str", "no_log": True},
+        "passfile": {"type": "str"},
+    }
+
+
+def restore_options() -> dict[str, Any]:
+    """How it fetches WAL from Barman."""
+    return {
+        "restore_command": {"type": "str", "default": "auto"},
+        "restore_jobs": {"type": "int"},
+        "restore_compression": {"type": "str", "choices": ["none", "gzip", "bzip2", "keep"], "default": "none"},
     }
 
 
@@ -119,6 +146,8 @@ def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[st
     # password is hidden: host names and ports are what the results speak of.
     module.no_log_values.clear()
     module.no_log_values.update(secrets(module.params.get("upstream_conninfo")))
+    if module.params.get("upstream_password"):
+        module.no_log_values.add(module.params["upstream_password"])
     try:
         result = work(module.params, module.check_mode)
     except StandbyError as error:

@@ -13,7 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 
 __all__ = ["OLDEST_MAJOR", "Choice", "choose", "obstacles"]
 
-OLDEST_MAJOR = 12  # standby.signal instead of recovery.conf
+OLDEST_MAJOR = 10  # before it, versions are numbered otherwise
 
 
 def obstacles(backup: Backup) -> Sequence[str]:

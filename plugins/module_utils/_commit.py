@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
+from ansible_collections.pgfleet.standby.plugins.module_utils._choice import OLDEST_MAJOR
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
@@ -26,10 +27,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_backup_label
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import stand_by
 
 __all__ = ["commit", "finish"]
 
-_SIGNAL = "# This directory is a standby's: the server waits for its upstream instead of becoming a primary.\n"
 _STAGING = "control"
 
 
@@ -44,7 +45,7 @@ def finish(job: Job) -> None:
         private_directory(job.waldir, directory_mode)
         private_directory(os.path.join(job.waldir, "archive_status"), directory_mode)
         os.symlink(job.waldir, os.path.join(top, "pg_wal"))
-    write_atomically(os.path.join(top, "standby.signal"), _SIGNAL, mode)
+    stand_by(top, job.backup.major or OLDEST_MAJOR, mode)
     settings = os.path.join(top, "postgresql.auto.conf")
     write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
 

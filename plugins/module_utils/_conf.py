@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["Setting", "edit", "quote", "read"]
+__all__ = ["INCLUDES", "Setting", "edit", "quote", "read"]
 
 _LINE = re.compile(
     r"""^\s*(?P<name>[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)*)
@@ -23,6 +23,7 @@ _LINE = re.compile(
         \s*(?:\#.*)?$""",
     re.VERBOSE,
 )
+INCLUDES = frozenset({"include", "include_dir", "include_if_exists"})
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _ESCAPE = re.compile(r"''|\\([0-7]{1,3}|.)", re.DOTALL)
 
@@ -64,12 +65,21 @@ def read(text: str) -> list[Setting]:
 
 
 def edit(text: str, wanted: Mapping[str, str], unwanted: Iterable[str] = ()) -> str:
-    """The text with each wanted setting in it exactly once and no unwanted one; the same text if so already."""
+    """The text with each wanted setting in it exactly once and no unwanted one; the same text if so already.
+
+    A wanted setting stands after every include, for what is included may set it, too.
+    """
     settings = read(text)
+    included = max((setting.line for setting in settings if setting.name in INCLUDES), default=-1)
     occurrences: dict[str, list[Setting]] = {}
     for setting in settings:
         occurrences.setdefault(setting.name, []).append(setting)
-    kept = {name for name, value in wanted.items() if [item.value for item in occurrences.get(name, [])] == [value]}
+    kept = {
+        name
+        for name, value in wanted.items()
+        if [item.value for item in occurrences.get(name, []) if item.line > included] == [value]
+        and len(occurrences[name]) == 1
+    }
     dropped = (set(wanted) - kept) | {name for name in unwanted if name not in wanted}
     drop = {setting.line for setting in settings if setting.name in dropped}
     lines = [line for number, line in enumerate(text.split("\n")) if number not in drop]

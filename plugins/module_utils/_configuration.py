@@ -38,13 +38,17 @@ _PRELOAD = "shared_preload_libraries"
 
 @dataclass(frozen=True)
 class Places:
-    """``directory`` holds postgresql.conf when the data directory does not; ``created``: the packaging will make it."""
+    """``directory`` holds postgresql.conf when the data directory does not; ``created``: the packaging will make it.
+
+    ``from_backup``: that of the backup will take its place.
+    """
 
     data_directory: str
     state_directory: str
     bindir: str
     directory: str | None = None
     created: bool = False
+    from_backup: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,8 @@ def _fetched(job: Job, root: Root) -> Iterator[str]:
 
 def _file(scratch: str, places: Places) -> tuple[str, str | None]:
     """The configuration file that the server will have, and the file to read for it now, if there is any."""
-    if places.directory is None:
-        named = os.path.join(places.data_directory, "postgresql.conf")
+    if places.directory is None or places.from_backup:
+        named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
         read = os.path.join(scratch, "postgresql.conf")
         text = read_small(read)
         if text is None:

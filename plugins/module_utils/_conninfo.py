@@ -17,17 +17,16 @@ _FIRST = ("host", "hostaddr", "port", "user")
 
 
 def standby_keywords(
-    upstream: Mapping[str, str], replication_user: str | None, application_name: str
+    upstream: Mapping[str, str], replication_user: str | None, application_name: str, dbname: bool = False
 ) -> dict[str, str]:
     """The keywords of primary_conninfo, in a fixed order.
 
-    ``dbname`` and ``replication`` are the WAL receiver's own business and are dropped;
-    ``replication_user`` wins over ``user``; an ``application_name`` of the upstream's own
-    conninfo is that of another node and is replaced.
+    ``replication`` and, unless slots are to be synchronised through it, ``dbname`` are the WAL receiver's own
+    business and are dropped (PostgreSQL manual, 20.6.3 sync_replication_slots). ``replication_user`` wins over
+    ``user``; an ``application_name`` of the upstream's own conninfo is that of another node and is replaced.
     """
-    keywords = {
-        name: value for name, value in upstream.items() if name not in ("dbname", "replication") and value != ""
-    }
+    dropped = ("replication",) if dbname else ("dbname", "replication")
+    keywords = {name: value for name, value in upstream.items() if name not in dropped and value != ""}
     if replication_user:
         keywords["user"] = replication_user
     keywords["application_name"] = application_name

@@ -26,6 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse impo
     PidFile,
     parse_control,
     parse_pid_file,
+    standby_mode,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pristine import sign_of_use
 
@@ -281,11 +282,18 @@ def _control(path: str, bindir: str) -> ControlData | None:
 def _state(found: DataDir) -> str:
     if found.control is None:
         return "foreign"
-    if "standby.signal" in found.entries:
+    if _stands_by(found):
         return "standby"
     settings = read_small(os.path.join(found.path, "postgresql.auto.conf"))
     used = sign_of_use(found.path, found.entries, found.control, found.running, settings)
     return "pristine" if used is None else "cluster"
+
+
+def _stands_by(found: DataDir) -> bool:
+    """Whether a server on it follows an upstream: by standby.signal, until PostgreSQL 11 by recovery.conf."""
+    if found.major is not None and found.major < 12:
+        return standby_mode(read_small(os.path.join(found.path, "recovery.conf")) or "")
+    return "standby.signal" in found.entries
 
 
 def _postmaster(path: str) -> PidFile | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -36,6 +35,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._probe import prob
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._situation import Seen, Wanted, see
+from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import fetch_one, prove
 
 __all__ = ["Examination", "Wish"]
@@ -49,7 +49,8 @@ _GOING_ON = ("start", "settings", "rewind")
 @dataclass(frozen=True)
 class Wish:
     """What the host is to become, and whom to ask. ``job`` is None where no backup could be chosen; ``no_backup`` then
-    says why, as a message and its code. ``restore_command`` is the one that the server will run."""
+    says why, as a message and its code. ``restore_command`` is the one that the server will run, ``restore_note`` why
+    it is not Barman's own script."""
 
     data_directory: str
     state_directory: str
@@ -60,13 +61,16 @@ class Wish:
     slot_name: str | None = None
     config_directory: str | None = None
     config_created: bool = False
+    config_from_backup: bool = False
     hot_standby_settings: str = "raise"
     restore_command: str | None = None
+    restore_note: str | None = None
     barman: Barman | None = None
     barman_checks: tuple[CheckItem, ...] | None = None
     no_backup: tuple[str, str] | None = None
     service: str | None = None
     directories_created: bool = False
+    slot_created: bool = False
     rewind_user: str | None = None
 
 
@@ -246,17 +250,22 @@ class Examination:
         configuration = self._try("configuration", lambda: _configuration.of_directory(control, self._places(bindir)))
         if configuration is not None:
             self._check_configuration(configuration, server)
-        self._check_fitness(bindir, found.major, server, configuration)
         if seen is not None and seen.proof is not None:
             self.verdicts += seen.proof.verdicts
             self.plan["wal_to_replay"] = seen.proof.bytes
+        self._check_fitness(bindir, found.major, server, configuration)
 
     # --- both ------------------------------------------------------------------------------
 
     def _places(self, bindir: str) -> _configuration.Places:
         wish = self.wish
         return _configuration.Places(
-            wish.data_directory, wish.state_directory, bindir, wish.config_directory, wish.config_created
+            wish.data_directory,
+            wish.state_directory,
+            bindir,
+            wish.config_directory,
+            wish.config_created,
+            wish.config_from_backup,
         )
 
     def _check_configuration(self, configuration: _configuration.Configuration, server: Upstream | None) -> None:
@@ -291,26 +300,43 @@ class Examination:
             kept=decided is not None and decided.action in _GOING_ON,
             created=wish.directories_created,
             block_size=configuration.control.block_size if configuration is not None else None,
+            slot_made=wish.slot_created,
+            backlog=self.plan.get("wal_to_replay", self._backlog(server)),
         )
         if not self._failed("paths"):  # nobody should be told to take over a place of the system
             self.verdicts += self._try("host", lambda: _fitness.of_host(standby, self.files)) or []
         if server is not None:
             shell = wish.barman.shell if wish.barman is not None else None
             asked = self._try("host", lambda: _fitness.of_upstream(standby, server, wish.keywords, shell))
-            self.verdicts += asked or []
+            if asked is not None:
+                verdicts, facts = asked
+                self.verdicts += verdicts
+                self._note_slot(server, facts)
+
+    def _note_slot(self, server: Upstream, facts: UpstreamFacts) -> None:
+        """The slot, and how to log in where it has to be made."""
+        slot, keywords = facts.slot, self.wish.keywords
+        if slot is None:
+            return
+        elsewhere = ("host", "hostaddr", "port", "user", "password", "dbname")
+        self.plan["slot"] = {
+            "name": slot.name,
+            "create": slot.kind == "absent" and self.wish.slot_created,
+            "max_wal_bytes": facts.max_slot_wal_keep_size,
+            "login_host": server.host,
+            "login_port": int(server.port),
+            "login_user": keywords.get("user"),
+            "login_db": facts.database,
+            "connect_params": {name: value for name, value in keywords.items() if name not in elsewhere},
+        }
 
     def _check_restore_command(self) -> None:
-        command = self.wish.restore_command or ""
-        if command.startswith("barman-wal-restore ") and shutil.which("barman-wal-restore") is None:
-            self.verdicts.append(
-                Verdict(
-                    "restore_command",
-                    "error",
-                    "restore_command=auto needs barman-wal-restore, which is not installed here."
-                    " Next: install barman-cli, or give restore_command yourself.",
-                    "barman_cli_missing",
-                )
+        if self.wish.restore_note is not None:
+            msg = (
+                f"WAL will be fetched by barman get-wal over ssh: {self.wish.restore_note}."
+                " Next: nothing has to be done; barman-cli can fetch several segments at a time."
             )
+            self.verdicts.append(Verdict("restore_command", "warning", msg, "barman_cli_missing"))
 
     def _failed(self, check: str) -> bool:
         return any(verdict.check == check and verdict.severity == "error" for verdict in self.verdicts)
@@ -324,7 +350,7 @@ class Examination:
         wish, decided = self.wish, self.decision
         refused = decided is None or bool(judge_of.errors(self.verdicts))
         counts: dict[str, Any] = dict.fromkeys(("files", "bytes", "bytes_to_copy", "removed"), 0)
-        defaults = {**counts, "removed_names": [], "tablespaces": [], "settings": {}}
+        defaults = {**counts, "removed_names": [], "tablespaces": [], "settings": {}, "slot": None}
         self.plan = {
             **defaults,
             **self.plan,

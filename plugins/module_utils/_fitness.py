@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils import _host
+from ansible_collections.pgfleet.standby.plugins.module_utils import _host, _slots
 from ansible_collections.pgfleet.standby.plugins.module_utils import _suitability as judge_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream, Verdict
@@ -27,7 +27,8 @@ class Standby:
     """What it is called and what it holds. ``runs``: it streams already, by this name and with this slot perhaps.
 
     ``places`` are paths by their role. ``kept``: the data directory stays as it is. ``created``: the directories will
-    be made and given to us before anything is copied. ``block_size`` is that of the files, in bytes.
+    be made and given to us before anything is copied. ``block_size`` is that of the files, in bytes. ``slot_made``: a
+    missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes.
     """
 
     application_name: str
@@ -40,11 +41,13 @@ class Standby:
     kept: bool = False
     created: bool = False
     block_size: int | None = None
+    slot_made: bool = False
+    backlog: int = 0
 
 
 def of_upstream(
     standby: Standby, upstream: Upstream, keywords: Mapping[str, str], barman: Shell | None
-) -> list[Verdict]:
+) -> tuple[list[Verdict], UpstreamFacts]:
     """What only the upstream can tell, by an ordinary login where it lets us, else by the replication protocol.
 
     Raises StandbyError where the server programs here do not run.
@@ -58,7 +61,8 @@ def of_upstream(
     clocks = {"the Barman host": _host.clock(barman)} if barman is not None else {}
     return [
         *denied,
-        *judge_of.slots(host, standby.slot_name, facts, _is_ours(standby, facts)),
+        *_slots.slots(host, standby.slot_name, facts, _is_ours(standby, facts), standby.slot_made),
+        *_slots.slot_wal_limit(host, standby.slot_name, facts, standby.backlog),
         *judge_of.walsenders(host, facts, standby.application_name, standby.runs),
         *judge_of.application_name(host, standby.application_name, facts, standby.runs),
         *_strings(standby, host, facts),
@@ -66,7 +70,7 @@ def of_upstream(
         *judge_of.block_sizes(_host.block_sizes(standby.bindir), _block_sizes(standby, facts)),
         *judge_of.clocks({host: facts.clock, **clocks}),
         *_libraries(standby, host, facts),
-    ]
+    ], facts
 
 
 def _block_sizes(standby: Standby, facts: UpstreamFacts) -> dict[str, int]:

@@ -181,6 +181,20 @@ class DataDir:
         """Whether a postmaster runs on the directory."""
         return self.pid is not None
 
+    def kind(self, system_identifier: str | None) -> str:
+        """Its state seen from the cluster with that identifier; the state alone where either is not known.
+
+        ``standby``, ``former_primary`` and ``primary`` (it runs) are of that cluster, ``other_standby``,
+        ``other_cluster`` and ``other_primary`` are not.
+        """
+        if self.state not in ("standby", "cluster") or system_identifier is None or self.control is None:
+            return self.state
+        ours = self.control.system_identifier == system_identifier
+        if self.state == "standby":
+            return "standby" if ours else "other_standby"
+        stopped = "former_primary" if ours else "other_cluster"
+        return ("primary" if ours else "other_primary") if self.running else stopped
+
 
 class Entry(NamedTuple):
     """One entry of a backup: ``kind`` as find's ``%y`` prints it, ``path`` relative to its root."""

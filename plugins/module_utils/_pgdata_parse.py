@@ -8,10 +8,20 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ansible_collections.pgfleet.standby.plugins.module_utils import _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._guc import truth
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 
-__all__ = ["BackupLabel", "PidFile", "parse_backup_label", "parse_control", "parse_history", "parse_pid_file"]
+__all__ = [
+    "BackupLabel",
+    "PidFile",
+    "parse_backup_label",
+    "parse_control",
+    "parse_history",
+    "parse_pid_file",
+    "standby_mode",
+]
 
 _SETTINGS = {
     "max_connections setting": "max_connections",
@@ -90,3 +100,9 @@ def parse_history(text: str) -> tuple[tuple[int, str], ...]:
         (int(match.group(1)), match.group(2))
         for match in re.finditer(r"^\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)", text, re.MULTILINE)
     )
+
+
+def standby_mode(recovery_conf: str) -> bool:
+    """Whether a recovery.conf, the file of PostgreSQL 11 and before, makes the server a standby."""
+    values = [setting.value for setting in _conf.read(recovery_conf) if setting.name == "standby_mode"]
+    return bool(values) and truth(values[-1]) is True

@@ -9,18 +9,24 @@ Private to the collection.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import place_exists, read_small, write_atomically
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import LEFTOVERS, foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import (
+    AUTO_CONF,
+    RECOVERY_CONF,
+    foreign_paths,
+    needs_signal,
+    texts,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import masked_conninfo
 
-__all__ = ["Change", "apply", "compare", "shown"]
+__all__ = ["Change", "apply", "compare", "shown", "stand_by"]
 
 _SIGNAL = "# Written by pgfleet.standby: this server follows an upstream.\n"
-_OBSOLETE = ("recovery.signal", "recovery.conf")
+_MODE = "# Written by pgfleet.standby: this server follows an upstream.\nstandby_mode = 'on'\n"
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,6 @@ class Change:
     after: Mapping[str, str]
     texts: Mapping[str, str]
     obsolete: tuple[str, ...]
-    signal_missing: bool
 
     @property
     def settings(self) -> list[str]:
@@ -41,42 +46,61 @@ class Change:
     @property
     def files(self) -> list[str]:
         """Every file that is written or removed."""
-        return sorted([*self.texts, *self.obsolete, *(["standby.signal"] if self.signal_missing else [])])
+        return sorted([*self.texts, *self.obsolete])
 
 
-def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: bool) -> Change:
+def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: bool, major: int) -> Change:
     """What has to change. ``own_configuration``: the data directory holds the server's postgresql.conf."""
-    old = read_small(os.path.join(data_directory, "postgresql.auto.conf")) or ""
-    new = _conf.edit(old, wanted, LEFTOVERS)
-    texts = {} if new == old else {"postgresql.auto.conf": new}
+    old = {name: _read(data_directory, name) for name in (AUTO_CONF, RECOVERY_CONF)}
+    new = texts(old, wanted, major)
+    changed = {name: text for name, text in new.items() if text != old[name]}
+    if needs_signal(major):
+        if not os.path.exists(os.path.join(data_directory, "standby.signal")):
+            changed = {"standby.signal": _SIGNAL, **changed}
+        obsolete: tuple[str, ...] = ("recovery.signal", RECOVERY_CONF)
+    else:
+        obsolete = ("recovery.done",)
     if own_configuration:
-        copied = read_small(os.path.join(data_directory, "postgresql.conf")) or ""
+        copied = _read(data_directory, "postgresql.conf")
         localised = foreign_paths(copied, lambda name, value: place_exists(data_directory, name, value))
         if localised != copied:
-            texts["postgresql.conf"] = localised
-    before, after = _values(old), _values(new)
-    names = {name for name in set(before) | set(after) if before.get(name) != after.get(name)}
+            changed["postgresql.conf"] = localised
+    before, after = (_values(side[name] for name in new) for side in (old, new))
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     return Change(
-        before=shown({name: before[name] for name in sorted(names & set(before))}),
-        after=shown({name: after[name] for name in sorted(names & set(after))}),
-        texts=texts,
-        obsolete=tuple(name for name in _OBSOLETE if os.path.lexists(os.path.join(data_directory, name))),
-        signal_missing=not os.path.exists(os.path.join(data_directory, "standby.signal")),
+        before=shown({name: before[name] for name in names if name in before}),
+        after=shown({name: after[name] for name in names if name in after}),
+        texts=changed,
+        obsolete=tuple(name for name in obsolete if os.path.lexists(os.path.join(data_directory, name))),
     )
 
 
 def apply(data_directory: str, change: Change) -> None:
-    """Make the change; the signal first, so that no crash leaves a directory that starts as a primary."""
-    if change.signal_missing:
-        write_atomically(os.path.join(data_directory, "standby.signal"), _SIGNAL)
-    for name, text in change.texts.items():
-        write_atomically(os.path.join(data_directory, name), text)
+    """Make the change; what makes it a standby first, so that no crash leaves a directory that starts as a primary."""
+    first = [name for name in ("standby.signal", RECOVERY_CONF) if name in change.texts]
+    for name in [*first, *(name for name in change.texts if name not in first)]:
+        write_atomically(os.path.join(data_directory, name), change.texts[name])
     for name in change.obsolete:
         os.unlink(os.path.join(data_directory, name))
 
 
-def _values(text: str) -> dict[str, str]:
-    return {setting.name: setting.value for setting in _conf.read(text)}
+def stand_by(data_directory: str, major: int, mode: int) -> None:
+    """Make sure that a server started on the directory waits for an upstream, whatever else is set.
+
+    Raises StandbyError.
+    """
+    if needs_signal(major):
+        write_atomically(os.path.join(data_directory, "standby.signal"), _SIGNAL, mode)
+    else:
+        write_atomically(os.path.join(data_directory, RECOVERY_CONF), _MODE, mode)
+
+
+def _read(data_directory: str, name: str) -> str:
+    return read_small(os.path.join(data_directory, name)) or ""
+
+
+def _values(files: Iterable[str]) -> dict[str, str]:
+    return {setting.name: setting.value for text in files for setting in _conf.read(text)}
 
 
 def shown(settings: Mapping[str, str]) -> dict[str, str]:

@@ -36,6 +36,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._own_files import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind_proof import Proof, complaint, pg_rewind, prove
 
 __all__ = [
@@ -55,7 +56,6 @@ __all__ = [
 # makes from the group's rights, which stay (file_perm.c, SetDataDirectoryCreatePerm).
 _CLOSED = 0o002
 _RIGHTS = 0o750
-_SIGNAL = "# This directory is a standby's: the server waits for its upstream instead of becoming a primary.\n"
 # What pg_rewind may bring from an upstream that is a standby itself.
 _OTHER_SIGNALS = ("recovery.signal", "recovery.conf", "promote")
 _DELTA = "bring it to a backup's state by a copy with overwrite=same_cluster"
@@ -179,7 +179,7 @@ def rewind(task: Task, examined: Examined) -> Rewound:
             own.set_aside()
             _tree.sync([task.state_directory])
         _run(task, examined, lock.fd, own)
-        _finish(task.data_directory, own)
+        _finish(task.data_directory, own, cast(int, examined.found.major))
         _tree.sync([task.data_directory, *linked_directories(task.data_directory)])
         _set_mode(task.data_directory, mode & _RIGHTS)
         _record(task, examined.found, "committed")
@@ -294,10 +294,10 @@ def _run(task: Task, examined: Examined, lock: int, own: OwnFiles) -> None:
         )
 
 
-def _finish(top: str, own: OwnFiles) -> None:
+def _finish(top: str, own: OwnFiles, major: int) -> None:
     """What makes the files a standby's on this host. Raises StandbyError."""
     mode = os.stat(os.path.join(top, "PG_VERSION")).st_mode & 0o777
-    write_atomically(os.path.join(top, "standby.signal"), _SIGNAL, mode)
+    stand_by(top, major, mode)
     for name in _OTHER_SIGNALS:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(top, name))

@@ -36,6 +36,7 @@ __all__ = [
     "conninfo_text",
     "identify",
     "keywords_of",
+    "local_connection",
     "local_instance",
     "masked_conninfo",
     "replication_connection",
@@ -53,6 +54,8 @@ SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
 """
 _RECEIVER_SQL = "SELECT status, sender_host, sender_port, slot_name, received_tli FROM pg_stat_wal_receiver"
+# PostgreSQL 10 tells the sender only as part of the conninfo, in which it has masked what is secret.
+_RECEIVER_SQL_10 = "SELECT status, conninfo, slot_name, received_tli FROM pg_stat_wal_receiver"
 # The first object of a user's own has the number 16384 (PostgreSQL source, access/transam.h, FirstNormalObjectId).
 _USE_SQL = """
 SELECT 'database ' || datname FROM pg_database WHERE oid >= 16384
@@ -194,11 +197,10 @@ def _row(cursor: Any) -> tuple[Any, ...]:
 
 def local_instance(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Instance:
     """Ask the server on this host through its socket. Raises StandbyError when it does not let us in."""
-    with closing(_local(socket_directory, port, user, dbname)) as connection, connection.cursor() as cursor:
+    with closing(local_connection(socket_directory, port, user, dbname)) as connection, connection.cursor() as cursor:
         cursor.execute(_INSTANCE_SQL)
         version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
-        cursor.execute(_RECEIVER_SQL)
-        row = cursor.fetchone()
+        receiver = _receiver(cursor, version)
         cursor.execute(_SETTINGS_SQL, (list(HOT_STANDBY_SETTINGS),))
         settings = dict(cursor.fetchall())
     return Instance(
@@ -208,9 +210,20 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
         timeline=timeline,
         receive_lsn=parse_lsn(receive_lsn) if receive_lsn else None,
         replay_lsn=parse_lsn(replay_lsn) if replay_lsn else None,
-        receiver=Receiver(*row) if row else None,
+        receiver=receiver,
         settings=settings,
     )
+
+
+def _receiver(cursor: Any, version: int) -> Receiver | None:
+    cursor.execute(_RECEIVER_SQL if version >= 110000 else _RECEIVER_SQL_10)
+    row = cursor.fetchone()
+    if row is None or len(row) != 4:
+        return Receiver(*row) if row else None
+    status, conninfo, slot_name, timeline = row
+    keywords = psycopg2.extensions.parse_dsn(conninfo or "")
+    port = int(keywords.get("port", "5432").split(",")[0])
+    return Receiver(status, keywords.get("host") or keywords.get("hostaddr"), port, slot_name, timeline)
 
 
 def signs_of_use(socket_directory: str, port: int) -> list[str]:
@@ -220,13 +233,15 @@ def signs_of_use(socket_directory: str, port: int) -> list[str]:
     """
     found: list[str] = []
     for dbname in ("postgres", "template1"):
-        with closing(_local(socket_directory, port, None, dbname)) as connection, connection.cursor() as cursor:
+        with closing(
+            local_connection(socket_directory, port, None, dbname)
+        ) as connection, connection.cursor() as cursor:
             cursor.execute(_USE_SQL)
             found += [row[0] for row in cursor.fetchall()]
     return found
 
 
-def _local(socket_directory: str, port: int, user: str | None, dbname: str) -> Any:
+def local_connection(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Any:
     """A connection through the server's socket. Raises StandbyError."""
     require_psycopg2()
     try:

@@ -6,13 +6,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
 
+from ansible_collections.pgfleet.standby.plugins.module_utils import _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-__all__ = ["configured_data_directory", "effective", "server_version"]
+__all__ = ["configured", "configured_data_directory", "effective", "require_valid", "server_version"]
+
+# As deep as the server itself follows includes (PostgreSQL's conffiles.h).
+_DEPTH = 10
+# What the server puts before a message of its own, and where it says that it found it.
+_STAMP = re.compile(r"^.*?(?:LOG|FATAL|ERROR|WARNING):\s+")
+_PLACE = re.compile(r' in file "[^"]*" line \d+')
 
 
 def server_version(bindir: str) -> str:
@@ -60,3 +70,40 @@ def configured_data_directory(bindir: str, config_file: str) -> str | None:
     settings = [word for place in places for word in ("-c", place)]
     done = LocalShell().run([os.path.join(bindir, "postgres"), "-C", "data_directory", *settings])
     return done.out.strip() or None if done.rc == 0 else None
+
+
+def configured(config_file: str, depth: int = 0) -> dict[str, str]:
+    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing where there is no file."""
+    found: dict[str, str] = {}
+    directory = os.path.dirname(config_file)
+    for setting in _conf.read(read_small(config_file) or ""):
+        if setting.name not in _conf.INCLUDES:
+            found[setting.name] = setting.value
+        elif depth < _DEPTH:
+            for path in _included(setting.name, os.path.join(directory, setting.value)):
+                found.update(configured(path, depth + 1))
+    return found
+
+
+def _included(kind: str, path: str) -> list[str]:
+    """The files of an include line: of a directory, those whose names end in .conf and begin with no dot."""
+    if kind != "include_dir":
+        return [path]
+    names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    return [os.path.join(path, name) for name in names if name.endswith(".conf") and not name.startswith(".")]
+
+
+def require_valid(bindir: str, settings: Mapping[str, str]) -> None:
+    """That the server takes these settings from a file. Raises StandbyError with what it says against one of them."""
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        file = os.path.join(scratch, "postgresql.conf")
+        write_atomically(file, "".join(f"{name} = {_conf.quote(value)}\n" for name, value in settings.items()))
+        places = [f"config_file={file}", f"data_directory={scratch}", "hba_file=/dev/null", "ident_file=/dev/null"]
+        words = [word for place in places for word in ("-c", place)]
+        done = LocalShell().run([os.path.join(bindir, "postgres"), "-C", "data_directory", *words])
+    if done.rc != 0:
+        said = _PLACE.sub("", _STAMP.sub("", first_line(done.err)))
+        raise StandbyError(
+            f"The server would not start with these settings: {said}. Nothing was changed. Next: correct settings.",
+            "setting_invalid",
+        )

@@ -172,6 +172,8 @@ def _no_rewind(found: DataDir, where: Relation, upstream: Upstream, wanted: Want
     if not allows(wanted.overwrite, "same_cluster"):
         return "it was not asked"
     bindir = find_bindir(found.major, wanted.bindir)
-    keywords = {**wanted.keywords, **({"user": wanted.rewind_user} if wanted.rewind_user else {})}
+    # pg_rewind gets its login as an argument, which everybody on the host may read.
+    keywords = {name: value for name, value in wanted.keywords.items() if name != "password"}
+    keywords.update({"user": wanted.rewind_user} if wanted.rewind_user else {})
     reasons = possible(found, keywords, bindir, upstream, restore_command=wanted.restore_command)
     return "; ".join(reasons) or None

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import find_bindir, inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify, keywords_of, local_instance
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify, local_instance
 
 __all__ = ["pgdata_of", "snapshot"]
 
@@ -25,7 +26,7 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
     """The result of standby_info. Raises StandbyError only for wrong options."""
     keywords = None
     if params["upstream_conninfo"]:
-        keywords = standby_keywords(keywords_of(params["upstream_conninfo"]), params["replication_user"], _PROBE)
+        keywords = login_of(params, _PROBE).keywords
     minimum = _position(params["min_replay_lsn"])
     found = inspect(params["data_directory"], params["pg_bindir"], params["state_directory"])
     instance, upstream = None, None
@@ -49,7 +50,7 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
             instance, keywords, upstream, params["slot_name"], minimum, params["max_lag_bytes"]
         )
     return {
-        "pgdata": pgdata_of(found, params["pg_bindir"]),
+        "pgdata": pgdata_of(found, params["pg_bindir"], upstream.system_identifier if upstream is not None else None),
         "ready": not reasons,
         "reasons": reasons,
         "running": found.running,
@@ -59,11 +60,17 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def pgdata_of(found: DataDir, bindir: str | None) -> dict[str, Any]:
+def pgdata_of(found: DataDir, bindir: str | None, system_identifier: str | None = None) -> dict[str, Any]:
     """A data directory as modules return it. Raises StandbyError where the programs of a cluster are missing."""
     pgdata = as_dict(found)
     del pgdata["entries"]
-    pgdata.update(running=found.running, ours=is_ours(found), pg_bindir=None)
+    pgdata.update(
+        kind=found.kind(system_identifier),
+        mount_point=os.path.ismount(found.path),
+        running=found.running,
+        ours=is_ours(found),
+        pg_bindir=None,
+    )
     if found.control is not None:
         pgdata["pg_bindir"] = find_bindir(found.major, bindir)
     return pgdata

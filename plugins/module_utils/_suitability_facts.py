@@ -92,9 +92,10 @@ class UpstreamFacts:
     """What the upstream told. ``max_slot_wal_keep_size`` is in bytes, -1 for no limit, None before PostgreSQL 13.
 
     ``preload`` is None unless the role may read all settings. ``block_sizes`` are those of its programs, by the
-    settings' names. ``slot`` is None also when none is wanted.
+    settings' names. ``slot`` is None also when none is wanted. ``database`` is the one that let us in.
     """
 
+    database: str | None = None
     max_replication_slots: int | None = None
     slots_in_use: int | None = None
     max_wal_senders: int | None = None

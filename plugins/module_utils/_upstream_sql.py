@@ -172,6 +172,7 @@ class _Questions:
         preload = settings.get("shared_preload_libraries")
         sizes = {name: value for name, value in settings.items() if name.endswith(("block_size", "segment_size"))}
         return UpstreamFacts(
+            database=str(self._connection.info.dbname),
             max_replication_slots=_number(settings, "max_replication_slots"),
             slots_in_use=int(slots[0][0]) if slots else None,
             max_wal_senders=_number(settings, "max_wal_senders"),

@@ -35,6 +35,11 @@ options:
       - The directory of C(pg_controldata).
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
+  system_identifier:
+    description:
+      - The system identifier of the cluster that the directory should belong to, such as that of a backup. With it
+        RV(pgdata.kind) tells this cluster from others.
+    type: str
 seealso:
   - module: pgfleet.standby.standby_info
 """
@@ -72,6 +77,17 @@ pgdata:
         - Passwords, comments and the C(postgresql.conf) of an unused cluster are no signs.
       type: str
       sample: standby
+    kind:
+      description:
+        - As RV(pgdata.state). With O(system_identifier) in place of V(standby) and V(cluster) one of V(standby),
+          V(former_primary) and V(primary), which runs, of that cluster; or V(other_standby), V(other_cluster) and
+          V(other_primary) of another one.
+      type: str
+      sample: standby
+    mount_point:
+      description: Whether a file system is mounted there.
+      type: bool
+      sample: false
     version:
       description: The content of the C(PG_VERSION) of a cluster, or null.
       type: str
@@ -151,7 +167,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._snapshot import p
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     found = inspect(params["data_directory"], params["pg_bindir"], params["state_directory"])
-    return {"changed": False, "pgdata": pgdata_of(found, params["pg_bindir"])}
+    return {"changed": False, "pgdata": pgdata_of(found, params["pg_bindir"], params["system_identifier"])}
 
 
 def main() -> None:
@@ -160,6 +176,7 @@ def main() -> None:
             "data_directory": {"type": "str", "required": True},
             "state_directory": {"type": "str"},
             "pg_bindir": {"type": "str"},
+            "system_identifier": {"type": "str"},
         },
         supports_check_mode=True,
     )

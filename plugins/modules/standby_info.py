@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._attributes.info_module
+  - pgfleet.standby._login
 options:
   data_directory:
     description: The data directory of the standby.
@@ -153,7 +154,7 @@ lag_bytes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, login_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._snapshot import snapshot
 
 
@@ -169,6 +170,7 @@ def main() -> None:
             "pg_bindir": {"type": "str"},
             "upstream_conninfo": {"type": "raw", "no_log": True},
             "replication_user": {"type": "str"},
+            **login_options(),
             "slot_name": {"type": "str"},
             "min_replay_lsn": {"type": "str"},
             "max_lag_bytes": {"type": "int"},

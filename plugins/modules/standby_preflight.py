@@ -25,6 +25,8 @@ extends_documentation_fragment:
   - pgfleet.standby._attributes.info_module
   - pgfleet.standby._clone
   - pgfleet.standby._upstream
+  - pgfleet.standby._login
+  - pgfleet.standby._restore
 options:
   backup:
     description:
@@ -60,10 +62,21 @@ options:
     description:
       - The slot at the upstream that the standby will use.
     type: str
+  slot_created:
+    description:
+      - Whether a missing slot will be made before the standby is started. The role that streams has to be let into
+        the database C(postgres) for that.
+    type: bool
+    default: false
   config_directory:
     description:
       - The directory of C(postgresql.conf), if that is not the data directory.
     type: str
+  config_files:
+    description:
+      - As for M(pgfleet.standby.standby_recovery).
+    type: str
+    choices: [keep_local, from_backup]
   config_created:
     description:
       - Whether a missing O(config_directory) will be made with the packaging's defaults.
@@ -91,12 +104,6 @@ options:
     type: str
     choices: [raise, refuse]
     default: raise
-  restore_command:
-    description:
-      - As for M(pgfleet.standby.standby_recovery). One WAL segment is really fetched by it.
-      - With V(none) all WAL has to be at the upstream still.
-    type: str
-    default: auto
 requirements:
   - psycopg2
   - rsync and an ssh client
@@ -126,6 +133,8 @@ plan:
     - C(stop) says that a server that runs there has to be stopped before. C(seconds) is an estimate, from the rate at
       which a part of the backup has come, without compression and by one stream. C(removed) counts what is there and
       is not in the backup; its first names are in C(removed_names). C(kept_old) is where O(keep_old) puts it instead.
+    - C(slot) is the slot at the upstream, or null. C(create) says that it will be made, with a login like this;
+      C(max_wal_bytes) is C(max_slot_wal_keep_size) there, V(-1) for no limit.
   returned: always, when the options make sense
   type: dict
   sample:
@@ -147,6 +156,16 @@ plan:
     server: pg
     settings:
       max_wal_senders: "20"
+    slot:
+      connect_params:
+        application_name: n1
+      create: true
+      login_db: postgres
+      login_host: primary
+      login_port: 5432
+      login_user: replicator
+      max_wal_bytes: -1
+      name: n1
     stop: false
     tablespaces:
       - bytes: 19873792
@@ -192,17 +211,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     clone_options,
     finish,
     job_of,
+    login_options,
+    restore_options,
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, message
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import restore_command
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import keywords_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._restore_command import RestoreCommand, restore_command
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -237,6 +257,8 @@ def wish_of(params: dict[str, Any]) -> Wish:
     server = params["barman_server"] or (job.backup.server if job is not None else None)
     named = {**params, "barman_server": server}
     no_backup = params["no_backup"] or {}
+    spool = os.path.join(state_directory, "spool")
+    command = restore_command(named, spool) if server else RestoreCommand(None)
     return Wish(
         data_directory=job.data_directory if job is not None else os.path.normpath(params["data_directory"]),
         state_directory=job.state_directory if job is not None else state_directory,
@@ -244,18 +266,19 @@ def wish_of(params: dict[str, Any]) -> Wish:
         overwrite=params["overwrite"],
         bindir=params["pg_bindir"],
         slot_name=params["slot_name"],
-        keywords=standby_keywords(
-            keywords_of(params["upstream_conninfo"]), params["replication_user"], params["application_name"]
-        ),
+        keywords=login_of(params, params["application_name"]).keywords,
         config_directory=params["config_directory"] or None,
         config_created=params["config_created"],
+        config_from_backup=params["config_files"] == "from_backup",
         hot_standby_settings=params["hot_standby_settings"],
-        restore_command=restore_command(named, os.path.join(state_directory, "spool")) if server else None,
+        restore_command=command.text,
+        restore_note=command.note,
         barman=Barman.from_params(named) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
         no_backup=(str(no_backup.get("msg")), str(no_backup.get("error_code"))) if no_backup else None,
         service=params["service"] or None,
         directories_created=params["directories_created"],
+        slot_created=params["slot_created"],
         rewind_user=params["rewind_user"] or None,
     )
 
@@ -265,6 +288,7 @@ def main() -> None:
         argument_spec=dict(
             clone_options(),
             **upstream_options(),
+            **login_options(),
             backup={"type": "dict"},
             no_backup={"type": "dict"},
             barman_server={"type": "str"},
@@ -274,11 +298,13 @@ def main() -> None:
             slot_name={"type": "str"},
             config_directory={"type": "str"},
             config_created={"type": "bool", "default": False},
+            config_files={"type": "str", "choices": ["keep_local", "from_backup"]},
             directories_created={"type": "bool", "default": False},
+            slot_created={"type": "bool", "default": False},
             rewind_user={"type": "str"},
             service={"type": "str"},
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
-            restore_command={"type": "str", "default": "auto"},
+            **restore_options(),
         ),
         supports_check_mode=True,
     )

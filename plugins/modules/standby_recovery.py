@@ -12,16 +12,22 @@ short_description: Write a standby's recovery settings
 version_added: 0.1.0
 description:
   - Makes sure of C(standby.signal) and of the recovery settings in C(postgresql.auto.conf), and of nothing else there.
+    Until PostgreSQL 11 the recovery settings are in C(recovery.conf).
   - Recovery settings that came along with the files from their source, such as C(recovery_target_time) or another
-    node's C(primary_conninfo), are removed.
+    node's C(primary_conninfo), are removed. Where a configuration file of the host makes one of them, it is overruled,
+    as is C(archive_mode=always), with which a standby would archive what its upstream archives.
   - Where the data directory holds the server's C(postgresql.conf), lines in it that name files of another host
     are turned into comments.
+  - A running server is compared with the files as well. What it does not use yet, perhaps because an earlier run was
+    interrupted before the reload, is reported as a change.
   - Run it on the standby as the database's OS user.
 author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._upstream
+  - pgfleet.standby._login
+  - pgfleet.standby._restore
 attributes:
   check_mode:
     support: full
@@ -49,16 +55,26 @@ options:
     description:
       - The directory of C(postgresql.conf), if that is not the data directory.
     type: str
+  config_files:
+    description:
+      - Which configuration the server gets where a backup brought C(postgresql.conf), C(pg_hba.conf) and
+        C(pg_ident.conf) of a primary that keeps them elsewhere, as Debian's does.
+      - V(keep_local), the default with O(config_directory), leaves those of O(config_directory) as they are and moves
+        what came along to C(from_backup) in the state directory.
+      - V(from_backup), the default without, takes what came along. With O(config_directory) it replaces the files
+        there, but for what says where things are on this host; what was there is in the state directory then.
+    type: str
+    choices: [keep_local, from_backup]
+  use_primary_conninfo_password:
+    description:
+      - Where O(upstream_password) is kept. By default in the password file, as one line for each host of the upstream
+        before every line that would hide it; the other lines stay as they are.
+      - With V(true) in C(primary_conninfo), where whoever may read all settings sees it.
+    type: bool
+    default: false
   primary_slot_name:
     description: The replication slot on the upstream, which has to exist.
     type: str
-  restore_command:
-    description:
-      - How the standby fetches WAL from the archive.
-      - V(auto) is a call of C(barman-wal-restore) for O(barman_host) and O(barman_server), V(none) is no command,
-        everything else is taken as it is.
-    type: str
-    default: auto
   barman_host:
     description: The Barman host as an ssh destination, for O(restore_command=auto).
     type: str
@@ -68,6 +84,17 @@ options:
   barman_config:
     description: Barman's configuration file, where it is not the default one, for O(restore_command=auto).
     type: str
+  ssh_options:
+    description:
+      - Options for every ssh connection to O(barman_host), for O(restore_command=auto).
+      - A port alone is passed on to C(barman-wal-restore), which takes no others.
+    type: list
+    elements: str
+    default: []
+  barman_executable:
+    description: The C(barman) command at O(barman_host), for C(barman get-wal).
+    type: str
+    default: barman
   archive_cleanup_command:
     description: The setting of this name.
     type: str
@@ -76,8 +103,11 @@ options:
     type: str
   settings:
     description:
-      - Further settings to write along, such as C(settings) in
-        RV(pgfleet.standby.standby_preflight#module:plan).
+      - Further settings to write along, such as C(hot_standby_feedback), or C(settings) in
+        RV(pgfleet.standby.standby_preflight#module:plan). The server's own parser checks them before anything is
+        written.
+      - With C(sync_replication_slots) (PostgreSQL 17) a C(dbname) in O(upstream_conninfo) is kept.
+      - A setting that is no longer given stays as it is.
     type: dict
     default: {}
   rejoin:
@@ -127,13 +157,37 @@ settings:
   sample:
     primary_conninfo: host=primary user=replicator application_name=n1
     recovery_target_timeline: latest
-    restore_command: barman-wal-restore -U barman --spool-dir /var/lib/postgresql/15/.main.standby/spool barman pg %f %p
+    restore_command: >-
+      /usr/bin/barman-wal-restore -U barman --spool-dir /var/lib/postgresql/15/.main.standby/spool barman pg %f %p
 changed_settings:
   description: The names of the settings that changed or went.
   returned: success
   type: list
   elements: str
   sample: [primary_conninfo, recovery_target_timeline, restore_command]
+outdated_settings:
+  description: The settings for which the running server still used another value than it should.
+  returned: success
+  type: list
+  elements: str
+  sample: [restore_command]
+neutralised:
+  description: The settings that a configuration file of the host makes and that were overruled.
+  returned: success
+  type: list
+  elements: str
+  sample: [archive_mode]
+passfile:
+  description: The password file that was written, or null.
+  returned: success
+  type: str
+  sample: /var/lib/postgresql/.pgpass
+moved_aside:
+  description: The configuration files of the backup that were moved out of the data directory.
+  returned: success
+  type: list
+  elements: str
+  sample: [postgresql.conf, pg_hba.conf, pg_ident.conf]
 files:
   description: The files that were written or removed, relative to the data directory.
   returned: success
@@ -153,65 +207,160 @@ restart_required:
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, upstream_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory, inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils import _live
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    finish,
+    login_options,
+    restore_options,
+    upstream_options,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._config_files import Strays, carry_out, find
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
+    default_state_directory,
+    find_bindir,
+    inspect,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._login import Login, login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import (
     needs,
+    neutralised,
+    of_server,
     require_standby,
-    restore_command,
     wanted_settings,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import apply, compare, shown
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text, keywords_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import Change, apply, compare, shown
+from ansible_collections.pgfleet.standby.plugins.module_utils._restore_command import RestoreCommand, restore_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import configured, require_valid
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     path = params["data_directory"]
     state_directory = params["state_directory"] or default_state_directory(path)
-    keywords = standby_keywords(
-        keywords_of(params["upstream_conninfo"]), params["replication_user"], params["application_name"]
-    )
+    login = login_of(params, params["application_name"])
     command = restore_command(params, os.path.join(state_directory, "spool"))
-    wanted = wanted_settings(conninfo_text(keywords), command, params)
+    asked = wanted_settings(conninfo_text(login.conninfo), command.text, params)
+    require_config_files(params)
     found = inspect(path, params["pg_bindir"], state_directory)
     major = require_standby(found, params["rejoin"])
-    change = compare(path, wanted, own_configuration=not params["config_directory"])
+    config_file = os.path.join(params["config_directory"] or path, "postgresql.conf")
+    harmless = neutralised(configured(config_file), asked, major)
+    wanted = {**asked, **harmless}
+    from_backup = params["config_files"] == "from_backup"
+    strays = Strays(state_directory)
+    if params["config_directory"]:
+        strays = find(path, params["config_directory"], state_directory, from_backup)
+    change = compare(path, wanted, not params["config_directory"], major)
+    live = _live.ask(found, wanted)
+    if change.files:
+        require_valid(find_bindir(major, params["pg_bindir"]), of_server(wanted, major))
+    require_mendable(found, live, wanted)
     if not check_mode:
+        if login.passfile is not None:
+            login.passfile.write()
         apply(path, change)
-    need = needs(change.settings, major) if found.running else None
+        carry_out(path, strays)
+    outdated = live.outdated(of_server(wanted, major)) if live is not None else []
+    need = needs([*change.settings, *outdated], major) if found.running else None
     return {
-        "changed": bool(change.files),
+        "changed": bool(change.files or strays.names or need or rewritten(login)),
         "settings": shown(wanted),
         "changed_settings": change.settings,
+        "outdated_settings": outdated,
+        "neutralised": sorted(harmless),
         "files": change.files,
+        "moved_aside": list(strays.names),
+        "passfile": rewritten(login),
         "reload_required": need == "reload",
         "restart_required": need == "restart",
-        "diff": {
-            "before_header": path,
-            "after_header": path,
-            "before": "".join(f"{name} = {value}\n" for name, value in change.before.items()),
-            "after": "".join(f"{name} = {value}\n" for name, value in change.after.items()),
-        },
+        "diff": difference(path, change, login),
+        "warnings_to_show": warnings(command, change),
     }
+
+
+def require_config_files(params: Mapping[str, Any]) -> None:
+    """That there is a configuration of the host's own to keep. Raises StandbyError."""
+    if params["config_files"] == "keep_local" and not params["config_directory"]:
+        raise StandbyError(
+            "config_files=keep_local keeps the configuration that the host has in config_directory, and none is given."
+            " Nothing was changed. Next: name config_directory, or use from_backup.",
+            "config_files_unclear",
+        )
+
+
+def require_mendable(found: DataDir, live: _live.Live | None, wanted: Mapping[str, str]) -> None:
+    """That the running server will take up what the files say. Raises StandbyError."""
+    if live is None:
+        return
+    if live.errors:
+        raise StandbyError(
+            f"The server on {found.path} cannot reload its configuration: {'; '.join(live.errors)}."
+            " Nothing was changed. Next: mend those lines.",
+            "configuration_invalid",
+        )
+    overridden = live.overridden(wanted)
+    if overridden:
+        said = ", ".join(f"{name} ({source})" for name, source in overridden.items())
+        raise StandbyError(
+            f"The server on {found.path} was started with other values that no file can change: {said}."
+            " Nothing was changed. Next: take them out of its options (pg_ctl -o, the unit's or the packaging's"
+            " start options) and restart it.",
+            "setting_overridden",
+        )
+
+
+def rewritten(login: Login) -> str | None:
+    """The password file that does not hold the password as it should."""
+    return login.passfile.path if login.passfile is not None and login.passfile.text is not None else None
+
+
+def warnings(command: RestoreCommand, change: Change) -> list[str]:
+    """What a person should know of a restore_command that is new."""
+    if "restore_command" not in change.settings:
+        return []
+    found = []
+    if command.note is not None:
+        found.append(f"restore_command uses barman get-wal over ssh: {command.note}.")
+    complaint = command.test()
+    if complaint is not None:
+        found.append(f"barman-wal-restore --test fails: {complaint}. Until it works, WAL comes from the upstream only.")
+    return found
+
+
+def difference(path: str, change: Change, login: Login) -> dict[str, str]:
+    """Before and after in meaning, without secrets."""
+    sides = {"before": dict(change.before), "after": dict(change.after)}
+    name = rewritten(login)
+    if name is not None:
+        sides["after"][f"# {name}"] = "the password of this login"
+    texts = {side: "".join(f"{key} = {value}\n" for key, value in values.items()) for side, values in sides.items()}
+    return {"before_header": path, "after_header": path, **texts}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             **upstream_options(),
+            **login_options(),
+            **restore_options(),
+            use_primary_conninfo_password={"type": "bool", "default": False},
             data_directory={"type": "str", "required": True},
             state_directory={"type": "str"},
             pg_bindir={"type": "str"},
             config_directory={"type": "str"},
+            config_files={"type": "str", "choices": ["keep_local", "from_backup"]},
             primary_slot_name={"type": "str"},
-            restore_command={"type": "str", "default": "auto"},
             barman_host={"type": "str"},
+            ssh_options={"type": "list", "elements": "str", "default": []},
             barman_server={"type": "str"},
             barman_config={"type": "str"},
+            barman_executable={"type": "str", "default": "barman"},
             archive_cleanup_command={"type": "str"},
             recovery_min_apply_delay={"type": "str"},
             settings={"type": "dict", "default": {}},

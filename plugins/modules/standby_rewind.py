@@ -24,6 +24,7 @@ author:
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._upstream
+  - pgfleet.standby._login
 attributes:
   check_mode:
     support: full
@@ -152,13 +153,14 @@ left_behind:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, upstream_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, login_options, upstream_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     default_state_directory,
     find_bindir,
     inspect,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import (
@@ -167,7 +169,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import (
     require_stopped_cluster,
     rewind,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify, keywords_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -192,8 +194,9 @@ def task_of(params: dict[str, Any]) -> Task:
     """The rewind that the options describe. Raises StandbyError."""
     path = params["data_directory"].rstrip("/") or "/"
     state_directory = params["state_directory"] or default_state_directory(path)
-    given = keywords_of(params["upstream_conninfo"])
-    streaming = standby_keywords(given, params["replication_user"], params["application_name"])
+    login = login_of(params, params["application_name"])
+    # pg_rewind gets its login as an argument, which everybody on the host may read.
+    open_part = {name: value for name, value in login.keywords.items() if name != "password"}
     settings = {"restore_command": params["restore_command"]} if params["restore_command"] else {}
     command = checked_settings(settings).get("restore_command")
     found = inspect(path, params["pg_bindir"], state_directory)
@@ -202,8 +205,8 @@ def task_of(params: dict[str, Any]) -> Task:
         data_directory=path,
         state_directory=state_directory,
         bindir=find_bindir(found.major, params["pg_bindir"]),
-        keywords=standby_keywords(streaming, params["rewind_user"], params["application_name"]),
-        upstream=identify(streaming),
+        keywords=standby_keywords(open_part, params["rewind_user"], params["application_name"]),
+        upstream=identify(login.keywords),
         timeout=params["timeout"],
         restore_command=command,
     )
@@ -225,6 +228,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             **upstream_options(),
+            **login_options(),
             data_directory={"type": "str", "required": True},
             state_directory={"type": "str"},
             pg_bindir={"type": "str"},

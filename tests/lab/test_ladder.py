@@ -62,17 +62,6 @@ class TestStandby:
         story.becomes("settings", upstream_conninfo=conninfo)
         story.becomes("settings")
 
-    def test_a_slot_that_is_not_there(self, story: Story) -> None:
-        slot = f"ladder_{HOST}"
-        story.refuses("slot_absent", slot_name=slot)
-        story.lab.primary_sql(f"SELECT pg_create_physical_replication_slot('{slot}', true)")
-        try:
-            story.becomes("settings", slot_name=slot)
-            story.becomes("settings")
-        finally:
-            story.play()
-            story.lab.primary_sql(f"SELECT pg_drop_replication_slot('{slot}')")
-
     def test_an_upstream_that_is_down(self, story: Story) -> None:
         story.refuses("upstream_unreachable", upstream_conninfo={"host": "primary", "port": 1, "user": "replicator"})
 

@@ -21,7 +21,7 @@ UTILS = "ansible_collections.pgfleet.standby.plugins.module_utils"
 PRELUDE = f"""\
 import json, sys, time
 from dataclasses import asdict
-from {UTILS} import _host, _suitability as judge_of
+from {UTILS} import _host, _slots, _suitability as judge_of
 from {UTILS}._command import SshShell
 from {UTILS}._suitability_facts import UpstreamFacts
 from {UTILS}._upstream_sql import ask, slot_by_replication
@@ -35,8 +35,8 @@ OWN = {"host": WORK, "port": "6001", "application_name": HOST}
 EXAMINE = """(
     started := time.monotonic(),
     facts := ask(keywords, slot, name),
-    verdicts := judge_of.slots("primary", slot, facts, False)
-    + judge_of.slot_wal_limit("primary", slot, facts, 0)
+    verdicts := _slots.slots("primary", slot, facts, False)
+    + _slots.slot_wal_limit("primary", slot, facts, 0)
     + judge_of.walsenders("primary", facts, name, False)
     + judge_of.application_name("primary", name, facts, False)
     + judge_of.collations("primary", facts.collations, _host.collation_versions(
@@ -157,7 +157,7 @@ def codes(verdicts: list[dict[str, Any]]) -> list[str]:
 
 def own_slots(here: Any, slot: str, user: str = "suit_sql") -> list[dict[str, Any]]:
     keywords = {**OWN, "user": user}
-    return here("judge_of.slots('own', slot, ask(keywords, slot, 'x'), False)", keywords=keywords, slot=slot)
+    return here("_slots.slots('own', slot, ask(keywords, slot, 'x'), False)", keywords=keywords, slot=slot)
 
 
 # --- the lab's primary ----------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_a_slot_that_somebody_receives_by(here, lab, clone):
             wait_for(lambda: lab.primary_sql(active) == "t", "pg_receivewal to receive")
             question = "ask(keywords, 'suit_active', 'pg_receivewal')"
             facts = here(question, keywords=PRIMARY)
-            verdicts = here(f"judge_of.slots('primary', 'suit_active', {question}, False)", keywords=PRIMARY)
+            verdicts = here(f"_slots.slots('primary', 'suit_active', {question}, False)", keywords=PRIMARY)
             named = here(f"judge_of.application_name('primary', 'pg_receivewal', {question}, False)", keywords=PRIMARY)
             by_replication = here("slot_by_replication(keywords, 'suit_active')", keywords=PRIMARY)
         finally:
@@ -289,7 +289,7 @@ class TestOwnUpstream:
 
     def test_wal_is_kept_up_to_a_limit(self, here):
         keywords = {**OWN, "user": "suit_sql"}
-        judged = "judge_of.slot_wal_limit('own', 'n', ask(keywords, 'n', 'n'), size)"
+        judged = "_slots.slot_wal_limit('own', 'n', ask(keywords, 'n', 'n'), size)"
         assert codes(here(judged, keywords=keywords, size=1 << 20)) == []
         assert codes(here(judged, keywords=keywords, size=(1 << 20) + 1)) == ["slot_wal_limit"]
 

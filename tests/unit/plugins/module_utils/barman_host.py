@@ -191,16 +191,17 @@ class BarmanHost:
         for name in ("pg_tblspc", "pg_notify", "base/empty"):
             (self.data / name).mkdir(parents=True)
 
-    def program(self, name: str, text: str) -> Path:
-        self.programs.mkdir(exist_ok=True)
-        path = self.programs / name
+    def program(self, name: str, text: str, directory: Path | None = None) -> Path:
+        directory = directory or self.programs
+        directory.mkdir(exist_ok=True)
+        path = directory / name
         path.write_text(text, encoding="utf-8")
         path.chmod(0o700)
         return path
 
     def start(self, name: str, directory: Path | str) -> subprocess.Popen:
         """A process of that name which works in a directory; it ends with its stdin."""
-        program = self.program(name, "#!/bin/sh\nread -r end\n")
+        program = self.program(name, "#!/bin/sh\nread -r end\n", self.root / "processes")
         process = subprocess.Popen([program], cwd=directory, stdin=subprocess.PIPE)
         while Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8") != f"{name}\n":
             time.sleep(0.001)

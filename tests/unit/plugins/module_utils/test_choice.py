@@ -35,8 +35,8 @@ def test_nothing_speaks_against_a_plain_backup(usable):
         ({"mode": "rsync-exclusive"}, ["it was taken by method rsync-exclusive; supported are rsync and postgres"]),
         ({"compression": "gzip"}, ["it is compressed (gzip)"]),
         ({"encryption": "gpg"}, ["it is encrypted (gpg)"]),
-        ({"version": 110022}, ["it is of PostgreSQL 11; supported are 12 and later"]),
-        ({"version": None}, ["it is of PostgreSQL None; supported are 12 and later"]),
+        ({"version": 90624}, ["it is of PostgreSQL 9; supported are 10 and later"]),
+        ({"version": None}, ["it is of PostgreSQL None; supported are 10 and later"]),
         (
             {"type": "snapshot", "mode": "snapshot", "compression": "zstd"},
             [

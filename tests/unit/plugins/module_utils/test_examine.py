@@ -13,6 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import _examine, _
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors
+from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import WalProof
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
@@ -68,7 +69,7 @@ def world(monkeypatch):
     monkeypatch.setattr(_examine, "fetch_one", fetch)
     monkeypatch.setattr(_examine, "prove", prove)
     monkeypatch.setattr(_situation, "prove", prove)
-    monkeypatch.setattr(_examine._fitness, "of_upstream", lambda *asked: [])
+    monkeypatch.setattr(_examine._fitness, "of_upstream", lambda *asked: ([], UpstreamFacts()))
     said["asked"] = asked
     return said
 
@@ -371,9 +372,6 @@ class TestExistingCluster:
             lambda host: (host.data / "postgresql.conf").unlink(), ["configuration_missing"], id="no configuration"
         ),
         pytest.param(
-            lambda host: (host.programs / "barman-wal-restore").unlink(), ["barman_cli_missing"], id="no barman-cli"
-        ),
-        pytest.param(
             lambda host: (host.programs / "postgres").unlink(),
             ["configuration_invalid", "postgresql_not_installed"],
             id="no server",
@@ -390,14 +388,19 @@ def test_a_problem_is_told(host, examine, monkeypatch, break_it, expected):
     assert found.plan["action"] == "refuse"
 
 
+def test_that_wal_will_come_by_get_wal_is_no_problem(examine):
+    found = examine(restore_note="barman-wal-restore is not installed here")
+    assert codes(found) == []
+    told = [verdict for verdict in found.verdicts if verdict.error_code == "barman_cli_missing"]
+    assert [verdict.severity for verdict in told] == ["warning"]
+
+
 def test_all_problems_are_told_at_once(host, examine, monkeypatch):
     monkeypatch.setattr(_examine, "identify", lambda keywords: upstream(system_identifier="1"))
     write_tree(host.pgdata, {"mine": ""})
     write_tree(host.fast, {"mine": ""})
-    (host.programs / "barman-wal-restore").unlink()
     (host.data / "postgresql.conf").unlink()
     assert codes(examine(host.job(waldir=str(host.pgdata / "wal")))) == [
-        "barman_cli_missing",
         "configuration_missing",
         "data_directory_foreign",
         "path_overlap",

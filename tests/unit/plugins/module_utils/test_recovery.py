@@ -3,9 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import re
-import subprocess
-
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -14,59 +11,36 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import (
     LEFTOVERS,
     foreign_paths,
     needs,
+    neutralised,
     require_standby,
-    restore_command,
     wanted_settings,
     without_leftovers,
 )
 
-SPOOL = "/srv/.pg.standby/spool"
-AUTO = {"restore_command": "auto", "barman_host": "backup", "barman_server": "pg"}
 
+class TestNeutralised:
+    """What configuration files of the host say must not promote a standby or archive in its upstream's place."""
 
-def as_postgresql_runs_it(command):
-    """PostgreSQL's replacement of %f, %p and %%, and the shell that it starts."""
-    values = {"%f": "000000010000000000000003", "%p": "pg_wal/RECOVERYXLOG", "%%": "%"}
-    return subprocess.run(
-        ["sh", "-c", re.sub("%.", lambda match: values.get(match[0], match[0]), command)],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        check=True,
-    ).stdout.split("\0")[:-1]
+    @pytest.mark.parametrize(
+        ("configured", "found"),
+        [
+            ({}, {}),
+            ({"recovery_target_time": "2020-01-01", "port": "1"}, {"recovery_target_time": ""}),
+            ({"recovery_target_time": ""}, {}),
+            ({"restore_command": "cp"}, {}),
+            ({"archive_cleanup_command": "rm"}, {"archive_cleanup_command": ""}),
+            ({"archive_mode": "always"}, {"archive_mode": "on"}),
+            ({"archive_mode": "on"}, {}),
+        ],
+    )
+    def test_is_what_nobody_asked_for(self, configured, found):
+        assert neutralised(configured, {"restore_command": "mine"}, 15) == found
 
+    def test_is_only_what_the_version_knows(self):
+        assert neutralised({"recovery_target_time": "x", "archive_mode": "always"}, {}, 11) == {"archive_mode": "on"}
 
-class TestRestoreCommand:
-    @pytest.mark.parametrize("option", [None, "", "none"])
-    def test_may_be_none(self, option):
-        assert restore_command({"restore_command": option}, SPOOL) is None
-
-    def test_may_be_anything(self):
-        assert restore_command({"restore_command": "cp '/a b/%f' %p"}, SPOOL) == "cp '/a b/%f' %p"
-
-    def test_auto_in_full(self):
-        assert restore_command({**AUTO, "barman_host": "barman@backup", "barman_config": "/etc/b.conf"}, SPOOL) == (
-            "barman-wal-restore -U barman --spool-dir /srv/.pg.standby/spool --config /etc/b.conf backup pg %f %p"
-        )
-
-    @pytest.mark.parametrize("option", ["barman_host", "barman_server"])
-    @pytest.mark.parametrize("value", [None, ""])
-    def test_auto_has_to_know_where_barman_is(self, option, value):
-        with pytest.raises(StandbyError, match="barman_host and barman_server") as refused:
-            restore_command({**AUTO, option: value}, SPOOL)
-        assert refused.value.code == "restore_command_incomplete"
-
-    WORDS = ("plain", "a b", "50%", "%f", "%p%%", "it's", 'say "x"', "$HOME", "`id`", "a;b", "a\\b", "#", "*")
-
-    @pytest.mark.parametrize("option", ["barman_host", "barman_server", "barman_config", "spool"])
-    def test_auto_passes_every_word_as_it_is(self, host, option):
-        host.program("barman-wal-restore", "#!/bin/sh\nprintf '%s\\0' \"$@\"\n")
-        place = {"spool": 1, "barman_config": 3, "barman_host": 4, "barman_server": 5}[option]
-        for word in self.WORDS:
-            params = {**AUTO, "barman_config": "/c", option: word}
-            expected = ["--spool-dir", SPOOL, "--config", "/c", "backup", "pg"]
-            expected[place] = word
-            ran = as_postgresql_runs_it(restore_command(params, word if option == "spool" else SPOOL))
-            assert ran == [*expected, "000000010000000000000003", "pg_wal/RECOVERYXLOG"]
+    def test_is_not_what_was_asked_for(self):
+        assert neutralised({"archive_mode": "always"}, {"archive_mode": "always"}, 15) == {}
 
 
 class TestNeeds:
@@ -194,10 +168,21 @@ class TestWantedSettings:
             wanted_settings("host=p", None, {"settings": {name: "1"}})
         assert refused.value.code == "setting_invalid"
 
-    @pytest.mark.parametrize("option", ["primary_slot_name", "archive_cleanup_command", "recovery_min_apply_delay"])
-    def test_refuses_what_no_file_can_hold(self, option):
-        with pytest.raises(StandbyError, match=f"The value of {option} cannot be written") as refused:
-            wanted_settings("host=p", None, {option: "x\nport = 1"})
+    def test_refuses_what_no_file_can_hold(self):
+        with pytest.raises(StandbyError, match="The value of archive_cleanup_command cannot be written") as refused:
+            wanted_settings("host=p", None, {"archive_cleanup_command": "x\nport = 1"})
+        assert refused.value.code == "setting_invalid"
+
+    @pytest.mark.parametrize("name", ["Slot", "a-b", "a b", "x\nport = 1", "a" * 64])
+    def test_refuses_a_slot_that_a_server_would_refuse(self, name):
+        with pytest.raises(StandbyError) as refused:
+            wanted_settings("host=p", None, {"primary_slot_name": name})
+        assert refused.value.code == "slot_name_invalid"
+
+    @pytest.mark.parametrize("delay", ["5 fortnights", "min", "x\nport = 1", "1MB"])
+    def test_refuses_a_delay_that_is_none(self, delay):
+        with pytest.raises(StandbyError) as refused:
+            wanted_settings("host=p", None, {"recovery_min_apply_delay": delay})
         assert refused.value.code == "setting_invalid"
 
     def test_what_is_written_is_read_back(self):

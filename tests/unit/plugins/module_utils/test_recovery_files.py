@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import MASK
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import apply, compare
@@ -20,8 +22,8 @@ def pgdata(tmp_path):
     return tmp_path
 
 
-def run(pgdata, own_configuration=True):
-    change = compare(str(pgdata), WANTED, own_configuration)
+def run(pgdata, own_configuration=True, major=15):
+    change = compare(str(pgdata), WANTED, own_configuration, major)
     apply(str(pgdata), change)
     return change
 
@@ -44,7 +46,7 @@ def test_a_second_run_changes_nothing(pgdata):
 def test_comparing_changes_nothing(pgdata):
     (pgdata / "standby.signal").unlink()
     before = read_tree(pgdata)
-    compare(str(pgdata), WANTED, own_configuration=True)
+    compare(str(pgdata), WANTED, own_configuration=True, major=15)
     assert read_tree(pgdata) == before
 
 
@@ -91,6 +93,39 @@ def test_without_any_file_all_are_made(tmp_path):
 
 def test_secrets_are_not_told(pgdata):
     write_tree(pgdata, {"postgresql.auto.conf": "primary_conninfo = 'host=old password=Geh3im'\n"})
-    change = compare(str(pgdata), WANTED, own_configuration=True)
+    change = compare(str(pgdata), WANTED, own_configuration=True, major=15)
     assert f"password={MASK}" in change.before["primary_conninfo"]
     assert "Geh3im" not in f"{change.before}{change.after}{change.settings}"
+
+
+class TestBefore12:
+    """The settings are in recovery.conf, and the server's own stay where they are."""
+
+    WANTED: ClassVar = {**WANTED, "hot_standby_feedback": "on"}
+
+    @pytest.fixture
+    def pgdata(self, tmp_path):
+        write_tree(tmp_path, {"postgresql.auto.conf": "work_mem = 1\n"})
+        return tmp_path
+
+    def run(self, pgdata):
+        change = compare(str(pgdata), self.WANTED, own_configuration=False, major=11)
+        apply(str(pgdata), change)
+        return change
+
+    def test_the_two_files(self, pgdata):
+        change = self.run(pgdata)
+        assert change.files == ["postgresql.auto.conf", "recovery.conf"]
+        assert read_tree(pgdata) == {
+            "postgresql.auto.conf": "work_mem = 1\nhot_standby_feedback = 'on'\n",
+            "recovery.conf": f"standby_mode = 'on'\n{WRITTEN}",
+        }
+        assert change.settings == [
+            "hot_standby_feedback", "primary_conninfo", "recovery_target_timeline", "standby_mode"
+        ]  # fmt: skip
+        assert self.run(pgdata).files == []
+
+    def test_what_the_source_left_there_goes(self, pgdata):
+        write_tree(pgdata, {"recovery.conf": "# kept\nrecovery_target_time = 'x'\ntrigger_file = '/t'\n"})
+        self.run(pgdata)
+        assert read_tree(pgdata)["recovery.conf"] == f"# kept\nstandby_mode = 'on'\n{WRITTEN}"

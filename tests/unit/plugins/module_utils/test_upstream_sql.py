@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
@@ -69,6 +70,7 @@ class Server:
 
     def __init__(self, monkeypatch, version=150018):
         self.server_version = version
+        self.info = SimpleNamespace(dbname="postgres")
         self.refused = {}
         self.logins = []
         self.questions = []
@@ -189,7 +191,7 @@ class TestFacts:
         for part in server.answers:
             if part != "SET search_path":
                 server.answers[part] = psycopg2.errors.InsufficientPrivilege("permission denied")
-        assert ask("n2") == UpstreamFacts()
+        assert ask("n2") == UpstreamFacts(database="postgres")
 
 
 class TestSlot:

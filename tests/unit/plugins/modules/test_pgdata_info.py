@@ -33,6 +33,27 @@ def test_what_it_is(host, ask, files, state):
     assert found["pg_bindir"] == (str(host.programs) if "PG_VERSION" in files else None)
 
 
+@pytest.mark.parametrize(
+    ("signal", "runs", "identifier", "kind"),
+    [
+        (True, False, None, "standby"),
+        (True, False, SYSTEM_IDENTIFIER, "standby"),
+        (True, True, "1", "other_standby"),
+        (False, False, None, "cluster"),
+        (False, False, SYSTEM_IDENTIFIER, "former_primary"),
+        (False, True, SYSTEM_IDENTIFIER, "primary"),
+        (False, False, "1", "other_cluster"),
+        (False, True, "1", "other_primary"),
+    ],
+)
+def test_whose_it_is(host, ask, signal, runs, identifier, kind):
+    write_tree(host.pgdata, {**CLUSTER, **({"standby.signal": ""} if signal else {})})
+    process = host.start("postgres", host.pgdata) if runs else None
+    assert ask(system_identifier=identifier)["pgdata"]["kind"] == kind
+    if process is not None:
+        process.communicate()
+
+
 def test_what_we_made_is_ours(host, ask):
     host.copy()
     found = ask()["pgdata"]

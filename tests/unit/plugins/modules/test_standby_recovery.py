@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _live
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT
 
@@ -13,6 +14,8 @@ STANDBY = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT, "standby.sig
 @pytest.fixture
 def recover(host, run):
     write_tree(host.pgdata, STANDBY)
+    host.program("postgres", "#!/bin/sh\n")
+    host.program("barman-wal-restore", "#!/bin/sh\n")
 
     def module(check_mode=False, **changed):
         return run(
@@ -43,9 +46,10 @@ def test_settings(host, recover):
     result = recover()
     assert result["changed_settings"] == ["primary_conninfo", "recovery_target_timeline", "restore_command"]
     assert result["files"] == ["postgresql.auto.conf"]
+    command = f"{host.programs}/barman-wal-restore -U barman --spool-dir {host.state}/spool backup pg %f %p"
     assert read_tree(host.pgdata)["postgresql.auto.conf"] == (
         "primary_conninfo = 'host=primary user=replicator application_name=n1'\n"
-        f"restore_command = 'barman-wal-restore -U barman --spool-dir {host.state}/spool backup pg %f %p'\n"
+        f"restore_command = '{command}'\n"
         "recovery_target_timeline = 'latest'\n"
     )
 
@@ -116,3 +120,86 @@ def test_what_is_no_standby_is_left_alone(host, recover):
 def test_auto_needs_to_know_the_barman_host(recover):
     assert "barman_host" in recover(barman_host=None)["msg"]
     assert recover(barman_host=None, restore_command="none")["changed"]
+
+
+def test_a_password_is_kept_in_the_file_and_told_nowhere(host, recover, tmp_path):
+    options = {"upstream_password": "Geh3im", "passfile": str(tmp_path / "pass")}
+    planned = recover(check_mode=True, **options)
+    assert planned["passfile"] == options["passfile"]
+    assert not (tmp_path / "pass").exists()
+    done = recover(**options)
+    assert done["diff"] == planned["diff"]
+    assert (tmp_path / "pass").read_text() == "primary:5432:replication:replicator:Geh3im\n"
+    assert "Geh3im" not in str(done) + str(planned) + str(read_tree(host.pgdata))
+    again = recover(**options)
+    assert (again["changed"], again["passfile"]) == (False, None)
+
+
+def test_a_password_in_the_conninfo_is_told_nowhere(host, recover):
+    result = recover(upstream_password="Geh3im", use_primary_conninfo_password=True)
+    assert "Geh3im" not in str(result)
+    assert "password=Geh3im" in read_tree(host.pgdata)["postgresql.auto.conf"]
+    assert (host.pgdata / "postgresql.auto.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_settings_that_the_server_refuses_are_not_written(host, recover):
+    refusal = 'LOG:  unrecognized configuration parameter "nonsense" in file "/x" line 4'
+    host.program("postgres", f"#!/bin/sh\necho '2026-01-01 00:00:00 UTC {refusal}' >&2\nexit 1\n")
+    result = recover(settings={"nonsense": 1})
+    assert result["error_code"] == "setting_invalid"
+    assert 'with these settings: unrecognized configuration parameter "nonsense". Nothing' in result["msg"]
+    assert read_tree(host.pgdata) == STANDBY
+
+
+def test_what_the_hosts_configuration_sets_is_overruled(host, recover, tmp_path):
+    files = {"postgresql.conf": "include_dir = 'more'\n", "more/a.conf": "archive_mode = always\n"}
+    write_tree(tmp_path / "etc", files)
+    result = recover(config_directory=str(tmp_path / "etc"))
+    assert result["neutralised"] == ["archive_mode"]
+    assert "archive_mode = 'on'" in read_tree(host.pgdata)["postgresql.auto.conf"]
+    assert not recover(config_directory=str(tmp_path / "etc"))["changed"]
+
+
+def test_configuration_that_came_along_is_moved_aside(host, recover, tmp_path):
+    write_tree(host.pgdata, {"pg_hba.conf": "# of the primary\n"})
+    write_tree(tmp_path / "etc", {"postgresql.conf": ""})
+    assert recover(config_directory=str(tmp_path / "etc"))["moved_aside"] == ["pg_hba.conf"]
+    assert not (host.pgdata / "pg_hba.conf").exists()
+
+
+def test_there_has_to_be_a_configuration_to_keep(recover):
+    assert recover(config_files="keep_local")["error_code"] == "config_files_unclear"
+
+
+class TestLive:
+    """A running server is compared with what the files say."""
+
+    @pytest.fixture
+    def live(self, recover, running, monkeypatch):
+        recover()
+
+        def module(source="configuration file", errors=(), **changed):
+            values = {"recovery_target_timeline": "latest", "restore_command": "old", **changed}
+            shown = {name: _live.LiveSetting(value, "", "string", source) for name, value in values.items()}
+            monkeypatch.setattr(_live, "ask", lambda found, names: _live.Live(shown, errors))
+            return recover()
+
+        return module
+
+    def test_what_it_does_not_use_yet_is_a_change(self, live):
+        result = live()
+        assert (result["changed"], result["files"], result["outdated_settings"]) == (True, [], ["restore_command"])
+        assert (result["reload_required"], result["restart_required"]) == (True, False)
+
+    def test_what_only_a_restart_changes(self, live):
+        assert live(recovery_target_timeline="current")["restart_required"]
+
+    def test_what_no_file_can_change_is_refused(self, live):
+        result = live(source="command line")
+        assert result["error_code"] == "setting_overridden"
+        assert "restore_command (command line)" in result["msg"]
+
+    def test_a_configuration_that_cannot_be_read_is_refused(self, live):
+        result = live(errors=("/etc/x.conf line 3: syntax error",))
+        assert result["error_code"] == "configuration_invalid"
+        assert "/etc/x.conf line 3: syntax error" in result["msg"]
