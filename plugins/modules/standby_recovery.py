@@ -266,8 +266,10 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             login.passfile.write()
         apply(path, change)
         carry_out(path, strays)
-    outdated = live.outdated(of_server(wanted, major)) if live is not None else []
-    need = needs([*change.settings, *outdated], major) if found.running else None
+    outdated = live.outdated(wanted) if live is not None else []
+    # What the server uses already needs nothing, whatever stood in the file.
+    unknown = [name for name in change.settings if live is None or name not in live.settings]
+    need = needs([*unknown, *outdated], major) if found.running else None
     return {
         "changed": bool(change.files or strays.names or need or rewritten(login)),
         "settings": shown(wanted),

@@ -104,7 +104,8 @@ class TestDrift:
 
     def test_alter_system(self, story: Story) -> None:
         started, command = story.started, setting(story, "restore_command")
-        story.sql("ALTER SYSTEM SET restore_command = 'false'; SELECT pg_reload_conf()")
+        story.sql("ALTER SYSTEM SET restore_command = 'false'")
+        story.sql("SELECT pg_reload_conf()")
         self.mended(story, started)
         assert setting(story, "restore_command") == command
 
@@ -116,7 +117,8 @@ class TestDrift:
     def test_a_mended_file_that_nobody_has_loaded(self, story: Story) -> None:
         # What an interrupted run leaves behind.
         started, before, command = story.started, story.host.read(AUTO_CONF), setting(story, "restore_command")
-        story.sql("ALTER SYSTEM SET restore_command = 'false'; SELECT pg_reload_conf()")
+        story.sql("ALTER SYSTEM SET restore_command = 'false'")
+        story.sql("SELECT pg_reload_conf()")
         wait_for(lambda: setting(story, "restore_command") == "false", "the reload")
         story.host.write(AUTO_CONF, before, owner="postgres", mode=0o600)
         self.mended(story, started)

@@ -52,6 +52,15 @@ def test_what_is_there_and_has_to_go():
     assert "keep what is there now as /x.old" in lines
 
 
+@pytest.mark.parametrize(
+    ("most", "said"), [(-1, "WAL without a limit"), (None, "WAL without a limit"), (1 << 30, "at most 1.0 GB of WAL")]
+)
+def test_a_slot_that_will_be_made(most, said):
+    slot = {"name": "n1", "create": True, "max_wal_bytes": most}
+    assert f"make slot n1 there, which keeps {said} for this standby" in standby_plan(plan(slot=slot))
+    assert not any("slot" in line for line in standby_plan(plan(slot={**slot, "create": False})))
+
+
 def test_without_a_copy_nothing_is_said_of_it():
     assert standby_plan(plan(action="start", reason="it can go on", settings={"max_connections": "200"})) == [
         "start: it can go on",

@@ -194,6 +194,13 @@ class TestLive:
     def test_what_only_a_restart_changes(self, live):
         assert live(recovery_target_timeline="current")["restart_required"]
 
+    def test_what_it_uses_already_needs_nothing(self, host, live):
+        write_tree(host.pgdata, {"postgresql.auto.conf": "recovery_target_timeline = 'current'\n"})
+        result = live()
+        assert (result["files"], result["reload_required"], result["restart_required"]) == (
+            ["postgresql.auto.conf"], True, False
+        )  # fmt: skip
+
     def test_what_no_file_can_change_is_refused(self, live):
         result = live(source="command line")
         assert result["error_code"] == "setting_overridden"
