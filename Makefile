@@ -5,7 +5,7 @@ COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
 # Cheap to dear: the first failure ends `make test`.
-STAGES := lint types unit sanity artifact integration lab-test awx molecule
+STAGES := lint types unit servers sanity artifact integration lab-test awx molecule
 
 # A HOME of our own: the tools read and write their state there, never the user's.
 export HOME := $(BUILD)/home
@@ -36,6 +36,9 @@ types: prepare ## mypy, at the oldest Python of a managed node where it matters
 
 unit: prepare ## unit tests; UNIT=path/to/test.py for some, COVERAGE=1 for a report
 	@cd $(COPY) && $(GATES)/unit.sh $(UNIT)
+
+servers: prepare ## a real server of every major version; SERVERS=path/to/test.py for some
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/servers.sh $(SERVERS)
 
 sanity: prepare ## ansible-test sanity, every test
 	@cd $(COPY) && $(GATES)/sanity.sh

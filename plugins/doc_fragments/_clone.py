@@ -38,7 +38,7 @@ options:
     type: str
   pg_bindir:
     description:
-      - The directory of the server programs, such as C(postgres) and C(pg_controldata).
+      - The directory of the server programs, such as C(postgres).
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   waldir:

@@ -145,7 +145,7 @@ def plan(job: Job) -> tuple[Root, ...]:
 
 def look(job: Job) -> DataDir:
     """What is in the data directory now."""
-    return inspect(job.data_directory, job.bindir, job.state_directory)
+    return inspect(job.data_directory, job.state_directory)
 
 
 def judge(job: Job, found: DataDir) -> str:

@@ -73,7 +73,7 @@ def commit(job: Job, contents: Contents | None, record: Callable[[str], None]) -
 
 def _require_consistent(job: Job) -> None:
     """pg_control, backup_label and the catalogue must speak of the same backup."""
-    control = control_data(_STAGING, job.bindir)
+    control = control_data(_STAGING, f"Backup {job.backup.backup_id}")
     label = parse_backup_label(read_small(os.path.join(job.data_directory, "backup_label")) or "")
     wanted = job.backup
     if wanted.system_identifier not in (None, control.system_identifier):

@@ -16,16 +16,19 @@ from typing import NamedTuple
 
 __all__ = ["INCLUDES", "Setting", "edit", "quote", "read"]
 
+# Every byte above ASCII is a letter, that of a no-break space as well; only these three separate words.
+_SPACE = r"[ \t\r]"
+_ID = r"[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*"
 _LINE = re.compile(
-    r"""^\s*(?P<name>[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)*)
-        (?:\s*=\s*|\s+|(?='))
-        (?:'(?P<quoted>(?:[^'\\\n]|\\.|'')*)'|(?P<bare>[^\s'\#=][^\s'\#]*))
-        \s*(?:\#.*)?$""",
-    re.VERBOSE,
+    rf"{_SPACE}*(?P<name>{_ID}(?:\.{_ID})*)"
+    rf"(?:{_SPACE}*={_SPACE}*|{_SPACE}+|(?=['+]))"
+    r"(?:'(?P<quoted>(?:[^'\\\n]|\\.|'')*)'|(?P<bare>[^ \t\r'#=][^ \t\r'#]*))"
+    rf"{_SPACE}*(?:#.*)?",
+    re.DOTALL,
 )
 INCLUDES = frozenset({"include", "include_dir", "include_if_exists"})
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_ESCAPE = re.compile(r"''|\\([0-7]{1,3}|.)", re.DOTALL)
+_ESCAPE = re.compile(r"''|((?:\\[0-7]{1,3})+)|\\(.)", re.DOTALL)
 
 
 class Setting(NamedTuple):
@@ -43,23 +46,26 @@ def quote(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def _unquoted(text: str) -> str:
+    """What is between the quotes; the server's strings end at a NUL."""
+    return _ESCAPE.sub(_unescape, text).partition("\0")[0]
+
+
 def _unescape(match: re.Match[str]) -> str:
-    escaped = match.group(1)
-    if escaped is None:
-        return "'"
-    if escaped[0] in "01234567":
-        return chr(int(escaped, 8) & 0xFF)
-    return _ESCAPES.get(escaped, escaped)
+    numbers, escaped = match.groups()
+    if numbers is not None:  # bytes, of which several may be one character
+        return bytes(int(number, 8) & 0xFF for number in numbers[1:].split("\\")).decode("utf-8", "surrogateescape")
+    return "'" if escaped is None else _ESCAPES.get(escaped, escaped)
 
 
 def read(text: str) -> list[Setting]:
     """Every setting in order; the last one of a name is the one that counts."""
     found = []
     for number, line in enumerate(text.split("\n")):
-        match = _LINE.match(line)
+        match = _LINE.fullmatch(line)
         if match is not None:
             quoted = match.group("quoted")
-            value = match.group("bare") if quoted is None else _ESCAPE.sub(_unescape, quoted)
+            value = match.group("bare") if quoted is None else _unquoted(quoted)
             found.append(Setting(number, match.group("name").lower(), value))
     return found
 

@@ -68,7 +68,7 @@ class Configuration:
 def of_backup(job: Job, root: Root, places: Places) -> Configuration:
     """From the backup's own small files, in a directory that is gone afterwards. Raises StandbyError."""
     with _fetched(job, root) as scratch:
-        control = control_data(scratch, places.bindir)
+        control = control_data(scratch, f"Backup {job.backup.backup_id}")
         named, read = _file(scratch, places)
         return _read(named, read, scratch, control, places)
 

@@ -245,7 +245,7 @@ class _Copy:
     def _keep(self, keeping: Keeping) -> None:
         """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
         # A run that was interrupted may have renamed a part, and somebody have started that since.
-        require_stopped(inspect(keeping.kept[0], self.job.bindir, self.job.state_directory))
+        require_stopped(inspect(keeping.kept[0], self.job.state_directory))
         self._record("keeping", None, **keeping.record)
         keep(keeping)
 

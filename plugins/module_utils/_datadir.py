@@ -15,19 +15,14 @@ import os
 import pwd
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._control_file import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, major_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import (
-    PidFile,
-    parse_control,
-    parse_pid_file,
-    standby_mode,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import PidFile, parse_pid_file, standby_mode
 from ansible_collections.pgfleet.standby.plugins.module_utils._pristine import sign_of_use
 
 __all__ = [
@@ -53,6 +48,8 @@ _BINDIRS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/usr/l
 _SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
 # What a file system may put into its root and nobody else owns.
 _NOBODYS = frozenset({"lost+found"})
+# A server rewrites pg_control at most a few times a second, each time within microseconds.
+_CONTROL_READS, _CONTROL_PAUSE = 10, 0.01
 
 
 def home_directories() -> list[str]:
@@ -131,10 +128,10 @@ def find_bindir(major: int | None, wanted: str | None = None) -> str:
     """The directory of the server programs. Raises StandbyError when there is none for the major version."""
     candidates = [wanted] if wanted else [place.format(major=major) for place in _BINDIRS]
     for directory in candidates:
-        if directory and os.access(os.path.join(directory, "pg_controldata"), os.X_OK):
+        if directory and os.access(os.path.join(directory, "postgres"), os.X_OK):
             return directory
     if not wanted:
-        found = shutil.which("pg_controldata")
+        found = shutil.which("postgres")
         if found:
             return os.path.dirname(os.path.realpath(found))
     raise StandbyError(
@@ -144,17 +141,39 @@ def find_bindir(major: int | None, wanted: str | None = None) -> str:
     )
 
 
-def control_data(data_directory: str, bindir: str) -> ControlData:
-    """pg_control as the server's own tool reads it. Raises StandbyError."""
-    done = LocalShell().run([os.path.join(bindir, "pg_controldata"), "-D", data_directory])
-    if done.rc != 0:
+def control_data(data_directory: str, what: str | None = None) -> ControlData:
+    """pg_control of a directory; a message calls that ``what``. Raises StandbyError.
+
+    A server may be writing it at that moment: a damage is believed when it is seen twice.
+    """
+    path = os.path.join(data_directory, "global", "pg_control")
+    content, before = _control_bytes(path), None
+    for _attempt in range(_CONTROL_READS):
+        try:
+            return parse_control_file(content)
+        except StandbyError as failed:
+            if content == before:
+                raise StandbyError(
+                    f"{what or data_directory}: {failed.msg} Next: if it is a backup, choose another backup_id;"
+                    " a damaged cluster has to be removed or restored.",
+                    failed.code,
+                ) from failed
+        time.sleep(_CONTROL_PAUSE)
+        content, before = _control_bytes(path), content
+    raise StandbyError(
+        f"{path} was written to all the time while it was read. Next: run again.", "control_data_unreadable"
+    )
+
+
+def _control_bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError as failed:
         raise StandbyError(
-            f"pg_controldata cannot read {data_directory}: {first_line(done.err)}."
-            " Next: look at the directory; a damaged cluster has to be removed or restored.",
+            f"Cannot read {path}: {failed.strerror}. Next: run as the database's OS user (os_user).",
             "control_data_unreadable",
-            stderr=done.err,
-        )
-    return parse_control(done.out)
+        ) from failed
 
 
 def read_clone_state(state_directory: str) -> dict[str, Any] | None:
@@ -218,7 +237,7 @@ def private_directory(path: str, mode: int = 0o700) -> None:
         ) from failed
 
 
-def inspect(path: str, bindir: str | None = None, state_directory: str | None = None) -> DataDir:
+def inspect(path: str, state_directory: str | None = None) -> DataDir:
     """What the directory is. Reads only; raises StandbyError where even reading is refused."""
     clone = read_clone_state(state_directory or default_state_directory(path))
     # Also where nothing of it is left, as after a crash: its tablespaces may still hold something.
@@ -248,7 +267,7 @@ def inspect(path: str, bindir: str | None = None, state_directory: str | None = 
         path,
         "foreign",
         version=version,
-        control=_control(path, find_bindir(major_of(version), bindir)) if has_control else None,
+        control=_control(path) if has_control else None,
         pid=process.pid if process else None,
         port=process.port if process else None,
         socket_directory=process.socket_directory if process else None,
@@ -268,10 +287,10 @@ def _version(path: str, entries: tuple[str, ...]) -> str | None:
     return (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
 
 
-def _control(path: str, bindir: str) -> ControlData | None:
+def _control(path: str) -> ControlData | None:
     """pg_control, or None where it is damaged. That we may not read it is no damage and raises StandbyError."""
     try:
-        return control_data(path, bindir)
+        return control_data(path)
     except StandbyError as failed:
         readable = os.access(os.path.join(path, "global", "pg_control"), os.R_OK)
         if failed.code == "control_data_unreadable" and readable:

@@ -91,9 +91,7 @@ class Examination:
         others = wish.job.other_places if wish.job is not None else {}
         self.verdicts += judge_of.paths(wish.data_directory, others, home_directories())
         self.verdicts += judge_of.starter(wish.service, [wish.data_directory, wish.state_directory])
-        self.found = self._try(
-            "data_directory", lambda: inspect(wish.data_directory, wish.bindir, wish.state_directory)
-        )
+        self.found = self._try("data_directory", lambda: inspect(wish.data_directory, wish.state_directory))
         server = self._try("upstream", lambda: identify(wish.keywords))
         seen = self._see(server)
         if seen is not None and self.found is not None:
@@ -246,13 +244,16 @@ class Examination:
         self, found: DataDir, control: ControlData, server: Upstream | None, seen: Seen | None
     ) -> None:
         """What matters where a cluster that is there goes on."""
-        bindir = find_bindir(found.major, self.wish.bindir)  # there is one, or pg_control could not have been read
-        configuration = self._try("configuration", lambda: _configuration.of_directory(control, self._places(bindir)))
-        if configuration is not None:
-            self._check_configuration(configuration, server)
         if seen is not None and seen.proof is not None:
             self.verdicts += seen.proof.verdicts
             self.plan["wal_to_replay"] = seen.proof.bytes
+        bindir = self._try("version", lambda: find_bindir(found.major, self.wish.bindir))
+        if bindir is None:
+            return
+        places = self._places(bindir)
+        configuration = self._try("configuration", lambda: _configuration.of_directory(control, places))
+        if configuration is not None:
+            self._check_configuration(configuration, server)
         self._check_fitness(bindir, found.major, server, configuration)
 
     # --- both ------------------------------------------------------------------------------

@@ -11,25 +11,15 @@ from typing import NamedTuple
 from ansible_collections.pgfleet.standby.plugins.module_utils import _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._guc import truth
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 
 __all__ = [
     "BackupLabel",
     "PidFile",
     "parse_backup_label",
-    "parse_control",
     "parse_history",
     "parse_pid_file",
     "standby_mode",
 ]
-
-_SETTINGS = {
-    "max_connections setting": "max_connections",
-    "max_worker_processes setting": "max_worker_processes",
-    "max_wal_senders setting": "max_wal_senders",
-    "max_prepared_xacts setting": "max_prepared_transactions",
-    "max_locks_per_xact setting": "max_locks_per_transaction",
-}
 
 
 class PidFile(NamedTuple):
@@ -46,32 +36,6 @@ class BackupLabel(NamedTuple):
     begin_lsn: str
     begin_wal: str
     timeline: int | None
-
-
-def parse_control(text: str) -> ControlData:
-    """The output of ``pg_controldata`` in English. Raises StandbyError when a field is missing."""
-    fields = {}
-    for line in text.splitlines():
-        name, _colon, value = line.partition(":")
-        fields[name.strip()] = value.strip()
-    try:
-        return ControlData(
-            system_identifier=fields["Database system identifier"],
-            state=fields["Database cluster state"],
-            timeline=int(fields["Latest checkpoint's TimeLineID"]),
-            checkpoint_lsn=fields["Latest checkpoint location"],
-            block_size=int(fields["Database block size"]),
-            wal_segment_size=int(fields["Bytes per WAL segment"]),
-            data_checksums=fields["Data page checksum version"] != "0",
-            settings={name: int(fields[label]) for label, name in _SETTINGS.items()},
-            redo_lsn=fields["Latest checkpoint's REDO location"],
-            min_recovery_lsn=fields["Minimum recovery ending location"],
-            min_recovery_timeline=int(fields["Min recovery ending loc's timeline"]),
-            next_oid=int(fields["Latest checkpoint's NextOID"]),
-            wal_log_hints=fields["wal_log_hints setting"] == "on",
-        )
-    except (KeyError, ValueError) as missing:
-        raise StandbyError(f"pg_controldata printed no {missing}.", "control_data_unreadable") from missing
 
 
 def parse_pid_file(text: str) -> PidFile | None:

@@ -193,7 +193,7 @@ def rewind(task: Task, examined: Examined) -> Rewound:
 
 def _judged(task: Task) -> tuple[DataDir, Relation]:
     """The directory, if it is a stopped cluster that has diverged. Raises StandbyError."""
-    found = inspect(task.data_directory, task.bindir, task.state_directory)
+    found = inspect(task.data_directory, task.state_directory)
     require_stopped_cluster(found)
     control = cast(ControlData, found.control)
     where, host = found.path, task.upstream.host
@@ -254,7 +254,7 @@ def _closed(task: Task, examined: Examined) -> Iterator[int]:
     try:
         _set_mode(path, mode | _CLOSED)
         # From here on no server starts; one that did a moment ago, or ran and ended, is seen now.
-        found = inspect(path, task.bindir, task.state_directory)
+        found = inspect(path, task.state_directory)
         _require_stopped(found)
         if found.control != examined.found.control:
             raise StandbyError(

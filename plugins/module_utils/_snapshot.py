@@ -28,7 +28,7 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
     if params["upstream_conninfo"]:
         keywords = login_of(params, _PROBE).keywords
     minimum = _position(params["min_replay_lsn"])
-    found = inspect(params["data_directory"], params["pg_bindir"], params["state_directory"])
+    found = inspect(params["data_directory"], params["state_directory"])
     instance, upstream = None, None
     reasons: list[str] = []
     try:

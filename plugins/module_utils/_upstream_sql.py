@@ -218,7 +218,12 @@ class _Questions:
         return Slot(name, *answer[0]) if answer else Slot(name, "absent")
 
     def slot_alone(self, name: str) -> Slot | None:
-        """What the replication protocol says of a slot; None before PostgreSQL 15."""
+        """What the replication protocol says of a slot; None before PostgreSQL 15.
+
+        An older server takes the command for SQL, which it calls unsupported as well.
+        """
+        if self._version < 150000:
+            return None
         try:
             with self._connection.cursor() as cursor:
                 quoted = name.replace('"', '""')

@@ -32,7 +32,7 @@ options:
     type: str
   pg_bindir:
     description:
-      - The directory of C(pg_controldata).
+      - The directory of the server programs, which RV(pgdata.pg_bindir) is about.
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   system_identifier:
@@ -94,7 +94,8 @@ pgdata:
       sample: "15"
     control:
       description:
-        - What C(pg_controldata) tells, or null, also where it cannot read a damaged C(pg_control).
+        - What C(pg_controldata) would tell, or null, also where C(pg_control) is damaged or is not one of
+          PostgreSQL 10 to 18.
         - C(redo_lsn) is where replay begins, C(min_recovery_lsn) how far a standby has
           to replay before it is consistent, on C(min_recovery_timeline), C(0/0) and 0 on a primary.
           C(next_oid) is the number of the next object, C(wal_log_hints) the setting of
@@ -166,7 +167,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._snapshot import p
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    found = inspect(params["data_directory"], params["pg_bindir"], params["state_directory"])
+    found = inspect(params["data_directory"], params["state_directory"])
     return {"changed": False, "pgdata": pgdata_of(found, params["pg_bindir"], params["system_identifier"])}
 
 

@@ -33,7 +33,7 @@ options:
     type: str
   pg_bindir:
     description:
-      - The directory of C(pg_controldata).
+      - The directory of the server programs, which C(pg_bindir) in RV(pgdata) is about.
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   upstream_conninfo:

@@ -247,7 +247,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     command = restore_command(params, os.path.join(state_directory, "spool"))
     asked = wanted_settings(conninfo_text(login.conninfo), command.text, params)
     require_config_files(params)
-    found = inspect(path, params["pg_bindir"], state_directory)
+    found = inspect(path, state_directory)
     major = require_standby(found, params["rejoin"])
     config_file = os.path.join(params["config_directory"] or path, "postgresql.conf")
     harmless = neutralised(configured(config_file), asked, major)

@@ -49,7 +49,7 @@ options:
     type: str
   pg_bindir:
     description:
-      - The directory of C(pg_rewind) and C(pg_controldata).
+      - The directory of the server programs, such as C(pg_rewind).
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   rewind_user:
@@ -199,7 +199,7 @@ def task_of(params: dict[str, Any]) -> Task:
     open_part = {name: value for name, value in login.keywords.items() if name != "password"}
     settings = {"restore_command": params["restore_command"]} if params["restore_command"] else {}
     command = checked_settings(settings).get("restore_command")
-    found = inspect(path, params["pg_bindir"], state_directory)
+    found = inspect(path, state_directory)
     require_stopped_cluster(found)
     return Task(
         data_directory=path,

@@ -8,7 +8,7 @@ check() {
 }
 
 mapfile -t managed < <(find "$our/plugins" \( -path '*/modules/*' -o -path '*/module_utils/*' \) -name '*.py')
-mapfile -t controller < <(find "$our/plugins" "$our/tests/gates" -name '*.py' \
+mapfile -t controller < <(find "$our/plugins" "$our/tests/gates" "$our/tests/servers" -name '*.py' \
     ! -path '*/modules/*' ! -path '*/module_utils/*')
 check "$BUILD/venv-mypy38/bin/mypy" --cache-dir "$BUILD/cache/mypy38" --python-version 3.8 "${managed[@]}"
 check mypy --cache-dir "$BUILD/cache/mypy" "${controller[@]}"

@@ -414,7 +414,7 @@ def test_a_bit_flipped_here_before_the_comparison_is_mended(clone: Clone, with_m
     run = clone.host.run
     run(["install", "-d", "-o", "postgres", programs])
     try:
-        run(["ln", "-s", f"{BINDIR}/pg_controldata", programs])
+        run(["ln", "-s", f"{BINDIR}/postgres", programs])
         clone.host.write(f"{programs}/pg_verifybackup", LATE_FLIP, mode=0o755)
         result = clone.run(backup=with_manifest, compress="none", pg_bindir=programs)
         flipped = clone.host.read(f"{programs}/flipped")

@@ -21,6 +21,7 @@ PURE = {
     "_choice",
     "_conf",
     "_conninfo",
+    "_control_file",
     "_diagnosis",
     "_errors",
     "_history",

@@ -26,7 +26,6 @@ NO_OPTIONS = {
     "backup_manifest",
     "known_hosts",
     "pg_control",
-    "pg_controldata",
     "pg_ctl",
     "pg_hba",
     "pg_rewind",

@@ -49,12 +49,6 @@ exec sh -c "$command"
 """
 # In a hook: what a worker's connection runs, and what pulls files, be it one that is fetched by itself or a shard.
 CONNECTS, PULLS, PULLS_A_SHARD = "cat)", "*--server*)", "*nice*--server*)"
-# The tool prints what the cluster's pg_control holds: here that is the text itself.
-PG_CONTROLDATA = """\
-#!/bin/sh
-[ -e "$2/global/pg_control" ] || { echo "pg_controldata: error: could not open file" >&2; exit 1; }
-cat "$2/global/pg_control"
-"""
 
 # Every server was recorded with the one kind of backup that it has.
 BARMAN = r"""#!/bin/sh
@@ -132,7 +126,7 @@ def write_tree(top: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = top / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
         os.utime(path, ns=(1, 1_700_000_000_123_456_789))
 
 
@@ -144,10 +138,15 @@ def read_tree(top: Path) -> dict[str, str]:
         if path.is_symlink():
             found[name] = f"-> {path.readlink()}"
         elif path.is_file():
-            found[name] = path.read_text(encoding="utf-8")
+            found[name] = text_of(path)
         elif not path.is_dir():
             found[name] = "special"
     return found
+
+
+def text_of(path: Path) -> str:
+    """A file as read_tree has it."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def root_of(source: Path, target: Path, **changed) -> Root:
@@ -182,7 +181,7 @@ class BarmanHost:
         self.state = root / "standby" / ".pgdata.standby"
         self.pgdata.parent.mkdir()
         self.program("ssh", SSH.replace("{root}", str(root)))
-        self.program("pg_controldata", PG_CONTROLDATA)
+        self.program("postgres", "#!/bin/sh\n")
         self.program("sync", "#!/bin/sh\n")  # a real one waits for whatever else this machine has to write
         monkeypatch.setenv("PATH", f"{self.programs}:{os.environ['PATH']}")
         write_tree(self.data, DATA)

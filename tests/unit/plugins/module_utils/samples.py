@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._control_file import crc32c, parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     HOT_STANDBY_SETTINGS,
     Backup,
@@ -19,8 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BARMAN_VERSIONS = sorted(path.name for path in (FIXTURES / "barman").iterdir())
-CONTROL_TEXT = (FIXTURES / "postgresql" / "pg_controldata-15.txt").read_text(encoding="utf-8")
-SYSTEM_IDENTIFIER = "7710593896377129854"  # the one of CONTROL_TEXT
+SYSTEM_IDENTIFIER = "7710593896377129854"
 BACKUP_ID = "20261121T114827"
 LABEL = (
     "START WAL LOCATION: 0/3000028 (file 000000010000000000000003)\n"
@@ -32,6 +33,52 @@ LABEL = (
     "START TIMELINE: 1\n"
 )
 SETTINGS = dict(zip(HOT_STANDBY_SETTINGS, (100, 8, 10, 0, 64), strict=True))
+# Where pg_control of PostgreSQL 13 to 16 has it, and how.
+_IN_CONTROL = {
+    "system_identifier": (0, "<Q"),
+    "state": (16, "<I"),
+    "checkpoint_lsn": (32, "<Q"),
+    "redo_lsn": (40, "<Q"),
+    "timeline": (48, "<I"),
+    "next_oid": (72, "<I"),
+    "wal_log_hints": (176, "<?"),
+    **{name: (180 + 4 * number, "<I") for number, name in enumerate(HOT_STANDBY_SETTINGS)},  # in the same order
+    "data_checksums": (252, "<I"),
+}
+_CONTROL_CRC = 288
+STARTING_UP, SHUT_DOWN, SHUT_DOWN_IN_RECOVERY = 0, 1, 2
+IN_CRASH_RECOVERY, IN_ARCHIVE_RECOVERY, IN_PRODUCTION = 4, 5, 6
+
+
+def recorded_control(major: int) -> bytes:
+    """The pg_control of a server that was shut down; what follows the structure is not recorded."""
+    text = (FIXTURES / "postgresql" / f"pg_control-{major}.hex").read_text(encoding="utf-8")
+    return bytes.fromhex(text).ljust(8192, b"\0")
+
+
+def control_text(**changed: int) -> str:
+    """A pg_control of a new cluster with other fields, for write_tree: what is no UTF-8 is escaped."""
+    fields = {
+        "system_identifier": int(SYSTEM_IDENTIFIER),
+        "state": SHUT_DOWN,
+        "checkpoint_lsn": 0x17414C8,
+        "redo_lsn": 0x17414C8,
+        "next_oid": 13572,
+        "wal_log_hints": False,
+        "data_checksums": True,
+        **SETTINGS,
+        **changed,
+    }
+    content = bytearray(recorded_control(15))
+    for name, value in fields.items():
+        place, kind = _IN_CONTROL[name]
+        struct.pack_into(kind, content, place, value)
+    struct.pack_into("<I", content, _CONTROL_CRC, crc32c(bytes(content[:_CONTROL_CRC])))
+    return content.decode("utf-8", "surrogateescape")
+
+
+CONTROL_TEXT = control_text()
+CONTROL = parse_control_file(CONTROL_TEXT.encode("utf-8", "surrogateescape"))
 
 
 def barman(version: str, name: str) -> str:

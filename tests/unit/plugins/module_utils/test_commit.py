@@ -15,6 +15,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     NOT_COPIED,
     PULLS,
     read_tree,
+    text_of,
     write_tree,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT
@@ -93,10 +94,7 @@ class TestCommit:
         moments = []
 
         def record(phase):
-            found = {
-                path.name: (path.read_text(encoding="utf-8"), mode_of(path))
-                for path in (host.pgdata / "global").glob("pg_control*")
-            }
+            found = {path.name: (text_of(path), mode_of(path)) for path in (host.pgdata / "global").glob("pg_control*")}
             moments.append((phase, found))
 
         commit(host.job(), None, record)
@@ -117,7 +115,7 @@ class TestCommit:
         write_tree(tmp_path / "work", there)
         commit(host.job(), None, lambda phase: None)
         assert read_tree(tmp_path / "work") == {}
-        assert (host.pgdata / CONTROL).read_text(encoding="utf-8") == CONTROL_TEXT
+        assert text_of(host.pgdata / CONTROL) == CONTROL_TEXT
 
     @pytest.mark.parametrize(
         ("changed", "said"),
@@ -133,13 +131,13 @@ class TestCommit:
         assert (host.pgdata / CONTROL).exists()
 
     def test_refuses_a_pg_control_that_cannot_be_read(self, host):
-        host.program("pg_controldata", "#!/bin/sh\necho damaged >&2; exit 1\n")
+        write_tree(host.data, {CONTROL: "damaged"})
         assert self.refused(host).code == "control_data_unreadable"
 
     def test_refuses_a_pg_control_that_is_not_as_promised(self, host, tmp_path):
         class Contents:
             def require_control(self, staging):
-                assert (tmp_path / "work" / staging / CONTROL).read_text(encoding="utf-8") == CONTROL_TEXT
+                assert text_of(tmp_path / "work" / staging / CONTROL) == CONTROL_TEXT
                 raise StandbyError("not as promised", "manifest_mismatch")
 
         assert self.refused(host, Contents()).code == "manifest_mismatch"

@@ -15,7 +15,7 @@ TEXTS = st.lists(ASSIGNMENTS | LINES | st.just("") | LINES.map("# {}".format)).m
 WANTED = st.dictionaries(NAMES, LINES)
 
 
-# As `postgres -C` of PostgreSQL 15 reads them.
+# As servers read them: tests/servers asks one.
 @pytest.mark.parametrize(
     ("line", "name", "value"),
     [
@@ -38,6 +38,11 @@ WANTED = st.dictionaries(NAMES, LINES)
         pytest.param(r"path = 'a\\b'", "path", r"a\b", id="backslash"),
         pytest.param(r"path = 'a\tb'", "path", "a\tb", id="tab"),
         pytest.param(r"path = 'a\101b'", "path", "aAb", id="octal"),
+        pytest.param(r"path = 'a\303\251b'", "path", "aéb", id="a character of two bytes"),
+        pytest.param(r"path = 'a\351b'", "path", "a\udce9b", id="a byte that is no character"),
+        pytest.param(r"path = 'a\000b'", "path", "a", id="NUL ends it"),
+        pytest.param("port+5", "port", "+5", id="a sign instead of a space"),
+        pytest.param("\xe9.x = a\xa0b", "\xe9.x", "a\xa0b", id="letters above ASCII"),
         pytest.param(r"path = 'q\qx'", "path", "qqx", id="needless backslash"),
     ],
 )
@@ -59,6 +64,8 @@ def test_reads_what_postgresql_reads(line, name, value):
         "path = 'open",
         "path = a b",
         "path = 'abc'x",
+        "port\v= 1",
+        "\fport = 1",
         "path = 'abc' 'd'",
     ],
 )

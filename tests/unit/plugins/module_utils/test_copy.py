@@ -8,16 +8,26 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _clone, _copy, _keep, _syncing, _transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils import (
+    _clone,
+    _commit,
+    _copy,
+    _datadir,
+    _keep,
+    _syncing,
+    _transfer,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours, look
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import control_data
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Transfer
@@ -29,12 +39,13 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     PULLS_A_SHARD,
     TABLESPACE,
     read_tree,
+    text_of,
     write_tree,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
     CONTROL_TEXT,
-    SYSTEM_IDENTIFIER,
+    control_text,
 )
 
 CONTROL = "global/pg_control"
@@ -114,7 +125,7 @@ def older(host):
 @pytest.fixture
 def another(older):
     """A cluster of another system."""
-    write_tree(older.pgdata, {CONTROL: CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+    write_tree(older.pgdata, {CONTROL: control_text(system_identifier=1)})
     return older
 
 
@@ -301,6 +312,10 @@ echo "$1:$there" >>'{root}/seen'
         host.write_manifest("CRC32C")  # the kind that takes a program to compare
         witness = host.program("witness", self.WITNESS.format(pgdata=host.pgdata, state=host.state, root=host.root))
 
+        def looking(*place):
+            subprocess.run([witness, "look"], check=True)
+            return control_data(*place)
+
         def moments(**changed):
             told = f"""case $command in
                 {PULLS_A_SHARD} {witness} pull ;; {PULLS} {witness} fetch ;; *) {witness} ask ;;
@@ -308,7 +323,8 @@ echo "$1:$there" >>'{root}/seen'
             host.hook(told)
             host.program("sync", f"#!/bin/sh\nexec {witness} sync\n")
             host.program("pg_verifybackup", f"#!/bin/sh\nexec {witness} verify\n")
-            host.program("pg_controldata", f'#!/bin/sh\n{witness} look\ncat "$2/{CONTROL}"\n')
+            for unit in (_commit, _datadir):
+                monkeypatch.setattr(unit, "control_data", looking)
             host.copy(jobs=1, **changed)
             return list(dict.fromkeys((host.root / "seen").read_text(encoding="utf-8").splitlines()))
 
@@ -474,7 +490,7 @@ class TestKeepOld:
         write_tree(self.wal, {"000000010000000000000009": "w"})
         write_tree(host.pgdata, {"base/1/4711": "x"})
         if request.param == "replace":
-            write_tree(host.pgdata, {CONTROL: CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+            write_tree(host.pgdata, {CONTROL: control_text(system_identifier=1)})
         host.wish = {"overwrite": "always", "keep_old": True, "waldir": str(self.wal)}
         self.before = {name: read_tree(host.pgdata.parent / name) for name in ("pgdata", "fast", "wal")}
         host.forget_calls()
@@ -657,12 +673,12 @@ class TestInterruptedCopy:
         assert interrupted.copy(targets={16388: str(other)}).action == "clone"
         assert read_tree(other) == TABLESPACE
 
-    def test_after_the_last_file_resumes_too(self, host):
-        host.program("pg_controldata", "#!/bin/sh\nexit 1\n")
-        assert refused(host).code == "control_data_unreadable"
+    def test_after_the_last_file_resumes_too(self, host, monkeypatch):
+        with monkeypatch.context() as damaged:
+            damaged.setattr(_commit, "control_data", lambda *place: control_data("/nowhere"))
+            assert refused(host).code == "control_data_unreadable"
         assert (host.pgdata / "standby.signal").exists()
         assert_cannot_be_started(host)
-        host.program("pg_controldata", '#!/bin/sh\ncat "$2/global/pg_control"\n')
         outcome = host.copy()
         # What a standby has instead of the backup's own settings is not the backup's: it is sent once more.
         assert (outcome.action, outcome.sent) == ("resume", len(DATA["postgresql.auto.conf"]))
@@ -867,11 +883,11 @@ class TestPlantedLinks:
     @pytest.mark.parametrize("link", ["hardlink_to", "symlink_to"])
     def test_for_pg_control(self, older, link):
         canary = older.root / "canary"
-        canary.write_text(CONTROL_TEXT, encoding="utf-8")
+        write_tree(older.root, {"canary": CONTROL_TEXT})
         (older.pgdata / CONTROL).unlink()
         getattr(older.pgdata / CONTROL, link)(canary)
         older.copy(overwrite="same_cluster")
-        assert canary.read_text(encoding="utf-8") == CONTROL_TEXT
+        assert text_of(canary) == CONTROL_TEXT
         assert canary.stat().st_nlink == 1
         assert_copied(older)
 
@@ -975,7 +991,7 @@ class TestVerification:
 
     def test_refuses_pg_control_that_is_not_as_promised(self, host):
         host.write_manifest()
-        flip(host.data / CONTROL)
+        flip(host.data / CONTROL, 8191)  # behind what its own checksum is about
         error = refused(host)
         assert error.code == "manifest_mismatch"
         assert CONTROL in error.msg

@@ -13,6 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
+    CONTROL,
     CONTROL_TEXT,
     SYSTEM_IDENTIFIER,
 )
@@ -28,7 +29,7 @@ def pgdata(tmp_path):
 @pytest.fixture
 def inspect(host, pgdata):
     def run():
-        return _datadir.inspect(str(pgdata), str(host.programs))
+        return _datadir.inspect(str(pgdata))
 
     return run
 
@@ -282,6 +283,37 @@ class TestReadSmall:
     def test_of_nothing_is_none(self, tmp_path, name):
         (tmp_path / "file").write_text("", encoding="utf-8")
         assert _datadir.read_small(str(tmp_path / name)) is None
+
+
+class TestControlData:
+    def test_is_read_again_while_a_server_writes_it(self, pgdata, monkeypatch):
+        write_tree(pgdata, CLUSTER)
+        whole = (pgdata / "global/pg_control").read_bytes()
+        torn = iter([bytes(8192), whole[:200].ljust(8192, b"x"), whole])
+        monkeypatch.setattr(_datadir, "_control_bytes", lambda path: next(torn))
+        assert _datadir.control_data(str(pgdata)) == CONTROL
+
+    def test_is_not_waited_for_without_end(self, pgdata, monkeypatch):
+        changing = (bytes([number]) * 8192 for number in range(100))
+        monkeypatch.setattr(_datadir, "_control_bytes", lambda path: next(changing))
+        monkeypatch.setattr(_datadir, "_CONTROL_PAUSE", 0)
+        with pytest.raises(StandbyError, match="all the time") as refused:
+            _datadir.control_data(str(pgdata))
+        assert refused.value.code == "control_data_unreadable"
+
+    @pytest.mark.parametrize(
+        ("files", "said"),
+        [
+            ({}, "Cannot read .*/global/pg_control: No such file or directory. Next: "),
+            ({"global/pg_control": "x"}, "^Backup B: pg_control has 1 bytes instead of 8192. Next: "),
+            ({"global/pg_control": "x" * 8192}, "^Backup B: pg_control has version .* Next: "),
+        ],
+    )
+    def test_that_cannot_be_had_is_told(self, pgdata, files, said):
+        write_tree(pgdata, files)
+        with pytest.raises(StandbyError, match=said) as refused:
+            _datadir.control_data(str(pgdata), "Backup B")
+        assert refused.value.code == "control_data_unreadable"
 
 
 class TestFindBindir:

@@ -22,8 +22,8 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     write_tree,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
-    CONTROL_TEXT,
     SYSTEM_IDENTIFIER,
+    control_text,
     upstream,
 )
 
@@ -213,7 +213,7 @@ def test_what_a_copy_would_remove_is_named(host, examine):
     host.copy()
     write_tree(host.pgdata, {"base/9/stranger": "s"})
     assert examine().plan["removed"] == 0  # it is only started
-    write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+    write_tree(host.pgdata, {"global/pg_control": control_text(system_identifier=1)})
     plan = examine(host.job(overwrite="always")).plan
     assert plan["action"] == "replace"
     assert plan["removed"] > len(plan["removed_names"]) == 20
@@ -222,7 +222,7 @@ def test_what_a_copy_would_remove_is_named(host, examine):
 
 def test_what_would_be_overwritten_is_kept_on_request(host, examine):
     host.copy()
-    write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+    write_tree(host.pgdata, {"global/pg_control": control_text(system_identifier=1)})
     found = examine(host.job(overwrite="always", keep_old=True))
     assert (codes(found), found.plan["action"]) == ([], "clone")
     assert found.plan["kept_old"] == [f"{host.pgdata}.old", f"{host.fast}.old"]
@@ -316,6 +316,12 @@ class TestSpace:
 
 
 class TestExistingCluster:
+    def test_that_can_go_on_needs_the_programs(self, host, examine):
+        host.copy()
+        assert examine(overwrite="never").plan["action"] == "start"
+        found = examine(bindir="/nowhere")
+        assert (found.plan["action"], codes(found)) == ("refuse", ["postgresql_not_installed"])
+
     @pytest.mark.parametrize(
         ("overwrite", "action", "expected"),
         [("never", "refuse", ["cluster_diverged"]), ("same_cluster", "delta", [])],
@@ -343,7 +349,7 @@ class TestExistingCluster:
     )
     def test_of_another_system_needs_more_consent(self, host, examine, overwrite, action, expected):
         host.copy()
-        text = CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")
+        text = control_text(system_identifier=1)
         write_tree(host.pgdata, {"global/pg_control": text})
         found = examine(host.job(overwrite=overwrite))
         assert (found.plan["action"], codes(found)) == (action, expected)
@@ -351,7 +357,7 @@ class TestExistingCluster:
     @pytest.mark.parametrize("overwrite", ["never", "same_cluster", "always"])
     def test_of_another_system_that_runs_may_not_go(self, host, examine, overwrite):
         host.copy()
-        write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1")})
+        write_tree(host.pgdata, {"global/pg_control": control_text(system_identifier=1)})
         process = host.start("postgres", host.pgdata)
         try:
             found = examine(host.job(overwrite=overwrite))

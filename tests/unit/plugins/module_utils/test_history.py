@@ -9,10 +9,8 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._history import is_clean, relation
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_control
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT, upstream
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
 
-CONTROL = parse_control(CONTROL_TEXT)
 # The upstream: promoted once, and twice.
 ONE = {"timeline": 1, "lsn": 0x5000000}
 TWO = {"timeline": 2, "lsn": 0x5000000, "history": ((1, 0x3000000),)}

@@ -5,19 +5,12 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import (
     parse_backup_label,
-    parse_control,
     parse_history,
     parse_pid_file,
 )
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
-    CONTROL_TEXT,
-    LABEL,
-    SETTINGS,
-    SYSTEM_IDENTIFIER,
-)
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import LABEL
 
 PID_FILE = """\
 27533
@@ -29,55 +22,6 @@ localhost
   2418974         4
 ready   
 """  # noqa: W291 - as the server pads it
-
-CONTROL_FIELDS = [
-    "Database system identifier",
-    "Database cluster state",
-    "Latest checkpoint's TimeLineID",
-    "Latest checkpoint location",
-    "Database block size",
-    "Bytes per WAL segment",
-    "Data page checksum version",
-    "Latest checkpoint's NextOID",
-    "Latest checkpoint's REDO location",
-    "Min recovery ending loc's timeline",
-    "Minimum recovery ending location",
-    "wal_log_hints setting",
-    "max_connections setting",
-    "max_prepared_xacts setting",
-]
-
-
-def test_control_data():
-    assert parse_control(CONTROL_TEXT) == ControlData(
-        system_identifier=SYSTEM_IDENTIFIER,
-        state="shut down",
-        timeline=1,
-        checkpoint_lsn="0/17414C8",
-        block_size=8192,
-        wal_segment_size=16 << 20,
-        data_checksums=True,
-        settings=SETTINGS,
-        redo_lsn="0/17414C8",
-        min_recovery_lsn="0/0",
-        min_recovery_timeline=0,
-        next_oid=13572,
-        wal_log_hints=False,
-    )
-
-
-def test_control_data_without_checksums():
-    off = CONTROL_TEXT.replace("checksum version:           1", "checksum version:           0")
-    assert parse_control(off).data_checksums is False
-
-
-@pytest.mark.parametrize("field", CONTROL_FIELDS)
-def test_control_data_is_whole_or_nothing(field):
-    text = "".join(line for line in CONTROL_TEXT.splitlines(keepends=True) if not line.startswith(field))
-    assert text != CONTROL_TEXT
-    with pytest.raises(StandbyError, match="pg_controldata printed no") as refused:
-        parse_control(text)
-    assert refused.value.code == "control_data_unreadable"
 
 
 @pytest.mark.parametrize(

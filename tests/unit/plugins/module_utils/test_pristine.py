@@ -12,7 +12,16 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _datadir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pristine import numbers_in
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    CONTROL_TEXT,
+    IN_ARCHIVE_RECOVERY,
+    IN_CRASH_RECOVERY,
+    IN_PRODUCTION,
+    SHUT_DOWN,
+    SHUT_DOWN_IN_RECOVERY,
+    STARTING_UP,
+    control_text,
+)
 
 PAGE = 8192
 DIRECTORIES = (
@@ -52,22 +61,13 @@ def pgdata(tmp_path):
 
 
 @pytest.fixture
-def state(host, pgdata):
-    return lambda: _datadir.inspect(str(pgdata), str(host.programs)).state
+def state(pgdata):
+    return lambda: _datadir.inspect(str(pgdata)).state
 
 
 def control(pgdata, **changed):
     """pg_control says something else."""
-    names = {
-        "next_oid": "Latest checkpoint's NextOID",
-        "state": "Database cluster state",
-        "timeline": "Latest checkpoint's TimeLineID",
-        "checkpoint_lsn": "Latest checkpoint location",
-    }
-    lines = CONTROL_TEXT.splitlines()
-    for name, value in changed.items():
-        lines = [f"{names[name]}: {value}" if line.startswith(names[name] + ":") else line for line in lines]
-    write_tree(pgdata, {"global/pg_control": "\n".join(lines)})
+    write_tree(pgdata, {"global/pg_control": control_text(**changed)})
 
 
 def test_what_initdb_made_is_pristine(state):
@@ -80,7 +80,7 @@ def test_what_initdb_made_is_pristine(state):
         pytest.param({"next_oid": 16384}, id="the last number of initdb's"),
         pytest.param({"next_oid": 16388}, id="an autovacuum, stopped"),
         pytest.param({"next_oid": 24576}, id="an autovacuum and a checkpoint"),
-        pytest.param({"checkpoint_lsn": "0/5000000"}, id="64 MiB of WAL"),
+        pytest.param({"checkpoint_lsn": 0x5000000}, id="64 MiB of WAL"),
     ],
 )
 def test_what_a_server_does_by_itself_is_no_use(pgdata, state, changed):
@@ -92,12 +92,12 @@ def test_what_a_server_does_by_itself_is_no_use(pgdata, state, changed):
     "changed",
     [
         pytest.param({"next_oid": 24577}, id="many objects"),
-        pytest.param({"state": "in production"}, id="crashed"),
-        pytest.param({"state": "shut down in recovery"}, id="a standby's"),
-        pytest.param({"state": "in archive recovery"}, id="a standby's that crashed"),
+        pytest.param({"state": IN_PRODUCTION}, id="crashed"),
+        pytest.param({"state": SHUT_DOWN_IN_RECOVERY}, id="a standby's"),
+        pytest.param({"state": IN_ARCHIVE_RECOVERY}, id="a standby's that crashed"),
         pytest.param({"timeline": 2}, id="promoted"),
-        pytest.param({"checkpoint_lsn": "0/5000001"}, id="more WAL"),
-        pytest.param({"checkpoint_lsn": "1/1000000"}, id="much more WAL"),
+        pytest.param({"checkpoint_lsn": 0x5000001}, id="more WAL"),
+        pytest.param({"checkpoint_lsn": 0x101000000}, id="much more WAL"),
     ],
 )
 def test_pg_control_tells_of_a_use(pgdata, state, changed):
@@ -203,15 +203,15 @@ class TestRunning:
         server.communicate()
 
     def test_in_production(self, pgdata, state):
-        control(pgdata, state="in production", next_oid=24576)
+        control(pgdata, state=IN_PRODUCTION, next_oid=24576)
         assert state() == "pristine"
 
     def test_with_a_file(self, pgdata, state):
-        control(pgdata, state="in production")
+        control(pgdata, state=IN_PRODUCTION)
         write_tree(pgdata, {"base/5/16384": ""})
         assert state() == "cluster"
 
-    @pytest.mark.parametrize("says", ["shut down", "starting up", "in crash recovery"])
+    @pytest.mark.parametrize("says", [SHUT_DOWN, STARTING_UP, IN_CRASH_RECOVERY])
     def test_in_any_other_state_is_doubtful(self, pgdata, state, says):
         control(pgdata, state=says)
         assert state() == "cluster"

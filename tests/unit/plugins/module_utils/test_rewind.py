@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import replace
 
@@ -27,7 +26,9 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
     CONTROL_TEXT,
+    IN_PRODUCTION,
     SYSTEM_IDENTIFIER,
+    control_text,
     upstream,
 )
 
@@ -64,18 +65,10 @@ CLUSTER = {
 THERE = {"timeline": 2, "lsn": 0x5000000, "history": ((1, 0x1000000),)}
 
 
-def control_text(**changed):
-    text = CONTROL_TEXT
-    for name, value in {"Database cluster state": "shut down", **changed}.items():
-        text, count = re.subn(rf"^({re.escape(name)}:\s+).*", rf"\g<1>{value}", text, flags=re.MULTILINE)
-        assert count == 1, name
-    return text
-
-
 class Rewinding:
     def __init__(self, host):
         self.host = host
-        write_tree(host.pgdata, {**CLUSTER, "global/pg_control": control_text()})
+        write_tree(host.pgdata, CLUSTER)
         host.pgdata.chmod(0o700)
         (host.root / "said").write_text(SAID, encoding="utf-8")
         host.program("psql", f"#!/bin/sh\necho '{ANSWER}'\n")
@@ -112,7 +105,7 @@ class Rewinding:
         return error.value
 
     def found(self):
-        return inspect(str(self.host.pgdata), str(self.host.programs), str(self.host.state))
+        return inspect(str(self.host.pgdata), str(self.host.state))
 
     def said(self, name):
         return (self.host.root / name).read_text(encoding="utf-8")
@@ -143,14 +136,14 @@ class TestExamine:
             pytest.param({}, {"history": ((1, 0x9000000),)}, "not_diverged", "has not diverged", id="can follow"),
             pytest.param({}, {"timeline": 1, "lsn": 1, "history": ()}, "rewind_impossible", "already", id="ahead"),
             pytest.param(
-                {"Database cluster state": "in production"},
+                {"state": IN_PRODUCTION},
                 {"history": ((1, 0x9000000),)},
                 "rewind_impossible",
                 "not known",
                 id="crashed, perhaps diverged",
             ),
             pytest.param(
-                {"Database cluster state": "in production"},
+                {"state": IN_PRODUCTION},
                 {},
                 "rewind_impossible",
                 "not shut down cleanly",
@@ -166,7 +159,7 @@ class TestExamine:
 
     def test_tells_all_reasons(self, rewinding, host):
         host.program("psql", f"#!/bin/sh\necho '{ANSWER}' | sed 's/\"on\"/\"off\"/'\n")
-        write_tree(host.pgdata, {"global/pg_control": control_text(**{"Data page checksum version": "0"})})
+        write_tree(host.pgdata, {"global/pg_control": control_text(data_checksums=False)})
         error = rewinding.refused()
         assert error.code == "rewind_impossible"
         assert len(error.result["reasons"]) == 2
@@ -204,7 +197,6 @@ class TestRewind:
         assert there == {
             **{name: text for name, text in CLUSTER.items() if not name.startswith("pg_replslot/")},
             "base/data": "theirs\n",
-            "global/pg_control": control_text(),
             "postgresql.auto.conf": "work_mem = '8MB'\n",
         }
         assert outcome.kept == ("log", "postgresql.auto.conf", "postgresql.conf")
@@ -233,7 +225,7 @@ class TestRewind:
     def test_stays_the_clone_that_it_was(self, rewinding, host):
         host.copy(overwrite="same_cluster")
         record = host.record
-        (host.pgdata / "global/pg_control").write_text(control_text(), encoding="utf-8")
+        write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         rewinding.run()
         assert host.record == {**record, "digest": None, "at": host.record["at"]}
         assert judge(host.job(), rewinding.found()) == "done"
@@ -304,7 +296,7 @@ class TestRewind:
     def test_a_server_that_starts_in_between_is_seen(self, rewinding, host, recorded):
         if recorded:
             host.copy(overwrite="same_cluster")
-            (host.pgdata / "global/pg_control").write_text(control_text(), encoding="utf-8")
+            write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         task = rewinding.task()
         examined = examine(task)
         before = read_tree(host.pgdata), host.record if recorded else None
@@ -320,7 +312,7 @@ class TestRewind:
     def test_a_server_that_ran_in_between_is_seen(self, rewinding, host):
         task = rewinding.task()
         examined = examine(task)
-        write_tree(host.pgdata, {"global/pg_control": control_text(**{"Latest checkpoint location": "0/2000000"})})
+        write_tree(host.pgdata, {"global/pg_control": control_text(checkpoint_lsn=0x2000000)})
         with pytest.raises(StandbyError, match="was changed by a server") as failed:
             rewind(task, examined)
         assert failed.value.code == "server_running"

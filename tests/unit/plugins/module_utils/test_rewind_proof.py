@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_control
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind_proof import complaint, pg_rewind, prove
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT, upstream
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
 
-CONTROL = replace(parse_control(CONTROL_TEXT), state="shut down", data_checksums=False, wal_log_hints=True)
+HINTED = replace(CONTROL, data_checksums=False, wal_log_hints=True)
 KEYWORDS = {"host": "n1", "user": "rewinder"}
 ANSWER = {"user": "rewinder", "in_recovery": False, "full_page_writes": "on", "lacks": None, "tablespaces": None}
 SAID = """\
@@ -34,7 +33,7 @@ COPYING = "pg_rewind: need to copy 50 MB (total source directory size is 70 MB)\
 @pytest.fixture
 def found(host):
     write_tree(host.pgdata, {"PG_VERSION": "15\n", "pg_wal/000000010000000000000003": "w"})
-    return DataDir(str(host.pgdata), "cluster", version="15", control=CONTROL)
+    return DataDir(str(host.pgdata), "cluster", version="15", control=HINTED)
 
 
 class Programs:
@@ -112,8 +111,8 @@ def test_it_asks_as_pg_rewind_will(ask, programs):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        pytest.param({"control": replace(CONTROL, wal_log_hints=False)}, "neither data checksums", id="no hints"),
-        pytest.param({"control": replace(CONTROL, state="in production")}, "not shut down cleanly", id="crashed"),
+        pytest.param({"control": replace(HINTED, wal_log_hints=False)}, "neither data checksums", id="no hints"),
+        pytest.param({"control": replace(HINTED, state="in production")}, "not shut down cleanly", id="crashed"),
         pytest.param({"version": "14"}, "the upstream is PostgreSQL 15, the cluster is of 14", id="another version"),
         pytest.param({"version": "11"}, "too old", id="old"),
         pytest.param({"control": None}, "holds no complete cluster", id="no cluster"),
@@ -124,7 +123,7 @@ def test_what_of_the_cluster_speaks_against_it(ask, found, changed, said):
 
 
 def test_either_of_the_two_is_enough(ask, found):
-    control = replace(CONTROL, wal_log_hints=False, data_checksums=True)
+    control = replace(HINTED, wal_log_hints=False, data_checksums=True)
     assert ask(replace(found, control=control)).reasons == ()
 
 
@@ -163,7 +162,7 @@ def test_a_tablespace_that_is_here_too(ask, programs, host):
 def test_all_reasons_are_told_together(ask, programs, found, host):
     programs.answer(full_page_writes="off", in_recovery=True)
     (host.programs / "pg_rewind").unlink()
-    control = replace(CONTROL, wal_log_hints=False, state="in production")
+    control = replace(HINTED, wal_log_hints=False, state="in production")
     proof = ask(replace(found, version="13", control=control), upstream(version=130000))
     assert len(proof.reasons) == 5
     assert not any(reason.endswith(".") for reason in proof.reasons)

@@ -11,11 +11,10 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _situation
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import parse_control
 from ansible_collections.pgfleet.standby.plugins.module_utils._situation import Wanted, see
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import WalProof
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
-    CONTROL_TEXT,
+    CONTROL,
     LABEL,
     SYSTEM_IDENTIFIER,
     instance,
@@ -23,7 +22,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     upstream,
 )
 
-CONTROL = parse_control(CONTROL_TEXT)
 FORKED = {"timeline": 2, "history": ((1, 0x1741000),)}
 
 
@@ -138,7 +136,7 @@ def test_a_server_that_lets_nobody_in_is_what_its_directory_says(world, wanted, 
 @pytest.mark.parametrize(("use", "unused"), [([], True), (["role app"], False)])
 def test_a_new_cluster_that_runs_is_unused_if_the_server_says_so(world, wanted, use, unused):
     world.update(use=use, instance=instance(in_recovery=False, receiver=None))
-    control = parse_control(CONTROL_TEXT.replace(SYSTEM_IDENTIFIER, "1"))
+    control = dataclasses.replace(CONTROL, system_identifier="1")
     now = see(running(state="pristine", control=control), upstream(), wanted()).situation
     assert (now.unused, now.same_cluster) == (unused, False)
 

@@ -298,7 +298,7 @@ class TestByReplication:
             pytest.param([("physical", "0/3000000", 1)], Slot("n2", "physical"), id="there"),
             pytest.param([(None, None, None)], Slot("n2", "absent"), id="not there"),
             pytest.param(Unsupported(), Slot("n2", "logical"), id="logical"),
-            pytest.param(psycopg2.errors.SyntaxError("before 15"), None, id="not told"),
+            pytest.param(psycopg2.errors.InsufficientPrivilege("no"), None, id="not told"),
         ],
     )
     def test_slots(self, limits, answer, slot):
@@ -307,6 +307,11 @@ class TestByReplication:
             max_replication_slots=20, max_wal_senders=10, slot=slot
         )
         assert limits.closed == 1
+
+    def test_before_15_a_slot_is_not_asked_for(self, limits):
+        limits.server_version = 140023
+        limits.answers["READ_REPLICATION_SLOT"] = Unsupported()  # as of SQL
+        assert _upstream_sql.slot_by_replication(KEYWORDS, "n2").slot is None
 
     def test_no_slot_is_asked_for(self, limits):
         assert _upstream_sql.slot_by_replication(KEYWORDS, None).slot is None

@@ -1,0 +1,95 @@
+"""What we ask servers and directories, on every major version."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import control_data, inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify, local_instance, signs_of_use
+from ansible_collections.pgfleet.standby.plugins.module_utils._upstream_sql import ask, slot_by_replication
+from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
+from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES
+from ansible_collections.pgfleet.standby.tests.servers.servers import SUPERUSER, Server
+
+SLOT = "odd_slot"
+
+
+def where(server: Server) -> tuple[str, int, str]:
+    """How local_instance reaches it."""
+    return str(server.top), server.port, SUPERUSER
+
+
+def test_who_a_primary_is(primary: Server) -> None:
+    upstream = identify(primary.conninfo)
+    instance = local_instance(*where(primary))
+    identifier = control_data(str(primary.data)).system_identifier
+    assert upstream.system_identifier == instance.system_identifier == identifier
+    assert upstream.version == instance.version
+    assert upstream.version // 10000 == primary.major
+    assert (upstream.timeline, upstream.history, instance.in_recovery, instance.receiver) == (1, (), False, None)
+    assert upstream.settings == instance.settings
+
+
+def test_who_a_standby_is(fleet: Fleet, standby: Server) -> None:
+    primary = fleet.primary(standby.major)
+    standby.wait_for("SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'")
+    instance = local_instance(*where(standby))
+    assert (instance.in_recovery, instance.timeline) == (True, 1)
+    assert instance.receiver is not None
+    assert (instance.receiver.status, instance.receiver.timeline) == ("streaming", 1)
+    assert (instance.receiver.sender_host, instance.receiver.sender_port) == (str(primary.top), primary.port)
+
+
+def test_what_a_directory_is(fleet: Fleet, standby: Server) -> None:
+    for server in (fleet.primary(standby.major), standby):
+        found = inspect(str(server.data))
+        assert (found.major, found.running) == (server.major, True)
+        assert (found.port, found.socket_directory) == (server.port, str(server.top))
+        assert found.control == control_data(str(server.data))
+    now = inspect(str(standby.data))
+    assert now.state == "standby"
+    assert now.signals == (("standby.signal",) if standby.major >= 12 else ("recovery.conf",))
+
+
+@pytest.mark.parametrize("major", sorted(RELEASES))
+def test_an_unused_cluster_is_told_from_a_used_one(fleet: Fleet, major: int) -> None:
+    server = Server.create(major, fleet.place(f"n{major}"))
+    if major >= 12:  # where an object's number is in the first column
+        assert inspect(str(server.data)).state == "pristine"
+    server.start()
+    try:
+        if major >= 12:
+            assert inspect(str(server.data)).state == "pristine"
+        server.sql("CREATE ROLE app")
+        server.sql("CHECKPOINT")
+        assert inspect(str(server.data)).state == "cluster"
+    finally:
+        server.stop()
+    assert inspect(str(server.data)).state == "cluster"
+
+
+def test_what_an_upstream_tells(primary: Server) -> None:
+    primary.sql("SELECT pg_create_physical_replication_slot(%s)", SLOT)
+    try:
+        facts = ask({**primary.conninfo, "dbname": "postgres"}, SLOT, "standby")
+        assert not isinstance(facts, str)
+        assert facts.slot is not None
+        assert (facts.slot.kind, facts.slot.active) == ("physical", False)
+        limited = slot_by_replication(primary.conninfo, SLOT)
+        assert (limited.slot is not None) == (primary.major >= 15)
+    finally:
+        primary.sql("SELECT pg_drop_replication_slot(%s)", SLOT)
+
+
+def test_positions_are_compared_as_the_server_does(primary: Server) -> None:
+    [(text, number)] = primary.sql("SELECT 'AB/CD0123'::pg_lsn::text, 'AB/CD0123'::pg_lsn - '0/0'::pg_lsn")
+    assert parse_lsn(text) == number
+
+
+def test_signs_of_use_are_told(primary: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGUSER", SUPERUSER)
+    primary.sql("CREATE ROLE app")
+    found = signs_of_use(str(primary.top), primary.port)
+    primary.sql("DROP ROLE app")
+    left = signs_of_use(str(primary.top), primary.port)
+    assert set(found) - set(left) == {"role app"}
