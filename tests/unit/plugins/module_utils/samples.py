@@ -19,6 +19,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BARMAN_VERSIONS = sorted(path.name for path in (FIXTURES / "barman").iterdir())
+# Those whose JSON lacks what backup.info has; recorded from Debian's packages, with a backup by rsync alone.
+OLD_BARMAN_VERSIONS = sorted(path.name for path in (FIXTURES / "barman_old").iterdir())
 CONTROL_TEXT = (FIXTURES / "postgresql" / "pg_controldata-15.txt").read_text(encoding="utf-8")
 SYSTEM_IDENTIFIER = "7710593896377129854"  # the one of CONTROL_TEXT
 BACKUP_ID = "20261121T114827"
