@@ -5,7 +5,12 @@ COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
 # Cheap to dear: the first failure ends `make test`.
-STAGES := lint types unit servers sanity artifact integration lab-test awx molecule
+STAGES := lint types unit servers sanity artifact integration lab-test releases awx molecule
+
+# Debian releases that have a small lab of their own: molecule/lab/release.py.
+RELEASES := bullseye bookworm trixie forky
+
+SPACE := $(subst ,, )
 
 # A HOME of our own: the tools read and write their state there, never the user's.
 export HOME := $(BUILD)/home
@@ -20,7 +25,7 @@ export BUILD COPY GATES
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv prepare $(STAGES) lab lab-down demo bench test changelog pins clean
+.PHONY: help venv prepare $(STAGES) release-images versions lab lab-down demo bench test changelog pins clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\)[a-z -]*:[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -55,6 +60,18 @@ molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 
 lab-test: prepare lab ## faults and versions, on real hosts
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -n 2 --dist loadfile --durations 15 tests/lab
+
+releases: prepare release-images ## the whole play on other Debian releases, one after the other; RELEASES=name for one
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
+	    pytest -p no:cacheprovider --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
+	@python $(GATES)/versions.py $(LAB_DIR)/releases docs/versions.md
+
+release-images: prepare ## build what `releases` needs
+	@python molecule/lab/lab.py install
+	@for release in $(RELEASES); do python molecule/lab/lab.py --release $$release image || exit; done
+
+versions: prepare ## write docs/versions.md from what `releases` has found
+	@python $(GATES)/versions.py --write $(LAB_DIR)/releases docs/versions.md
 
 awx: artifact lab ## the built collection under ansible-runner, as a job template runs it
 	@cd $(COPY) && python tests/gates/awx.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import sys
@@ -12,47 +13,55 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from podman import LabError, Podman, run
+from release import MAIN, Release
 
 HERE = Path(__file__).resolve().parent
 CONTAINERFILE = HERE / "Containerfile"
-RELEASE = "bookworm"
-PULLED = f"debian:{RELEASE}"
-BOOTSTRAPPED = f"localhost/pgfleet-base:{RELEASE}"
-TARGETS = ("postgres", "barman")
 APT = Path("/etc/apt")
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
+# A minute or two by itself; at low priority beside other work it may take many.
+BUILD_SECONDS = 1800
 
 
-def ensure(podman: Podman, state: Path) -> dict[str, str]:
-    """Return the image of each target, building those that are missing."""
-    names = {target: f"localhost/pgfleet-{target}:{inputs_hash()}" for target in TARGETS}
-    missing = [target for target in TARGETS if not present(podman, names[target])]
+def ensure(podman: Podman, state: Path, release: Release = MAIN) -> dict[str, str]:
+    """Return the image of each kind of host, building those that are missing."""
+    tag = f"{release.debian}-{inputs_hash(release)}"
+    names = {target: f"localhost/pgfleet-{target}:{tag}" for target in targets(release).values()}
+    missing = [target for target, name in names.items() if not present(podman, name)]
     if missing:
-        base = ensure_base(podman)
+        base = ensure_base(podman, release)
         podman.settle(base)
-        wheels = ensure_wheel(state)
+        wheels = ensure_wheel(state) if release.newest_barman else None
         for target in missing:
-            build(podman, target, names[target], base, wheels)
-    podman.settle(names["postgres"])
-    return names
+            build(podman, target, names[target], base, release, wheels)
+    images = {kind: names[target] for kind, target in targets(release).items()}
+    podman.settle(images["postgres"])
+    return images
+
+
+def targets(release: Release) -> dict[str, str]:
+    """The stage of the Containerfile for each kind of host."""
+    return {kind: kind if release.newest_barman else "packaged" for kind in ("postgres", "barman")}
 
 
 def present(podman: Podman, image: str) -> bool:
     return podman("image", "exists", image, check=False).returncode == 0
 
 
-def inputs_hash() -> str:
-    digest = hashlib.sha256()
+def inputs_hash(release: Release) -> str:
+    digest = hashlib.sha256(f"{release.postgres}\0".encode())
     for path in (CONTAINERFILE, *sorted(p for p in (HERE / "files").rglob("*") if p.is_file())):
         digest.update(f"{path.relative_to(HERE)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
-def build(podman: Podman, target: str, name: str, base: str, wheels: Path) -> None:
+def build(podman: Podman, target: str, name: str, base: str, release: Release, wheels: Path | None) -> None:
     podman(
         "build", "--network", "host", "--target", target, "--tag", name,
-        "--build-arg", f"BASE_IMAGE={base}", "--volume", f"{wheels}:/wheels:ro",
+        "--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"POSTGRES={release.postgres}",
+        *([f"--volume={wheels}:/wheels:ro"] if wheels else []),
         "--file", str(CONTAINERFILE), str(HERE),
-        timeout=900,
+        timeout=BUILD_SECONDS,
     )  # fmt: skip
 
 
@@ -69,46 +78,63 @@ def ensure_wheel(state: Path) -> Path:
     return wheels
 
 
-def ensure_base(podman: Podman) -> str:
+def ensure_base(podman: Podman, release: Release) -> str:
     """A Debian to build on: from a registry where one answers, else bootstrapped."""
-    for image in (PULLED, BOOTSTRAPPED):
+    pulled, bootstrapped = f"debian:{release.debian}", f"localhost/pgfleet-base:{release.debian}"
+    for image in (pulled, bootstrapped):
         if present(podman, image):
             return image
-    if pull(podman):
-        return PULLED
-    bootstrap(podman)
-    return BOOTSTRAPPED
+    if pull(podman, pulled):
+        return pulled
+    bootstrap(podman, release.debian, bootstrapped)
+    return bootstrapped
 
 
-def pull(podman: Podman) -> bool:
+def pull(podman: Podman, image: str) -> bool:
     try:
-        return podman("pull", "--quiet", PULLED, check=False, timeout=20).returncode == 0
+        return podman("pull", "--quiet", image, check=False, timeout=20).returncode == 0
     except LabError:
         return False
 
 
-def bootstrap(podman: Podman) -> None:
+def bootstrap(podman: Podman, debian: str, image: str) -> None:
     """Install a minimal Debian from the mirror this machine itself uses."""
-    sources = debian_sources()
+    sources = debian_sources(debian)
     mirror = sources[0].split()[1]
+    # A release that is newer than this debootstrap is made as unstable is.
+    script = [] if (SCRIPTS / debian).exists() else [str(SCRIPTS / "sid")]
     with tempfile.TemporaryDirectory(prefix="pgfleet-base-", dir="/var/tmp") as temporary:
         root = Path(temporary) / "root"
-        run(["debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE, str(root), mirror], timeout=600)
+        options = ["--variant=minbase", "--include=ca-certificates"]
+        run(["debootstrap", *options, debian, str(root), mirror, *script], timeout=BUILD_SECONDS)
         (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in sources))
         (root / "etc/apt/apt.conf.d/90machine").write_text(apt_settings())
         shutil.rmtree(root / "var/cache/apt/archives")
         archive = Path(temporary) / "base.tar"
         run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."], timeout=120)
-        podman("import", "--quiet", str(archive), BOOTSTRAPPED, timeout=300)
+        podman("import", "--quiet", str(archive), image, timeout=300)
 
 
-def debian_sources() -> list[str]:
-    """This machine's sources of our release as one-line entries, the main archive first."""
-    entries = [entry for entry in apt_entries() if entry[1].split("-")[0] == RELEASE]
-    lines = sorted({f"deb {uri} {suite} main" for uri, suite in entries}, key=lambda line: (line.split()[2], line))
-    if not lines or lines[0].split()[2] != RELEASE:
-        raise LabError(f"no registry gave {PULLED}, and apt on this machine has no mirror of Debian {RELEASE}")
+def debian_sources(debian: str) -> list[str]:
+    """This machine's sources with that release in place of its own, as one-line entries; the main archive first."""
+    own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    entries = {(uri, suite) for uri, suite in apt_entries() if suite.split("-")[0] == debian}
+    if not entries:
+        others = {(uri, debian + suite.removeprefix(own)) for uri, suite in apt_entries() if suite.split("-")[0] == own}
+        # Not every release has the same suites: an old one has lost its updates, a new one has none yet.
+        entries = {(uri, suite) for uri, suite in others if offered(uri, suite)}
+    lines = [f"deb {uri} {suite} main" for uri, suite in sorted(entries, key=lambda entry: (entry[1], entry[0]))]
+    if not lines or lines[0].split()[2] != debian:
+        raise LabError(f"no registry gave debian:{debian}, and no mirror that apt uses on this machine has it")
     return lines
+
+
+def offered(uri: str, suite: str) -> bool:
+    """Whether the mirror has the suite, asked in apt's own way: through its proxies."""
+    with tempfile.TemporaryDirectory(prefix="pgfleet-suite-") as temporary:
+        index = f"{uri.rstrip('/')}/dists/{suite}/InRelease"
+        asked = run(["/usr/lib/apt/apt-helper", "download-file", index, f"{temporary}/InRelease"], check=False)
+    return asked.returncode == 0
 
 
 def apt_entries() -> Iterator[tuple[str, str]]:

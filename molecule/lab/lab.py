@@ -7,11 +7,15 @@ Commands:
     lab.py backup [SERVER]
     lab.py reset [HOST...]               standbys back to empty
     lab.py exec HOST [--user U] -- ARGV...
+
+With --release bullseye|bookworm|trixie|forky before the command: a lab of that Debian's own packages, beside the
+main one and apart from it.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import ipaddress
 import json
 import os
@@ -26,8 +30,8 @@ from pathlib import Path
 import image
 import provision
 from podman import Host, LabError, Podman, run
+from release import MAIN, RELEASES, Release
 
-NETWORK = LABEL = "pgfleet"
 SCALE = 24  # of pgbench: a cluster of about 400 MB
 STANDBY_LIMIT = 32
 TOTAL_SIZE = "select pg_size_pretty(sum(pg_database_size(oid))) from pg_database"
@@ -42,16 +46,18 @@ class Lab:
     subnet: ipaddress.IPv4Network
     podman: Podman
     hosts: dict[str, Host]
+    release: Release
 
     @classmethod
-    def load(cls, state: Path = STATE) -> Lab:
-        podman = Podman(state / "containers.conf")
-        found = podman("network", "inspect", NETWORK, check=False)
+    def load(cls, release: Release = MAIN) -> Lab:
+        podman = Podman(STATE / "containers.conf")
+        found = podman("network", "inspect", release.lab, check=False)
         if found.returncode:
             raise LabError("the lab is down (lab.py up)")
         subnet = ipaddress.IPv4Network(json.loads(found.stdout)[0]["subnets"][0]["subnet"])
-        names = sorted(containers(podman), key=rank)
-        return cls(state, subnet, podman, {name: Host(name, address(subnet, name), podman) for name in names})
+        names = sorted(containers(podman, release), key=rank)
+        hosts = {name: Host(name, address(subnet, name), podman, release) for name in names}
+        return cls(release.state(STATE), subnet, podman, hosts, release)
 
     def host(self, name: str) -> Host:
         try:
@@ -103,20 +109,23 @@ def address(subnet: ipaddress.IPv4Network, name: str) -> str:
     return str(subnet[10 + rank(name)])
 
 
-def containers(podman: Podman) -> dict[str, str]:
+def containers(podman: Podman, release: Release) -> dict[str, str]:
     """Name and state of each of the lab's containers."""
-    listed = podman("ps", "--all", "--filter", f"label={LABEL}", "--format", "json").stdout
-    return {entry["Labels"][LABEL]: entry["State"] for entry in json.loads(listed or "[]")}
+    listed = podman("ps", "--all", "--filter", f"label={release.lab}", "--format", "json").stdout
+    return {entry["Labels"][release.lab]: entry["State"] for entry in json.loads(listed or "[]")}
 
 
 def boot(host: Host, subnet: ipaddress.IPv4Network, images: dict[str, str]) -> None:
     everyone = ("primary", "barman", *(f"n{number}" for number in range(1, STANDBY_LIMIT + 1)))
     names = [f"--add-host={name}:{address(subnet, name)}" for name in everyone if name != host.name]
+    lab, systemd = host.release.lab, host.release.systemd
     host.podman(
-        "run", "--detach", "--name", host.container, "--hostname", host.name, "--label", f"{LABEL}={host.name}",
-        "--systemd=always", "--privileged", "--shm-size=256m",
-        f"--network={NETWORK}", f"--ip={host.address}", *names,
+        "run", "--detach", "--name", host.container, "--hostname", host.name, "--label", f"{lab}={host.name}",
+        f"--systemd={'always' if systemd else 'false'}", "--privileged", "--shm-size=256m",
+        f"--network={lab}", f"--ip={host.address}", *names,
+        *(f"--env={variable}" for variable in host.release.environment),
         images["barman" if host.name == "barman" else "postgres"],
+        *([] if systemd else ["sshd-main"]),
     )  # fmt: skip
 
 
@@ -131,18 +140,19 @@ class Clock:
         print(f"{time.monotonic() - self.began:6.1f} s  {what}", flush=True)
 
 
-def up(standbys: int, scale: int, all_backups: bool) -> None:
+def up(standbys: int, scale: int, all_backups: bool, release: Release = MAIN) -> None:
     if not 0 <= standbys <= STANDBY_LIMIT:
         raise LabError(f"between 0 and {STANDBY_LIMIT} standbys")
     clock = Clock()
-    STATE.mkdir(parents=True, exist_ok=True)
+    release.state(STATE).mkdir(parents=True, exist_ok=True)
     podman = Podman(STATE / "containers.conf")
-    images = image.ensure(podman, STATE)
+    images = image.ensure(podman, STATE, release)
     clock.say("images are there")
-    if podman("network", "exists", NETWORK, check=False).returncode:
-        podman("network", "create", NETWORK)
-    fresh = ensure_hosts(Lab.load(), ["primary", "barman", *(f"n{n}" for n in range(1, standbys + 1))], images)
-    lab = Lab.load()
+    if podman("network", "exists", release.lab, check=False).returncode:
+        podman("network", "create", release.lab)
+    wanted = ["primary", "barman", *(f"n{n}" for n in range(1, standbys + 1))]
+    fresh = ensure_hosts(Lab.load(release), wanted, images)
+    lab = Lab.load(release)
     if fresh:
         clock.say(f"booted {', '.join(fresh)}")
         furnish(lab, [lab.host(name) for name in fresh], scale, clock)
@@ -154,7 +164,7 @@ def up(standbys: int, scale: int, all_backups: bool) -> None:
 
 def ensure_hosts(lab: Lab, wanted: list[str], images: dict[str, str]) -> list[str]:
     """Start what is stopped, make what is missing or was left half made; return the new ones."""
-    states = containers(lab.podman)
+    states = containers(lab.podman, lab.release)
     stopped = [host for name, host in lab.hosts.items() if states[name] != "running"]
     provision.each(lambda host: lab.podman("start", host.container), stopped)
     provision.each(Host.wait_booted, stopped)
@@ -162,7 +172,7 @@ def ensure_hosts(lab: Lab, wanted: list[str], images: dict[str, str]) -> list[st
     half_made = [host for host, done in zip(lab.hosts.values(), ready, strict=True) if not done]
     remove(lab.podman, half_made)
     fresh = [name for name in wanted if name not in lab.hosts] + [host.name for host in half_made]
-    made = [Host(name, address(lab.subnet, name), lab.podman) for name in fresh]
+    made = [Host(name, address(lab.subnet, name), lab.podman, lab.release) for name in fresh]
     provision.each(lambda host: boot(host, lab.subnet, images), made)
     provision.each(Host.wait_booted, made)
     return fresh
@@ -197,13 +207,13 @@ def connect(lab: Lab) -> None:
     provision.each(lambda host: provision.passwords(host, lab.secrets), [h for h in hosts if h != lab.primary])
 
 
-def down() -> None:
-    podman = Podman(STATE / "containers.conf")
-    remove(podman, [Host(name, "", podman) for name in containers(podman)])
-    podman("network", "rm", "--force", NETWORK, check=False)
-    shutil.rmtree(STATE / "ssh", ignore_errors=True)
+def down(release: Release = MAIN) -> None:
+    podman, state = Podman(STATE / "containers.conf"), release.state(STATE)
+    remove(podman, [Host(name, "", podman, release) for name in containers(podman, release)])
+    podman("network", "rm", "--force", release.lab, check=False)
+    shutil.rmtree(state / "ssh", ignore_errors=True)
     for name in ("inventory.yml", "known_hosts", "secrets.json"):
-        (STATE / name).unlink(missing_ok=True)
+        (state / name).unlink(missing_ok=True)
 
 
 def remove(podman: Podman, hosts: list[Host]) -> None:
@@ -249,9 +259,9 @@ def write_inventory(lab: Lab) -> None:
     lab.inventory.write_text("".join(f"{line}\n" for line in lines))
 
 
-def status() -> None:
-    lab = Lab.load()
-    states = containers(lab.podman)
+def status(release: Release) -> None:
+    lab = Lab.load(release)
+    states = containers(lab.podman, release)
     for name, host in lab.hosts.items():
         units = ["systemctl", "list-units", "--plain", "--no-legend", "postgresql@*", "barman-cron.timer"]
         shown = host.run(units, check=False).stdout if states[name] == "running" else ""
@@ -259,9 +269,9 @@ def status() -> None:
         print(f"{name:8} {host.address:15} {states[name]:8} {services or '-'}")
 
 
-def execute(name: str, user: str, argv: list[str]) -> None:
+def execute(release: Release, name: str, user: str, argv: list[str]) -> None:
     """Become the command inside the host: its terminal, its output, its exit code."""
-    host = Lab.load().host(name)
+    host = Lab.load(release).host(name)
     terminal = ["--tty"] if sys.stdin.isatty() else []
     command = ["podman", "exec", "--interactive", *terminal, "--user", user, host.container, *argv]
     os.execvpe("podman", command, host.podman.env)
@@ -272,6 +282,7 @@ def execute(name: str, user: str, argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--release", choices=RELEASES, help="the lab of that Debian instead of the main one")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in ("install", "image", "down", "status"):
         commands.add_parser(name)
@@ -289,24 +300,30 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def dispatch(options: argparse.Namespace) -> None:
+    release = RELEASES.get(options.release, MAIN)
     match options.command:
         case "install":
-            image.install()
+            STATE.mkdir(parents=True, exist_ok=True)
+            with open(STATE / "install.lock", "w") as lock:
+                # Two gates may want the same packages at the same time; apt does not wait for itself.
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                image.install()
         case "image":
             STATE.mkdir(parents=True, exist_ok=True)
-            print("\n".join(image.ensure(Podman(STATE / "containers.conf"), STATE).values()))
+            images = image.ensure(Podman(STATE / "containers.conf"), STATE, release)
+            print("\n".join(sorted(set(images.values()))))
         case "up":
-            up(options.standbys, options.scale, options.all_backups)
+            up(options.standbys, options.scale, options.all_backups, release)
         case "down":
-            down()
+            down(release)
         case "status":
-            status()
+            status(release)
         case "backup":
-            Lab.load().backup(options.server)
+            Lab.load(release).backup(options.server)
         case "reset":
-            Lab.load().reset(*options.hosts)
+            Lab.load(release).reset(*options.hosts)
         case "exec":
-            execute(options.host, options.user, options.argv)
+            execute(release, options.host, options.user, options.argv)
 
 
 def main() -> int:

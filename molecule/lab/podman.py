@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from release import MAIN, Release
+
 Completed = subprocess.CompletedProcess[str]
 
 # A cgroup v1 machine has no use for crun, and one without CAP_SYS_RESOURCE
@@ -110,10 +112,11 @@ class Host:
     name: str
     address: str
     podman: Podman
+    release: Release = MAIN
 
     @property
     def container(self) -> str:
-        return f"pgfleet-{self.name}"
+        return f"{self.release.lab}-{self.name}"
 
     def run(
         self,
@@ -150,6 +153,8 @@ class Host:
         wait_for(self._booted, f"{self.name} to boot")
 
     def _booted(self) -> bool:
+        if not self.release.systemd:
+            return self.run(["test", "-e", "/run/sshd.pid"], check=False).returncode == 0
         # --wait fails at once while systemd is not listening yet, and says "degraded" with rc 1.
         state = self.run(["systemctl", "is-system-running", "--wait"], check=False).stdout.strip()
         return state in ("running", "degraded")

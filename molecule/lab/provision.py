@@ -11,9 +11,6 @@ from typing import TypeVar
 from podman import File, Host, LabError, wait_for
 
 HERE = Path(__file__).resolve().parent
-CLUSTER = "15-main"
-CONFIG = "/etc/postgresql/15/main"
-UNIT = f"postgresql@{CLUSTER}"
 TABLESPACE = "/srv/tablespaces/fast"
 READY_MARK = "/etc/pgfleet-lab"
 ROLES = ("replicator", "streaming_barman", "barman")
@@ -114,30 +111,44 @@ def psql(host: Host, sql: str, db: str = "postgres", timeout: float = 60) -> str
 
 def seed_primary(primary: Host, secrets: Secrets, subnet: str, scale: int) -> None:
     """Make the cluster, load it, and only then run it for real: archiving starts with the data there."""
-    primary.run(["pg_createcluster", "--locale", "C.UTF-8", "15", "main"])
+    release = primary.release
+    primary.run(["pg_createcluster", "--locale", "C.UTF-8", str(release.postgres), "main"])
     primary.run(["install", "-d", "-m", "700", "-o", "postgres", "-g", "postgres", TABLESPACE])
     load(primary, secrets, scale)
-    hba = primary.read(f"{CONFIG}/pg_hba.conf")
+    hba = primary.read(f"{release.config}/pg_hba.conf")
     hba += "".join(f"host {database} all {subnet} scram-sha-256\n" for database in ("all", "replication"))
     primary.put(
         [
-            File(f"{CONFIG}/pg_hba.conf", hba, "postgres", 0o640),
-            File(f"{CONFIG}/conf.d/lab.conf", template("primary.conf"), "postgres"),
+            File(f"{release.config}/pg_hba.conf", hba, "postgres", 0o640),
+            File(f"{release.config}/conf.d/lab.conf", template("primary.conf"), "postgres"),
         ]
     )
-    primary.run(["systemctl", "daemon-reload"])
-    # Debian's unit is "started" two seconds after the server answers.
-    primary.run(["systemctl", "start", "--no-block", UNIT])
+    start_cluster(primary)
     wait_for(lambda: primary.run(["pg_isready"], check=False).returncode == 0, "the primary to accept connections")
 
 
+def start_cluster(host: Host) -> None:
+    release = host.release
+    if release.systemd:
+        host.run(["systemctl", "daemon-reload"])
+        # Debian's unit is "started" two seconds after the server answers.
+        host.run(["systemctl", "start", "--no-block", release.unit])
+    else:
+        host.run(["pg_ctlcluster", str(release.postgres), "main", "start"])
+
+
 # Without WAL there is nothing to write twice, and nothing to archive.
-LOADING = "-c wal_level=minimal -c max_wal_senders=0 -c fsync=off -c listen_addresses="
+LOADING = (
+    "-c wal_level=minimal -c max_wal_senders=0 -c fsync=off -c listen_addresses="
+    " -c password_encryption=scram-sha-256"  # not the default of every release
+)
 
 
 def load(primary: Host, secrets: Secrets, scale: int) -> None:
+    release = primary.release
     variables = "".join(f"\\set {role} '{secrets[role]}'\n" for role in ROLES)
-    pg_ctl = ["/usr/lib/postgresql/15/bin/pg_ctl", "--wait", "--silent", "--pgdata", CONFIG]
+    variables += f"\\set newest_barman {str(release.newest_barman).lower()}\n"
+    pg_ctl = [f"{release.bindir}/pg_ctl", "--wait", "--silent", "--pgdata", release.config]
     primary.run([*pg_ctl, "--log", "/var/log/postgresql/loading.log", "--options", LOADING, "start"], user="postgres")
     psql(primary, variables + template("roles.sql"))
     psql(primary, "CREATE DATABASE bench")
@@ -151,6 +162,9 @@ def load(primary: Host, secrets: Secrets, scale: int) -> None:
 
 
 def start_barman(barman: Host) -> None:
+    if not barman.release.systemd:
+        barman.run(["barman", "-q", "cron"], user="barman")
+        return
     barman.run(["systemctl", "enable", "--quiet", "--now", "barman-cron.timer"])
     barman.run(["systemctl", "start", "barman-cron.service"])
 
@@ -169,8 +183,10 @@ def backup(barman: Host, server: str, timeout: float = 900) -> None:
 # --- standbys ----------------------------------------------------------------
 
 # Whatever runs as postgres is part of what a test left behind: a server, a copy, its ssh.
-RESET = """
+STOP_UNITS = """
 systemctl stop 'postgresql@*' 'postgresql.service' || true
+"""
+RESET = """
 for signal in TERM KILL; do
     pkill -$signal -u postgres || break
     for pause in 1 2 3 4 5 6 7 8 9 10; do pgrep -u postgres >/dev/null || break; sleep 0.2; done
@@ -178,6 +194,8 @@ done
 findmnt --noheadings --raw --output TARGET | grep '^/srv/' | xargs -r umount
 find /var/lib/postgresql -mindepth 1 -maxdepth 1 -not -name '.*' -exec rm -rf {} +
 find /etc/postgresql /srv /var/tmp /var/log/postgresql -mindepth 1 -delete
+"""
+RESET_UNITS = """
 systemctl daemon-reload
 systemctl reset-failed
 systemctl start postgresql.service
@@ -188,4 +206,5 @@ def reset(host: Host) -> None:
     """Back to a host that has PostgreSQL's packages and no cluster."""
     if not host.name.startswith("n"):
         raise LabError(f"{host.name} is not a standby: only standbys are reset")
-    host.run(["sh", "-euc", RESET], timeout=120)
+    script = STOP_UNITS + RESET + RESET_UNITS if host.release.systemd else RESET
+    host.run(["sh", "-euc", script], timeout=120)

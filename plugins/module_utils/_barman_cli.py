@@ -18,8 +18,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 
 __all__ = ["Barman"]
 
-_OLDEST = (3, 11)  # the first to tell type, method and system identifier in JSON
-_COMPRESSION_IN_JSON = (3, 16)
+_OLDEST = (2, 12)  # the oldest that has been tried
+_PLURAL_NAMES = (2, 15)
+_ALL_IN_JSON = (3, 16)  # compression; 3.11 was the first to tell type, method and system identifier
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 
 
@@ -30,6 +31,7 @@ class Barman:
         self.shell = shell
         self.server = server
         self._command = [executable, *(["--config", config] if config else [])]
+        self._plural = "s"
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Barman:
@@ -39,21 +41,23 @@ class Barman:
         return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
 
     def version(self) -> tuple[int, ...]:
-        """Barman's version. Raises StandbyError when it is older than what is supported."""
+        """Barman's version; ask for it first. Raises StandbyError when it is older than what is supported."""
         done = self.shell.run([*self._command, "-v"])
         if done.rc != 0:
             self._fail(done)
         version = parse.parse_version(done.out)
         if version < _OLDEST:
             raise StandbyError(
-                f"Barman on {self.shell.where} is version {'.'.join(map(str, version))}; 3.11 or later is needed.",
+                f"Barman on {self.shell.where} is version {_dotted(version)}; {_dotted(_OLDEST)} or later is needed.",
                 "barman_too_old",
             )
+        # Later versions understand the singular as well, but say nothing of how long they will.
+        self._plural = "s" if version >= _PLURAL_NAMES else ""
         return version
 
     def show_server(self) -> BarmanServer:
         """The server's parameters."""
-        return parse.parse_server(self._json("show-servers", self.server), self.server)
+        return parse.parse_server(self._json(f"show-server{self._plural}", self.server), self.server)
 
     def check(self) -> tuple[CheckItem, ...]:
         """Barman's own verdicts; a failed one is a result, not an error."""
@@ -61,15 +65,14 @@ class Barman:
 
     def list_backups(self) -> tuple[Backup, ...]:
         """The catalogue, newest first."""
-        return parse.parse_backup_list(self._json("list-backups", self.server), self.server)
+        return parse.parse_backup_list(self._json(f"list-backup{self._plural}", self.server), self.server)
 
     def show_backup(self, backup_id: str, version: tuple[int, ...], server: BarmanServer) -> Backup:
         """One backup with all that is known of it."""
         backup = parse.parse_backup(self._json("show-backup", self.server, backup_id), self.server)
         backup = replace(backup, directory=posixpath.join(server.basebackups_directory, backup.backup_id))
-        if version < _COMPRESSION_IN_JSON:
-            compression = self._backup_info(backup.backup_id, server).get("compression")
-            backup = replace(backup, compression=str(compression) if compression else None)
+        if version < _ALL_IN_JSON:
+            backup = parse.complete_backup(backup, self._backup_info(backup.backup_id, server))
         return backup
 
     def peek_wal(self, first: str, count: int) -> tuple[str, ...]:
@@ -133,3 +136,7 @@ class Barman:
             cmd=list(done.argv),
             stderr=done.err,
         )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

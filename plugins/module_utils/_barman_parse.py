@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Barman's JSON and backup.info as the model's dataclasses. Pure. Private to the collection.
 
-Field names and the versions they appeared in were read from Barman 3.11 to 3.19 and are
+Field names and the versions they appeared in were read from Barman 2.12 to 3.19 and are
 tested on recorded outputs.
 """
 
@@ -12,12 +12,14 @@ from __future__ import annotations
 import ast
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem, Tablespace
 
 __all__ = [
+    "complete_backup",
     "messages",
     "parse_backup",
     "parse_backup_info",
@@ -32,6 +34,9 @@ __all__ = [
 # A clone reads the catalogue and the backup; the other items (a stopped primary, a late
 # archiver, retention) matter to Barman's next backup, not to the one that is copied.
 _BLOCKING_CHECKS = frozenset({"configuration", "directories", "wal_archive"})
+
+# The types of all methods that Barman had before it told them apart itself; incremental backups came with that.
+_TYPES = {"postgres": "full", "rsync-concurrent": "rsync", "rsync-exclusive": "rsync", "snapshot": "snapshot"}
 
 
 def parse_version(text: str) -> tuple[int, ...]:
@@ -142,7 +147,7 @@ def parse_backup_list(document: dict[str, Any], server: str) -> tuple[Backup, ..
 
 
 def parse_backup(document: dict[str, Any], server: str) -> Backup:
-    """``barman -f json show-backup`` of Barman 3.11 and later."""
+    """``barman -f json show-backup``, as much as this version of Barman tells; see `complete_backup`."""
     section = server_section(document, server)
     base = section.get("base_backup_information", {})
     return Backup(
@@ -185,6 +190,22 @@ def parse_backup_info(text: str) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             values[key] = raw
     return values
+
+
+def complete_backup(backup: Backup, info: dict[str, Any]) -> Backup:
+    """The backup with what only its backup.info tells.
+
+    That is the compression before Barman 3.16; type, method, system identifier and size before 3.11.
+    """
+    mode = backup.mode or _text(info.get("mode"))
+    return replace(
+        backup,
+        mode=mode,
+        type=backup.type or _TYPES.get(mode or ""),
+        system_identifier=backup.system_identifier or _text(info.get("systemid")),
+        size=backup.size or info.get("size"),
+        compression=_text(info.get("compression")),
+    )
 
 
 def _text(value: Any) -> str | None:

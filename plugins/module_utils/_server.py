@@ -238,7 +238,8 @@ def signs_of_use(socket_directory: str, port: int) -> list[str]:
         ) as connection, connection.cursor() as cursor:
             cursor.execute(_USE_SQL)
             found += [row[0] for row in cursor.fetchall()]
-    return found
+    # Some are seen in both databases.
+    return list(dict.fromkeys(found))
 
 
 def local_connection(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Any:

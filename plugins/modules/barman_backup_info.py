@@ -28,7 +28,7 @@ options:
       - Without it the catalogue is listed and nothing is chosen.
     type: str
 requirements:
-  - Barman 3.11 or later
+  - Barman 2.12 or later
 seealso:
   - module: pgfleet.standby.barman_server_info
   - module: pgfleet.standby.standby_clone
@@ -54,7 +54,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backups:
-  description: The catalogue, newest first, as C(barman list-backups) tells it.
+  description: The catalogue, newest first, as C(barman list-backups) tells it; C(type) is null before Barman 3.11.
   returned: success
   type: list
   elements: dict

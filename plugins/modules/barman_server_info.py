@@ -27,7 +27,7 @@ options:
     type: bool
     default: true
 requirements:
-  - Barman 3.11 or later
+  - Barman 2.12 or later
 seealso:
   - module: pgfleet.standby.barman_backup_info
 """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from conftest import DATA, HOST, STATE, Playbook, Run
+from conftest import DATA, HOST, STATE
 from lab import Lab
 from onhost import FAST
+from play import Playbook, Run, errors, said_of
 from podman import Host, wait_for
 
 UNIT = "postgresql@15-main"
@@ -20,8 +20,6 @@ places=$(ls -d {PLACES} 2>/dev/null || true)
 find $places -printf '%p %y %u %m %s %T@ %l\\n' | sort
 find $places -type f -print0 | sort -z | xargs -0r sha256sum
 """
-ACTION = re.compile(rf'"{HOST} +(none|settings|start|rewind|delta|replace|resume|clone) ')
-CODES = re.compile(r'"error_codes": \[([^\]]*)\]')
 
 
 @dataclass
@@ -115,10 +113,4 @@ class Story:
 
 def said(run: Run) -> str:
     """The action in the report."""
-    found = ACTION.search(run.output)
-    return found.group(1) if found else ""
-
-
-def errors(run: Run) -> set[str]:
-    """The codes of all problems that a preflight told."""
-    return {code.strip(' "\n') for codes in CODES.findall(run.output) for code in codes.split(",")}
+    return said_of(HOST, run)

@@ -50,7 +50,7 @@ exec sh -c "$command"
 # In a hook: what a worker's connection runs, and what pulls files, be it one that is fetched by itself or a shard.
 CONNECTS, PULLS, PULLS_A_SHARD = "cat)", "*--server*)", "*nice*--server*)"
 
-# Every server was recorded with the one kind of backup that it has.
+# Every server was recorded with the one kind of backup that it has. The oldest has no plural in its commands' names.
 BARMAN = r"""#!/bin/sh
 cd '{recorded}' || exit 1
 say() {{ /bin/cat "$1"; exit "${{2:-0}}"; }}
@@ -58,13 +58,13 @@ kind() {{ case $1 in pg) echo rsync ;; *) echo "${{1#pg_}}" ;; esac }}
 [ "$1" != --config ] || shift 2
 case $* in
 -v) say version.txt ;;
-*"show-servers nosuch") say unknown-server-show-servers.json 1 ;;
+*"show-server{s} nosuch") say unknown-server-show-servers.json 1 ;;
 *" nosuch") say unknown-server.json 1 ;;
-*"show-servers "*) sed 's|"pg": {{|"'"$4"'": {{|; s|\(/barman[^/]*\)/pg|\1/'"$4|g" show-servers.json ;;
+*"show-server{s} "*) sed 's|"pg": {{|"'"$4"'": {{|; s|\(/barman[^/]*\)/pg|\1/'"$4|g" show-servers.json ;;
 *"check pg_empty") say check-failed.json 1 ;;
 *"check pg") say check.json ;;
-*"list-backups pg") say list-backups.json ;;
-*"list-backups pg_"*) say "list-backups-${{4#pg_}}.json" ;;
+*"list-backup{s} pg") say list-backups.json ;;
+*"list-backup{s} pg_"*) say "list-backups-${{4#pg_}}.json" ;;
 *"show-backup "*)
     grep -q '"backup_id": "'"$5"'"' "show-backup-$(kind "$4").json" || say unknown-backup.json 1
     say "show-backup-$(kind "$4").json" ;;
@@ -226,10 +226,10 @@ class BarmanHost:
     def forget_calls(self) -> None:
         (self.root / "argv").unlink(missing_ok=True)
 
-    def install_barman(self, version: str) -> None:
+    def install_barman(self, version: str, recordings: str = "barman") -> None:
         """A barman that prints what this version printed when it was recorded."""
-        recorded = FIXTURES / "barman" / version
-        self.program("barman", BARMAN.format(recorded=recorded))
+        recorded = FIXTURES / recordings / version
+        self.program("barman", BARMAN.format(recorded=recorded, s="" if version == "2.12" else "s"))
         self.program("cat", CAT.format(recorded=recorded))
 
     def write_manifest(self, algorithm: str = "SHA256") -> None:

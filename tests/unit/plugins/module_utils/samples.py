@@ -22,6 +22,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
 FIXTURES = Path(__file__).parent / "fixtures"
 BARMAN_VERSIONS = sorted(path.name for path in (FIXTURES / "barman").iterdir())
 SYSTEM_IDENTIFIER = "7710593896377129854"
+# Those whose JSON lacks what backup.info has; recorded from Debian's packages, with a backup by rsync alone.
+OLD_BARMAN_VERSIONS = sorted(path.name for path in (FIXTURES / "barman_old").iterdir())
 BACKUP_ID = "20261121T114827"
 LABEL = (
     "START WAL LOCATION: 0/3000028 (file 000000010000000000000003)\n"

@@ -222,6 +222,43 @@ class TestBackup:
         backup = parse.parse_backup({"pg": section}, "pg")
         assert (backup.status, backup.error, backup.tablespaces, backup.version) == ("FAILED", "no space", (), None)
 
+    @pytest.mark.parametrize(
+        ("mode", "compression", "type_", "refused"),
+        [
+            ("rsync-concurrent", "None", "rsync", []),
+            ("postgres", "None", "full", []),
+            ("postgres", "gzip", "full", ["it is compressed (gzip)"]),
+            (
+                "rsync-exclusive",
+                "None",
+                "rsync",
+                ["it was taken by method rsync-exclusive; supported are rsync and postgres"],
+            ),
+            (
+                "snapshot",
+                "None",
+                "snapshot",
+                [
+                    "it is of type snapshot; supported are rsync and full",
+                    "it was taken by method snapshot; supported are rsync and postgres",
+                ],
+            ),
+        ],
+    )
+    def test_is_completed_by_its_backup_info_before_3_11(self, mode, compression, type_, refused):
+        section = {"backup_id": "20261121T114827", "status": "DONE", "postgresql_version": 150020}
+        told = parse.parse_backup({"pg": section}, "pg")
+        text = f"mode={mode}\ncompression={compression}\nsystemid=7710590273953624155\nsize=4096\n"
+        backup = parse.complete_backup(told, parse.parse_backup_info(text))
+        assert (backup.mode, backup.type) == (mode, type_)
+        assert (backup.system_identifier, backup.size) == ("7710590273953624155", 4096)
+        assert obstacles(backup) == refused
+
+    def test_what_json_tells_stays(self, version, answer):
+        told = parse.parse_backup(answer("show-backup-rsync"), "pg")
+        info = parse.parse_backup_info(barman(version, "backup-rsync.info"))
+        assert parse.complete_backup(told, info) == told
+
     def test_survives_json(self, answer):
         backup = parse.parse_backup(answer("show-backup-rsync"), "pg")
         again = json.loads(json.dumps(dataclasses.asdict(backup)))

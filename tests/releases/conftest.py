@@ -1,0 +1,46 @@
+"""One release's lab at a time: brought up for its tests, and taken down whatever became of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAB = ROOT / "molecule" / "lab"
+sys.path[:0] = [str(LAB), str(ROOT / "tests" / "lab")]
+
+from lab import STATE, Lab  # noqa: E402 - the lab is a program beside us, not an installed package
+from release import RELEASES, Release  # noqa: E402
+from standby import Standby  # noqa: E402
+
+# What the tests of each release have shown: docs/versions.md is made of it.
+RECORDS = STATE / "releases"
+# An image that is missing is built by `up`.
+UP_SECONDS, DOWN_SECONDS = 900, 120
+
+
+def run_lab(release: Release, *arguments: str, timeout: float) -> None:
+    """The program as anybody runs it; what it says is in the report of a test that fails."""
+    command = [sys.executable, str(LAB / "lab.py"), "--release", release.debian, *arguments]
+    subprocess.run(command, check=True, timeout=timeout)
+
+
+@pytest.fixture(scope="module", params=list(RELEASES.values()), ids=list(RELEASES))
+def standby(request: pytest.FixtureRequest) -> Iterator[Standby]:
+    """An empty host of the release, and what its tests have made of it so far."""
+    release: Release = request.param
+    record = RECORDS / f"{release.debian}.json"
+    record.unlink(missing_ok=True)
+    run_lab(release, "down", timeout=DOWN_SECONDS)
+    try:
+        run_lab(release, "up", "--standbys", "1", "--scale", "3", timeout=UP_SECONDS)
+        standby = Standby(Lab.load(release))
+        yield standby
+        record.write_text(json.dumps(standby.record(), indent=2) + "\n")
+    finally:
+        run_lab(release, "down", timeout=DOWN_SECONDS)
