@@ -48,7 +48,7 @@ options:
     type: str
   pg_bindir:
     description:
-      - The directory of C(pg_controldata).
+      - The directory of the server programs, which check the settings.
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   config_directory:
