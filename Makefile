@@ -64,14 +64,15 @@ lab-test: prepare lab ## faults and versions, on real hosts
 releases: prepare release-images ## the whole play on other Debian releases, one after the other; RELEASES=name for one
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
 	    pytest -p no:cacheprovider --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
-	@python $(GATES)/versions.py $(LAB_DIR)/releases docs/versions.md
+	@python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md
 
 release-images: prepare ## build what `releases` needs
 	@python molecule/lab/lab.py install
 	@for release in $(RELEASES); do python molecule/lab/lab.py --release $$release image || exit; done
 
-versions: prepare ## write docs/versions.md from what `releases` has found
-	@python $(GATES)/versions.py --write $(LAB_DIR)/releases docs/versions.md
+versions: prepare ## write docs/versions.md from what `releases` and `servers` have found
+	@python $(GATES)/versions.py --write releases $(LAB_DIR)/releases docs/versions.md
+	@python $(GATES)/versions.py --write servers $(BUILD)/records docs/versions.md
 
 awx: artifact lab ## the built collection under ansible-runner, as a job template runs it
 	@cd $(COPY) && python tests/gates/awx.py

@@ -1,6 +1,6 @@
-"""The table of releases in docs/versions.md, made from what the tests of the releases have found.
+"""The tables in docs/versions.md, made from what the tests of releases and of servers have found.
 
-usage: versions.py [--write] RECORDS DOCUMENT
+usage: versions.py [--write] releases|servers RECORDS DOCUMENT
 
 Without --write every line that the records make has to be there already; figures may differ, because the packages of
 a release change from day to day.
@@ -12,11 +12,12 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 COLUMNS = {"postgresql": "PostgreSQL", "barman": "Barman", "rsync": "rsync", "openssh": "OpenSSH", "python": "Python"}
-PROOFS = {
+RELEASE_PROOFS = {
     "plan": "plan",
     "clone": "clone",
     "second run": "second run",
@@ -24,21 +25,52 @@ PROOFS = {
     "restore_command": "`restore_command` gone",
     "start": "stopped",
 }
-BEGIN, END = "<!-- made by `make versions` -->\n\n", "\n<!-- end -->\n"
+SERVER_PROOFS = {
+    "settings": "settings in",
+    "streams": "streams",
+    "second run": "second run",
+    "primary_conninfo": "`primary_conninfo`",
+    "restore_command": "`restore_command`",
+    "recovery_min_apply_delay": "`recovery_min_apply_delay`",
+    "hot_standby_feedback": "`hot_standby_feedback`",
+}
+END = "\n<!-- end -->\n"
 
 
-def table(records: list[dict[str, Any]]) -> str:
-    """Oldest PostgreSQL first, with the controller's version below."""
-    heads = ["Debian", *COLUMNS.values(), "started by", *PROOFS.values()]
-    lines = [heads, ["---"] * len(heads), *(row(record) for record in records)]
+def begin(kind: str) -> str:
+    return f"<!-- {kind}: made by `make versions` -->\n\n"
+
+
+def of_releases(records: list[dict[str, Any]]) -> str:
+    """With the controller's version below."""
+    heads = ["Debian", *COLUMNS.values(), "started by", *RELEASE_PROOFS.values()]
     controllers = sorted({record["controller"] for record in records})
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\nControlled by {', '.join(controllers)}.\n"
+    return table(heads, map(release, records)) + f"\nControlled by {', '.join(controllers)}.\n"
 
 
-def row(record: dict[str, Any]) -> list[str]:
+def release(record: dict[str, Any]) -> list[str]:
     versions = [record["versions"][name] for name in COLUMNS]
-    proofs = [record["proven"].get(name, "**no**") for name in PROOFS]
-    return [record["debian"], *versions, record["started_by"], *proofs]
+    return [record["debian"], *versions, record["started_by"], *proofs(record, RELEASE_PROOFS)]
+
+
+def of_servers(records: list[dict[str, Any]]) -> str:
+    rows = ([record["postgresql"], *proofs(record, SERVER_PROOFS)] for record in records)
+    return table(["PostgreSQL", *SERVER_PROOFS.values()], rows)
+
+
+def proofs(record: dict[str, Any], names: Iterable[str]) -> list[str]:
+    return [record["proven"].get(name, "**no**") for name in names]
+
+
+def table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in [heads, ["---"] * len(heads), *rows])
+
+
+def postgresql(record: dict[str, Any]) -> float:
+    return float(record["postgresql"] if "postgresql" in record else record["versions"]["postgresql"])
+
+
+TABLES = {"releases": of_releases, "servers": of_servers}
 
 
 def without_figures(text: str) -> list[str]:
@@ -48,17 +80,19 @@ def without_figures(text: str) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("kind", choices=TABLES)
     parser.add_argument("records", type=Path)
     parser.add_argument("document", type=Path)
     options = parser.parse_args()
     records = [json.loads(path.read_text(encoding="utf-8")) for path in options.records.glob("*.json")]
-    fresh = table(sorted(records, key=lambda record: float(record["versions"]["postgresql"])))
-    before, _begin, rest = options.document.read_text(encoding="utf-8").partition(BEGIN)
+    fresh = TABLES[options.kind](sorted(records, key=postgresql))
+    start = begin(options.kind)
+    before, _begin, rest = options.document.read_text(encoding="utf-8").partition(start)
     old, end, after = rest.partition(END)
     if not end:
         sys.exit(f"{options.document}: no place for the table")
     if options.write:
-        options.document.write_text(before + BEGIN + fresh + END + after, encoding="utf-8")
+        options.document.write_text(before + start + fresh + END + after, encoding="utf-8")
         return 0
     documented = set(without_figures(old))
     missing = [line for line in without_figures(fresh) if line not in documented]

