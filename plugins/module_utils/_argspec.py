@@ -75,7 +75,7 @@ def login_options() -> dict[str, Any]:
     """How it proves there who it is."""
     return {
         "upstream_password": {"type": "str", "no_log": True},
-        "passfile": {"type": "str"},
+        "passfile": {"type": "str", "no_log": False},
     }
 
 

@@ -7,12 +7,31 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import BINDIR, DATA, HOST, STATE
+from onhost import FAST
 from podman import Host, wait_for
 from story import Story
 
 PGPASS = "/var/lib/postgresql/.pgpass"
 SLOT = f"settings_{HOST}"
 AUTO_CONF = f"{DATA}/postgresql.auto.conf"
+
+# A standby of the primary on this very host, to be an upstream in its turn.
+MIDDLE_PORT = "5433"
+MIDDLE = f"""\
+set -eu
+data=/var/lib/postgresql/15/middle
+{BINDIR}/pg_basebackup -h primary -U replicator -D $data -R -c fast --tablespace-mapping={FAST}=/var/tmp/middle
+cat >$data/postgresql.conf <<END
+port = {MIDDLE_PORT}
+listen_addresses = '*'
+max_connections = 120
+max_wal_senders = 20
+END
+printf '%s\\n' 'local all all trust' 'host all,replication all all trust' >$data/pg_hba.conf
+: >$data/pg_ident.conf
+{BINDIR}/pg_ctl -D $data -w -l /var/tmp/middle.log start
+"""
+USED_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE active"
 
 pytestmark = pytest.mark.usefixtures("healthy")
 
@@ -53,6 +72,17 @@ class TestSlot:
         assert "setting_invalid" in run.output
         assert slots(story) == ""
         story.becomes("start")
+
+    def test_of_an_upstream_that_is_itself_a_standby(self, story: Story) -> None:
+        story.lab.reset(HOST)
+        story.host.run(["bash", "-c", MIDDLE], user="postgres", timeout=120)
+        conninfo = {"host": story.host.address, "port": MIDDLE_PORT, "user": "replicator"}
+        try:
+            story.becomes("clone", upstream_conninfo=conninfo, slot_name=SLOT)
+            argv = ["psql", "-XAtq", "-p", MIDDLE_PORT, "-c", USED_SLOTS, "postgres"]
+            assert story.host.run(argv, user="postgres").stdout.strip() == SLOT
+        finally:
+            story.lab.reset(HOST)
 
 
 class TestPassword:
