@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ _ABOVE_FILES = ("command line", "environment variable", "override")
 _SETTINGS_SQL = "SELECT name, setting, coalesce(unit, ''), vartype, source FROM pg_settings WHERE name = ANY(%s)"
 # What only waits for a restart is no error; the words are those of guc-file.l, in English.
 _ERRORS_SQL = """
-SELECT DISTINCT sourcefile || ' line ' || sourceline || ': ' || error
+SELECT DISTINCT sourcefile, sourcefile || ' line ' || sourceline || ': ' || error
 FROM pg_file_settings WHERE error IS NOT NULL AND error <> 'setting could not be applied'
 """
 
@@ -38,10 +39,15 @@ class LiveSetting:
 
 @dataclass(frozen=True)
 class Live:
-    """``errors`` are lines of configuration files that the server could not read: it would refuse to reload."""
+    """``errors`` are files, and what in one of their lines the server could not read: it would refuse to reload."""
 
     settings: Mapping[str, LiveSetting] = field(default_factory=dict)
-    errors: tuple[str, ...] = ()
+    errors: tuple[tuple[str, str], ...] = ()
+
+    def lasting(self, rewritten: Iterable[str]) -> list[str]:
+        """The errors that are left when these files have been written anew."""
+        paths = {os.path.realpath(path) for path in rewritten}
+        return [said for path, said in self.errors if os.path.realpath(path) not in paths]
 
     def outdated(self, wanted: Mapping[str, str]) -> list[str]:
         """The settings that are to have another value than the server uses, as far as it tells."""
@@ -74,10 +80,10 @@ def ask(found: DataDir, names: Iterable[str]) -> Live | None:
     with closing(connection), connection.cursor() as cursor:
         cursor.execute(_SETTINGS_SQL, (list(names),))
         settings = {row[0]: LiveSetting(*row[1:]) for row in cursor.fetchall()}
-        errors: tuple[str, ...] = ()
+        errors: tuple[tuple[str, str], ...] = ()
         cursor.execute("SELECT has_function_privilege('pg_show_all_file_settings()', 'EXECUTE')")
         if cursor.fetchone() == (True,):
             cursor.execute("SET lc_messages = 'C'")
             cursor.execute(_ERRORS_SQL)
-            errors = tuple(row[0] for row in cursor.fetchall())
+            errors = tuple((row[0], row[1]) for row in cursor.fetchall())
     return Live(settings, errors)

@@ -207,7 +207,7 @@ restart_required:
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -260,7 +260,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     live = _live.ask(found, wanted)
     if change.files:
         require_valid(find_bindir(major, params["pg_bindir"]), of_server(wanted, major))
-    require_mendable(found, live, wanted)
+    require_mendable(found, live, wanted, [os.path.join(path, name) for name in change.files])
     if not check_mode:
         if login.passfile is not None:
             login.passfile.write()
@@ -296,13 +296,19 @@ def require_config_files(params: Mapping[str, Any]) -> None:
         )
 
 
-def require_mendable(found: DataDir, live: _live.Live | None, wanted: Mapping[str, str]) -> None:
-    """That the running server will take up what the files say. Raises StandbyError."""
+def require_mendable(
+    found: DataDir, live: _live.Live | None, wanted: Mapping[str, str], rewritten: Iterable[str]
+) -> None:
+    """That the running server will take up what the files say, those that are ``rewritten`` among them.
+
+    Raises StandbyError.
+    """
     if live is None:
         return
-    if live.errors:
+    lasting = live.lasting(rewritten)
+    if lasting:
         raise StandbyError(
-            f"The server on {found.path} cannot reload its configuration: {'; '.join(live.errors)}."
+            f"The server on {found.path} cannot reload its configuration: {'; '.join(lasting)}."
             " Nothing was changed. Next: mend those lines.",
             "configuration_invalid",
         )

@@ -207,6 +207,11 @@ class TestLive:
         assert "restore_command (command line)" in result["msg"]
 
     def test_a_configuration_that_cannot_be_read_is_refused(self, live):
-        result = live(errors=("/etc/x.conf line 3: syntax error",))
+        result = live(errors=(("/etc/x.conf", "/etc/x.conf line 3: syntax error"),))
         assert result["error_code"] == "configuration_invalid"
         assert "/etc/x.conf line 3: syntax error" in result["msg"]
+
+    def test_but_not_for_what_is_mended(self, host, live):
+        write_tree(host.pgdata, {"postgresql.conf": "include_dir = 'gone'\n"})
+        result = live(errors=((f"{host.pgdata}/postgresql.conf", "line 1: could not open directory"),))
+        assert result["files"] == ["postgresql.conf"]
