@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MASK", "hosts", "masked", "secrets", "standby_keywords"]
+__all__ = ["MASK", "hosts", "masked", "public", "secrets", "standby_keywords"]
 
 MASK = "********"
 _SECRETS = frozenset({"password", "sslpassword"})
@@ -37,6 +37,11 @@ def standby_keywords(
 def masked(keywords: Mapping[str, str]) -> dict[str, str]:
     """The keywords with secrets replaced, for whatever a person or a log sees."""
     return {name: MASK if name in _SECRETS else value for name, value in keywords.items()}
+
+
+def public(keywords: Mapping[str, str]) -> dict[str, str]:
+    """The keywords without secrets, for whatever goes on with the others."""
+    return {name: value for name, value in keywords.items() if name not in _SECRETS}
 
 
 def secrets(conninfo: Any) -> set[str]:

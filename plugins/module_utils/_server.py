@@ -39,6 +39,7 @@ __all__ = [
     "local_connection",
     "local_instance",
     "masked_conninfo",
+    "parsed_conninfo",
     "replication_connection",
     "require_psycopg2",
     "signs_of_use",
@@ -117,13 +118,20 @@ def conninfo_text(keywords: Mapping[str, str]) -> str:
 
 def masked_conninfo(text: str) -> str:
     """A conninfo string for people and logs; one that cannot be parsed is not shown at all."""
-    require_psycopg2()
-    try:
-        keywords = psycopg2.extensions.parse_dsn(text)
-    except psycopg2.ProgrammingError:
+    keywords = parsed_conninfo(text)
+    if keywords is None:
         return MASK
     shown = masked(keywords)
     return text if shown == keywords else conninfo_text(shown)
+
+
+def parsed_conninfo(text: str) -> dict[str, str] | None:
+    """The keywords of a conninfo string or URI, secrets among them; None for what libpq does not understand."""
+    require_psycopg2()
+    try:
+        return dict(psycopg2.extensions.parse_dsn(text))
+    except psycopg2.ProgrammingError:
+        return None
 
 
 def replication_connection(keywords: Mapping[str, str], seconds: int) -> Any:

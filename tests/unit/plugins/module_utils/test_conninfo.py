@@ -8,6 +8,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import (
     MASK,
     hosts,
     masked,
+    public,
     secrets,
     standby_keywords,
 )
@@ -51,6 +52,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import (
 def test_keywords_of_primary_conninfo(upstream, user, keywords):
     found = standby_keywords(upstream, user, "n1")
     assert list(found.items()) == list(keywords.items())
+
+
+def test_secrets_are_left_out_and_nothing_else():
+    assert public({"host": "p", "password": "x", "sslpassword": "y", "port": "1"}) == {"host": "p", "port": "1"}
 
 
 def test_secrets_are_masked_and_nothing_else():
