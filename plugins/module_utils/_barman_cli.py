@@ -20,6 +20,7 @@ __all__ = ["Barman"]
 
 _OLDEST = (2, 12)  # the oldest that has been tried
 _PLURAL_NAMES = (2, 15)
+_TRUE_TIMESTAMPS = (3, 1)
 _ALL_IN_JSON = (3, 16)  # compression; 3.11 was the first to tell type, method and system identifier
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 
@@ -32,6 +33,7 @@ class Barman:
         self.server = server
         self._command = [executable, *(["--config", config] if config else [])]
         self._plural = "s"
+        self._true_timestamps = True
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Barman:
@@ -53,6 +55,7 @@ class Barman:
             )
         # Later versions understand the singular as well, but say nothing of how long they will.
         self._plural = "s" if version >= _PLURAL_NAMES else ""
+        self._true_timestamps = version >= _TRUE_TIMESTAMPS
         return version
 
     def show_server(self) -> BarmanServer:
@@ -65,7 +68,8 @@ class Barman:
 
     def list_backups(self) -> tuple[Backup, ...]:
         """The catalogue, newest first."""
-        return parse.parse_backup_list(self._json(f"list-backup{self._plural}", self.server), self.server)
+        answer = self._json(f"list-backup{self._plural}", self.server)
+        return parse.parse_backup_list(answer, self.server, self._true_timestamps)
 
     def show_backup(self, backup_id: str, version: tuple[int, ...], server: BarmanServer) -> Backup:
         """One backup with all that is known of it."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem, Tablespace
+from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_time
 
 __all__ = [
     "complete_backup",
@@ -128,8 +129,14 @@ def parse_checks(document: dict[str, Any], server: str) -> tuple[CheckItem, ...]
     )
 
 
-def parse_backup_list(document: dict[str, Any], server: str) -> tuple[Backup, ...]:
-    """``barman -f json list-backups``, newest first."""
+def parse_backup_list(document: dict[str, Any], server: str, true_timestamps: bool = True) -> tuple[Backup, ...]:
+    """``barman -f json list-backups``, newest first.
+
+    ``end_time`` is there for backups that were copied, as Python's ``ctime()`` prints it: without a zone, in that of
+    the backup's record. ``end_time_timestamp`` is the moment from Barman 3.1.0 on. Before, it is off where the record's
+    zone (PostgreSQL's ``timezone``) is not that of the Barman host: say so by ``true_timestamps``, and it is left out.
+    ``backup_name`` came with Barman 3.3.0, ``backup_type`` with 3.11.
+    """
     rows = server_section(document, server)
     backups = (
         Backup(
@@ -139,6 +146,7 @@ def parse_backup_list(document: dict[str, Any], server: str) -> tuple[Backup, ..
             type=row.get("backup_type"),
             name=row.get("backup_name"),
             end_time=row.get("end_time"),
+            end_timestamp=_end_timestamp(row) if true_timestamps else None,
             size=row.get("size_bytes"),
         )
         for row in rows
@@ -147,7 +155,11 @@ def parse_backup_list(document: dict[str, Any], server: str) -> tuple[Backup, ..
 
 
 def parse_backup(document: dict[str, Any], server: str) -> Backup:
-    """``barman -f json show-backup``, as much as this version of Barman tells; see `complete_backup`."""
+    """``barman -f json show-backup``, as much as this version of Barman tells; see `complete_backup`.
+
+    All versions print ``end_time`` in ISO 8601 with its offset. ``end_time_timestamp`` beside it says the same, but is
+    wrong before 3.1.0 as it is in `parse_backup_list`; it is used only if a later version should leave the offset out.
+    """
     section = server_section(document, server)
     base = section.get("base_backup_information", {})
     return Backup(
@@ -168,6 +180,7 @@ def parse_backup(document: dict[str, Any], server: str) -> Backup:
         end_lsn=base.get("end_lsn"),
         begin_time=base.get("begin_time"),
         end_time=base.get("end_time"),
+        end_timestamp=_end_timestamp(base),
         size=section.get("cluster_size_bytes") or base.get("backup_size_bytes"),
         data_directory=section.get("pgdata_directory"),
         tablespaces=tuple(
@@ -206,6 +219,15 @@ def complete_backup(backup: Backup, info: dict[str, Any]) -> Backup:
         size=backup.size or info.get("size"),
         compression=_text(info.get("compression")),
     )
+
+
+def _end_timestamp(told: dict[str, Any]) -> int | None:
+    """The end of a backup in whole seconds since 1970; the text first, where it says which moment that is."""
+    moment = parse_time(str(told.get("end_time")))
+    if moment is not None and moment.timestamp is not None:
+        return moment.timestamp
+    number = str(told.get("end_time_timestamp"))
+    return int(number) if re.fullmatch(r"[0-9]+", number) else None
 
 
 def _text(value: Any) -> str | None:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the collection knows about backups, directories and servers, as plain data.
 
-Sizes are bytes, LSNs are integers (byte positions in the WAL), times are ISO 8601 strings
-as the source printed them. Private to the collection.
+Sizes are bytes, LSNs are integers (byte positions in the WAL), times are strings as the
+source printed them, timestamps are seconds since 1970. Private to the collection.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class Backup:
 
     ``mode`` is Barman's own word (``rsync-concurrent``, ``postgres``, ...), ``type`` one of
     ``rsync``, ``full``, ``incremental``, ``snapshot``. ``directory`` is its place on the Barman
-    host: ``data/`` and one directory per tablespace oid below it.
+    host: ``data/`` and one directory per tablespace oid below it. ``end_timestamp`` is ``end_time`` in whole seconds
+    since 1970, or None where Barman did not tell which moment that is.
     """
 
     backup_id: str
@@ -114,6 +115,7 @@ class Backup:
     end_lsn: str | None = None
     begin_time: str | None = None
     end_time: str | None = None
+    end_timestamp: int | None = None
     size: int | None = None
     data_directory: str | None = None
     tablespaces: tuple[Tablespace, ...] = ()

@@ -12,21 +12,54 @@ short_description: List a Barman server's backups and choose one to clone from
 version_added: 0.1.0
 description:
   - Lists the catalogue of one server, newest first.
-  - With O(backup_id) it chooses one backup and says why it passed over newer ones.
+  - With O(backup_id) it chooses one backup and says why it passed over others.
 author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._attributes.info_module
   - pgfleet.standby._barman
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It never changes anything. In check mode it does not wait either, and passes over what O(wait) is for.
 options:
   backup_id:
     description:
-      - V(latest) for the newest backup that can be cloned, or the id of one that has to be used.
+      - V(latest) for the newest backup that can be cloned, V(latest-full) for the newest of those that is not
+        incremental, V(oldest) for the oldest of them, or the id or the name of one that has to be used.
+      - Barman has names for backups since 3.3.0. An id wins over a name. A name that several backups have is refused,
+        where more than one of them was copied.
       - Cloned can be plain, unencrypted, uncompressed backups of method C(rsync) or C(postgres) with
-        status C(DONE), of PostgreSQL 12 or later. The module fails when there is none.
+        status C(DONE), of PostgreSQL 10 or later. The module fails when there is none.
       - Without it the catalogue is listed and nothing is chosen.
     type: str
+  before:
+    description:
+      - Only a backup that ended before this time is chosen. With the id or name of one that did not, the module fails.
+      - In ISO 8601 with a zone, such as V(2026-11-21T11:48:33Z) or V(2026-11-21 12:48:33+01:00). Quote it, or YAML
+        makes something else of it.
+      - Or as C(barman list-backups) prints it, such as V(Sat Nov 21 11:48:33 2026). That names no zone, and is compared
+        with the times that are printed there.
+      - Fractions of a second are cut off on both sides.
+    type: str
+  max_age:
+    description:
+      - Only a backup is chosen that ended no longer ago than this. With the id or name of an older one, the module
+        fails.
+      - A number with a unit, such as V(36h), V(7d) or V(90min); units are C(s), C(min), C(h), C(d) and C(w). A number
+        alone are seconds.
+      - The clock is that of the host on which the module runs, read before Barman is asked.
+    type: str
+  wait:
+    description:
+      - How many seconds to wait for a backup whose status is C(WAITING_FOR_WALS), before it is passed over.
+      - Waited for is only what nothing else speaks against, and that comes first by O(backup_id). Barman is asked again
+        every few seconds. A backup that fails meanwhile is passed over as well.
+      - V(0) never waits.
+    type: int
+    default: 0
 requirements:
   - Barman 2.12 or later
 seealso:
@@ -44,6 +77,36 @@ EXAMPLES = r"""
   become_user: postgres
   register: backup
 
+- name: Choose the newest backup of the last two days, and wait up to ten minutes for the WAL of one just taken
+  pgfleet.standby.barman_backup_info:
+    barman_host: barman@barman
+    barman_server: pg
+    backup_id: latest
+    max_age: 2d
+    wait: 600
+  become: true
+  become_user: postgres
+  register: backup
+
+- name: Choose the newest backup from before a mistake
+  pgfleet.standby.barman_backup_info:
+    barman_host: barman@barman
+    barman_server: pg
+    backup_id: latest
+    before: "2026-11-21T09:30:00+01:00"
+  become: true
+  become_user: postgres
+  register: backup
+
+- name: Choose the backup that was taken with `barman backup --name before-upgrade pg`
+  pgfleet.standby.barman_backup_info:
+    barman_host: barman@barman
+    barman_server: pg
+    backup_id: before-upgrade
+  become: true
+  become_user: postgres
+  register: backup
+
 - name: List the catalogue only
   pgfleet.standby.barman_backup_info:
     barman_host: barman@barman
@@ -54,13 +117,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backups:
-  description: The catalogue, newest first, as C(barman list-backups) tells it; C(type) is null before Barman 3.11.
+  description:
+    - The catalogue, newest first, as C(barman list-backups) tells it.
+    - C(type) is null before Barman 3.11. C(end_timestamp), the end in seconds since 1970, is null before Barman 3.1,
+      whose list is wrong about it where PostgreSQL and Barman have different time zones.
   returned: success
   type: list
   elements: dict
   sample:
     - backup_id: 20261121T114827
       end_time: Sat Nov 21 11:48:33 2026
+      end_timestamp: 1795261713
       name: null
       size: 434789371
       status: DONE
@@ -73,6 +140,8 @@ selected:
     backup_id: 20261121T114827
     begin_lsn: 0/3000028
     directory: /var/lib/barman/pg/base/20261121T114827
+    end_time: 2026-11-21 11:48:33.301551+00:00
+    end_timestamp: 1795261713
     mode: rsync-concurrent
     size: 434789371
     status: DONE
@@ -84,14 +153,22 @@ selected:
     timeline: 1
     version: 150020
 passed_over:
-  description: The backups that were passed over, with every reason.
-  returned: success
+  description:
+    - The backups that come before RV(selected) by what O(backup_id) asks for, each with the reasons why it was
+      passed over.
+    - On failure all backups in question. What the list alone rules out, by its time or status, is not looked at
+      further.
+  returned: success, or when no backup will do
   type: list
   elements: dict
   sample:
     - backup_id: 20261121T120000
       reasons:
         - its status is FAILED, not DONE
+    - backup_id: 20261121T115500
+      reasons:
+        - "its status is WAITING_FOR_WALS, not DONE: Barman has not yet archived all WAL that it needs;
+          with wait=SECONDS it would be waited for"
 """
 
 from typing import Any
@@ -99,13 +176,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._choice import choose
+from ansible_collections.pgfleet.standby.plugins.module_utils._choosing import choose_from, wanted_now
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 
-_LISTED = ("backup_id", "status", "type", "name", "end_time", "size")
+_LISTED = ("backup_id", "status", "type", "name", "end_time", "end_timestamp", "size")
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    wanted = wanted_now(params)
     barman = Barman.from_params(params)
     version = barman.version()
     backups = barman.list_backups()
@@ -115,11 +193,8 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "selected": None,
         "passed_over": [],
     }
-    if params["backup_id"]:
-        server = barman.show_server()
-        choice = choose(
-            backups, params["backup_id"], barman.server, lambda name: barman.show_backup(name, version, server)
-        )
+    if wanted is not None:
+        choice = choose_from(barman, version, backups, wanted, may_wait=not check_mode)
         result["selected"] = as_dict(choice.backup)
         result["passed_over"] = [{"backup_id": name, "reasons": list(reasons)} for name, reasons in choice.skipped]
     return result
@@ -127,7 +202,14 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(barman_options(), backup_id={"type": "str"}),
+        argument_spec=dict(
+            barman_options(),
+            backup_id={"type": "str"},
+            before={"type": "str"},
+            max_age={"type": "str"},
+            wait={"type": "int", "default": 0},
+        ),
+        required_by={"before": "backup_id", "max_age": "backup_id"},
         supports_check_mode=True,
     )
     finish(module, work)

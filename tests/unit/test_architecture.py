@@ -46,12 +46,14 @@ PURE = {
     "_slots",
     "_suitability",
     "_suitability_facts",
+    "_times",
     "_transport",
 }
 # They act, raise StandbyError, and know nothing of Ansible.
 ACTING = {
     "_barman_cli",
     "_barman_files",
+    "_choosing",
     "_clone",
     "_clone_state",
     "_command",

@@ -45,6 +45,9 @@ def test_a_backup_with_all_that_is_known_of_it(ask, server, compression):
     assert backup.compression == compression
 
 
+END_OF_OLD = {"2.12": "1795298760", "3.4.0": "1795298846"}
+
+
 @pytest.mark.parametrize("old", OLD_BARMAN_VERSIONS)
 def test_an_old_one_tells_of_a_backup_in_its_backup_info(host, old):
     host.install_barman(old, "barman_old")
@@ -54,6 +57,9 @@ def test_an_old_one_tells_of_a_backup_in_its_backup_info(host, old):
     [listed] = barman.list_backups()
     backup = barman.show_backup(listed.backup_id, number, shown)
     assert listed.type is None
+    # Debian's 3.4.0 has them right already.
+    assert (listed.end_timestamp is None) == (number < (3, 1))
+    assert str(backup.end_timestamp) == END_OF_OLD[old]
     assert (backup.mode, backup.type, backup.compression) == ("rsync-concurrent", "rsync", None)
     assert backup.system_identifier == shown.system_identifier
     assert backup.size > 100_000_000

@@ -14,7 +14,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import _barman_par
 from ansible_collections.pgfleet.standby.plugins.module_utils._choice import obstacles
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS, barman
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    BARMAN_VERSIONS,
+    FIXTURES,
+    OLD_BARMAN_VERSIONS,
+    barman,
+)
 
 SECRETIVE = re.compile("conninfo|password|secret|passphrase|credential")
 
@@ -178,6 +183,34 @@ class TestBackupList:
             assert backup.size > 0
             assert backup.end_time
 
+    @pytest.mark.parametrize("recorded", [*BARMAN_VERSIONS, *OLD_BARMAN_VERSIONS])
+    def test_the_end_is_the_same_moment_wherever_it_is_told(self, recorded):
+        def answer(name):
+            kind = "barman" if recorded in BARMAN_VERSIONS else "barman_old"
+            return parse.parse_json((FIXTURES / kind / recorded / f"{name}.json").read_text(encoding="utf-8"))
+
+        [listed] = parse.parse_backup_list(answer("list-backups"), "pg")
+        shown = parse.parse_backup(answer("show-backup-rsync"), "pg")
+        assert listed.end_timestamp == shown.end_timestamp
+        assert str(shown.end_timestamp) == answer("list-backups")["pg"][0]["end_time_timestamp"]
+
+    @pytest.mark.parametrize(
+        ("told", "true", "timestamp"),
+        [
+            ({"end_time": "Sat Nov 21 11:48:33 2026", "end_time_timestamp": "1795261713"}, True, 1795261713),
+            ({"end_time": "Sat Nov 21 11:48:33 2026", "end_time_timestamp": "1795261713"}, False, None),
+            ({"end_time": "Sat Nov 21 11:48:33 2026", "end_time_timestamp": 1795261713}, True, 1795261713),
+            ({"end_time": "Sat Nov 21 11:48:33 2026", "end_time_timestamp": "soon"}, True, None),
+            ({"end_time": "Sat Nov 21 11:48:33 2026"}, True, None),
+            ({"end_time": "2026-11-21 11:48:33+00:00"}, True, 1795261713),
+            ({}, True, None),
+        ],
+    )
+    def test_the_end_is_told_in_more_than_one_way(self, told, true, timestamp):
+        row = {"backup_id": "20261121T114827", "status": "DONE", **told}
+        [backup] = parse.parse_backup_list({"pg": [row]}, "pg", true)
+        assert (backup.end_time, backup.end_timestamp) == (told.get("end_time"), timestamp)
+
     def test_newest_first(self):
         rows = [
             {"backup_id": name, "status": "FAILED"}
@@ -258,6 +291,21 @@ class TestBackup:
         told = parse.parse_backup(answer("show-backup-rsync"), "pg")
         info = parse.parse_backup_info(barman(version, "backup-rsync.info"))
         assert parse.complete_backup(told, info) == told
+
+    @pytest.mark.parametrize(
+        ("told", "timestamp"),
+        [
+            # Before 3.1.0 on a Barman host in Berlin, of a PostgreSQL with timezone=UTC.
+            ({"end_time": "2026-11-21 11:48:33.301551+00:00", "end_time_timestamp": "1795258113"}, 1795261713),
+            ({"end_time": "2026-11-21 12:48:33.301551+01:00"}, 1795261713),
+            ({"end_time": "2026-11-21 12:48:33.301551", "end_time_timestamp": "1795261713"}, 1795261713),
+            ({"end_time": "2026-11-21 12:48:33.301551"}, None),
+            ({}, None),
+        ],
+    )
+    def test_its_end_is_what_the_text_says(self, told, timestamp):
+        section = {"backup_id": "20261121T114827", "status": "DONE", "base_backup_information": told}
+        assert parse.parse_backup({"pg": section}, "pg").end_timestamp == timestamp
 
     def test_survives_json(self, answer):
         backup = parse.parse_backup(answer("show-backup-rsync"), "pg")

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _choosing
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import backup_of
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS
 
@@ -66,3 +70,119 @@ def test_backup_info_chooses_what_the_other_modules_take(run, version, where, se
 def test_backup_info_refuses(run, version, options, code):
     result = run("barman_backup_info", **options)
     assert (result["failed"], result["error_code"]) == (True, code)
+
+
+class TestChoosing:
+    """The newest backup that each version recorded, with another status, name or end."""
+
+    @pytest.fixture(autouse=True)
+    def clock(self, monkeypatch):
+        """Ours shows the evening of the day of the recordings."""
+        monkeypatch.setattr(
+            _choosing,
+            "time",
+            SimpleNamespace(time=lambda: 1_795_300_000.5, monotonic=time.monotonic, sleep=time.sleep),
+        )
+
+    @pytest.fixture
+    def retold(self, host, version):
+        """A barman whose list is changed by one sed command, and what it shows by one for every time it is asked."""
+
+        def program(listed, *shown):
+            recorded = (host.programs / "barman").read_text(encoding="utf-8")
+            inner = host.program("barman-recorded", recorded)
+            turns = host.root / "turns"
+            turns.write_text("".join(f"{turn}\n" for turn in shown), encoding="utf-8")
+            host.program(
+                "barman",
+                f"""#!/bin/sh
+case $* in
+*list-backup*) {inner} "$@" | sed '{listed}' ;;
+*show-backup*)
+    turn=$(sed -n 1p {turns})
+    [ "$(sed -n '$=' {turns})" = 1 ] || sed -i 1d {turns}
+    {inner} "$@" | sed "$turn" ;;
+*) exec {inner} "$@" ;;
+esac
+""",
+            )
+
+        return program
+
+    WAITING = 's/"status": "DONE"/"status": "WAITING_FOR_WALS"/'
+    FAILED = 's/"status": "DONE"/"status": "FAILED"/'
+    NAMED = 's/"backup_id"/"backup_name": "release", "backup_id"/'
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"backup_id": "latest"},
+            {"backup_id": "oldest"},
+            {"backup_id": "latest-full"},
+            {"backup_id": "latest", "before": "2026-11-22T00:00:00Z"},
+            {"backup_id": "latest", "before": "Sun Nov 22 00:00:00 2026"},
+            {"backup_id": "latest", "max_age": "12 hours"},
+            {"backup_id": "latest", "wait": 3600},
+        ],
+        ids=str,
+    )
+    def test_takes_what_is_asked_for(self, run, version, where, options):
+        result = run("barman_backup_info", barman_server="pg", **options, **where)
+        assert result["selected"]["backup_id"] == result["backups"][0]["backup_id"]
+        assert result["selected"]["end_timestamp"] == result["backups"][0]["end_timestamp"]
+        assert (result["changed"], result["passed_over"]) == (False, [])
+
+    @pytest.mark.parametrize(
+        ("options", "code"),
+        [
+            ({"backup_id": "latest", "before": "2026-11-21T00:00:00Z"}, "no_usable_backup"),
+            ({"backup_id": "latest", "max_age": "10h"}, "no_usable_backup"),
+            ({"backup_id": "latest", "before": "tomorrow"}, "time_invalid"),
+            ({"backup_id": "latest", "max_age": "old"}, "time_invalid"),
+            ({"backup_id": "latest", "wait": -5}, "option_out_of_range"),
+            ({"backup_id": "-h"}, "backup_unknown"),
+        ],
+        ids=str,
+    )
+    def test_refuses(self, run, version, options, code):
+        result = run("barman_backup_info", barman_server="pg", **options)
+        assert (result["failed"], result["error_code"]) == (True, code)
+
+    @pytest.mark.parametrize("options", [{"before": "2026-11-22T00:00:00Z"}, {"max_age": "1d"}], ids=str)
+    def test_a_time_alone_chooses_nothing(self, run, version, options):
+        result = run("barman_backup_info", barman_server="pg", **options)
+        assert result["failed"]
+        assert "backup_id" in result["msg"]
+
+    def test_a_name(self, run, retold):
+        retold(self.NAMED, self.NAMED)
+        result = run("barman_backup_info", barman_server="pg", backup_id="release")
+        assert result["selected"]["name"] == result["backups"][0]["name"] == "release"
+
+    def test_waits(self, run, retold, monkeypatch):
+        monkeypatch.setattr(_choosing, "_ASK_SECONDS", 0.01)
+        retold(self.WAITING, self.WAITING, self.WAITING, self.WAITING, "")
+        result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=60)
+        assert (result["selected"]["status"], result["passed_over"]) == ("DONE", [])
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({}, "with wait=SECONDS it would be waited for"),
+            ({"wait": 60, "check_mode": True}, "check mode does not wait for it"),
+        ],
+        ids=["by default", "check mode"],
+    )
+    def test_does_not_wait(self, run, retold, options, reason):
+        retold(self.WAITING, self.WAITING, "")
+        result = run("barman_backup_info", barman_server="pg", backup_id="latest", **options)
+        assert result["error_code"] == "no_usable_backup"
+        assert reason in result["msg"]
+        assert reason in result["passed_over"][0]["reasons"][0]
+
+    def test_one_that_fails_is_never_used(self, run, retold, monkeypatch):
+        monkeypatch.setattr(_choosing, "_ASK_SECONDS", 0.01)
+        retold(self.WAITING, self.WAITING, self.FAILED)
+        result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=60)
+        assert result["error_code"] == "no_usable_backup"
+        assert result["passed_over"][0]["reasons"] == ["its status is FAILED, not DONE"]
