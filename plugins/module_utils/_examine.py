@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -163,7 +164,7 @@ class Examination:
             self._no_backup()
             return
         action = self.decision.action if self.decision is not None else "refuse"
-        self.verdicts += judge_of.backup(job.backup)
+        self.verdicts += judge_of.backup(job.backup, int(time.time()))
         if self.wish.barman_checks is not None:
             self.verdicts += judge_of.barman(self.wish.barman_checks)
         if self.found is not None and action != "replace":

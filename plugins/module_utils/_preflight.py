@@ -15,6 +15,7 @@ from itertools import takewhile
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, CheckItem, Upstream, Verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._paths import overlaps, problem
+from ansible_collections.pgfleet.standby.plugins.module_utils._times import spoken
 
 __all__ = [
     "backup",
@@ -96,11 +97,12 @@ def barman(checks: Iterable[CheckItem]) -> list[Verdict]:
     return found or [Verdict("barman", "ok", "`barman check` finds nothing wrong")]
 
 
-def backup(chosen: Backup) -> list[Verdict]:
-    """What the backup is, for whoever reads the plan."""
+def backup(chosen: Backup, now: int) -> list[Verdict]:
+    """What the backup is and how old, for whoever reads the plan. ``now`` is seconds since 1970."""
     size = f", {chosen.size} bytes" if chosen.size is not None else ""
     what = f"backup {chosen.backup_id} of {chosen.server} is {chosen.status}, of type {chosen.type}{size}"
-    return [Verdict("backup", "ok", f"{what}, taken at {chosen.end_time}")]
+    age = "" if chosen.end_timestamp is None else f", {spoken(max(0, now - chosen.end_timestamp))} ago"
+    return [Verdict("backup", "ok", f"{what}, taken at {chosen.end_time}{age}")]
 
 
 def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:

@@ -195,6 +195,7 @@ def test_barmans_own_verdicts():
 
 
 def test_the_backup_is_described():
-    [found] = judge_of.backup(backup(size=1000, end_time="2026-11-21 11:48:30+00:00"))
+    [found] = judge_of.backup(backup(size=1000, end_time="2026-11-21 11:48:30+00:00", end_timestamp=1000), now=8200)
     assert found.severity == "ok"
+    assert found.msg.endswith("11:48:30+00:00, 2 h ago")
     assert "DONE, of type rsync, 1000 bytes, taken at 2026-11-21" in found.msg
