@@ -50,7 +50,7 @@ class Playbook:
             text=True,
             start_new_session=True,
             # One connection for a task instead of five; molecule's plays do it the default way.
-            env=dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_PIPELINING="1"),
+            env={"ANSIBLE_PIPELINING": "1", **os.environ, "ANSIBLE_NOCOLOR": "1"},
         )
 
     def run(self, *arguments: str, timeout: float = 300, **extra: object) -> Run:

@@ -66,6 +66,12 @@ def clone(lab: Lab) -> Iterator[Clone]:
     lab.reset(HOST)
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default way of Ansible: with pipelining a play looks again, and resumes, before the test can kill it."""
+    monkeypatch.setenv("ANSIBLE_PIPELINING", "0")
+
+
 def kill(play: subprocess.Popen[str]) -> None:
     """The control node dies, with Ansible's workers, each of which leads a session of its own."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True).stdout

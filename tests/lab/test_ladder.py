@@ -15,8 +15,6 @@ from lab import Lab
 from podman import Host
 from story import UNIT, Story, errors, said
 
-# Nobody answers there; the recovery settings are the same.
-WITHOUT_BARMAN = {"ssh_options": ["-p", "1"]}
 
 WITHOUT_SEGMENT = """\
 set -eu
@@ -40,7 +38,8 @@ def test_an_empty_host(story: Story, bare: None) -> None:
 @pytest.mark.usefixtures("healthy")
 class TestStandby:
     def test_a_healthy_one_without_barman(self, story: Story) -> None:
-        run = story.play(**WITHOUT_BARMAN)
+        with without_barman(story):
+            run = story.play()
         assert (run.rc, run.recap[HOST]["changed"]) == (0, 0), run.output
 
     def test_a_stopped_one(self, story: Story) -> None:
@@ -49,7 +48,8 @@ class TestStandby:
 
     def test_a_stopped_one_without_barman(self, story: Story) -> None:
         story.systemctl("stop")
-        run = story.play(**WITHOUT_BARMAN)
+        with without_barman(story):
+            run = story.play()
         assert (run.rc, said(run)) == (0, "start"), run.output
 
     def test_a_wrong_upstream(self, story: Story) -> None:
@@ -81,6 +81,17 @@ class TestStandby:
         with archive_without(story.lab.barman, f"00000001{high:08X}{low >> 24:08X}") as config:
             story.refuses("wal_missing", config=config)
         story.becomes("start")
+
+
+@contextmanager
+def without_barman(story: Story) -> Iterator[None]:
+    """Nobody answers on the Barman host, as seen from this one."""
+    rule = ["OUTPUT", "-p", "tcp", "-d", story.lab.barman.address, "--dport", "22", "-j", "REJECT"]
+    story.host.run(["iptables", "-A", *rule])
+    try:
+        yield
+    finally:
+        story.host.run(["iptables", "-D", *rule])
 
 
 @contextmanager
