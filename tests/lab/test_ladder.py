@@ -15,7 +15,6 @@ from lab import Lab
 from podman import Host
 from story import UNIT, Story, errors, said
 
-
 WITHOUT_SEGMENT = """\
 set -eu
 mkdir -p "$1/servers" "$1/incoming" "$1/streaming"
