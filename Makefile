@@ -61,9 +61,9 @@ molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 lab-test: prepare lab ## faults and versions, on real hosts
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -n 2 --dist loadfile --durations 15 tests/lab
 
-releases: prepare release-images ## the whole play on other Debian releases, two at a time; RELEASES=name for one
+releases: prepare release-images ## the whole play on other Debian releases, one after the other; RELEASES=name for one
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider -n 2 --dist loadgroup --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
+	    pytest -p no:cacheprovider --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
 	@python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md
 
 release-images: prepare ## build what `releases` needs

@@ -140,7 +140,7 @@ selected:
     backup_id: 20261121T114827
     begin_lsn: 0/3000028
     directory: /var/lib/barman/pg/base/20261121T114827
-    end_time: 2026-11-21 11:48:33.301551+00:00
+    end_time: "2026-11-21 11:48:33.301551+00:00"
     end_timestamp: 1795261713
     mode: rsync-concurrent
     size: 434789371

@@ -1,4 +1,4 @@
-"""The lab of a release: brought up for its tests, and taken down whatever became of them."""
+"""One release's lab at a time: brought up for its tests, and taken down whatever became of them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,7 @@ def run_lab(release: Release, *arguments: str, timeout: float) -> None:
     subprocess.run(command, check=True, timeout=timeout)
 
 
-# The tests of one release stay on one worker.
-GROUPS = [pytest.param(release, id=name, marks=pytest.mark.xdist_group(name)) for name, release in RELEASES.items()]
-
-
-@pytest.fixture(scope="module", params=GROUPS)
+@pytest.fixture(scope="module", params=list(RELEASES.values()), ids=list(RELEASES))
 def standby(request: pytest.FixtureRequest) -> Iterator[Standby]:
     """An empty host of the release, and what its tests have made of it so far."""
     release: Release = request.param
