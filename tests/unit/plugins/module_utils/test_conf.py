@@ -133,3 +133,11 @@ def test_editing_keeps_every_other_line_in_its_place(text, wanted, unwanted):
         return [line for number, line in enumerate(edited.split("\n")) if number not in numbers and line.strip()]
 
     assert others(edit(text, wanted, unwanted)) == others(text)
+
+
+@pytest.mark.parametrize("include", ["include", "include_dir", "include_if_exists"])
+def test_a_wanted_setting_comes_after_whatever_is_included(include):
+    before = f"port = 1\n{include} 'other'\n"
+    after = f"{include} 'other'\nport = '1'\n"
+    assert edit(before, {"port": "1"}) == after
+    assert edit(after, {"port": "1"}) == after
