@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from typing import cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
-from ansible_collections.pgfleet.standby.plugins.module_utils._choice import OLDEST_MAJOR
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
@@ -45,7 +45,7 @@ def finish(job: Job) -> None:
         private_directory(job.waldir, directory_mode)
         private_directory(os.path.join(job.waldir, "archive_status"), directory_mode)
         os.symlink(job.waldir, os.path.join(top, "pg_wal"))
-    stand_by(top, job.backup.major or OLDEST_MAJOR, mode)
+    stand_by(top, cast(int, job.backup.major), mode)
     settings = os.path.join(top, "postgresql.auto.conf")
     write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
 

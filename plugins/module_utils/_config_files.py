@@ -22,7 +22,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     write_atomically,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import foreign_paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import configured
 
 __all__ = ["NAMES", "Strays", "carry_out", "find"]
 
@@ -40,15 +39,16 @@ class Strays:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(data_directory: str, config_directory: str, state_directory: str, from_backup: bool) -> Strays:
+def find(
+    data_directory: str, config_directory: str, local: Mapping[str, str], state_directory: str, from_backup: bool
+) -> Strays:
     """What is to be done about them. ``from_backup``: they replace those of the configuration directory.
 
-    A file that the server's own configuration names is no stray.
+    ``local`` is what the postgresql.conf there and its includes set. A file that it names is no stray.
     """
     aside = os.path.join(state_directory, "from_backup")
     if os.path.realpath(data_directory) == os.path.realpath(config_directory):
         return Strays(aside)
-    local = configured(os.path.join(config_directory, NAMES[0]))
     used = {os.path.realpath(local[name]) for name in ("hba_file", "ident_file") if name in local}
     here = (name for name in NAMES if os.path.isfile(os.path.join(data_directory, name)))
     names = tuple(name for name in here if os.path.realpath(os.path.join(data_directory, name)) not in used)

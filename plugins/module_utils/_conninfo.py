@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MASK", "hosts", "masked", "public", "secrets", "standby_keywords"]
+__all__ = ["MASK", "hosts", "masked", "public", "secrets", "standby_keywords", "without_password"]
 
 MASK = "********"
 _SECRETS = frozenset({"password", "sslpassword"})
@@ -42,6 +42,11 @@ def masked(keywords: Mapping[str, str]) -> dict[str, str]:
 def public(keywords: Mapping[str, str]) -> dict[str, str]:
     """The keywords without secrets, for whatever goes on with the others."""
     return {name: value for name, value in keywords.items() if name not in _SECRETS}
+
+
+def without_password(keywords: Mapping[str, str]) -> dict[str, str]:
+    """For pg_rewind, which gets its login as an argument that everybody on the host may read."""
+    return {name: value for name, value in keywords.items() if name != "password"}
 
 
 def secrets(conninfo: Any) -> set[str]:

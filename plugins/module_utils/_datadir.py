@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse import PidFile, parse_pid_file, standby_mode
 from ansible_collections.pgfleet.standby.plugins.module_utils._pristine import sign_of_use
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import needs_signal
 
 __all__ = [
     "control_data",
@@ -310,7 +311,7 @@ def _state(found: DataDir) -> str:
 
 def _stands_by(found: DataDir) -> bool:
     """Whether a server on it follows an upstream: by standby.signal, until PostgreSQL 11 by recovery.conf."""
-    if found.major is not None and found.major < 12:
+    if found.major is not None and not needs_signal(found.major):
         return standby_mode(read_small(os.path.join(found.path, "recovery.conf")) or "")
     return "standby.signal" in found.entries
 

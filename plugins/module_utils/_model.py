@@ -27,6 +27,8 @@ __all__ = [
     "Verdict",
     "as_dict",
     "major_of",
+    "problem",
+    "warning",
 ]
 
 # A standby refuses to start while one of these is below the primary's value
@@ -255,3 +257,13 @@ class Verdict:
     severity: str
     msg: str
     error_code: str | None = None
+
+
+def problem(check: str, code: str, said: str, step: str) -> Verdict:
+    """What is in the way, and the step that helps."""
+    return Verdict(check, "error", f"{said} Next: {step}.", code)
+
+
+def warning(check: str, code: str, said: str, step: str) -> Verdict:
+    """What is not in the way but should be known, and the step that helps."""
+    return Verdict(check, "warning", f"{said} Next: {step}.", code)

@@ -91,8 +91,7 @@ def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]
     port = ssh_port(options)
     if port is None:
         return f"{_SCRIPT} takes no ssh options but a port; a Host section in ~/.ssh/config would do"
-    wanted = ["--port"] if port else []
-    wanted += [_COMPRESSION[name] for name in [params.get("restore_compression")] if name in _COMPRESSION]
+    wanted = [*(["--port"] if port else []), *_compression(params)]
     # Only what is asked for is worth the time of starting it.
     known = LocalShell().run([script, "--help"]).out if wanted else ""
     missing = [word for word in wanted if word not in known]
@@ -104,9 +103,15 @@ def _options(params: Mapping[str, Any], options: Sequence[str], spool_directory:
     words = ["-U", user] if at else []
     words += ["--port", port] if (port := ssh_port(options)) else []
     words += ["--parallel", str(params["restore_jobs"])] if params.get("restore_jobs") else []
-    words += [_COMPRESSION[name] for name in [params.get("restore_compression")] if name in _COMPRESSION]
+    words += _compression(params)
     words += ["--spool-dir", spool_directory]
     return words + (["--config", str(params["barman_config"])] if params.get("barman_config") else [])
+
+
+def _compression(params: Mapping[str, Any]) -> list[str]:
+    """The script's switch, none for no compression."""
+    switch = _COMPRESSION.get(str(params.get("restore_compression")))
+    return [] if switch is None else [switch]
 
 
 def _place(params: Mapping[str, Any]) -> list[str]:

@@ -226,8 +226,10 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
 def _receiver(cursor: Any, version: int) -> Receiver | None:
     cursor.execute(_RECEIVER_SQL if version >= 110000 else _RECEIVER_SQL_10)
     row = cursor.fetchone()
-    if row is None or len(row) != 4:
-        return Receiver(*row) if row else None
+    if row is None:
+        return None
+    if version >= 110000:
+        return Receiver(*row)
     status, conninfo, slot_name, timeline = row
     keywords = psycopg2.extensions.parse_dsn(conninfo or "")
     port = int(keywords.get("port", "5432").split(",")[0])

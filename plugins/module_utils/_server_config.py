@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -42,17 +42,9 @@ def effective(bindir: str, config_file: str, data_directory: str, names: Iterabl
 
     Raises StandbyError when the server's own parser refuses the configuration.
     """
-    # The server wants to know these two files before it answers, though it does not read them.
-    places = [
-        f"config_file={config_file}",
-        f"data_directory={data_directory}",
-        "hba_file=/dev/null",
-        "ident_file=/dev/null",
-    ]
-    settings = [word for place in places for word in ("-c", place)]
     values = {}
     for name in names:
-        done = LocalShell().run([os.path.join(bindir, "postgres"), "-C", name, *settings])
+        done = _printed(bindir, name, config_file, data_directory)
         if done.rc != 0:
             raise StandbyError(
                 f"The server refuses its configuration {config_file}: {first_line(done.err)}. Next: mend that file.",
@@ -65,11 +57,19 @@ def effective(bindir: str, config_file: str, data_directory: str, names: Iterabl
 
 def configured_data_directory(bindir: str, config_file: str) -> str | None:
     """The data directory that a configuration file names, or None when it names none."""
-    # The two other files as above: where the configuration does not name them, the server gives no answer.
-    places = [f"config_file={config_file}", "hba_file=/dev/null", "ident_file=/dev/null"]
-    settings = [word for place in places for word in ("-c", place)]
-    done = LocalShell().run([os.path.join(bindir, "postgres"), "-C", "data_directory", *settings])
+    done = _printed(bindir, "data_directory", config_file)
     return done.out.strip() or None if done.rc == 0 else None
+
+
+def _printed(bindir: str, name: str, config_file: str, data_directory: str | None = None) -> Completed:
+    """What the server's program prints for a setting. It reads the whole configuration for that, and may refuse it."""
+    places = {"config_file": config_file}
+    if data_directory is not None:
+        places["data_directory"] = data_directory
+    # It wants to know these two files before it answers, though it does not read them.
+    places.update(hba_file="/dev/null", ident_file="/dev/null")
+    settings = [word for setting, value in places.items() for word in ("-c", f"{setting}={value}")]
+    return LocalShell().run([os.path.join(bindir, "postgres"), "-C", name, *settings])
 
 
 def configured(config_file: str, depth: int = 0) -> dict[str, str]:
@@ -98,9 +98,7 @@ def require_valid(bindir: str, settings: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
         file = os.path.join(scratch, "postgresql.conf")
         write_atomically(file, "".join(f"{name} = {_conf.quote(value)}\n" for name, value in settings.items()))
-        places = [f"config_file={file}", f"data_directory={scratch}", "hba_file=/dev/null", "ident_file=/dev/null"]
-        words = [word for place in places for word in ("-c", place)]
-        done = LocalShell().run([os.path.join(bindir, "postgres"), "-C", "data_directory", *words])
+        done = _printed(bindir, "data_directory", file, scratch)
     if done.rc != 0:
         said = _PLACE.sub("", _STAMP.sub("", first_line(done.err)))
         raise StandbyError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import without_password
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import find_bindir, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._history import Relation, relation
@@ -172,8 +173,6 @@ def _no_rewind(found: DataDir, where: Relation, upstream: Upstream, wanted: Want
     if not allows(wanted.overwrite, "same_cluster"):
         return "it was not asked"
     bindir = find_bindir(found.major, wanted.bindir)
-    # pg_rewind gets its login as an argument, which everybody on the host may read.
-    keywords = {name: value for name, value in wanted.keywords.items() if name != "password"}
-    keywords.update({"user": wanted.rewind_user} if wanted.rewind_user else {})
+    keywords = {**without_password(wanted.keywords), **({"user": wanted.rewind_user} if wanted.rewind_user else {})}
     reasons = possible(found, keywords, bindir, upstream, restore_command=wanted.restore_command)
     return "; ".join(reasons) or None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict, problem, warning
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import SLOT_NAME
 from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import Slot, UpstreamFacts
 
@@ -21,7 +21,9 @@ def slots(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: b
         return [Verdict("slot", "ok", "no slot is wanted")]
     if not SLOT_NAME.fullmatch(name):
         said = f"slot_name={name!r} is not a name that a server takes for a slot."
-        return [_error("slot", "slot_name_invalid", said, "use lower-case letters, digits and underscores, at most 63")]
+        return [
+            problem("slot", "slot_name_invalid", said, "use lower-case letters, digits and underscores, at most 63")
+        ]
     slot = facts.slot
     if slot is None:
         return []
@@ -29,17 +31,17 @@ def slots(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: b
         return [_absent(host, slot, facts, made)]
     if slot.kind == "logical":
         said = f"Slot {name} of {host} is a logical one, which no standby can stream from."
-        return [_error("slot", "slot_logical", said, "choose another slot_name")]
+        return [problem("slot", "slot_logical", said, "choose another slot_name")]
     if slot.wal_status == "lost" or slot.invalidation_reason:
         why = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
         said = f"Slot {name} of {host} is lost{why}: WAL that it stood for is gone, and no standby can use it again."
-        return [_error("slot", "slot_lost", said, f"drop it there: SELECT pg_drop_replication_slot('{name}')")]
+        return [problem("slot", "slot_lost", said, f"drop it there: SELECT pg_drop_replication_slot('{name}')")]
     if slot.active and not ours:
         said = f"Slot {name} of {host} is in use by {_user_of(slot)}."
-        return [_error("slot", "slot_active", said, "choose another slot_name, or stop what uses it")]
+        return [problem("slot", "slot_active", said, "choose another slot_name, or stop what uses it")]
     if slot.wal_status == "unreserved":
         said = f"Slot {name} of {host} no longer holds back the WAL that it needs and will be lost."
-        return [_warning("slot", "slot_wal_limit", said, "raise max_slot_wal_keep_size on the upstream")]
+        return [warning("slot", "slot_wal_limit", said, "raise max_slot_wal_keep_size on the upstream")]
     if slot.active is None:
         return [Verdict("slot", "ok", f"slot {name} exists; whether it is in use is not known")]
     return [Verdict("slot", "ok", f"slot {name} is {'used by this standby' if slot.active else 'not in use'}")]
@@ -48,7 +50,7 @@ def slots(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: b
 def _absent(host: str, slot: Slot, facts: UpstreamFacts, made: bool) -> Verdict:
     limit, used = facts.max_replication_slots, facts.slots_in_use
     if limit == 0 or (limit is not None and used is not None and used >= limit):
-        return _error(
+        return problem(
             "slot",
             "slots_exhausted",
             f"There is no slot {slot.name} on {host}, and none can be made:"
@@ -58,7 +60,7 @@ def _absent(host: str, slot: Slot, facts: UpstreamFacts, made: bool) -> Verdict:
     if made and facts.database is not None:
         return Verdict("slot", "ok", f"slot {slot.name} will be made on {host}")
     why = " It cannot be made from here, for the role that streams is let into no database." if made else ""
-    return _error(
+    return problem(
         "slot",
         "slot_absent",
         f"There is no slot {slot.name} on {host}; a standby does not stream without it.{why}",
@@ -81,7 +83,7 @@ def slot_wal_limit(host: str, name: str | None, facts: UpstreamFacts, backlog: i
     if limit < 0 or backlog <= limit:
         return [Verdict("slot_wal_limit", "ok", "the upstream keeps enough WAL for a slot")]
     return [
-        _warning(
+        warning(
             "slot_wal_limit",
             "slot_wal_limit",
             f"The standby begins {backlog} bytes of WAL behind {host}, which keeps {limit} for a slot"
@@ -89,11 +91,3 @@ def slot_wal_limit(host: str, name: str | None, facts: UpstreamFacts, backlog: i
             "raise max_slot_wal_keep_size on the upstream, take a newer backup, or rely on restore_command",
         )
     ]
-
-
-def _error(check: str, code: str, said: str, step: str) -> Verdict:
-    return Verdict(check, "error", f"{said} Next: {step}.", code)
-
-
-def _warning(check: str, code: str, said: str, step: str) -> Verdict:
-    return Verdict(check, "warning", f"{said} Next: {step}.", code)

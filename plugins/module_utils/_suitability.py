@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict, problem, warning
 from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import (
     Clock,
     Collation,
@@ -57,7 +57,7 @@ def walsenders(host: str, facts: UpstreamFacts, name: str, ours: bool) -> list[V
     if free > 0 or (ours and _of_name(senders, name)):
         return [Verdict("walsenders", "ok", f"{max(0, free)} of {limit} WAL senders are free")]
     said = f"All {limit} WAL senders of {host} are in use (max_wal_senders)."
-    return [_error("walsenders", "walsenders_exhausted", said, "end one, or raise max_wal_senders there and restart")]
+    return [problem("walsenders", "walsenders_exhausted", said, "end one, or raise max_wal_senders there and restart")]
 
 
 def application_name(host: str, name: str, facts: UpstreamFacts, ours: bool) -> list[Verdict]:
@@ -69,7 +69,7 @@ def application_name(host: str, name: str, facts: UpstreamFacts, ours: bool) -> 
         return [Verdict("application_name", "ok", f"{name} is {'this standby' if taken else 'not taken'}")]
     at = " and ".join(sender.client_addr or f"process {sender.pid}" for sender in taken)
     return [
-        _warning(
+        warning(
             "application_name",
             "application_name_taken",
             f"{len(taken)} clients already receive from {host} as application_name {name}: {at}."
@@ -97,7 +97,7 @@ def sql_denied(host: str, reason: str, slot_name: str | None, facts: UpstreamFac
         "its clock",
     ]
     return [
-        _warning(
+        warning(
             "upstream_sql",
             "upstream_sql_denied",
             f"The replication user may not log in to a database of {host} ({reason.rstrip('.')})."
@@ -129,7 +129,7 @@ def collations(
     if not found:
         return [Verdict("collation", "ok", _compared(used, here))]
     return [
-        _warning(
+        warning(
             "collation",
             "collation_version_differs",
             f"{_some(owners)}: collation {name} is of version {there} on {host} and of {mine} here. Indexes on text"
@@ -160,7 +160,7 @@ def locales(databases: Iterable[Database] | None, missing: Collection[str]) -> l
     if not lacking:
         return [Verdict("locale", "ok", "the locales of all databases are here")]
     return [
-        _error(
+        problem(
             "locale",
             "locale_missing",
             f"Locale {locale} of database {_some(names)} is not on this host: the server here would refuse"
@@ -184,13 +184,13 @@ def preload(
     absent = [name for name in configured if name in missing]
     if absent:
         said = f"shared_preload_libraries names {', '.join(absent)}, not found in {directory}: no server starts so."
-        return [_error("preload", "preload_library_missing", said, "install the package, or correct the setting")]
+        return [problem("preload", "preload_library_missing", said, "install the package, or correct the setting")]
     known = {library_name(name) for name in configured}
     only_there = [name for name in upstream or () if name in missing and library_name(name) not in known]
     if only_there:
         said = f"{host} preloads {', '.join(only_there)}, which is neither configured here nor in {directory}."
         step = "install it where its functions are needed, and before this standby is promoted"
-        return [_warning("preload", "preload_library_missing", said, step)]
+        return [warning("preload", "preload_library_missing", said, step)]
     return [Verdict("preload", "ok", f"preloaded here: {', '.join(configured) or 'nothing'}")]
 
 
@@ -205,9 +205,9 @@ def architecture(host: str, here: str, there: str | None) -> list[Verdict]:
     if set(kinds) <= _ALIKE:
         said += " PostgreSQL promises replication between equal machines only."
         step = "use the same kind of machine, or test indexes on text (pg_trgm) before you rely on it"
-        return [_warning("architecture", "architecture_differs", said, step)]
+        return [warning("architecture", "architecture_differs", said, step)]
     said += " Their data files differ."
-    return [_error("architecture", "architecture_differs", said, "use a host of the upstream's kind")]
+    return [problem("architecture", "architecture_differs", said, "use a host of the upstream's kind")]
 
 
 def block_sizes(here: Mapping[str, int], there: Mapping[str, int]) -> list[Verdict]:
@@ -220,7 +220,7 @@ def block_sizes(here: Mapping[str, int], there: Mapping[str, int]) -> list[Verdi
         return [Verdict("block_size", "ok", "the programs here use the same block sizes")]
     said = ", ".join(f"{name} is {there[name]} there and {here[name]} here" for name in wrong)
     said = f"The server programs here were compiled for other files: {said}."
-    return [_error("block_size", "block_size_differs", said, "install the upstream's build, or name it in pg_bindir")]
+    return [problem("block_size", "block_size_differs", said, "install the upstream's build, or name it in pg_bindir")]
 
 
 # --- places ---------------------------------------------------------------------------
@@ -240,11 +240,11 @@ def _judged(place: Place, kept: bool, major: int | None) -> list[Verdict]:
     data = place.role == "data_directory" and place.exists
     if data and not place.ours:
         said = f"{place.path} belongs to {place.owner}, not to {place.user}: the server refuses to start there."
-        return [_error("ownership", "data_directory_owner", said, f"chown {place.user} {place.path}")]
+        return [problem("ownership", "data_directory_owner", said, f"chown {place.user} {place.path}")]
     refused = 0o027 if major is None or major >= 11 else 0o077
     if data and kept and place.mode & refused:
         said = f"{place.path} has mode {place.mode:04o}, with which the server refuses to start."
-        return [_error("ownership", "data_directory_mode", said, f"chmod 0700 {place.path}")]
+        return [problem("ownership", "data_directory_mode", said, f"chmod 0700 {place.path}")]
     mended = data and not kept and not place.read_only and place.mode & 0o300 != 0o300
     if place.writable or mended:
         return []
@@ -253,7 +253,7 @@ def _judged(place: Place, kept: bool, major: int | None) -> list[Verdict]:
     if not place.exists:
         what = f"{place.role} {place.path} cannot be made by {place.user} in {place.existing}"
     step = f"create it, owned by {place.user}"
-    return [_error("ownership", "directory_not_writable", f"{what} ({why}).", step)]
+    return [problem("ownership", "directory_not_writable", f"{what} ({why}).", step)]
 
 
 def selinux(enforcing: bool, places: Iterable[Place]) -> list[Verdict]:
@@ -264,7 +264,7 @@ def selinux(enforcing: bool, places: Iterable[Place]) -> list[Verdict]:
     said = ", ".join(f"{place.existing} ({place.selinux_type})" for place in wrong)
     paths = " ".join(place.path for place in wrong)
     return [
-        _warning(
+        warning(
             "selinux",
             "selinux_context",
             f"SELinux is enforcing, and these are not labelled {_SELINUX_TYPE}: {said}. A confined server cannot"
@@ -282,7 +282,7 @@ def inodes(needed: Mapping[str, int], free: Mapping[str, int | None]) -> list[Ve
         if left is not None and count > left:
             said = f"The file system of {place} can take {left} more files, the clone needs {count}."
             step = "remove small files, or use a file system with more inodes (df -i)"
-            found.append(_error("inodes", "inodes_missing", said, step))
+            found.append(problem("inodes", "inodes_missing", said, step))
     return found or [Verdict("inodes", "ok", "there are inodes enough")]
 
 
@@ -297,19 +297,11 @@ def clocks(others: Mapping[str, Clock | None]) -> list[Verdict]:
             way = "ahead of" if clock.offset > 0 else "behind"
             said = f"The clock of {host} is {abs(clock.offset):.0f} s {way} this host's."
             said += " Delays, recovery_min_apply_delay and the times in logs will be wrong by that."
-            found.append(_warning("clock", "clock_skew", said, "let all hosts follow one time source (chrony, NTP)"))
+            found.append(warning("clock", "clock_skew", said, "let all hosts follow one time source (chrony, NTP)"))
     return found or [Verdict("clock", "ok", f"clocks differ by less than {_SKEW_SECONDS} s")]
 
 
 # --- words ----------------------------------------------------------------------------
-
-
-def _error(check: str, code: str, said: str, step: str) -> Verdict:
-    return Verdict(check, "error", f"{said} Next: {step}.", code)
-
-
-def _warning(check: str, code: str, said: str, step: str) -> Verdict:
-    return Verdict(check, "warning", f"{said} Next: {step}.", code)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -218,7 +218,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     restore_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._config_files import Strays, carry_out, find
+from ansible_collections.pgfleet.standby.plugins.module_utils._config_files import carry_out, find
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     default_state_directory,
     find_bindir,
@@ -249,13 +249,12 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     require_config_files(params)
     found = inspect(path, state_directory)
     major = require_standby(found, params["rejoin"])
-    config_file = os.path.join(params["config_directory"] or path, "postgresql.conf")
-    harmless = neutralised(configured(config_file), asked, major)
+    config_directory = params["config_directory"] or path
+    configuration = configured(os.path.join(config_directory, "postgresql.conf"))
+    harmless = neutralised(configuration, asked, major)
     wanted = {**asked, **harmless}
     from_backup = params["config_files"] == "from_backup"
-    strays = Strays(state_directory)
-    if params["config_directory"]:
-        strays = find(path, params["config_directory"], state_directory, from_backup)
+    strays = find(path, config_directory, configuration, state_directory, from_backup)
     change = compare(path, wanted, not params["config_directory"], major)
     live = _live.ask(found, wanted)
     if change.files:

@@ -154,7 +154,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, login_options, upstream_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
+from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords, without_password
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     default_state_directory,
     find_bindir,
@@ -195,8 +195,7 @@ def task_of(params: dict[str, Any]) -> Task:
     path = params["data_directory"].rstrip("/") or "/"
     state_directory = params["state_directory"] or default_state_directory(path)
     login = login_of(params, params["application_name"])
-    # pg_rewind gets its login as an argument, which everybody on the host may read.
-    open_part = {name: value for name, value in login.keywords.items() if name != "password"}
+    shown = without_password(login.keywords)
     settings = {"restore_command": params["restore_command"]} if params["restore_command"] else {}
     command = checked_settings(settings).get("restore_command")
     found = inspect(path, state_directory)
@@ -205,7 +204,7 @@ def task_of(params: dict[str, Any]) -> Task:
         data_directory=path,
         state_directory=state_directory,
         bindir=find_bindir(found.major, params["pg_bindir"]),
-        keywords=standby_keywords(open_part, params["rewind_user"], params["application_name"]),
+        keywords=standby_keywords(shown, params["rewind_user"], params["application_name"]),
         upstream=identify(login.keywords),
         timeout=params["timeout"],
         restore_command=command,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Which argument of these calls is the code.
-POSITIONS = {"StandbyError": 1, "Diagnosis": 0, "Verdict": 3, "_error": 1, "_warning": 1, "_needs": 3}
+POSITIONS = {"StandbyError": 1, "Diagnosis": 0, "Verdict": 3, "problem": 1, "warning": 1, "_needs": 3}
 BY_ASSIGNMENT = {"code"}
 BY_KEYWORD = {"error_code"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._config_files import carry_out, find
+from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import configured
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
 CARRIED = {
@@ -22,8 +23,12 @@ def places(tmp_path):
     return [str(tmp_path / name) for name in ("data", "etc", "state")]
 
 
+def found(data, etc, state, from_backup):
+    return find(data, etc, configured(f"{etc}/postgresql.conf"), state, from_backup)
+
+
 def run(places, from_backup):
-    strays = find(*places, from_backup)
+    strays = found(*places, from_backup)
     carry_out(places[0], strays)
     return strays
 
@@ -40,14 +45,14 @@ def test_what_came_along_is_moved_aside(places, tmp_path):
 
 def test_what_came_along_replaces_the_hosts_own(places, tmp_path):
     run(places, from_backup=True)
-    found = read_tree(tmp_path)
-    assert found["etc/postgresql.conf"] == (
+    there = read_tree(tmp_path)
+    assert there["etc/postgresql.conf"] == (
         "port = 5433\n#(other host) data_directory = '/of/the/primary'\n#(other host) include_dir = 'conf.d'\n"
         "work_mem = 8MB\n"
         f"data_directory = '{places[0]}'\nexternal_pid_file = '/run/15.pid'\n"
     )
-    assert found["etc/pg_hba.conf"] == CARRIED["pg_hba.conf"]
-    assert found["state/from_backup/pg_hba.conf.local"] == LOCAL["pg_hba.conf"]
+    assert there["etc/pg_hba.conf"] == CARRIED["pg_hba.conf"]
+    assert there["state/from_backup/pg_hba.conf.local"] == LOCAL["pg_hba.conf"]
     # Once: what somebody changes there later is theirs.
     write_tree(tmp_path, {"etc/postgresql.conf": "# mine\n"})
     assert run(places, from_backup=True).names == ()
@@ -60,4 +65,4 @@ def test_what_the_configuration_names_is_no_stray(places, tmp_path):
 
 
 def test_a_data_directory_that_holds_the_configuration_has_no_strays(places):
-    assert find(places[0], places[0], places[2], from_backup=False).names == ()
+    assert found(places[0], places[0], places[2], from_backup=False).names == ()
