@@ -191,7 +191,7 @@ for signal in TERM KILL; do
     pkill -$signal -u postgres || break
     for pause in 1 2 3 4 5 6 7 8 9 10; do pgrep -u postgres >/dev/null || break; sleep 0.2; done
 done
-findmnt --noheadings --raw --output TARGET | grep '^/srv/' | xargs -r umount
+findmnt --noheadings --raw --output TARGET | grep -E '^/(srv|var/lib/postgresql)/' | xargs -r umount
 find /var/lib/postgresql -mindepth 1 -maxdepth 1 -not -name '.*' -exec rm -rf {} +
 find /etc/postgresql /srv /var/tmp /var/log/postgresql -mindepth 1 -delete
 """

@@ -257,8 +257,8 @@ def test_a_copy_goes_on_when_these_are_killed(
     clone: Clone, where: Callable[[Clone, str], tuple[Host, list[Process]]], words: str
 ) -> None:
     largest = f"{DATA}/{ranked(clone)[0]}"
-    copy = clone.start(**BRISK)
-    there = await_bytes(clone, largest, 40 * MIB)
+    copy = clone.start(**SLOW)
+    there = await_bytes(clone, largest, 20 * MIB)
     host, processes = where(clone, words)
     assert processes
     send(host, "KILL", processes)

@@ -326,9 +326,12 @@ def test_a_kill_half_way_leaves_what_cannot_be_started(failover):
     bindir = failover.programs("pg_rewind", HALF_WAY)
     before = failover.listing()
     command = failover.clone.argv("standby_rewind", failover.options(pg_bindir=bindir))
-    podman = ["podman", "exec", "--user", "postgres", failover.host.container, *command]
     running = subprocess.Popen(
-        podman, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=failover.host.podman.env
+        failover.host.command(command, "postgres"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=failover.host.podman.env,
     )
     try:
         wait_for(lambda: failover.host.exists(f"{TOP}/half_way"), "pg_rewind to break off")

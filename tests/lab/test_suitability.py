@@ -189,7 +189,7 @@ def test_a_slot_that_somebody_receives_by(here, lab, clone):
     lab.primary_sql("SELECT pg_create_physical_replication_slot('suit_active', true)")
     clone.host.run(["install", "-d", "-o", "postgres", "/tmp/suit-wal"])
     receive = "cd /tmp/suit-wal; echo $$; exec pg_receivewal -D . -S suit_active -d 'host=primary user=replicator'"
-    argv = ["podman", "exec", "--user", "postgres", clone.host.container, "sh", "-c", receive]
+    argv = clone.host.command(["sh", "-c", receive], "postgres")
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=clone.host.podman.env) as receiver:
         pid = receiver.stdout.readline().strip()
         try:
