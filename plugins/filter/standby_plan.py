@@ -75,9 +75,11 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
 def _copy(plan: Mapping[str, Any]) -> Iterator[str]:
     rate, seconds = plan.get("bytes_per_second"), float(plan.get("seconds") or 0)
     estimate = f", about {max(1, round(seconds))} s at {human(rate)}/s (an estimate)" if rate else ""
+    method = plan.get("method")
+    by = f" by {method}" if method not in (None, "rsync") else ""
     yield (
         f"copy {human(plan['bytes_to_copy'])} of backup {plan['backup_id']} of {plan['server']}"
-        f" ({human(plan['bytes'])} in {plan['files']} files){estimate}"
+        f" ({human(plan['bytes'])} in {plan['files']} files){by}{estimate}"
     )
     for tablespace in plan["tablespaces"]:
         yield f"tablespace {tablespace['name']}: {human(tablespace['bytes'])} to {tablespace['location']}"

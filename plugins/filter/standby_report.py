@@ -17,7 +17,7 @@ options:
   _input:
     description:
       - One record for each host, with C(host), C(action), C(backup_id), C(bytes), C(seconds), C(state) and
-        C(lag_bytes).
+        C(lag_bytes). C(method) is shown with the action unless it is V(rsync).
     type: list
     elements: dict
     required: true
@@ -67,10 +67,11 @@ def standby_report(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    seconds = record.get("seconds")
+    seconds, method = record.get("seconds"), record.get("method")
+    by = f" ({method})" if method not in (None, "rsync") else ""
     return (
         str(record.get("host")),
-        str(record.get("action") or "-"),
+        str(record.get("action") or "-") + by,
         str(record.get("backup_id") or "-"),
         human(record.get("bytes")),
         "-" if seconds is None else f"{float(seconds):.1f}",

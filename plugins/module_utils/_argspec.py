@@ -27,6 +27,7 @@ __all__ = [
     "barman_options",
     "clone_options",
     "default_jobs",
+    "fill_options",
     "finish",
     "job_of",
     "login_options",
@@ -59,6 +60,20 @@ def clone_options() -> dict[str, Any]:
         "tablespace_mapping": {"type": "dict", "default": {}},
         "overwrite": {"type": "str", "choices": ["never", "pristine", "same_cluster", "always"], "default": "never"},
         "keep_old": {"type": "bool", "default": False},
+    }
+
+
+def fill_options() -> dict[str, Any]:
+    """How the directory is filled, whatever fills it, and how long a module waits for that."""
+    return {
+        "again": {"type": "bool", "default": False},
+        "jobs": {"type": "int"},
+        "bwlimit": {"type": "int"},
+        "lock_timeout": {"type": "int", "default": 3600},
+        "settings": {"type": "dict", "default": {}},
+        "progress_interval": {"type": "int"},
+        "attach_timeout": {"type": "int"},
+        "attach_run": {"type": "str"},
     }
 
 
@@ -108,8 +123,8 @@ def backup_of(given: dict[str, Any]) -> Backup:
     return backup
 
 
-def job_of(params: dict[str, Any]) -> Job:
-    """The copy that the options describe. Raises StandbyError."""
+def job_of(params: dict[str, Any], method: str = "rsync") -> Job:
+    """The copy that the options describe, to be made by that method. Raises StandbyError."""
     for name, least in (("jobs", 1), ("bwlimit", 1), ("io_timeout", 1), ("lock_timeout", 0), ("attach_timeout", 0)):
         _require_at_least(least, params.get(name), name)
     backup = backup_of(params["backup"])
@@ -127,6 +142,7 @@ def job_of(params: dict[str, Any]) -> Job:
         keep_old=params["keep_old"],
         again=params.get("again", False),
         settings=checked_settings(params.get("settings") or {}),
+        method=method,
         **{
             name: params[name]
             for name in ("bwlimit", "compress", "io_timeout", "lock_timeout", "verify")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _barman_parse as parse
@@ -16,13 +17,31 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem
 
-__all__ = ["Barman"]
+__all__ = ["Barman", "RestoreOrder"]
 
 _OLDEST = (2, 12)  # the oldest that has been tried
 _PLURAL_NAMES = (2, 15)
 _TRUE_TIMESTAMPS = (3, 1)
 _ALL_IN_JSON = (3, 16)  # compression; 3.11 was the first to tell type, method and system identifier
+_RESTORE = (3, 12)  # `recover` before, which later ones know as well
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
+
+
+@dataclass(frozen=True)
+class RestoreOrder:
+    """What Barman is to restore where. ``tablespaces`` are directories by tablespace name, ``bwlimit`` is KiB/s.
+
+    ``remote_ssh_command`` is the ssh command that reaches the host of the destination from the Barman host.
+    """
+
+    backup_id: str
+    destination: str
+    tablespaces: Mapping[str, str]
+    remote_ssh_command: str
+    jobs: int
+    bwlimit: int | None = None
+    network_compression: bool = False
+    options: tuple[str, ...] = ()
 
 
 class Barman:
@@ -34,6 +53,7 @@ class Barman:
         self._command = [executable, *(["--config", config] if config else [])]
         self._plural = "s"
         self._true_timestamps = True
+        self._restore = "restore"
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Barman:
@@ -56,6 +76,7 @@ class Barman:
         # Later versions understand the singular as well, but say nothing of how long they will.
         self._plural = "s" if version >= _PLURAL_NAMES else ""
         self._true_timestamps = version >= _TRUE_TIMESTAMPS
+        self._restore = "restore" if version >= _RESTORE else "recover"
         return version
 
     def show_server(self) -> BarmanServer:
@@ -91,6 +112,30 @@ class Barman:
         if done.rc != 0:
             self._fail(done)
         return tuple(filter(_SEGMENT.fullmatch, done.out.splitlines()))
+
+    def restore_argv(self, order: RestoreOrder) -> list[str]:
+        """The command that restores a backup to another host. Ask for the version before. Raises StandbyError.
+
+        With ``--get-wal`` it copies no WAL (Barman manual, restore). The settings that it writes instead have to go.
+        """
+        self._require_names(self.server, order.backup_id)
+        limits = [] if order.bwlimit is None else ["--bwlimit", str(order.bwlimit)]
+        return [
+            *self._command,
+            *["-f", "json", self._restore, "--get-wal", "--standby-mode"],
+            *["--network-compression" if order.network_compression else "--no-network-compression"],
+            *["--jobs", str(order.jobs), *limits],
+            *["--remote-ssh-command", order.remote_ssh_command],
+            *(word for name, place in order.tablespaces.items() for word in ("--tablespace", f"{name}:{place}")),
+            *[*order.options, self.server, order.backup_id, order.destination],
+        ]
+
+    def require_restored(self, done: Completed) -> tuple[str, ...]:
+        """What Barman warned of in a restore that it has finished. Raises StandbyError for one that failed."""
+        answer = parse.parse_json(done.out) if done.rc == 0 else {}
+        if done.rc != 0 or {"_ERROR", "_EXCEPTION"} & answer.keys():
+            self._fail(done)
+        return tuple(filter(None, parse.messages(done.out).splitlines()))
 
     def _backup_info(self, backup_id: str, server: BarmanServer) -> dict[str, Any]:
         """The backup's own record: in ``meta/`` since Barman 3.13.2, beside the backup before."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -26,6 +27,27 @@ _STDERR_BYTES = 64 << 10
 
 # ssh's options that take a value (ssh(1), SYNOPSIS).
 _SSH_WITH_VALUE = "BbcDEeFIiJLlmOopPQRSWw"
+
+
+# Ends a program, with all that it has started, when nothing comes in any more: at the end of input, or after a minute
+# without a sign of life from whoever started it here. A session of its own makes them one group for the signal.
+_TIED = """\
+exec 3<&0
+setsid "$@" </dev/null 3<&- &
+program=$!
+(
+    while [ "$(timeout 60 head -c 1 <&3)" ]; do :; done
+    kill -s TERM -- "-$program"
+    sleep 5
+    kill -s KILL -- "-$program"
+) >/dev/null 2>&1 &
+watch=$!
+wait "$program"
+code=$?
+kill "$watch" 2>/dev/null
+exit "$code"
+"""
+_BEAT, _GRACE = 1.0, 10.0
 
 
 class Completed(NamedTuple):
@@ -182,6 +204,36 @@ class SshShell(Shell):
         if rc != 0:
             raise failed(rc, stderr)
 
+    def run_tied(self, argv: Sequence[str], inherited: Sequence[int] = ()) -> Completed:
+        """Run a program that ends there soon after this process or the connection does, in whatever way.
+
+        It may take as long as it wants. ssh inherits the file descriptors. Raises StandbyError when ssh itself fails.
+        """
+        command = self.argv(["sh", "-c", _TIED, "sh", *argv])
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment(), pass_fds=tuple(inherited)
+                )
+            except _NO_PROGRAM:
+                return Completed(tuple(command), 127, "", "ssh: command not found")
+            try:
+                _beat(process)
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    cast(IO[bytes], process.stdin).close()  # the program there, if it still runs, ends now
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE)
+                process.kill()
+                process.wait()
+            texts = []
+            for stream in (out, err):
+                stream.seek(0)
+                texts.append(stream.read().decode("utf-8", "surrogateescape"))
+        if process.returncode == 255:
+            raise self.failure(255, texts[1])
+        return Completed(tuple(command), process.returncode, *texts)
+
     def failure(self, rc: int, stderr: str) -> StandbyError:
         """What ssh's own failure means."""
         reason = of_ssh(stderr)
@@ -192,3 +244,14 @@ class SshShell(Shell):
             rc=rc,
             stderr=stderr,
         )
+
+
+def _beat(process: subprocess.Popen[bytes]) -> None:
+    """Give a sign of life again and again until the process ends."""
+    handle = cast(IO[bytes], process.stdin).fileno()
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_BEAT)
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(handle, b".")

@@ -98,6 +98,7 @@ class Examination:
         if seen is not None and self.found is not None:
             self._decide(self.found, seen)
             self._keep_old(self.found)
+            self._bring_all()
         self._check_restore_command()
         decided = self.decision
         if decided is None or decided.action in (*COPYING, "refuse"):
@@ -155,6 +156,12 @@ class Examination:
         self.decision = replace(decided, action="clone")
         self.plan["kept_old"] = list(keeping.kept) if keeping is not None else []
 
+    def _bring_all(self) -> None:
+        """Only our own copy compares with what is there; other methods replace it."""
+        job, decided = self.wish.job, self.decision
+        if job is not None and job.method != "rsync" and decided is not None and decided.action == "delta":
+            self.decision = replace(decided, action="replace")
+
     # --- a copy ----------------------------------------------------------------------------
 
     def _check_copy(self, server: Upstream | None) -> None:
@@ -180,7 +187,7 @@ class Examination:
         if far is not None:
             can = ", ".join(far.compressions)
             self.verdicts.append(Verdict("rsync", "ok", f"both ends have it; on the wire they can do {can}"))
-        self._check_room(job, roots, server, action)
+        self._check_room(job, roots, server, action if job.method == "rsync" or action == "clone" else "replace")
         configuration = self._try(
             "configuration", lambda: _configuration.of_backup(job, roots[0], self._places(job.bindir))
         )
@@ -362,6 +369,7 @@ class Examination:
             "before": describe(self.found) if self.found is not None else "",
             "backup_id": wish.job.backup.backup_id if wish.job is not None else None,
             "server": wish.job.backup.server if wish.job is not None else None,
+            "method": wish.job.method if wish.job is not None else None,
             "data_directory": wish.data_directory,
             "restore_command": wish.restore_command,
         }

@@ -27,6 +27,7 @@ author:
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._clone
+  - pgfleet.standby._fill
 attributes:
   action:
     support: partial
@@ -39,20 +40,6 @@ attributes:
   idempotent:
     support: full
 options:
-  again:
-    description:
-      - Bring the directory to the backup's state also when a finished copy of this very backup is there, such as a
-        standby that cannot go on. It needs O(overwrite=same_cluster).
-    type: bool
-    default: false
-  jobs:
-    description:
-      - How many rsyncs run at a time, each with an ssh connection of its own.
-      - By default half of this host's processors, but at least 2 and at most 8.
-    type: int
-  bwlimit:
-    description: The most that all rsyncs of this host together may receive, in KiB per second.
-    type: int
   compress:
     description:
       - How data is compressed on the wire.
@@ -74,33 +61,6 @@ options:
     description: After how many seconds of silence a connection counts as broken and its part of the copy starts anew.
     type: int
     default: 300
-  lock_timeout:
-    description:
-      - How many seconds to wait for the last rsyncs of a copy that was killed. They end by themselves with the
-        part that they were at.
-    type: int
-    default: 3600
-  settings:
-    description:
-      - Settings for C(postgresql.auto.conf) that a start on this host needs, such as those that
-        M(pgfleet.standby.standby_preflight) found too low for a hot standby, C(plan.settings) of its result.
-    type: dict
-    default: {}
-  progress_interval:
-    description:
-      - Seconds between two lines of progress. With V(0) none are printed.
-      - By default the first one comes after 5 seconds, and the longer the copy takes, the rarer they become.
-    type: int
-  attach_timeout:
-    description:
-      - Return after so many seconds although the copy still runs; RV(finished) is false then.
-      - By default the module returns when the copy has ended.
-    type: int
-  attach_run:
-    description:
-      - The RV(run) of a copy that an earlier call saw running. What became of that one is returned, also after its end.
-      - When it left nothing because it was killed, it is resumed.
-    type: str
 requirements:
   - rsync and an ssh client
   - C(pg_verifybackup) of PostgreSQL for backups whose manifest has CRC32C checksums
@@ -139,6 +99,11 @@ action:
   returned: success, when finished
   type: str
   sample: clone
+method:
+  description: What brought the files, here always V(rsync).
+  returned: success
+  type: str
+  sample: rsync
 backup_id:
   description: The backup.
   returned: success
@@ -257,72 +222,34 @@ progress:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import clone_options, finish, job_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome, preview
-from ansible_collections.pgfleet.standby.plugins.module_utils._detached import Running, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    clone_options,
+    fill_options,
+    finish,
+    job_of,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Outcome, preview
+from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import result_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params)
     outcome = preview(job) if check_mode else follow(job, params["attach_timeout"], params["attach_run"])
-    if isinstance(outcome, Running):
-        return {
-            "changed": True,
-            "backup_id": job.backup.backup_id,
-            "finished": False,
-            "run": outcome.run,
-            "progress": outcome.progress,
-        }
-    return {
-        "changed": outcome.action != "none",
-        "action": outcome.action,
-        "backup_id": job.backup.backup_id,
-        "finished": True,
-        "files": outcome.files,
-        "bytes": outcome.bytes,
-        "bytes_sent": outcome.sent,
-        "bytes_received": outcome.received,
-        "seconds": round(outcome.seconds, 2),
-        "retries": outcome.retries,
-        "compress": outcome.compress,
-        "verified": outcome.verified,
-        "left_behind": list(outcome.left_behind),
-        "kept_old": list(outcome.kept_old),
-        "diff": difference(job, outcome),
-    }
-
-
-def difference(job: Job, outcome: Outcome) -> dict[str, str]:
-    """Before and after in words."""
-    after = (
-        f"it holds a clone of backup {job.backup.backup_id} of {job.backup.server}, {outcome.files} files,"
-        f" {outcome.bytes} bytes, system identifier {job.backup.system_identifier}"
-    )
-    if outcome.kept_old:
-        after += f"; what was there is kept in {', '.join(outcome.kept_old)}"
-    return {
-        "before_header": job.data_directory,
-        "after_header": job.data_directory,
-        "before": f"{outcome.before}\n",
-        "after": f"{outcome.before if outcome.action == 'none' else after}\n",
-    }
+    result = result_of(job, outcome)
+    if isinstance(outcome, Outcome):
+        result.update(bytes_received=outcome.received, retries=outcome.retries, compress=outcome.compress)
+    return result
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             **clone_options(),
-            again={"type": "bool", "default": False},
-            jobs={"type": "int"},
-            bwlimit={"type": "int"},
+            **fill_options(),
             compress={"type": "str", "choices": ["auto", "none", "lz4", "zstd"], "default": "auto"},
             verify={"type": "str", "choices": ["none", "size", "manifest", "checksum"], "default": "manifest"},
             io_timeout={"type": "int", "default": 300},
-            lock_timeout={"type": "int", "default": 3600},
-            progress_interval={"type": "int"},
-            settings={"type": "dict", "default": {}},
-            attach_timeout={"type": "int"},
-            attach_run={"type": "str"},
         ),
         supports_check_mode=True,
     )

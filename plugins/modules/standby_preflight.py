@@ -53,6 +53,14 @@ options:
       - The C(barman) command at O(barman_host).
     type: str
     default: barman
+  method:
+    description:
+      - What will bring the files, V(rsync) for M(pgfleet.standby.standby_clone), V(barman) for
+        M(pgfleet.standby.standby_restore), or V(pg_basebackup).
+      - Only the first of them brings an existing cluster to the backup's state; the others replace it.
+    type: str
+    choices: [rsync, barman, pg_basebackup]
+    default: rsync
   barman_checks:
     description:
       - The verdicts of C(barman check), RV(pgfleet.standby.barman_server_info#module:checks).
@@ -148,6 +156,7 @@ plan:
     files: 1586
     free_after:
       /var/lib/postgresql/15: 79946929157
+    method: rsync
     reason: the data directory is empty
     removed: 0
     removed_names: []
@@ -252,7 +261,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def wish_of(params: dict[str, Any]) -> Wish:
     """What the options ask for. Raises StandbyError."""
-    job = job_of(params) if params["backup"] is not None else None
+    job = job_of(params, params["method"]) if params["backup"] is not None else None
     state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
     server = params["barman_server"] or (job.backup.server if job is not None else None)
     named = {**params, "barman_server": server}
@@ -294,6 +303,7 @@ def main() -> None:
             barman_server={"type": "str"},
             barman_config={"type": "str"},
             barman_executable={"type": "str", "default": "barman"},
+            method={"type": "str", "choices": ["rsync", "barman", "pg_basebackup"], "default": "rsync"},
             barman_checks={"type": "list", "elements": "dict"},
             slot_name={"type": "str"},
             config_directory={"type": "str"},

@@ -122,9 +122,9 @@ class Clone:
         """standby_clone to its end; its result, whether it failed or not."""
         return self.module("standby_clone", **{**self.options, **options})
 
-    def start(self, *prefix: str, **options: Any) -> subprocess.Popen[str]:
-        """standby_clone in the background; ``finish`` takes its result."""
-        command = self.argv("standby_clone", {**self.options, **options}, *prefix)
+    def start(self, *prefix: str, module: str = "standby_clone", **options: Any) -> subprocess.Popen[str]:
+        """A module in the background; ``finish`` takes its result."""
+        command = self.argv(module, {**self.options, **options}, *prefix)
         return subprocess.Popen(
             self.host.command(command, "postgres"),
             stdin=subprocess.DEVNULL,

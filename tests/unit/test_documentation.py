@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.pgfleet.standby.plugins.doc_fragments import _barman, _clone, _login, _restore, _upstream
+from ansible_collections.pgfleet.standby.plugins.doc_fragments import (
+    _barman,
+    _clone,
+    _fill,
+    _login,
+    _restore,
+    _upstream,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils import _argspec
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +57,7 @@ def options():
     found = set()
     for path in (ROOT / "plugins" / "modules").glob("*.py"):
         found |= set(assigned(path, "DOCUMENTATION").get("options", {}))
-    for fragment in (_barman, _clone, _login, _restore, _upstream):
+    for fragment in (_barman, _clone, _fill, _login, _restore, _upstream):
         found |= set(yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"])
     specs = yaml.safe_load((ROOT / "roles" / ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     for entry in specs["argument_specs"].values():
@@ -103,6 +110,7 @@ def test_the_words_that_are_no_options_are_none():
     [
         pytest.param(_barman, _argspec.barman_options, id="barman"),
         pytest.param(_clone, _argspec.clone_options, id="clone"),
+        pytest.param(_fill, _argspec.fill_options, id="fill"),
         pytest.param(_upstream, _argspec.upstream_options, id="upstream"),
         pytest.param(_login, _argspec.login_options, id="login"),
         pytest.param(_restore, _argspec.restore_options, id="restore"),

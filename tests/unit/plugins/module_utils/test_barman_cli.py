@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman, RestoreOrder
 from ansible_collections.pgfleet.standby.plugins.module_utils._choice import obstacles
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BARMAN_VERSIONS,
@@ -239,3 +241,40 @@ class TestFailures:
         with pytest.raises(StandbyError) as refused:
             Barman(LocalShell(), "pg", executable="pgfleet-no-barman").version()
         assert refused.value.code == "barman_not_found"
+
+
+class TestRestore:
+    ORDER = RestoreOrder(
+        "20261121T114827", "/srv/pg", {"fast disk": "/srv/fast"}, "ssh postgres@n1", 4, 100, True, ("-x",)
+    )
+
+    def test_is_of_what_was_ordered_and_of_no_wal(self):
+        argv = Barman(LocalShell(), "pg", config="/etc/b.conf").restore_argv(self.ORDER)
+        assert argv[:7] == ["barman", "--config", "/etc/b.conf", "-f", "json", "restore", "--get-wal"]
+        assert argv[-4:] == ["-x", "pg", "20261121T114827", "/srv/pg"]
+        pairs = set(itertools.pairwise(argv))
+        assert pairs >= {
+            ("--jobs", "4"),
+            ("--bwlimit", "100"),
+            ("--remote-ssh-command", "ssh postgres@n1"),
+            ("--tablespace", "fast disk:/srv/fast"),
+        }
+        assert "--network-compression" in argv
+
+    @pytest.mark.parametrize("old", OLD_BARMAN_VERSIONS)
+    def test_had_another_name(self, host, old):
+        host.install_barman(old, "barman_old")
+        barman = Barman(SshShell("barman@backup"), "pg")
+        word = "restore" if barman.version() >= (3, 12) else "recover"
+        assert word in barman.restore_argv(self.ORDER)
+
+    def test_tells_what_barman_warned_of(self):
+        done = Completed((), 0, '{"_WARNING": ["look", "again"]}', "")
+        assert Barman(LocalShell(), "pg").require_restored(done) == ("look", "again")
+
+    @pytest.mark.parametrize(("rc", "out"), [(0, '{"_ERROR": ["lost"]}'), (1, '{"_ERROR": ["lost"]}'), (1, "lost")])
+    def test_that_complains_of_an_error_has_failed(self, rc, out):
+        with pytest.raises(StandbyError) as caught:
+            Barman(LocalShell(), "pg").require_restored(Completed((), rc, out, ""))
+        assert caught.value.code == "barman_failed"
+        assert "lost" in caught.value.msg

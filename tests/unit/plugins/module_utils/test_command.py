@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -208,3 +209,42 @@ def test_nobody_switches_off_host_keys_or_brings_back_prompts(effective, options
 @pytest.mark.parametrize(("options", "seconds"), [((), "15"), (("-o", "ConnectTimeout=99"), "99")])
 def test_time_outs_are_defaults(effective, options, seconds):
     assert effective(options)["connecttimeout"] == seconds
+
+
+class TestTied:
+    """The far end is this host: what it runs there can be seen here."""
+
+    @staticmethod
+    def alive(path):
+        return os.path.exists(f"/proc/{path.read_text(encoding='utf-8').strip()}")
+
+    def test_tells_how_it_ended_and_what_it_said(self, host):
+        done = SshShell("barman@backup").run_tied(["sh", "-c", "echo out; echo err >&2; exit 3", "it's"])
+        assert (done.rc, done.out, done.err) == (3, "out\n", "err\n")
+
+    def test_ends_with_whoever_started_it(self, host, tmp_path):
+        pid = tmp_path / "pid"
+        child = os.fork()
+        if child == 0:
+            try:
+                SshShell("barman@backup").run_tied(["sh", "-c", 'echo $$ >"$0"; sleep 60', str(pid)])
+            finally:
+                os._exit(0)
+        wait_until(lambda: pid.exists() and pid.read_text(encoding="utf-8"))
+        assert self.alive(pid)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        wait_until(lambda: not self.alive(pid))
+
+    def test_tells_why_ssh_failed(self, host):
+        host.hook("echo 'Permission denied (publickey).' >&2; exit 255")
+        with pytest.raises(StandbyError) as caught:
+            SshShell("barman@backup").run_tied(["true"])
+        assert caught.value.code == "ssh_auth"
+
+
+def wait_until(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  again:
+    description:
+      - Bring the directory to the backup's state also when a finished copy of this very backup is there, such as a
+        standby that cannot go on. It needs O(overwrite=same_cluster).
+    type: bool
+    default: false
+  jobs:
+    description:
+      - How many rsyncs run at a time, each with an ssh connection of its own.
+      - By default half of this host's processors, but at least 2 and at most 8.
+    type: int
+  bwlimit:
+    description: The most that all rsyncs of this host together may receive, in KiB per second.
+    type: int
+  lock_timeout:
+    description:
+      - How many seconds to wait for the last programs of a run that was killed. They end by themselves.
+    type: int
+    default: 3600
+  settings:
+    description:
+      - Settings for C(postgresql.auto.conf) that a start on this host needs, such as those that
+        M(pgfleet.standby.standby_preflight) found too low for a hot standby, C(plan.settings) of its result.
+    type: dict
+    default: {}
+  progress_interval:
+    description:
+      - Seconds between two lines of progress. With V(0) none are printed.
+      - By default the first one comes after 5 seconds, and the longer the copy takes, the rarer they become.
+    type: int
+  attach_timeout:
+    description:
+      - Return after so many seconds although the copy still runs; RV(finished) is false then.
+      - By default the module returns when the copy has ended.
+    type: int
+  attach_run:
+    description:
+      - The RV(run) of a copy that an earlier call saw running. What became of that one is returned, also after its end.
+      - When it left nothing because it was killed, it is resumed.
+    type: str
+"""

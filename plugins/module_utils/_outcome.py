@@ -1,0 +1,57 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of a data directory, as the modules that fill one return it. Private to the collection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._detached import Running
+
+__all__ = ["result_of"]
+
+
+def result_of(job: Job, outcome: Outcome | Running) -> dict[str, Any]:
+    """The values that every method returns."""
+    if isinstance(outcome, Running):
+        return {
+            "changed": True,
+            "method": job.method,
+            "backup_id": job.backup.backup_id,
+            "finished": False,
+            "run": outcome.run,
+            "progress": outcome.progress,
+        }
+    return {
+        "changed": outcome.action != "none",
+        "action": outcome.action,
+        "method": job.method,
+        "backup_id": job.backup.backup_id,
+        "finished": True,
+        "files": outcome.files,
+        "bytes": outcome.bytes,
+        "bytes_sent": outcome.sent,
+        "seconds": round(outcome.seconds, 2),
+        "verified": outcome.verified,
+        "left_behind": list(outcome.left_behind),
+        "kept_old": list(outcome.kept_old),
+        "diff": _difference(job, outcome),
+    }
+
+
+def _difference(job: Job, outcome: Outcome) -> dict[str, str]:
+    """Before and after in words."""
+    after = (
+        f"it holds a clone of backup {job.backup.backup_id} of {job.backup.server}, {outcome.files} files,"
+        f" {outcome.bytes} bytes, system identifier {job.backup.system_identifier}"
+    )
+    if outcome.kept_old:
+        after += f"; what was there is kept in {', '.join(outcome.kept_old)}"
+    return {
+        "before_header": job.data_directory,
+        "after_header": job.data_directory,
+        "before": f"{outcome.before}\n",
+        "after": f"{outcome.before if outcome.action == 'none' else after}\n",
+    }

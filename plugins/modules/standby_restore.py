@@ -1,0 +1,296 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: standby_restore
+short_description: Have Barman restore a backup into a data directory
+version_added: 0.2.0
+description:
+  - Runs C(barman restore) on the Barman host, which pushes the files of one backup to this host by rsyncs of its own,
+    and makes a standby's data directory of them. C(barman recover) is run where Barman is older than 3.12.
+  - Barman fills a directory C(.pgfleet) in O(data_directory), and one in each tablespace's, that no server looks for.
+    The files are renamed into their places, verified and made durable, and C(global/pg_control) appears last of all.
+    Until then no server starts on the directory, whatever interrupts it.
+  - What Barman changes is put right. C(archive_command) is that of the backup, the files C(*.origin) and
+    C(.barman-recover.info) are gone, C(backup_manifest) has its name, and Barman's recovery settings are not there.
+  - The restore ends with whoever started it. When this host, the connection or the process that waits for it breaks
+    down, Barman's command is ended within a minute, and the next run begins anew. It goes on where Barman had finished.
+  - It is a process of its own on the standby. A lost connection to the controller or a killed control node does not end
+    it, and the next run attaches to it.
+  - M(pgfleet.standby.standby_clone) does the same by pulling, needs no way from the Barman host to the standby, and
+    sends no finished file again. This module is for what only Barman can unpack, and for hosts that may only be pushed
+    to.
+  - Run it on the standby as the database's OS user.
+author:
+  - The pgfleet maintainers (@pgfleet)
+extends_documentation_fragment:
+  - pgfleet.standby._attributes
+  - pgfleet.standby._clone
+  - pgfleet.standby._fill
+attributes:
+  action:
+    support: partial
+    details: The action plugin prints the progress; the module does everything else.
+    description: Indicates this has a corresponding action plugin.
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  barman_server:
+    description:
+      - The server's name in Barman's configuration. By default that of O(backup).
+    type: str
+  barman_config:
+    description:
+      - Barman's configuration file, where it is not the default one.
+    type: str
+  barman_executable:
+    description:
+      - The C(barman) command at O(barman_host).
+    type: str
+    default: barman
+  remote_ssh_command:
+    description:
+      - The ssh command by which Barman's user at O(barman_host) reaches the user that runs the module here, such as
+        C(ssh postgres@standby).
+      - It must not ask for anything, and host keys are verified. This is tried before anything changes, and that it
+        leads to this very host.
+      - It holds words without quotes. What needs more belongs into the C(ssh_config) of Barman's user.
+    type: str
+    required: true
+  network_compression:
+    description:
+      - Whether Barman's rsyncs compress what they send.
+    type: bool
+    default: false
+  restore_options:
+    description:
+      - Further options for C(barman restore), one list element for each option and each value.
+      - C(--staging-path), C(--staging-location) and C(--combine-mode), before Barman 3.15 C(--recovery-staging-path)
+        and C(--local-staging-path), say where it unpacks, decrypts and combines backups; C(--retry-times),
+        C(--retry-sleep), C(--no-retry), C(--jobs-start-batch-size) and C(--jobs-start-batch-period) how it copies.
+    type: list
+    elements: str
+    default: []
+  verify:
+    description:
+      - How the result is compared with the backup. V(manifest) computes the checksums of the files if the backup has a
+        C(backup_manifest). RV(verified) says what it was.
+      - Names and sizes of a plain backup always are compared, so V(none) and V(size) are one. What Barman had to
+        unpack can be compared with a manifest only; without one RV(verified) is V(none).
+    type: str
+    choices: [none, size, manifest]
+    default: manifest
+requirements:
+  - rsync and an ssh client
+  - C(setsid) and C(timeout) at O(barman_host), which every Debian and Red Hat system has
+  - C(pg_verifybackup) of PostgreSQL for backups whose manifest has CRC32C checksums
+seealso:
+  - module: pgfleet.standby.standby_clone
+  - module: pgfleet.standby.standby_recovery
+"""
+
+EXAMPLES = r"""
+- name: Have Barman restore the backup that was chosen before
+  pgfleet.standby.standby_restore:
+    barman_host: barman@barman
+    backup: "{{ backup.selected }}"
+    data_directory: /var/lib/postgresql/15/main
+    remote_ssh_command: ssh postgres@n1
+    jobs: 4
+  become: true
+  become_user: postgres
+
+- name: Restore a compressed backup, unpacked on the standby
+  pgfleet.standby.standby_restore:
+    barman_host: barman@barman
+    backup: "{{ backup.selected }}"
+    data_directory: /var/lib/postgresql/15/main
+    remote_ssh_command: ssh postgres@n1
+    restore_options: [--staging-path, /srv/staging, --staging-location, remote]
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+action:
+  description:
+    - V(clone), V(resume) of a restore that Barman had finished before it was interrupted, V(replace) of an existing
+      cluster, or V(none) when the directory holds this clone already. With O(keep_old) an existing cluster is moved
+      and the action is V(clone).
+  returned: success, when finished
+  type: str
+  sample: clone
+method:
+  description: What brought the files, here always V(barman).
+  returned: success
+  type: str
+  sample: barman
+backup_id:
+  description: The backup.
+  returned: success
+  type: str
+  sample: 20261121T114827
+files:
+  description: How many files the backup has.
+  returned: success, when finished
+  type: int
+  sample: 1587
+bytes:
+  description: Their bytes.
+  returned: success, when finished
+  type: int
+  sample: 434789371
+bytes_sent:
+  description: The bytes of them that Barman had to send; 0 when it had finished before.
+  returned: success, when finished
+  type: int
+  sample: 434789371
+seconds:
+  description: How long it took.
+  returned: success, when finished
+  type: float
+  sample: 3.4
+verified:
+  description: How the result was compared with the backup, V(size), V(manifest) or V(none), see O(verify).
+  returned: success, when finished
+  type: str
+  sample: manifest
+left_behind:
+  description:
+    - Directories of tablespaces or of the WAL that the cluster used before and this backup does not.
+      They are left as they are. A cluster that was kept still uses them.
+  returned: success, when finished
+  type: list
+  elements: str
+  sample: []
+kept_old:
+  description:
+    - Where the cluster that was there is kept with O(keep_old), its data directory first. Empty when there was none.
+    - In check mode, where it would be.
+  returned: success, when finished
+  type: list
+  elements: str
+  sample: [/var/lib/postgresql/15/main.old, /srv/tablespaces/fast.old]
+barman_said:
+  description:
+    - What Barman warned of. That it changed C(archive_command) and wrote a C(restore_command) is among it and has been
+      put right.
+  returned: success, when finished
+  type: list
+  elements: str
+  sample: ["IMPORTANT! Some settings have been modified to prevent data losses. See 'changes' key."]
+finished:
+  description: Whether the restore has ended.
+  returned: success
+  type: bool
+  sample: true
+run:
+  description: The name of the restore that still runs, for O(attach_run).
+  returned: success, when not finished
+  type: str
+  sample: 0b2c4d5e0f7a4b7f9f61c1f0a2b3c4d5
+progress:
+  description: How far it has come.
+  returned: success, when not finished
+  type: dict
+  contains:
+    phase:
+      description: V(preparing), V(waiting), V(copying), V(verifying), V(syncing) or V(committing).
+      type: str
+    percent:
+      description: Of the bytes of this phase, or null.
+      type: float
+    bytes:
+      description: The bytes of this phase.
+      type: int
+    bytes_done:
+      description: How many of them are done.
+      type: int
+    rate:
+      description: Bytes per second, or null while it is not known.
+      type: int
+    eta:
+      description: Seconds until the end of this phase, or null.
+      type: int
+    seconds:
+      description: Since the restore began.
+      type: float
+    retries:
+      description: Always 0; Barman does not tell of its own.
+      type: int
+    at:
+      description: When this was.
+      type: str
+  sample:
+    at: "2026-11-21T15:02:11Z"
+    bytes: 434789371
+    bytes_done: 182452224
+    eta: 2
+    percent: 42.0
+    phase: copying
+    rate: 121634816
+    retries: 0
+    seconds: 1.9
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    clone_options,
+    fill_options,
+    finish,
+    job_of,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._filling import fill, preview_fill
+from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import result_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._restore import restore_of
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    job = job_of(params, "barman")
+    restore = restore_of(params, job)
+
+    def act(job: Job, progress: Progress) -> Outcome:
+        return fill(job, restore, progress)
+
+    waited = params["attach_timeout"], params["attach_run"]
+    outcome = preview_fill(job, restore) if check_mode else follow(job, *waited, act)
+    result = result_of(job, outcome)
+    if isinstance(outcome, Outcome):
+        result["barman_said"] = list(outcome.said)
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            **clone_options(),
+            **fill_options(),
+            barman_server={"type": "str"},
+            barman_config={"type": "str"},
+            barman_executable={"type": "str", "default": "barman"},
+            remote_ssh_command={"type": "str", "required": True},
+            network_compression={"type": "bool", "default": False},
+            restore_options={"type": "list", "elements": "str", "default": []},
+            verify={"type": "str", "choices": ["none", "size", "manifest"], "default": "manifest"},
+        ),
+        supports_check_mode=True,
+    )
+    finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _restore
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._restore import (
+    Restore,
+    checked_options,
+    checked_ssh_command,
+)
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BACKUP_ID, BARMAN_VERSIONS
+
+
+def restore(way="ssh postgres@standby"):
+    shell = SshShell("barman@backup-host")
+    return Restore(Barman(shell, "pg"), shell, checked_ssh_command(way))
+
+
+class TestSshCommand:
+    def test_never_asks_and_verifies_host_keys_whatever_else_is_given(self):
+        words = checked_ssh_command("/usr/bin/ssh -p 2222 -o StrictHostKeyChecking=no postgres@standby")
+        assert (words[0], words[-1]) == ("/usr/bin/ssh", "postgres@standby")
+        text = " ".join(words)
+        assert text.index("StrictHostKeyChecking=yes") < text.index("StrictHostKeyChecking=no")
+        assert "BatchMode=yes" in text
+        assert "-p 2222" in text
+
+    @pytest.mark.parametrize(
+        "text", ["", "ssh", "rsh host", "ssh -p", "ssh 'a b'", "ssh host; id", "ssh $(id)", "ssh 'host", "ssh -p 22 -v"]
+    )
+    def test_is_refused_when_it_is_none(self, text):
+        with pytest.raises(StandbyError) as caught:
+            checked_ssh_command(text)
+        assert caught.value.code == "remote_ssh_command_invalid"
+
+    def test_holds_no_words_before_the_destination_that_belong_to_no_option(self):
+        with pytest.raises(StandbyError) as caught:
+            checked_ssh_command("ssh other standby")
+        assert caught.value.code == "ssh_options_invalid"
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        "words", [[], ["--staging-path", "/srv/x"], ["--staging-path=/srv/x", "--no-retry"], ["--retry-times", "3"]]
+    )
+    def test_of_where_and_how_are_passed_on(self, words):
+        assert checked_options(words) == tuple(words)
+
+    @pytest.mark.parametrize(
+        "words", [["--target-time", "now"], ["--staging-path"], ["/other"], ["--no-retry", "x"], ["--no-get-wal"]]
+    )
+    def test_of_what_is_restored_are_refused(self, words):
+        with pytest.raises(StandbyError) as caught:
+            checked_options(words)
+        assert caught.value.code == "restore_options_invalid"
+        assert "--staging-path" in caught.value.msg
+
+
+class TestRequire:
+    WAY_HERE = 'case $command in "sh -c \'id -u"*) {} ;; esac'
+
+    @pytest.mark.parametrize("barman", BARMAN_VERSIONS)
+    def test_a_way_to_this_host_and_user(self, host, barman):
+        host.install_barman(barman)
+        restore().require(host.job())
+
+    @pytest.mark.parametrize(
+        ("then", "said"),
+        [
+            (
+                "echo 'Permission denied (publickey).' >&2; exit 255",
+                "it refused our key (Permission denied (publickey).)",
+            ),
+            ("echo 'Host key verification failed.' >&2; exit 255", "its host key is unknown"),
+            ("echo 4711; exit 0", "that is another host or user"),
+            ("echo Welcome", "something prints on login (Welcome)"),
+        ],
+    )
+    def test_no_way_or_one_that_leads_elsewhere(self, host, then, said):
+        host.install_barman(BARMAN_VERSIONS[-1])
+        host.hook(self.WAY_HERE.format(then))
+        refused = self.refused(host)
+        assert refused.code == "standby_unreachable"
+        assert said in refused.msg
+
+    def refused(self, host, **changed):
+        with pytest.raises(StandbyError) as caught:
+            restore().require(host.job(**changed))
+        assert "Nothing was changed" in caught.value.msg
+        return caught.value
+
+    @pytest.mark.parametrize("changed", [{"type": "snapshot"}, {"mode": "snapshot-concurrent"}])
+    def test_files_that_barman_does_not_have(self, host, changed):
+        assert self.refused(host, backup=host.backup(**changed)).code == "backup_unsupported"
+
+    @pytest.mark.parametrize("name", ["two words", "ü", "a'b", "$(id)", "a:b"])
+    def test_names_that_pass_no_shell(self, host, name):
+        assert self.refused(host, data_directory=f"/srv/{name}").code == "path_unsuitable"
+        assert self.refused(host, targets={16388: f"/srv/{name}"}).code == "path_unsuitable"
+
+
+FILES = {"postgresql.conf": "port = 5432\n", "postgresql.auto.conf": "jit = on\n", "backup_manifest": "{}"}
+RESTORED = {
+    "postgresql.conf": "#BARMAN#archive_command\n",
+    "postgresql.conf.origin": FILES["postgresql.conf"],
+    "postgresql.auto.conf": "restore_command = 'x'\n",
+    "postgresql.auto.conf.origin": FILES["postgresql.auto.conf"],
+    f"backup_manifest.{BACKUP_ID}": FILES["backup_manifest"],
+}
+
+
+class TestPutRight:
+    def test_gives_files_their_contents_and_names_back(self, host, tmp_path):
+        write_tree(tmp_path / "restored", RESTORED)
+        _restore._put_right(host.job(), str(tmp_path / "restored"))
+        assert read_tree(tmp_path / "restored") == FILES
+
+    def test_knows_files_of_such_names_that_are_the_backups(self, host, tmp_path):
+        write_tree(host.data, {"postgresql.conf.origin": "of an earlier restore"})
+        write_tree(tmp_path / "restored", RESTORED)
+        _restore._put_right(host.job(), str(tmp_path / "restored"))
+        assert read_tree(tmp_path / "restored") == {**FILES, "postgresql.conf.origin": "of an earlier restore"}
