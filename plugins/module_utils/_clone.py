@@ -19,10 +19,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     linked_directories,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots, read_listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keeping, observe, plan_keeping
 from ansible_collections.pgfleet.standby.plugins.module_utils._ladder import allows
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._packed import look_into
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
 
 __all__ = [
@@ -135,8 +136,12 @@ class Outcome:
 
 
 def plan(job: Job) -> tuple[Root, ...]:
-    """The trees to copy, from a listing of the backup. Changes nothing."""
-    roots = plan_roots(job.backup, list_backup(job.source, job.backup), job.data_directory, job.targets)
+    """The trees to copy, from a listing of the backup or the manifest of a packed one. Changes nothing."""
+    listing = read_listing(job.backup, list_backup(job.source, job.backup), job.targets)
+    if listing.archives:
+        roots = look_into(job.source, job.backup, listing, job.data_directory, job.targets)
+    else:
+        roots = plan_roots(job.backup, listing, job.data_directory, job.targets)
     if job.waldir is None:
         return roots
     without_wal = tuple(path for path in roots[0].directories if path.split("/")[0] != "pg_wal")

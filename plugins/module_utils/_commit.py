@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable
 from typing import cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
@@ -50,11 +49,13 @@ def finish(job: Job) -> None:
     write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
 
 
-def commit(job: Job, contents: Contents | None, record: Callable[[str], None]) -> None:
+def commit(
+    job: Job, contents: Contents | None, record: Callable[[str], None], fetch_control: Callable[[str], None]
+) -> None:
     """Fetch pg_control, look at it, and let it appear in one rename. Raises StandbyError."""
     shutil.rmtree(_STAGING, ignore_errors=True)
     os.makedirs(os.path.join(_STAGING, "global"), mode=0o700)
-    fetch(job.source, f"{job.backup.directory}/data", [CONTROL], _STAGING)
+    fetch_control(_STAGING)
     _require_consistent(job)
     if contents is not None:
         contents.require_control(_STAGING)

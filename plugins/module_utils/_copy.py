@@ -54,12 +54,19 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keepi
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._probe import Far, cipher_options, probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, largest_first, shards, take_samples
+from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, largest_first, shards
 from ansible_collections.pgfleet.standby.plugins.module_utils._syncing import Syncing
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Transfer, Wire
-from ansible_collections.pgfleet.standby.plugins.module_utils._transport import to_try
+from ansible_collections.pgfleet.standby.plugins.module_utils._transports import (
+    Transport,
+    forget_controls,
+    transport_of,
+)
 
 __all__ = ["copy"]
+
+# The values of ``verify`` that compare with the manifest.
+_OF_PLAIN = ("manifest",)
+_OF_PACKED = ("manifest", "checksum")
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,7 @@ def copy(job: Job, progress: Progress) -> Outcome:
             job = replace(job, source=connections[0].source)
             planned = _prepare(job)
             require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
-            wire = Wire(planned.far.compressions[0], job.bwlimit, job.io_timeout, planned.far.rsync)
-            transfer = Transfer(connections, lock.fd, progress, wire)
+            transfer = transport_of(job, planned.roots, planned.far, connections, lock.fd, progress)
             try:
                 outcome = _Copy(job, planned, transfer, progress).run(action, found)
             finally:
@@ -141,7 +147,8 @@ def _prepare(job: Job) -> _Plan:
 
 
 def _contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
-    if job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
+    packed = roots[0].archive is not None  # then there is nothing else that checksums could be compared with
+    if not (packed or MANIFEST in roots[0].files.paths) or job.verify not in (_OF_PACKED if packed else _OF_PLAIN):
         return None
     private_directory("manifest")
     fetch(job.source, roots[0].source, [MANIFEST], "manifest")
@@ -183,7 +190,7 @@ def _record(job: Job, phase: str, name: str | None, left_behind: Iterable[str] =
 class _Copy:
     """The part that changes things."""
 
-    def __init__(self, job: Job, planned: _Plan, transfer: Transfer, progress: Progress) -> None:
+    def __init__(self, job: Job, planned: _Plan, transfer: Transport, progress: Progress) -> None:
         self.job = job
         self.plan = planned
         self.transfer = transfer
@@ -212,14 +219,20 @@ class _Copy:
             syncing.complete()
         self.progress.enter("committing")
         self.transfer.connections[0].open()  # it may have broken while nothing was sent
-        commit(job, planned.contents, lambda phase: self._record(phase, planned.name))
+        commit(
+            job,
+            planned.contents,
+            lambda phase: self._record(phase, planned.name),
+            lambda staging: self.transfer.fetch_control(planned.roots[0], staging),
+        )
+        forget_controls(job.state_directory)
         return Outcome(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
             planned.bytes,
             self.transfer.literal,
             self.transfer.received,
-            compress=self.transfer.wire.compress if queue else None,
+            compress=self.transfer.compress if queue else None,
             verified="manifest" if planned.contents else "checksum" if job.verify == "checksum" else "size",
             left_behind=self.left_behind,
             before=describe(found),
@@ -256,6 +269,7 @@ class _Copy:
         directory that pg_rewind has left half way.
         """
         self._record("copying", self.plan.name if trusted else None)
+        forget_controls(self.job.state_directory, but=self.plan.name)
         if action in ("delta", "replace"):
             self._remove_control()
         for root in self.plan.roots:
@@ -320,16 +334,7 @@ class _Copy:
         self.progress.enter("copying", sum(shard.bytes for shard in queue))
         if self.plan.contents is not None:
             self.transfer.finished = self.plan.contents.check
-        choices = self.plan.far.compressions
-        if len(choices) == 1:
-            self.transfer.run(queue)
-            return
-        choices = to_try(choices, self.transfer.connections[0].rate())
-        samples, rest = take_samples(queue, len(choices))
-        if samples:
-            self.transfer.run_with_samples(choices, samples, rest)
-        else:
-            self.transfer.run(queue)
+        self.transfer.pull(queue)
 
     def _verify(self) -> None:
         """Names and sizes always; contents as the job wants it. What differs is sent once more. Raises StandbyError."""

@@ -16,6 +16,7 @@ PACKAGE = "ansible_collections.pgfleet.standby.plugins.module_utils"
 
 # No clock, no files, no processes: what they return follows from their arguments.
 PURE = {
+    "_archives",
     "_guc",
     "_barman_parse",
     "_choice",
@@ -72,6 +73,8 @@ ACTING = {
     "_live",
     "_login",
     "_own_files",
+    "_packed",
+    "_pipeline",
     "_pristine",
     "_probe",
     "_progress",
@@ -88,11 +91,15 @@ ACTING = {
     "_snapshot",
     "_syncing",
     "_transfer",
+    "_transports",
     "_tree",
+    "_unpacking",
+    "_untar",
     "_upstream_sql",
     "_upstream_wal",
     "_verification",
     "_wal_proof",
+    "_workers",
 }
 # A forked process must not go on as its parent would.
 ENDS_ITS_FORK = {"_detached": {"_exit"}}
