@@ -15,11 +15,11 @@ options:
     default: false
   jobs:
     description:
-      - How many rsyncs run at a time, each with an ssh connection of its own.
+      - How many rsyncs, or tars of a packed backup, run at a time, each with an ssh connection of its own.
       - By default half of this host's processors, but at least 2 and at most 8.
     type: int
   bwlimit:
-    description: The most that all rsyncs of this host together may receive, in KiB per second.
+    description: The most that all connections of this host together may receive, in KiB per second.
     type: int
   lock_timeout:
     description:

@@ -37,7 +37,13 @@ __all__ = [
 _BLOCKING_CHECKS = frozenset({"configuration", "directories", "wal_archive"})
 
 # The types of all methods that Barman had before it told them apart itself; incremental backups came with that.
-_TYPES = {"postgres": "full", "rsync-concurrent": "rsync", "rsync-exclusive": "rsync", "snapshot": "snapshot"}
+_TYPES = {
+    "passive": "full",  # as later versions tell it
+    "postgres": "full",
+    "rsync-concurrent": "rsync",
+    "rsync-exclusive": "rsync",
+    "snapshot": "snapshot",
+}
 
 
 def parse_version(text: str) -> tuple[int, ...]:

@@ -21,6 +21,13 @@ _NEWEST = ("latest", "latest-full")
 _KEYWORDS = (*_NEWEST, "oldest")
 # All that Barman tells of a backup it tells only of these (BackupInfo.STATUS_COPY_DONE).
 _COPIED = ("DONE", WAITING)
+# Barman's backup_compression; what has one is in tars (Barman 3.0 for gzip and none, 3.1 for the others).
+_COMPRESSIONS = ("gzip", "lz4", "zstd", "none")
+# Barman's words: rsync-concurrent is that of local-rsync, too, and a passive Barman (primary_ssh_command) has one word
+# for whatever it has copied from another Barman: what that is shows in its files.
+_MODES = ("rsync-concurrent", "postgres", "passive")
+# What is in a tar is known from the manifest, which pg_basebackup writes since this version.
+_MANIFESTS = 13
 _SAID = 5  # as many backups as a message names; a catalogue may hold hundreds
 
 
@@ -36,10 +43,15 @@ def _unfit(backup: Backup) -> Sequence[str]:
     found = []
     if backup.type not in ("rsync", "full"):
         found.append(f"it is of type {backup.type}; supported are rsync and full")
-    if backup.mode not in ("rsync-concurrent", "postgres"):
+    if backup.mode not in _MODES:
         found.append(f"it was taken by method {backup.mode}; supported are rsync and postgres")
-    if backup.compression:
-        found.append(f"it is compressed ({backup.compression})")
+    if backup.compression and backup.compression not in _COMPRESSIONS:
+        found.append(f"it is compressed ({backup.compression}); supported are {', '.join(_COMPRESSIONS)}")
+    elif backup.compression and backup.major is not None and backup.major < _MANIFESTS:
+        found.append(
+            f"it is compressed ({backup.compression}) and of PostgreSQL {backup.major}, which writes no"
+            f" backup_manifest; of compressed ones supported are {_MANIFESTS} and later"
+        )
     if backup.encryption:
         found.append(f"it is encrypted ({backup.encryption})")
     if backup.major is None or backup.major < OLDEST_MAJOR:

@@ -20,10 +20,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     linked_directories,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots, read_listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keeping, observe, plan_keeping
 from ansible_collections.pgfleet.standby.plugins.module_utils._ladder import allows
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir, Entry
+from ansible_collections.pgfleet.standby.plugins.module_utils._packed import look_into
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
 
 __all__ = [
@@ -141,13 +142,17 @@ class Outcome:
 
 
 def plan(job: Job) -> tuple[Root, ...]:
-    """The trees to copy, from a listing of the backup. Changes nothing."""
+    """The trees to copy, from a listing of the backup or the manifest of a packed one. Changes nothing."""
     return roots_of(job, list_backup(job.source, job.backup))
 
 
 def roots_of(job: Job, entries: Iterable[Entry]) -> tuple[Root, ...]:
     """The trees that a listing tells of, of the backup or of what has been made of it. Raises StandbyError."""
-    roots = plan_roots(job.backup, entries, job.data_directory, job.targets)
+    listing = read_listing(job.backup, entries, job.targets)
+    if listing.archives:
+        roots = look_into(job.source, job.backup, listing, job.data_directory, job.targets)
+    else:
+        roots = plan_roots(job.backup, listing, job.data_directory, job.targets)
     if job.waldir is None:
         return roots
     without_wal = tuple(path for path in roots[0].directories if path.split("/")[0] != "pg_wal")

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable
 from typing import cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
@@ -29,7 +28,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import without_leftovers
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import stand_by
 
-__all__ = ["commit", "fetch_control", "finish"]
+__all__ = ["commit", "empty_staging", "finish"]
 
 _STAGING = "control"
 
@@ -50,11 +49,10 @@ def finish(job: Job) -> None:
     write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
 
 
-def fetch_control(job: Job) -> str:
-    """Fetch pg_control of the backup into a directory below the working one, and name that. Raises StandbyError."""
+def empty_staging() -> str:
+    """A directory below the working one for the backup's pg_control, by its name."""
     shutil.rmtree(_STAGING, ignore_errors=True)
     os.makedirs(os.path.join(_STAGING, "global"), mode=0o700)
-    fetch(job.source, f"{job.backup.directory}/data", [CONTROL], _STAGING)
     return _STAGING
 
 

@@ -24,9 +24,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     read_small,
     write_atomically,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Archive, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData, Verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._segments import segment_size_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import configured_data_directory, effective
 
 __all__ = ["Configuration", "Places", "of_backup", "of_directory"]
@@ -55,7 +57,8 @@ class Places:
 class Configuration:
     """``limits`` are the settings of a hot standby as the server would have them; None where it has no configuration.
 
-    ``control`` is the backup's, or the directory's.
+    ``control`` is the backup's, or the directory's; of a packed backup it holds what the catalogue tells, and no
+    limits and no block size (0).
     """
 
     control: ControlData
@@ -67,8 +70,32 @@ class Configuration:
 
 def of_backup(job: Job, root: Root, places: Places) -> Configuration:
     """From the backup's own small files, in a directory that is gone afterwards. Raises StandbyError."""
+    if root.archive is not None:
+        return _of_tar(job, root, root.archive, places)
     with _fetched(job, root) as scratch:
         control = control_data(scratch, f"Backup {job.backup.backup_id}")
+        named, read = _file(scratch, places)
+        return _read(named, read, scratch, control, places)
+
+
+def _of_tar(job: Job, root: Root, archive: Archive, places: Places) -> Configuration:
+    """What the catalogue tells has to do: what is in a tar could only be had by reading all of it."""
+    backup = job.backup
+    pairs = [(backup.begin_wal, backup.begin_lsn), (backup.end_wal, backup.end_lsn)]
+    control = ControlData(
+        system_identifier=backup.system_identifier or "",
+        state="",
+        timeline=backup.timeline or 0,
+        checkpoint_lsn=backup.begin_lsn or "0/0",
+        block_size=0,
+        wal_segment_size=segment_size_of(*((name, parse_lsn(lsn)) for name, lsn in pairs if name and lsn)),
+        data_checksums=False,
+    )
+    if (places.directory is None or places.from_backup) and "postgresql.conf" in root.files.paths:
+        named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
+        said = f"{named} comes out of {archive.path}, and can only be looked at when that has been unpacked"
+        return Configuration(control, (Verdict("configuration", "ok", said),), file=named)
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
         named, read = _file(scratch, places)
         return _read(named, read, scratch, control, places)
 

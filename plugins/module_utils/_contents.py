@@ -25,6 +25,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._verification impo
 __all__ = ["MANIFEST", "Contents", "contents_of", "fetch_contents", "read_promises", "verifier_for"]
 
 MANIFEST = "backup_manifest"
+# The values of ``verify`` that compare with the manifest.
+_OF_PLAIN = ("manifest",)
+_OF_PACKED = ("manifest", "checksum")
 
 
 def fetch_contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
@@ -32,7 +35,8 @@ def fetch_contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
 
     Raises StandbyError.
     """
-    if job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
+    packed = roots[0].archive is not None  # then there is nothing else that checksums could be compared with
+    if not (packed or MANIFEST in roots[0].files.paths) or job.verify not in (_OF_PACKED if packed else _OF_PLAIN):
         return None
     private_directory("manifest")
     fetch(job.source, roots[0].source, [MANIFEST], "manifest")

@@ -29,7 +29,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     require_stopped,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import boot_id
-from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, fetch_control, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, empty_staging, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents, fetch_contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
@@ -38,15 +38,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._probe import Far, cipher_options, probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, largest_first, shards, take_samples
+from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, largest_first, shards
 from ansible_collections.pgfleet.standby.plugins.module_utils._syncing import Syncing
 from ansible_collections.pgfleet.standby.plugins.module_utils._takeover import (
     Takeover,
     complete_record,
     writing_alone,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Transfer, Wire
-from ansible_collections.pgfleet.standby.plugins.module_utils._transport import to_try
+from ansible_collections.pgfleet.standby.plugins.module_utils._transports import (
+    Transport,
+    forget_controls,
+    transport_of,
+)
 
 __all__ = ["copy"]
 
@@ -82,8 +85,7 @@ def copy(job: Job, progress: Progress) -> Outcome:
             job = replace(job, source=connections[0].source)
             planned = _prepare(job)
             require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
-            wire = Wire(planned.far.compressions[0], job.bwlimit, job.io_timeout, planned.far.rsync)
-            transfer = Transfer(connections, lock.fd, progress, wire)
+            transfer = transport_of(job, planned.roots, planned.far, connections, lock.fd, progress)
             try:
                 outcome = _Copy(job, planned, transfer, progress).run(action, found)
             finally:
@@ -114,7 +116,7 @@ def _prepare(job: Job) -> _Plan:
 class _Copy:
     """The part that changes things."""
 
-    def __init__(self, job: Job, planned: _Plan, transfer: Transfer, progress: Progress) -> None:
+    def __init__(self, job: Job, planned: _Plan, transfer: Transport, progress: Progress) -> None:
         self.job = job
         self.plan = planned
         self.transfer = transfer
@@ -127,6 +129,7 @@ class _Copy:
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
         self.takeover.begin(action, found, planned.name if trusted else None)
+        forget_controls(job.state_directory, but=planned.name)
         for root in planned.roots:
             private_directory(root.target, root.directory_mode)
         if action == "replace":
@@ -141,14 +144,17 @@ class _Copy:
             syncing.complete()
         self.progress.enter("committing")
         self.transfer.connections[0].open()  # it may have broken while nothing was sent
-        commit(job, fetch_control(job), planned.contents, lambda phase: self.takeover.record(phase, planned.name))
+        staging = empty_staging()
+        self.transfer.fetch_control(planned.roots[0], staging)
+        commit(job, staging, planned.contents, lambda phase: self.takeover.record(phase, planned.name))
+        forget_controls(job.state_directory)
         return Outcome(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
             planned.bytes,
             self.transfer.literal,
             self.transfer.received,
-            compress=self.transfer.wire.compress if queue else None,
+            compress=self.transfer.compress if queue else None,
             verified="manifest" if planned.contents else "checksum" if job.verify == "checksum" else "size",
             left_behind=self.takeover.left_behind,
             before=describe(found),
@@ -202,16 +208,7 @@ class _Copy:
         self.progress.enter("copying", sum(shard.bytes for shard in queue))
         if self.plan.contents is not None:
             self.transfer.finished = self.plan.contents.check
-        choices = self.plan.far.compressions
-        if len(choices) == 1:
-            self.transfer.run(queue)
-            return
-        choices = to_try(choices, self.transfer.connections[0].rate())
-        samples, rest = take_samples(queue, len(choices))
-        if samples:
-            self.transfer.run_with_samples(choices, samples, rest)
-        else:
-            self.transfer.run(queue)
+        self.transfer.pull(queue)
 
     def _verify(self) -> None:
         """Names and sizes always; contents as the job wants it. What differs is sent once more. Raises StandbyError."""

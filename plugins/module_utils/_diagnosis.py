@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Diagnosis", "first_line", "of_barman", "of_rsync", "of_ssh"]
+__all__ = ["Diagnosis", "first_line", "of_archive", "of_barman", "of_rsync", "of_ssh"]
 
 
 class Diagnosis(NamedTuple):
@@ -129,6 +129,25 @@ def of_rsync(rc: int, stderr: str) -> Diagnosis:
             "silence the login scripts of the user on the Barman host",
         )
     return _of_files(rc, stderr) or _of_stream(rc)
+
+
+def of_archive(rc: int, stderr: str, decompresses: bool) -> Diagnosis:
+    """Why a tar did not arrive whole. ``decompresses``: what failed is a program that reads what is in it."""
+    if rc == 255:
+        return of_ssh(stderr)
+    if rc < 0:
+        return Diagnosis("ssh_failed", "the connection was ended", "run again", retry=True)
+    if decompresses and "No such file" not in stderr and "Permission denied" not in stderr:
+        return Diagnosis(
+            "archive_damaged",
+            "it is damaged, or breaks off",
+            "choose another backup_id, and test this one on the Barman host (gzip -t, lz4 -t, zstd -t)",
+        )
+    return Diagnosis(
+        "backup_files_missing",
+        "it cannot be read",
+        "check on the Barman host that the backup still exists and is readable",
+    )
 
 
 def _of_files(rc: int, stderr: str) -> Diagnosis | None:

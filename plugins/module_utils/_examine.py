@@ -234,7 +234,7 @@ class Examination:
         proof = prove(begin, server, wish.keywords, control.wal_segment_size, archive)
         self.verdicts += proof.verdicts
         if wish.restore_command and proof.in_archive and not self._failed("restore_command"):
-            size, identifier = control.wal_segment_size, control.system_identifier
+            size, identifier = control.wal_segment_size, control.system_identifier or server.system_identifier
             self.verdicts.append(fetch_one(wish.restore_command, proof.in_archive, size, identifier))
 
     def _note_files(self, roots: tuple[Root, ...]) -> None:
@@ -308,7 +308,7 @@ class Examination:
             runs=self.found is not None and self.found.running and self.found.state == "standby",
             kept=decided is not None and decided.action in _GOING_ON,
             created=wish.directories_created,
-            block_size=configuration.control.block_size if configuration is not None else None,
+            block_size=(configuration.control.block_size or None) if configuration is not None else None,
             slot_made=wish.slot_created,
             backlog=self.plan.get("wal_to_replay", self._backlog(server)),
         )

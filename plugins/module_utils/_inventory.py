@@ -17,7 +17,21 @@ from dataclasses import dataclass, field
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry
 
-__all__ = ["CONTROL", "FIND_FORMAT", "Files", "Root", "digest", "is_copied", "parse_listing", "plan_roots", "target_of"]
+__all__ = [
+    "CONTROL",
+    "FIND_FORMAT",
+    "REQUIRED",
+    "Archive",
+    "Files",
+    "Listing",
+    "Root",
+    "digest",
+    "is_copied",
+    "parse_listing",
+    "plan_roots",
+    "read_listing",
+    "target_of",
+]
 
 CONTROL = "global/pg_control"
 # Type, mode, size, modification time, path; the NUL ends a record because a name may hold anything else.
@@ -39,7 +53,7 @@ _EMPTIED = (
     "pg_wal",
 )
 # Directories that a server needs even when the backup has lost them because they were empty.
-_REQUIRED = (
+REQUIRED = (
     "pg_commit_ts",
     "pg_dynshmem",
     "pg_logical",
@@ -77,7 +91,7 @@ _LEFT_OUT = frozenset(
 )
 # Without these a directory is no backup of a cluster.
 _LANDMARKS = ("PG_VERSION", CONTROL, "backup_label")
-_PACKED = re.compile(r"(base|\d+)\.tar(\.|$)")
+_PACKED = re.compile(r"(base|\d+)\.tar(\.\w+)*")
 _LEFT_OUT_NAME = re.compile(r"(^|/)(pg_internal\.init(\.\d+)?$|pgsql_tmp)")
 
 _GROUP_READ = 0o040
@@ -122,11 +136,36 @@ class Files:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A tar on the Barman host that holds one tree; ``bytes`` as it is there.
+
+    ``program`` decompresses it and is none for one that is not compressed. ``unpacked_there``: it runs on the Barman
+    host, because this one does not have it.
+    """
+
+    path: str
+    program: str | None
+    bytes: int
+    mtime_ns: int
+    unpacked_there: bool = False
+
+    @property
+    def there(self) -> tuple[str, ...]:
+        """What the Barman host runs to send it."""
+        return (self.program, "-dc", self.path) if self.program and self.unpacked_there else ("cat", self.path)
+
+    @property
+    def here(self) -> tuple[str, ...]:
+        """What unpacks on this host what arrives; empty when a tar arrives."""
+        return (self.program, "-dc") if self.program and not self.unpacked_there else ()
+
+
+@dataclass(frozen=True)
 class Root:
     """One directory tree to copy: the data directory (``oid`` None) or a tablespace.
 
     ``group_access`` is that of the source cluster (initdb --allow-group-access): the server reads it off the
-    data directory's mode and refuses any but 0700 and 0750.
+    data directory's mode and refuses any but 0700 and 0750. ``archive`` is what the backup holds instead of the files.
     """
 
     oid: int | None
@@ -136,6 +175,7 @@ class Root:
     directories: tuple[str, ...]
     name: str | None = None
     group_access: bool = False
+    archive: Archive | None = None
 
     @property
     def bytes(self) -> int:
@@ -195,22 +235,38 @@ def target_of(backup: Backup, mapping: Mapping[str, str]) -> dict[int, str]:
     return {tablespace.oid: mapping.get(tablespace.location, tablespace.location) for tablespace in backup.tablespaces}
 
 
-def plan_roots(
-    backup: Backup, entries: Iterable[Entry], data_directory: str, targets: Mapping[int, str]
-) -> tuple[Root, ...]:
-    """The trees to copy, the data directory first.
+@dataclass(frozen=True)
+class Listing:
+    """The entries of a backup, sorted by tree. ``archives`` are the tars that hold the trees of a packed backup."""
 
-    Raises StandbyError for a backup that is not a plain copy of a cluster: packed files, parts
-    missing, or links and special files, which a backup has no reason to hold.
-    """
+    data: _Tree
+    tablespaces: dict[int, _Tree]
+
+    @property
+    def archives(self) -> tuple[Entry, ...]:
+        """None in a plain backup: a tar in a data directory is a file like others."""
+        return () if "PG_VERSION" in self.data.landmarks else tuple(self.data.packed)
+
+
+def read_listing(backup: Backup, entries: Iterable[Entry], oids: Iterable[int]) -> Listing:
+    """Sort what a backup holds by the trees of its tablespaces."""
     source = backup.directory or ""
-    data = _Tree(f"{source}/data", is_data=True)
-    tablespaces = {oid: _Tree(f"{source}/{oid}") for oid in targets}
-    trees = {"data": data, **{str(oid): tree for oid, tree in tablespaces.items()}}
+    listing = Listing(_Tree(f"{source}/data", is_data=True), {oid: _Tree(f"{source}/{oid}") for oid in oids})
+    trees = {"data": listing.data, **{str(oid): tree for oid, tree in listing.tablespaces.items()}}
     for entry in entries:
         top, _slash, rest = entry.path.partition("/")
         if rest and top in trees:
             trees[top].add(rest, entry)
+    return listing
+
+
+def plan_roots(backup: Backup, listing: Listing, data_directory: str, targets: Mapping[int, str]) -> tuple[Root, ...]:
+    """The trees to copy of a plain backup, the data directory first.
+
+    Raises StandbyError for what is no copy of a cluster: parts missing, or links and special files, which a backup
+    has no reason to hold.
+    """
+    data, tablespaces = listing.data, listing.tablespaces
     _require_cluster(backup, data)
     names = {tablespace.oid: tablespace.name for tablespace in backup.tablespaces}
     for oid, tree in tablespaces.items():
@@ -238,6 +294,7 @@ class _Tree:
     directories: set[str] = field(default_factory=set)
     strange: list[str] = field(default_factory=list)
     landmarks: set[str] = field(default_factory=set)
+    packed: list[Entry] = field(default_factory=list)
 
     def add(self, path: str, entry: Entry) -> None:
         self.seen = True
@@ -253,8 +310,10 @@ class _Tree:
             self.strange.append(path)
 
     def _look(self, path: str, entry: Entry) -> None:
-        if path in _LANDMARKS or _PACKED.match(path):
+        if path in _LANDMARKS or path == "backup_manifest":
             self.landmarks.add(path)
+        if _PACKED.fullmatch(path):
+            self.packed.append(entry)
         if path == "PG_VERSION":
             self.group_access = bool(entry.mode & _GROUP_READ)
 
@@ -267,7 +326,7 @@ class _Tree:
                 "backup_special_files",
             )
         if self.is_data:
-            self.directories.update(_REQUIRED)
+            self.directories.update(REQUIRED)
         self.files.sort()
         return Root(oid, self.source, target, self.files, tuple(sorted(self.directories)), name, group_access)
 
@@ -292,13 +351,6 @@ def digest(roots: Iterable[Root]) -> str:
 
 
 def _require_cluster(backup: Backup, data: _Tree) -> None:
-    packed = sorted(filter(_PACKED.match, data.landmarks))
-    if packed:
-        raise StandbyError(
-            f"Backup {backup.backup_id} is compressed ({', '.join(packed)}). Only plain backups are cloned."
-            " Next: choose another backup_id, or take a backup without backup_compression.",
-            "backup_unsupported",
-        )
     missing = [path for path in _LANDMARKS if path not in data.landmarks]
     if missing:
         raise StandbyError(

@@ -26,10 +26,14 @@ _GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "5"), ("nice", "-n", "
 
 @dataclass(frozen=True)
 class Far:
-    """The Barman host: the command that starts rsync there, and the compressions to choose from."""
+    """The Barman host: the command that starts rsync there, and the compressions to choose from.
+
+    ``gently`` is what goes before any command there that moves much data.
+    """
 
     rsync: str
     compressions: tuple[str, ...]
+    gently: tuple[str, ...] = ()
 
 
 def cipher_options(source: Source) -> tuple[str, ...]:
@@ -52,7 +56,7 @@ def probe(source: Source, compress: str) -> Far:
         there = shell.run([*prefix, "rsync", "--version"])
         if there.rc == 0:
             usable = usable_compressions(compress, compressions_of(here.out), compressions_of(there.out))
-            return Far(remote_command([*prefix, "rsync"]), usable)
+            return Far(remote_command([*prefix, "rsync"]), usable, prefix)
     raise StandbyError(
         f"rsync does not run on {source.destination} (exit code {there.rc}). Nothing was changed."
         " Next: install rsync on the Barman host.",

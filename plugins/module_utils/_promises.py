@@ -12,7 +12,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._manifest import Promise
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard
 
-__all__ = ["Promises"]
+__all__ = ["Promises", "place_of"]
 
 _TABLESPACES = "pg_tblspc"
 
@@ -31,7 +31,7 @@ class Promises:
         by_oid = {root.oid: root for root in roots}
         positions = {root.oid: root.files.positions() for root in roots}
         for promise in promises:
-            oid, path = _place(promise.path)
+            oid, path = place_of(promise.path)
             if promise.path == CONTROL:
                 self.control = promise
                 self.algorithms.add(promise.algorithm)
@@ -80,7 +80,7 @@ class _Column:
         self.algorithms[position], self.checksums[position] = promise.algorithm, promise.checksum
 
 
-def _place(path: str) -> tuple[int | None, str]:
+def place_of(path: str) -> tuple[int | None, str]:
     """The tree of a path in the manifest, by the oid of its tablespace, and the path in it."""
     top, _slash, below = path.partition("/")
     oid, slash, rest = below.partition("/")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
@@ -18,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._command import Ss
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._pipeline import Pipeline
 
 __all__ = ["Room", "measure", "rate"]
 
@@ -102,28 +104,38 @@ def _all_of(root: Root) -> _Present:
 
 
 def rate(source: Source, roots: tuple[Root, ...]) -> float | None:
-    """Bytes per second of one plain stream of the backup's largest file; None where there is too little to measure.
+    """Bytes of files per second in one stream; None where there is too little to measure.
 
-    Several workers are faster where the link lets them, compression too: a copy takes no longer than this says.
+    Of a plain backup it is the largest file as it is: several workers are faster where the link lets them, compression
+    too, so a copy takes no longer than this says. Of a packed one it is the largest tar, as it is decompressed.
     """
+    if roots[0].archive is not None:
+        largest = max((root.archive for root in roots if root.archive is not None), key=lambda archive: archive.bytes)
+        with Pipeline(source, largest) as pipeline:
+            return _pace(pipeline.chunks())
     root = max(roots, key=lambda tree: max(tree.files.sizes, default=0))
     size, position = max(((size, n) for n, size in enumerate(root.files.sizes)), default=(0, 0))
     if size < _SAMPLE_BYTES // 16:
         return None
     path = os.path.join(root.source, root.files.paths[position])
     shell = SshShell(source.destination, source.ssh_options)
-    taken, began = 0, 0.0
     try:
-        for chunk in shell.stream(["head", "-c", str(_SAMPLE_BYTES), path], 60, _failed):
-            now = time.monotonic()
-            if not began:  # what came before is the login
-                began = now
-                continue
-            taken += len(chunk)
-            if now - began > _SAMPLE_SECONDS:
-                break
+        return _pace(shell.stream(["head", "-c", str(_SAMPLE_BYTES), path], 60, _failed))
     except StandbyError:
         return None
+
+
+def _pace(chunks: Iterator[bytes]) -> float | None:
+    """Bytes per second of what comes in a second, or of the whole sample."""
+    taken, began = 0, 0.0
+    for chunk in chunks:
+        now = time.monotonic()
+        if not began:  # what came before is the login
+            began = now
+            continue
+        taken += len(chunk)
+        if taken > _SAMPLE_BYTES or now - began > _SAMPLE_SECONDS:
+            break
     seconds = time.monotonic() - began
     return taken / seconds if taken and seconds > 0 else None
 

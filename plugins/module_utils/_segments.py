@@ -18,8 +18,19 @@ from typing import NamedTuple
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 
-__all__ = ["HEADER_BYTES", "Run", "Way", "flaw", "in_a_row", "needed", "segment_name", "segment_start"]
+__all__ = [
+    "HEADER_BYTES",
+    "Run",
+    "Way",
+    "flaw",
+    "in_a_row",
+    "needed",
+    "segment_name",
+    "segment_size_of",
+    "segment_start",
+]
 
+_DEFAULT_SIZE = 16 << 20
 _NAME = re.compile(r"[0-9A-F]{24}")
 
 # The long header of a segment's first page, as PostgreSQL's xlog_internal.h lays it out (XLogLongPageHeaderData):
@@ -50,6 +61,19 @@ def segment_start(name: str, segment_size: int) -> tuple[int, int]:
     if low >= _per_high(segment_size):
         raise ValueError(f"{name} is no name of a WAL segment of {segment_size} bytes")
     return timeline, (high * _per_high(segment_size) + low) * segment_size
+
+
+def segment_size_of(*pairs: tuple[str, int]) -> int:
+    """The segment size, in bytes, by which these segments hold these positions; the default where several would do.
+
+    It is a power of two from 1 MiB to 1 GiB (initdb, option ``--wal-segsize``).
+    """
+    fitting = [
+        size
+        for size in (1 << power for power in range(20, 31))
+        if all(segment_name(0, lsn, size)[8:] == name[8:] for name, lsn in pairs)
+    ]
+    return _DEFAULT_SIZE if _DEFAULT_SIZE in fitting or not fitting else fitting[0]
 
 
 def _per_high(segment_size: int) -> int:

@@ -5,28 +5,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import queue
-import random
 import re
 import select
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, TypeVar, cast
+from typing import IO, cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import rsync_argv, write_names
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import environment
-from ansible_collections.pgfleet.standby.plugins.module_utils._connection import Connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch, rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import Diagnosis, first_line, of_rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, take_samples
 from ansible_collections.pgfleet.standby.plugins.module_utils._silence import Silence
 from ansible_collections.pgfleet.standby.plugins.module_utils._transport import (
     Sample,
@@ -36,14 +29,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transport import 
     names_in,
     progress_of,
     tally_of,
+    to_try,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._workers import ATTEMPTS, LOOK_SECONDS, Workers, remaining
 
 __all__ = ["Transfer", "Wire"]
 
-T = TypeVar("T")
-
-_ATTEMPTS = 8
-_LOOK_SECONDS = 0.5
 _OUTPUT_BYTES = 64 << 10
 _MARK = "differs:"
 _LINE_END = re.compile(r"[\r\n]+")
@@ -53,32 +44,43 @@ _DELTA = ("--no-whole-file", "--block-size=8192")
 
 @dataclass(frozen=True)
 class Wire:
-    """How the bytes travel. ``bwlimit`` is KiB/s for all workers together, ``io_timeout`` seconds of silence."""
+    """How the bytes travel. ``bwlimit`` is KiB/s for all workers together, ``io_timeout`` seconds of silence.
+
+    ``choices`` are the compressions of which ``compress`` is the one to begin with.
+    """
 
     compress: str = "none"
     bwlimit: int | None = None
     io_timeout: int = 300
     remote_rsync: str = "rsync"
+    choices: tuple[str, ...] = ()
 
 
 @dataclass
-class Transfer:
-    """One parallel pull, with a worker for every connection.
+class Transfer(Workers):
+    """One parallel pull by rsync. Every rsync inherits the lock: it still writes when we are killed."""
 
-    ``lock_fd`` is inherited by every rsync: should this process be killed, the lock is not free
-    before the last rsync that still writes has ended. ``finished`` is told of every shard that has arrived.
-    """
-
-    connections: Sequence[Connection]
-    lock_fd: int
-    progress: Progress
     wire: Wire = field(default_factory=Wire)
-    finished: Callable[[Shard], None] = lambda shard: None
-    literal: int = 0
-    received: int = 0
-    _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-    _failure: StandbyError | None = None
+
+    @property
+    def compress(self) -> str:
+        """The compression on the wire."""
+        return self.wire.compress
+
+    def pull(self, shards: Sequence[Shard]) -> None:
+        """Copy every shard, by the compression that pays where there is a choice. Raises StandbyError."""
+        choices = self.wire.choices
+        if len(choices) > 1:
+            choices = to_try(choices, self.connections[0].rate())
+            samples, rest = take_samples(shards, len(choices))
+            if samples:
+                self.run_with_samples(choices, samples, rest)
+                return
+        self.run(shards)
+
+    def fetch_control(self, root: Root, staging: str) -> None:
+        """Bring the backup's pg_control into a directory. Raises StandbyError."""
+        fetch(self.connections[0].source, root.source, [CONTROL], staging)
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Copy every shard. Raises the first StandbyError after all workers have stopped."""
@@ -100,52 +102,6 @@ class Transfer:
 
         work: list[Callable[[int], object]] = [measure, *map(copying, shards)]
         self.each(work, lambda worker, task: task(worker))
-
-    def each(self, items: Sequence[T], work: Callable[[int, T], object]) -> None:
-        """Do some work for every item, with as many workers as there are connections.
-
-        Raises the first StandbyError after all workers have stopped.
-        """
-        todo: queue.SimpleQueue[T] = queue.SimpleQueue()
-        for item in items:
-            todo.put(item)
-
-        def pull(worker: int) -> None:
-            try:
-                while self._failure is None:
-                    work(worker, todo.get_nowait())
-            except queue.Empty:
-                return
-            except StandbyError as failure:
-                self.stop(failure)
-            except Exception as failure:
-                self.stop(_of_our_own(failure))
-
-        count = min(len(self.connections), len(items))
-        workers = [threading.Thread(target=pull, args=(worker,), daemon=True) for worker in range(count)]
-        try:
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                while worker.is_alive():
-                    # A signal that comes just before a wait without end would be seen only after it.
-                    worker.join(_LOOK_SECONDS)
-        except BaseException:
-            self.stop(StandbyError("The copy was interrupted. Next: run again, it resumes.", "interrupted"))
-            raise
-        if self._failure is not None:
-            raise self._failure
-
-    def stop(self, failure: StandbyError) -> None:
-        """Remember the first failure and end every rsync."""
-        with self._guard:
-            if self._failure is None:
-                self._failure = failure
-            for process in self._processes:
-                try:
-                    os.killpg(process.pid, signal.SIGTERM)
-                except ProcessLookupError:
-                    continue
 
     def differing(self, worker: int, shard: Shard) -> list[str]:
         """The files of a shard whose contents are not those of the backup, by rsync's checksums at both ends."""
@@ -172,21 +128,18 @@ class Transfer:
     def _attempts(self, worker: int, shard: Shard, how: Sequence[str]) -> str:
         """The output of rsync's success. Raises StandbyError when trying again does not help either."""
         left = shard
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             self.connections[worker].open()
             argv = self._argv(worker, left, how)
             rc, output, stderr = self._rsync(worker, argv)
             if rc == 0:
                 return output
-            if self._failure is not None:  # ended because another worker failed
-                raise self._failure
+            self.require_no_failure()
             reason = of_rsync(rc, stderr)
-            if not reason.retry or attempt == _ATTEMPTS:
+            if not reason.retry or attempt == ATTEMPTS:
                 raise self._given_up(shard, attempt, argv, rc, stderr, reason)
-            self.progress.retried(worker)
-            # Workers, and hosts, that were cut off at once come back one by one.
-            time.sleep(min(30, 2**attempt) * random.uniform(0.5, 1))  # noqa: S311 - no secret
-            left = shard if shard.basis else _remaining(shard)
+            self.pause(worker, attempt)
+            left = shard if shard.basis else remaining(shard)
         raise AssertionError("unreachable")
 
     def _given_up(
@@ -221,25 +174,10 @@ class Transfer:
     def _rsync(self, worker: int, argv: Sequence[str]) -> tuple[int, str, str]:
         """Exit code, output without progress, and standard error."""
         with open(os.memfd_create("errors"), "w+b") as errors:  # on a full disk rsync could not say that it is full
-            with self._guard:
-                if self._failure is not None:
-                    return 20, "", ""
-                process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    env=environment(),
-                    start_new_session=True,
-                    pass_fds=(self.lock_fd,),
-                )
-                self._processes.add(process)
-            try:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
+            with self.started(argv, pass_fds=(self.lock_fd,), **streams) as process:
                 output = self._follow(worker, process)
                 rc = process.wait()
-            finally:
-                with self._guard:
-                    self._processes.discard(process)
             errors.seek(0)
             return rc, output, errors.read(_OUTPUT_BYTES).decode("utf-8", "replace")
 
@@ -261,7 +199,7 @@ class Transfer:
         """What rsync prints, as it comes. An rsync that has been silent for too long is ended, and tried again."""
         silence = Silence(process.pid, self.wire.io_timeout)
         while True:
-            ready, _write, _error = select.select([stdout], [], [], _LOOK_SECONDS)
+            ready, _write, _error = select.select([stdout], [], [], LOOK_SECONDS)
             if ready:
                 portion = os.read(stdout, _OUTPUT_BYTES)
                 if not portion:
@@ -270,22 +208,3 @@ class Transfer:
             elif silence.is_too_long():
                 os.killpg(process.pid, signal.SIGKILL)
                 return
-
-
-def _remaining(shard: Shard) -> Shard:
-    """What an attempt at files that were not there has left to do; a file that it had begun is gone on with."""
-    left = [position for position in shard.positions if not _tree.is_complete(shard.root, position)]
-    return Shard(shard.root, left, basis=True)
-
-
-def _of_our_own(failure: Exception) -> StandbyError:
-    """What we cannot write ourselves, such as a list of names, says the same of a disk as what rsync cannot."""
-    number = failure.errno if isinstance(failure, OSError) else None
-    full = number in (errno.ENOSPC, errno.EDQUOT)
-    if not full and number not in (errno.EIO, errno.EROFS):
-        return StandbyError(f"The copy failed: {failure}.", "copy_failed")
-    return StandbyError(
-        f"The copy failed: {failure}. The directory cannot be started; a new run resumes."
-        " Next: check free space and inodes (df, df -i), and the file system.",
-        "disk_full" if full else "disk_error",
-    )

@@ -31,8 +31,10 @@ options:
         incremental, V(oldest) for the oldest of them, or the id or the name of one that has to be used.
       - Barman has names for backups since 3.3.0. An id wins over a name. A name that several backups have is refused,
         where more than one of them was copied.
-      - Cloned can be plain, unencrypted, uncompressed backups of method C(rsync) or C(postgres) with
-        status C(DONE), of PostgreSQL 10 or later. The module fails when there is none.
+      - Cloned can be unencrypted backups of method C(rsync), C(local-rsync) or C(postgres) with status C(DONE), of
+        PostgreSQL 10 or later. With a C(backup_compression), which is C(gzip), C(lz4), C(zstd) or C(none), they have to
+        be of PostgreSQL 13 or later. The module fails when there is none.
+      - A passive (geo-redundant) Barman serves as any other does.
       - Without it the catalogue is listed and nothing is chosen.
     type: str
   before:

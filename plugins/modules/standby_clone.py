@@ -13,6 +13,10 @@ version_added: 0.1.0
 description:
   - Pulls the files of one backup by parallel rsyncs over ssh into a data directory and its tablespaces,
     verifies them, makes everything durable, and lets C(global/pg_control) appear last of all.
+  - A backup with a C(backup_compression) is in tars. Each is streamed over ssh and unpacked straight into place, by
+    what its C(backup_manifest) names; nothing else in a tar is written, and a tar that holds anything else is refused.
+    It is decompressed on this host, or on the Barman host where this one lacks the program. A tar is not resumed
+    within, but sent again whole for the files that are missing.
   - Until then no server starts on the directory, whatever interrupts the copy. Another run resumes it and
     sends no finished file again.
   - The copy is a process of its own on the standby. A lost connection or a killed control node does not end it,
@@ -44,6 +48,7 @@ options:
     description:
       - How data is compressed on the wire.
       - V(auto) tries what both rsyncs have on small parts of this backup and goes on with the fastest.
+      - Tars travel as they are, or decompressed where the Barman host has to do that; for them it says nothing.
     type: str
     choices: [auto, none, lz4, zstd]
     default: auto
@@ -53,6 +58,7 @@ options:
       - V(manifest) also computes the checksums of the files while others are being copied, if the backup has a
         C(backup_manifest); where it has none, V(manifest) is V(size). RV(verified) says which it was.
       - V(checksum) has both ends read all files again and compares their checksums, which is a load on the Barman host.
+        Of a backup in tars it is V(manifest), and that always has a manifest.
       - Files whose contents differ are sent once more before the copy fails.
     type: str
     choices: [none, size, manifest, checksum]
@@ -63,6 +69,7 @@ options:
     default: 300
 requirements:
   - rsync and an ssh client
+  - C(gzip), C(lz4) or C(zstd) for backups that are compressed so, here or on the Barman host
   - C(pg_verifybackup) of PostgreSQL for backups whose manifest has CRC32C checksums
 seealso:
   - module: pgfleet.standby.standby_preflight
@@ -135,7 +142,7 @@ seconds:
   type: float
   sample: 3.4
 compress:
-  description: The compression that was chosen, or null when nothing had to be sent.
+  description: The compression that was chosen, or that of the backup in tars; null when nothing had to be sent.
   returned: success, when finished
   type: str
   sample: lz4

@@ -16,6 +16,7 @@ PACKAGE = "ansible_collections.pgfleet.standby.plugins.module_utils"
 
 # No clock, no files, no processes: what they return follows from their arguments.
 PURE = {
+    "_archives",
     "_guc",
     "_barman_parse",
     "_choice",
@@ -75,6 +76,8 @@ ACTING = {
     "_nested",
     "_outcome",
     "_own_files",
+    "_packed",
+    "_pipeline",
     "_pristine",
     "_probe",
     "_progress",
@@ -93,11 +96,15 @@ ACTING = {
     "_syncing",
     "_takeover",
     "_transfer",
+    "_transports",
     "_tree",
+    "_unpacking",
+    "_untar",
     "_upstream_sql",
     "_upstream_wal",
     "_verification",
     "_wal_proof",
+    "_workers",
 }
 # A forked process must not go on as its parent would.
 ENDS_ITS_FORK = {"_detached": {"_exit"}}

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
@@ -167,6 +168,15 @@ def root_of(source: Path, target: Path, **changed) -> Root:
     )
 
 
+def make_tar(top: Path, archive: Path) -> None:
+    """Put a tree into a tar as pg_basebackup does, pg_control last. The files go."""
+    with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(top.rglob("*"), key=lambda path: path.name == "pg_control"):
+            tar.add(path, str(path.relative_to(top)), recursive=False)
+    shutil.rmtree(top)
+    top.mkdir()
+
+
 class BarmanHost:
     """Its backup, and what a copy from it needs on this side."""
 
@@ -245,6 +255,20 @@ class BarmanHost:
         tops = {"": self.data, "pg_tblspc/16388/": self.tablespace}
         found = [(*top, path) for top in tops.items() for path in top[1].rglob("*") if path.is_file()]
         write_tree(self.data, {"backup_manifest": render_manifest(promise(*place) for place in found)})
+
+    def pack(self, program: str | None = "gzip") -> None:
+        """The backup is in tars from now on, compressed by the real program."""
+        self.write_manifest()
+        shutil.move(self.data / "backup_manifest", self.root)
+        tars = [self.root / "base.tar", self.root / "16388.tar"]
+        for top, tar in zip((self.data, self.tablespace), tars, strict=True):
+            make_tar(top, tar)
+            if program is not None:
+                # lz4 would write to its standard output.
+                subprocess.run([program, "-q", tar, *([f"{tar}.lz4"] if program == "lz4" else [])], check=True)
+                tar.unlink(missing_ok=True)
+        for path in [self.root / "backup_manifest", *self.root.glob("*.tar*")]:
+            shutil.move(path, self.data)
 
     @property
     def source(self) -> Source:

@@ -260,7 +260,7 @@ class TestBackup:
         [
             ("rsync-concurrent", "None", "rsync", []),
             ("postgres", "None", "full", []),
-            ("postgres", "gzip", "full", ["it is compressed (gzip)"]),
+            ("postgres", "gzip", "full", []),
             (
                 "rsync-exclusive",
                 "None",

@@ -19,6 +19,8 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
         pytest.param({"version": 120000}, id="PostgreSQL 12"),
         pytest.param({"version": 190001}, id="PostgreSQL 19"),
         pytest.param({"compression": ""}, id="no compression"),
+        pytest.param({"mode": "passive", "type": "full"}, id="of another Barman"),
+        *(pytest.param({"compression": kind}, id=kind) for kind in ("gzip", "lz4", "zstd", "none")),
         pytest.param({"tablespaces": ()}, id="no tablespaces"),
     ],
 )
@@ -35,16 +37,23 @@ def test_nothing_speaks_against_a_plain_backup(usable):
         ({"status": "STARTED", "type": None, "mode": None, "version": None}, ["its status is STARTED, not DONE"]),
         ({"type": "incremental"}, ["it is of type incremental; supported are rsync and full"]),
         ({"mode": "rsync-exclusive"}, ["it was taken by method rsync-exclusive; supported are rsync and postgres"]),
-        ({"compression": "gzip"}, ["it is compressed (gzip)"]),
+        ({"compression": "snappy"}, ["it is compressed (snappy); supported are gzip, lz4, zstd, none"]),
+        (
+            {"compression": "gzip", "version": 120022},
+            [
+                "it is compressed (gzip) and of PostgreSQL 12, which writes no backup_manifest; of compressed ones"
+                " supported are 13 and later"
+            ],
+        ),
         ({"encryption": "gpg"}, ["it is encrypted (gpg)"]),
         ({"version": 90624}, ["it is of PostgreSQL 9; supported are 10 and later"]),
         ({"version": None}, ["it is of PostgreSQL None; supported are 10 and later"]),
         (
-            {"type": "snapshot", "mode": "snapshot", "compression": "zstd"},
+            {"type": "snapshot", "mode": "snapshot", "compression": "snappy"},
             [
                 "it is of type snapshot; supported are rsync and full",
                 "it was taken by method snapshot; supported are rsync and postgres",
-                "it is compressed (zstd)",
+                "it is compressed (snappy); supported are gzip, lz4, zstd, none",
             ],
         ),
     ],
@@ -122,12 +131,12 @@ def test_latest_is_the_newest_backup_and_needs_no_other():
 
 
 def test_latest_passes_over_what_cannot_be_cloned_and_says_why():
-    catalogue = Catalogue(running={"status": "STARTED"}, packed={"compression": "gzip"}, good={}, old={})
+    catalogue = Catalogue(running={"status": "STARTED"}, packed={"compression": "snappy"}, good={}, old={})
     chosen, skipped = catalogue.choose("latest")
     assert chosen.backup_id == "good"
     assert skipped == (
         ("running", ["its status is STARTED, not DONE"]),
-        ("packed", ["it is compressed (gzip)"]),
+        ("packed", ["it is compressed (snappy); supported are gzip, lz4, zstd, none"]),
     )
     assert catalogue.asked == ["packed", "good"]
 
@@ -224,7 +233,7 @@ def test_a_time_may_be_one_that_barman_prints(before, found):
 
 
 def test_what_the_list_rules_out_by_its_time_is_not_asked_for():
-    catalogue = Catalogue(a=ended(1, compression="gzip"), b=ended(30), c=ended(40))
+    catalogue = Catalogue(a=ended(1, compression="snappy"), b=ended(30), c=ended(40))
     assert catalogue.chosen("latest", before="2026-11-21T00:00:00Z") == ("b", ["a"])
     assert catalogue.asked == ["b"]
 
@@ -263,15 +272,18 @@ def test_what_the_list_rules_out_by_its_time_is_not_asked_for():
         ),
         pytest.param(
             {"before": "Sat Nov 21 13:00:00 2026"},
-            {"a": {"compression": "gzip", "end_time": "then"}},
-            ["Barman does not tell when it ended", "it is compressed (gzip)"],
+            {"a": {"compression": "snappy", "end_time": "then"}},
+            ["Barman does not tell when it ended", "it is compressed (snappy); supported are gzip, lz4, zstd, none"],
             id="no end, and more",
         ),
         pytest.param({}, {"a": WAITS}, [WAITS_SAID], id="waits for WAL"),
         pytest.param(
             {},
-            {"a": {**WAITS, "compression": "gzip"}},
-            ["its status is WAITING_FOR_WALS, not DONE", "it is compressed (gzip)"],
+            {"a": {**WAITS, "compression": "snappy"}},
+            [
+                "its status is WAITING_FOR_WALS, not DONE",
+                "it is compressed (snappy); supported are gzip, lz4, zstd, none",
+            ],
             id="waits for WAL in vain",
         ),
     ],
@@ -330,7 +342,7 @@ class TestWaiting:
     @pytest.mark.parametrize(
         "unfit",
         [
-            pytest.param({"compression": "gzip", **WAITS}, id="compressed"),
+            pytest.param({"compression": "snappy", **WAITS}, id="compressed"),
             pytest.param({"type": "incremental", **WAITS}, id="incremental"),
             pytest.param(ended(50, **WAITS), id="too old"),
             pytest.param({"status": "STARTED"}, id="not copied yet"),
@@ -361,17 +373,17 @@ class TestWaiting:
         pytest.param(Catalogue(), "latest", "no_usable_backup", "its catalogue is empty", id="empty"),
         pytest.param(Catalogue(), "oldest", "no_usable_backup", "its catalogue is empty", id="empty, oldest"),
         pytest.param(
-            Catalogue(a={"status": "FAILED"}, b={"compression": "gzip"}),
+            Catalogue(a={"status": "FAILED"}, b={"compression": "snappy"}),
             "latest",
             "no_usable_backup",
-            r"a: its status is FAILED, not DONE; b: it is compressed \(gzip\)",
+            r"a: its status is FAILED, not DONE; b: it is compressed \(snappy\); supported are gzip, lz4, zstd, none",
             id="none usable",
         ),
         pytest.param(
-            Catalogue(a={"status": "FAILED"}, b={"compression": "gzip"}),
+            Catalogue(a={"status": "FAILED"}, b={"compression": "snappy"}),
             "oldest",
             "no_usable_backup",
-            r"b: it is compressed \(gzip\); a: its status is FAILED, not DONE",
+            r"b: it is compressed \(snappy\); supported are gzip, lz4, zstd, none; a: its status is FAILED, not DONE",
             id="none usable, from the oldest on",
         ),
         pytest.param(Catalogue(a=INCREMENTAL), "latest-full", "no_usable_backup", "a: it is incremental", id="no full"),

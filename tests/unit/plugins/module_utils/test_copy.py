@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import (
     _syncing,
     _takeover,
     _transfer,
+    _workers,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours, look
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock
@@ -100,7 +101,7 @@ def assert_cannot_be_started(host):
 def impatient(monkeypatch):
     """Waits of retries are recorded, not waited for."""
     waits = []
-    monkeypatch.setattr(_transfer, "time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic))
+    monkeypatch.setattr(_workers, "time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic))
     return waits
 
 
@@ -236,7 +237,7 @@ class TestWholeCopy:
 
     def test_measures_nothing_that_cannot_pay_on_a_fast_link(self, host, monkeypatch):
         asked = []
-        monkeypatch.setattr(_copy, "take_samples", lambda queue, count: asked.append(count) or ([], queue))
+        monkeypatch.setattr(_transfer, "take_samples", lambda queue, count: asked.append(count) or ([], queue))
         monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 1e9)
         assert (host.copy(compress="auto").compress, asked) == ("lz4", [1])
 
@@ -250,7 +251,7 @@ class TestWholeCopy:
             rest = [Shard(data.root, data.positions[count:]), *(shard for shard in queue if shard is not data)]
             return samples, rest
 
-        monkeypatch.setattr(_copy, "take_samples", take_samples)
+        monkeypatch.setattr(_transfer, "take_samples", take_samples)
         monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 0)
         monkeypatch.setattr(_transfer, "chosen_by", lambda choices, samples: measured.extend(samples) or "zstd")
         assert host.copy(compress=compress).compress == chosen

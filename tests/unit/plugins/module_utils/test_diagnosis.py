@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_barman, of_rsync, of_ssh
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import (
+    first_line,
+    of_archive,
+    of_barman,
+    of_rsync,
+    of_ssh,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS, barman
 
 UNKNOWN_KEY = """\
@@ -243,3 +249,26 @@ def test_why_every_barman_failed(version, name, code):
 )
 def test_first_line(text, line):
     assert first_line(text) == line
+
+
+@pytest.mark.parametrize(
+    ("rc", "stderr", "decompresses", "code", "retry"),
+    [
+        (255, "client_loop: send disconnect: Broken pipe", False, "ssh_failed", True),
+        (255, "Permission denied (publickey).", False, "ssh_auth", False),
+        (-9, "", False, "ssh_failed", True),
+        (1, "cat: /b/base.tar.gz: No such file or directory", False, "backup_files_missing", False),
+        (
+            1,
+            "zstd: can't stat /b/base.tar.zst : No such file or directory -- ignored",
+            True,
+            "backup_files_missing",
+            False,
+        ),
+        (1, "gzip: stdin: unexpected end of file", True, "archive_damaged", False),
+        (1, "zstd: /*stdin*\\ : Decoding error (36) : Data corruption detected", True, "archive_damaged", False),
+    ],
+)
+def test_why_a_tar_did_not_arrive(rc, stderr, decompresses, code, retry):
+    found = of_archive(rc, stderr, decompresses)
+    assert (found.code, found.retry) == (code, retry)

@@ -130,6 +130,20 @@ def test_nothing_is_changed(host, examine):
     assert not host.pgdata.exists()
 
 
+def test_of_a_packed_backup_room_and_plan_are_those_of_its_files(host, examine):
+    plain = examine().plan
+    host.pack()
+    found = examine()
+    assert codes(found) == []
+    assert found.plan["wal_to_replay"] == plain["wal_to_replay"]
+    assert [found.plan[name] for name in ("files", "bytes")] == [plain[name] for name in ("files", "bytes")]
+    [said] = [verdict.msg for verdict in found.verdicts if verdict.check == "configuration"]
+    assert "postgresql.conf comes out of" in said
+    elsewhere = host.root / "etc"
+    write_tree(elsewhere, {"postgresql.conf": "port = 5432\n"})
+    assert examine(config_directory=str(elsewhere)).plan["settings"] == {}
+
+
 class TestFinishedCopy:
     """Ours, stopped, and on the upstream's timeline behind the upstream."""
 

@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
     is_copied,
     parse_listing,
     plan_roots,
+    read_listing,
     target_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
@@ -32,7 +33,12 @@ TARGETS = {16388: "/srv/fast"}
 
 
 def roots_of(*entries, **changed):
-    return plan_roots(backup(**changed), [*PLAIN, *entries], "/pgdata", TARGETS)
+    return planned([*PLAIN, *entries], **changed)
+
+
+def planned(entries, **changed):
+    of = backup(**changed)
+    return plan_roots(of, read_listing(of, entries, TARGETS), "/pgdata", TARGETS)
 
 
 def paths_of(root):
@@ -267,9 +273,6 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("entries", "code", "said"),
         [
-            pytest.param([*PLAIN, file("data/base.tar.gz")], "backup_unsupported", "base.tar.gz", id="gzip"),
-            pytest.param([*PLAIN, file("data/base.tar")], "backup_unsupported", "base.tar", id="tar"),
-            pytest.param([*PLAIN, file("data/16388.tar.lz4")], "backup_unsupported", "16388.tar.lz4", id="lz4"),
             *(
                 pytest.param(
                     [e for e in PLAIN if e is not left_out], "backup_files_missing", left_out.path[5:], id=left_out.path
@@ -287,8 +290,14 @@ class TestPlan:
     )
     def test_refuses_what_is_no_plain_copy_of_a_cluster(self, entries, code, said):
         with pytest.raises(StandbyError, match=said) as refused:
-            plan_roots(backup(), entries, "/pgdata", TARGETS)
+            planned(entries)
         assert refused.value.code == code
+
+    def test_has_tars_instead_only_where_there_is_no_cluster_beside_them(self):
+        tars = [file("data/base.tar.gz"), file("data/16388.tar"), file("data/1.tar.gz.old"), file("data/base.tarry")]
+        assert read_listing(backup(), [*PLAIN, *tars], TARGETS).archives == ()
+        archives = read_listing(backup(), [directory("data"), *tars], TARGETS).archives
+        assert [entry.path for entry in archives] == ["data/base.tar.gz", "data/16388.tar", "data/1.tar.gz.old"]
 
     def test_passes_over_the_links_of_pg_tblspc(self):
         assert shown(roots_of(Entry("l", 1, 0, "data/pg_tblspc/16388"))) == shown(roots_of())
@@ -304,7 +313,7 @@ class TestPlan:
     )
     def test_has_the_modes_of_the_source_cluster_everywhere(self, mode, directories, files):
         others = [entry._replace(mode=0o777) for entry in PLAIN if entry.path != "data/PG_VERSION"]
-        roots = plan_roots(backup(), [*others, Entry("f", 3, 0, "data/PG_VERSION", mode)], "/pgdata", TARGETS)
+        roots = planned([*others, Entry("f", 3, 0, "data/PG_VERSION", mode)])
         assert [(root.directory_mode, root.file_mode) for root in roots] == [(directories, files)] * 2
 
     def test_takes_the_modes_from_the_data_directorys_own_version_file_alone(self):
@@ -346,7 +355,7 @@ class TestDigest:
         assert digest(roots_of()) == digest(roots_of())
 
     def test_knows_no_order_of_the_listing(self):
-        assert digest(plan_roots(backup(), PLAIN[::-1], "/pgdata", TARGETS)) == digest(roots_of())
+        assert digest(planned(PLAIN[::-1])) == digest(roots_of())
 
     @pytest.mark.parametrize(
         "changed",

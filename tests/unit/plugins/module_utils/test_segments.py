@@ -15,6 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._segments import (
     in_a_row,
     needed,
     segment_name,
+    segment_size_of,
     segment_start,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
@@ -215,3 +216,22 @@ def test_the_header_of_the_segment(timeline):
 )
 def test_the_header_of_something_else(head, why):
     assert why in flaw(head, NAME, SIZE, "7")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@given(lsn=st.integers(2 << 30, 1 << 40).filter(lambda lsn: lsn % (1 << 32) >= 1 << 30))
+def test_the_size_follows_from_a_position_and_the_name_of_its_segment(size, lsn):
+    assert segment_size_of((segment_name(1, lsn, size), lsn)) == size
+
+
+@pytest.mark.parametrize(
+    ("pairs", "size"),
+    [
+        pytest.param([], SIZE, id="nothing is known"),
+        pytest.param([("000000010000000100000000", 0x100000028)], SIZE, id="any size would do"),
+        pytest.param([("000000010000000100000000", 0x101000028)], 32 * MIB, id="the least that would do"),
+        pytest.param([("0000000100000001000000FF", 0x28)], SIZE, id="none would do"),
+    ],
+)
+def test_the_size_is_the_default_where_it_does_not_follow(pairs, size):
+    assert segment_size_of(*pairs) == size

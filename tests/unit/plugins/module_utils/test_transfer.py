@@ -12,7 +12,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _connection, _transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils import _connection, _transfer, _workers
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -49,7 +49,7 @@ def waits(monkeypatch):
     """The longest that each wait may last; nothing is waited for."""
     recorded = []
     clock = SimpleNamespace(sleep=recorded.append, monotonic=time.monotonic)
-    for unit in (_transfer, _connection):
+    for unit in (_workers, _connection):
         monkeypatch.setattr(unit, "time", clock)
         monkeypatch.setattr(unit, "random", SimpleNamespace(uniform=lambda low, high: high))
     return recorded
