@@ -34,14 +34,12 @@ def obstacles(backup: Backup) -> Sequence[str]:
 def _unfit(backup: Backup) -> Sequence[str]:
     """What will speak against it whatever becomes of its status."""
     found = []
-    if backup.type not in ("rsync", "full"):
-        found.append(f"it is of type {backup.type}; supported are rsync and full")
+    if backup.type not in ("rsync", "full", "incremental"):
+        found.append(f"it is of type {backup.type}; supported are rsync, full and incremental")
     if backup.mode not in ("rsync-concurrent", "postgres"):
         found.append(f"it was taken by method {backup.mode}; supported are rsync and postgres")
-    if backup.compression:
+    if backup.compression and not backup.staged:
         found.append(f"it is compressed ({backup.compression})")
-    if backup.encryption:
-        found.append(f"it is encrypted ({backup.encryption})")
     if backup.major is None or backup.major < OLDEST_MAJOR:
         found.append(f"it is of PostgreSQL {backup.major}; supported are {OLDEST_MAJOR} and later")
     return found
