@@ -73,6 +73,14 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _copy(plan: Mapping[str, Any]) -> Iterator[str]:
+    if plan.get("staged"):
+        yield f"have Barman restore backup {plan['backup_id']} on its host first, once for all standbys"
+        yield f"copy {human(plan['bytes_to_copy'])} of it, as much as the cluster had when it was taken"
+        for tablespace in plan["tablespaces"]:
+            yield f"tablespace {tablespace['name']} to {tablespace['location']}"
+        for place in plan.get("kept_old") or ():
+            yield f"keep what is there now as {place}"
+        return
     rate, seconds = plan.get("bytes_per_second"), float(plan.get("seconds") or 0)
     estimate = f", about {max(1, round(seconds))} s at {human(rate)}/s (an estimate)" if rate else ""
     method = plan.get("method")

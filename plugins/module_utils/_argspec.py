@@ -19,14 +19,17 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import s
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory, find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Tablespace
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import checked_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
 __all__ = [
     "backup_of",
     "barman_options",
+    "claim_options",
     "clone_options",
     "default_jobs",
+    "expiry_of",
     "fill_options",
     "finish",
     "job_of",
@@ -44,6 +47,15 @@ def barman_options() -> dict[str, Any]:
         "barman_server": {"type": "str", "required": True},
         "barman_config": {"type": "path"},
         "barman_executable": {"type": "str", "default": "barman"},
+    }
+
+
+def claim_options() -> dict[str, Any]:
+    """Who uses something on the Barman host, and for how long."""
+    return {
+        "owner": {"type": "str", "required": True},
+        "expiry": {"type": "str", "default": "24h"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
 
 
@@ -105,13 +117,8 @@ def restore_options() -> dict[str, Any]:
 
 def backup_of(given: dict[str, Any]) -> Backup:
     """The backup that barman_backup_info returned, back from JSON. Raises StandbyError for anything else."""
-    known = {name: given[name] for name in Backup.__dataclass_fields__ if name in given}
     try:
-        known["tablespaces"] = tuple(
-            Tablespace(str(item["name"]), int(item["oid"]), str(item["location"]))
-            for item in given.get("tablespaces") or ()
-        )
-        backup = Backup(**known)
+        backup = backup_from(given)
         if not backup.directory or not backup.backup_id or backup.version is None:
             raise KeyError("directory, backup_id or version")
     except (KeyError, TypeError, ValueError) as wrong:
@@ -149,6 +156,18 @@ def job_of(params: dict[str, Any], method: str = "rsync") -> Job:
             if name in params
         },
     )
+
+
+def expiry_of(params: dict[str, Any]) -> int | None:
+    """For how many seconds a claim is to count; None where it is to go. Raises StandbyError."""
+    seconds = parse_duration(params["expiry"])
+    if not seconds:
+        raise StandbyError(
+            f"expiry={params['expiry']!r} is no duration. Next: write it like 36h, 7d or 90min; a number alone are"
+            " seconds.",
+            "time_invalid",
+        )
+    return seconds if params["state"] == "present" else None
 
 
 def default_jobs() -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -50,6 +50,8 @@ class Barman:
     def __init__(self, shell: Shell, server: str, executable: str = "barman", config: str | None = None) -> None:
         self.shell = shell
         self.server = server
+        # What `on_its_host` takes to find the same Barman.
+        self.place = {"where": shell.where, "server": server, "executable": executable, "config": config}
         self._command = [executable, *(["--config", config] if config else [])]
         self._plural = "s"
         self._true_timestamps = True
@@ -61,6 +63,11 @@ class Barman:
         host = params.get("barman_host")
         shell: Shell = SshShell(host, params.get("ssh_options") or ()) if host else LocalShell()
         return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
+
+    @classmethod
+    def on_its_host(cls, place: Mapping[str, Any], inherited: Sequence[int] = ()) -> Barman:
+        """The same Barman, for what runs on its host. Its commands keep the descriptors ``inherited`` open."""
+        return cls(LocalShell(place["where"], inherited), place["server"], place["executable"], place["config"])
 
     def version(self) -> tuple[int, ...]:
         """Barman's version; ask for it first. Raises StandbyError when it is older than what is supported."""
@@ -136,6 +143,57 @@ class Barman:
         if done.rc != 0 or {"_ERROR", "_EXCEPTION"} & answer.keys():
             self._fail(done)
         return tuple(filter(None, parse.messages(done.out).splitlines()))
+
+    def keep_target(self, backup_id: str) -> str:
+        """``full``, ``standalone`` or ``nokeep`` (Barman manual, barman keep). Raises StandbyError, before 2.14 too."""
+        return parse.parse_keep(parse.parse_json(self._keep(backup_id, "--status")), self.server)
+
+    def keep(self, backup_id: str, target: str) -> None:
+        """Have retention and ``barman delete`` spare a backup. Raises StandbyError."""
+        self._keep(backup_id, "--target", target)
+
+    def release_keep(self, backup_id: str) -> None:
+        """The opposite. Raises StandbyError."""
+        self._keep(backup_id, "--release")
+
+    def _keep(self, backup_id: str, *options: str) -> str:
+        self._require_names(self.server, backup_id)
+        done = self.shell.run([*self._command, "-f", "json", "keep", *options, self.server, backup_id], timeout=300)
+        if done.rc == 2 and "invalid choice" in done.err:
+            msg = f"Barman on {self.shell.where} has no `keep`, which came with version 2.14"
+            raise StandbyError(msg, "keep_unsupported")
+        if done.rc != 0:
+            self._fail(done)
+        return done.out
+
+    def worm_mode(self) -> bool:
+        """Whether the server's storage is said to be immutable."""
+        # All versions understand the singular.
+        return parse.parse_worm_mode(self._json("show-server", self.server), self.server)
+
+    def backup_directory(self) -> str:
+        """All that Barman has of the server is there."""
+        return parse.parse_server(self._json("show-server", self.server), self.server).backup_directory
+
+    def restore(
+        self,
+        options: Sequence[str],
+        target: tuple[str, str],
+        version: tuple[int, ...],
+        path: str | None,
+        seconds: float,
+    ) -> None:
+        """Restore a backup to a directory on Barman's host; ``path`` takes the place of PATH. Raises StandbyError.
+
+        ``target`` is the backup's id and the directory. The command had another name before Barman 3.12.
+        """
+        command = "restore" if version >= _RESTORE else "recover"
+        environment = [] if path is None else ["env", f"PATH={path}"]
+        self._require_names(self.server, *target)
+        argv = [*environment, *self._command, "-f", "json", command, *options, self.server, *target]
+        done = self.shell.run(argv, seconds)
+        if done.rc != 0:
+            self._fail(done)
 
     def _backup_info(self, backup_id: str, server: BarmanServer) -> dict[str, Any]:
         """The backup's own record: in ``meta/`` since Barman 3.13.2, beside the backup before."""

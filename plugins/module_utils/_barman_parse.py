@@ -27,8 +27,10 @@ __all__ = [
     "parse_backup_list",
     "parse_checks",
     "parse_json",
+    "parse_keep",
     "parse_server",
     "parse_version",
+    "parse_worm_mode",
     "server_section",
 ]
 
@@ -194,7 +196,18 @@ def parse_backup(document: dict[str, Any], server: str) -> Backup:
             for item in section.get("tablespaces") or ()
         ),
         error=section.get("error"),
+        root_backup_id=_text((section.get("catalog_information") or {}).get("root_backup_id")),
     )
+
+
+def parse_keep(document: dict[str, Any], server: str) -> str:
+    """``barman -f json keep --status``: ``full``, ``standalone`` or ``nokeep``."""
+    return str(server_section(document, server)["keep_status"]["message"])
+
+
+def parse_worm_mode(document: dict[str, Any], server: str) -> bool:
+    """``barman -f json show-servers``: an option since Barman 3.13.0."""
+    return _truth(server_section(document, server).get("worm_mode", False))
 
 
 def parse_backup_info(text: str) -> dict[str, Any]:

@@ -41,22 +41,27 @@ def obstacles(backup: Backup) -> Sequence[str]:
 def _unfit(backup: Backup) -> Sequence[str]:
     """What will speak against it whatever becomes of its status."""
     found = []
-    if backup.type not in ("rsync", "full"):
-        found.append(f"it is of type {backup.type}; supported are rsync and full")
+    if backup.type not in ("rsync", "full", "incremental"):
+        found.append(f"it is of type {backup.type}; supported are rsync, full and incremental")
     if backup.mode not in _MODES:
         found.append(f"it was taken by method {backup.mode}; supported are rsync and postgres")
-    if backup.compression and backup.compression not in _COMPRESSIONS:
-        found.append(f"it is compressed ({backup.compression}); supported are {', '.join(_COMPRESSIONS)}")
-    elif backup.compression and backup.major is not None and backup.major < _MANIFESTS:
-        found.append(
-            f"it is compressed ({backup.compression}) and of PostgreSQL {backup.major}, which writes no"
-            f" backup_manifest; of compressed ones supported are {_MANIFESTS} and later"
-        )
-    if backup.encryption:
-        found.append(f"it is encrypted ({backup.encryption})")
+    if backup.compression and not backup.staged:
+        found += _unfit_archive(backup, backup.compression)
     if backup.major is None or backup.major < OLDEST_MAJOR:
         found.append(f"it is of PostgreSQL {backup.major}; supported are {OLDEST_MAJOR} and later")
     return found
+
+
+def _unfit_archive(backup: Backup, compression: str) -> Sequence[str]:
+    """What speaks against the tars of a packed backup."""
+    if compression not in _COMPRESSIONS:
+        return [f"it is compressed ({compression}); supported are {', '.join(_COMPRESSIONS)}"]
+    if backup.major is not None and backup.major < _MANIFESTS:
+        return [
+            f"it is compressed ({compression}) and of PostgreSQL {backup.major}, which writes no backup_manifest;"
+            f" of compressed ones supported are {_MANIFESTS} and later"
+        ]
+    return []
 
 
 class Wanted(NamedTuple):

@@ -64,7 +64,7 @@ def environment() -> dict[str, str]:
     return dict(os.environ, LC_ALL="C", LANGUAGE="C", PG_COLOR="never")
 
 
-def _run(argv: Sequence[str], timeout: float) -> Completed:
+def _run(argv: Sequence[str], timeout: float, inherited: Sequence[int] = ()) -> Completed:
     try:
         done = subprocess.run(
             list(argv),
@@ -75,6 +75,7 @@ def _run(argv: Sequence[str], timeout: float) -> Completed:
             check=False,
             encoding="utf-8",
             errors="surrogateescape",
+            pass_fds=inherited,
         )
     except _NO_PROGRAM:
         return Completed(tuple(argv), 127, "", f"{argv[0]}: command not found")
@@ -102,12 +103,14 @@ class Shell:
 
 
 class LocalShell(Shell):
-    """This host."""
+    """This host. Its programs keep the descriptors ``inherited`` open, such as a lock, for as long as they run."""
 
-    where = "this host"
+    def __init__(self, where: str = "this host", inherited: Sequence[int] = ()) -> None:
+        self.where = where
+        self.inherited = tuple(inherited)
 
     def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
-        return _run(argv, timeout)
+        return _run(argv, timeout, self.inherited)
 
 
 def ssh_argv(options: Sequence[str]) -> list[str]:

@@ -35,6 +35,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._contents import C
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, digest
+from ansible_collections.pgfleet.standby.plugins.module_utils._missing import missing_files_explained
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._probe import Far, cipher_options, probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
@@ -81,7 +82,7 @@ def copy(job: Job, progress: Progress) -> Outcome:
         if action is None:
             complete_record(job, found)
             return Outcome("none", seconds=time.monotonic() - began, before=describe(found))
-        with _connected(job) as connections:
+        with _connected(job) as connections, missing_files_explained(job.source, job.backup):
             job = replace(job, source=connections[0].source)
             planned = _prepare(job)
             require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started

@@ -180,6 +180,10 @@ class Examination:
         self.verdicts += self._try("version", lambda: judge_of.version(job.backup, server_version(job.bindir))) or []
         if server is not None:
             self.verdicts += judge_of.upstream(job.backup, server)
+        if job.backup.staged:
+            self._note_staged(job)
+            self._check_fitness(job.bindir, job.backup.major, server, None)
+            return
         roots = self._try("backup", lambda: plan(job))
         if roots is None:
             return
@@ -196,6 +200,15 @@ class Examination:
             self._check_wal(job, configuration.control, server)
         self._check_fitness(job.bindir, job.backup.major, server, configuration)
         self._note_files(roots)
+
+    def _note_staged(self, job: Job) -> None:
+        """Its files are there only when Barman has restored it; then this host is looked at again, with them."""
+        backup = job.backup
+        self.verdicts += judge_of.staged(backup)
+        room = self._try("space", lambda: _room.of_whole(job.data_directory, job.places_outside))
+        if room is not None:
+            self.verdicts += judge_of.space({job.data_directory: backup.size or 0}, {job.data_directory: room}, 0)
+        self.plan.update(judge_of.staged_plan(backup, job.targets))
 
     def _no_backup(self) -> None:
         """An error only where there is something to copy: a refusal has its own."""
@@ -359,7 +372,7 @@ class Examination:
         wish, decided = self.wish, self.decision
         refused = decided is None or bool(judge_of.errors(self.verdicts))
         counts: dict[str, Any] = dict.fromkeys(("files", "bytes", "bytes_to_copy", "removed"), 0)
-        defaults = {**counts, "removed_names": [], "tablespaces": [], "settings": {}, "slot": None}
+        defaults = {**counts, "removed_names": [], "tablespaces": [], "settings": {}, "slot": None, "staged": False}
         self.plan = {
             **defaults,
             **self.plan,

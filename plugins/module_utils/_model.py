@@ -9,6 +9,7 @@ source printed them, timestamps are seconds since 1970. Private to the collectio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ __all__ = [
     "Upstream",
     "Verdict",
     "as_dict",
+    "backup_from",
     "major_of",
     "problem",
     "warning",
@@ -97,7 +99,8 @@ class Backup:
     ``mode`` is Barman's own word (``rsync-concurrent``, ``postgres``, ...), ``type`` one of
     ``rsync``, ``full``, ``incremental``, ``snapshot``. ``directory`` is its place on the Barman
     host: ``data/`` and one directory per tablespace oid below it. ``end_timestamp`` is ``end_time`` in whole seconds
-    since 1970, or None where Barman did not tell which moment that is.
+    since 1970, or None where Barman did not tell which moment that is. ``root_backup_id`` is the full backup on which
+    an incremental one rests.
     """
 
     backup_id: str
@@ -123,11 +126,27 @@ class Backup:
     tablespaces: tuple[Tablespace, ...] = ()
     error: str | None = None
     directory: str | None = None
+    root_backup_id: str | None = None
+
+    @property
+    def staged(self) -> bool:
+        """Whether only Barman can make a plain copy of a cluster of it, which is then what hosts copy."""
+        return self.type == "incremental" or self.encryption is not None
 
     @property
     def major(self) -> int | None:
         """The PostgreSQL major version: 15 for 150018 (all versions from 10 on)."""
         return None if self.version is None else self.version // 10000
+
+
+def backup_from(given: Mapping[str, Any]) -> Backup:
+    """A backup, back from what ``as_dict`` made of it. Raises KeyError, TypeError or ValueError for anything else."""
+    known = {name: given[name] for name in Backup.__dataclass_fields__ if name in given}
+    known["tablespaces"] = tuple(
+        Tablespace(str(item["name"]), int(item["oid"]), str(item["location"]))
+        for item in given.get("tablespaces") or ()
+    )
+    return Backup(**known)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
+from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, CheckItem, Upstream, Verdict
@@ -28,6 +29,8 @@ __all__ = [
     "paths",
     "settings_to_raise",
     "space",
+    "staged",
+    "staged_plan",
     "starter",
     "upstream",
     "version",
@@ -103,6 +106,27 @@ def backup(chosen: Backup, now: int) -> list[Verdict]:
     what = f"backup {chosen.backup_id} of {chosen.server} is {chosen.status}, of type {chosen.type}{size}"
     age = "" if chosen.end_timestamp is None else f", {spoken(max(0, now - chosen.end_timestamp))} ago"
     return [Verdict("backup", "ok", f"{what}, taken at {chosen.end_time}{age}")]
+
+
+def staged(chosen: Backup) -> list[Verdict]:
+    """That a backup of this kind takes another step before it."""
+    kind = "encrypted" if chosen.encryption else "incremental"
+    how = "is restored on the Barman host first, and what it holds is checked then"
+    return [Verdict("staging", "ok", f"backup {chosen.backup_id} is {kind}: it {how}")]
+
+
+def staged_plan(chosen: Backup, targets: Mapping[int, str]) -> dict[str, Any]:
+    """What a plan can tell of a copy before its files are there."""
+    size = chosen.size or 0
+    return {
+        "staged": True,
+        "bytes": size,
+        "bytes_to_copy": size,
+        "tablespaces": [
+            {"name": space.name, "oid": space.oid, "location": targets[space.oid], "bytes": None}
+            for space in chosen.tablespaces
+        ],
+    }
 
 
 def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:

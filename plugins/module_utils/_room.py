@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._pipeline import Pipeline
 
-__all__ = ["Room", "measure", "rate"]
+__all__ = ["Room", "measure", "of_whole", "rate"]
 
 _SAMPLE_BYTES = 16 << 20
 _SAMPLE_SECONDS = 1.0
@@ -71,6 +71,15 @@ def measure(roots: tuple[Root, ...], action: str) -> Room:
         room.available[name] = status.f_bavail * status.f_frsize
     room.removed_names = sorted(room.removed_names)[:_NAMES]
     return room
+
+
+def of_whole(data_directory: str, others: Sequence[str]) -> int:
+    """The bytes that are free on all file systems of these places together. Raises StandbyError."""
+    free = {}
+    for place in map(nearest_existing, [data_directory, *others]):
+        status = os.statvfs(place)
+        free[os.stat(place).st_dev] = status.f_bavail * status.f_frsize
+    return sum(free.values())
 
 
 def _present(root: Root, action: str) -> _Present:

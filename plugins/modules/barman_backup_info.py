@@ -31,9 +31,10 @@ options:
         incremental, V(oldest) for the oldest of them, or the id or the name of one that has to be used.
       - Barman has names for backups since 3.3.0. An id wins over a name. A name that several backups have is refused,
         where more than one of them was copied.
-      - Cloned can be unencrypted backups of method C(rsync), C(local-rsync) or C(postgres) with status C(DONE), of
-        PostgreSQL 10 or later. With a C(backup_compression), which is C(gzip), C(lz4), C(zstd) or C(none), they have to
-        be of PostgreSQL 13 or later. The module fails when there is none.
+      - Cloned can be backups of method C(rsync), C(local-rsync) or C(postgres) with status C(DONE), of PostgreSQL 10 or
+        later. With a C(backup_compression), which is C(gzip), C(lz4), C(zstd) or C(none), they have to be of
+        PostgreSQL 13 or later. Incremental and encrypted ones can after M(pgfleet.standby.barman_backup_stage). The
+        module fails when there is none.
       - A passive (geo-redundant) Barman serves as any other does.
       - Without it the catalogue is listed and nothing is chosen.
     type: str
@@ -145,6 +146,7 @@ selected:
     end_time: "2026-11-21 11:48:33.301551+00:00"
     end_timestamp: 1795261713
     mode: rsync-concurrent
+    root_backup_id: null
     size: 434789371
     status: DONE
     system_identifier: "7710590273953624155"

@@ -143,6 +143,8 @@ plan:
       is not in the backup; its first names are in C(removed_names). C(kept_old) is where O(keep_old) puts it instead.
     - C(slot) is the slot at the upstream, or null. C(create) says that it will be made, with a login like this;
       C(max_wal_bytes) is C(max_slot_wal_keep_size) there, V(-1) for no limit.
+    - C(staged) says that the backup has to be staged by M(pgfleet.standby.barman_backup_stage) before. What it holds is
+      not known until then. The next preflight, with the backup that it returns, looks at that.
   returned: always, when the options make sense
   type: dict
   sample:
@@ -175,6 +177,7 @@ plan:
       login_user: replicator
       max_wal_bytes: -1
       name: n1
+    staged: false
     stop: false
     tablespaces:
       - bytes: 19873792

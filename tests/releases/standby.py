@@ -43,7 +43,7 @@ class Standby:
     def host(self) -> Host:
         return self.lab.host("n1")
 
-    def play(self, *arguments: str) -> Run:
+    def play(self, *arguments: str, **extra: object) -> Run:
         release = self.lab.release
         inputs: dict[str, object] = {
             "host": "barman@barman",
@@ -52,6 +52,7 @@ class Standby:
             "service": release.unit if release.systemd else "",
             "upstream_conninfo": {"host": "primary", "user": "replicator"},
             "wait_timeout": 60,
+            **extra,
         }
         return Playbook(self.lab.inventory).run(*arguments, timeout=PLAY_SECONDS, **inputs)
 

@@ -45,6 +45,16 @@ def test_a_clone():
     ]
 
 
+def test_a_backup_that_is_staged_first():
+    space = {"name": "fast", "oid": 16388, "location": "/srv/fast", "bytes": None}
+    assert standby_plan(plan(staged=True, tablespaces=[space], kept_old=["/x.old"]))[1:5] == [
+        "have Barman restore backup 20261121T114827 on its host first, once for all standbys",
+        "copy 414.6 MB of it, as much as the cluster had when it was taken",
+        "tablespace fast to /srv/fast",
+        "keep what is there now as /x.old",
+    ]
+
+
 def test_what_is_there_and_has_to_go():
     lines = standby_plan(plan(action="delta", stop=True, removed=3, removed_names=["/a", "/b"], kept_old=["/x.old"]))
     assert lines[1] == "the server that runs there is stopped first"

@@ -272,7 +272,7 @@ class TestBackup:
                 "None",
                 "snapshot",
                 [
-                    "it is of type snapshot; supported are rsync and full",
+                    "it is of type snapshot; supported are rsync, full and incremental",
                     "it was taken by method snapshot; supported are rsync and postgres",
                 ],
             ),

@@ -123,6 +123,17 @@ def test_an_empty_host_can_become_a_standby(host, examine):
     assert found.plan["bytes_to_copy"] == found.plan["bytes"] > 0
 
 
+@pytest.mark.parametrize(("size", "found"), [(1 << 20, []), (1 << 60, ["space_missing"])], ids=["fits", "does not fit"])
+@pytest.mark.parametrize("kind", [{"type": "incremental"}, {"encryption": "gpg"}], ids=["incremental", "encrypted"])
+def test_what_has_to_be_staged_is_planned_without_its_files(host, examine, kind, size, found):
+    shutil.rmtree(host.data)
+    examined = examine(host.job(backup=host.backup(size=size, **kind)))
+    assert codes(examined) == found
+    assert examined.plan["staged"] is True
+    assert examined.plan["bytes_to_copy"] == size
+    assert [item["location"] for item in examined.plan["tablespaces"]] == [str(host.fast)]
+
+
 def test_nothing_is_changed(host, examine):
     before = read_tree(host.root / "standby")
     examine()

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who uses what is held on the Barman host for all of them, and until when. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["FULL", "NOKEEP", "Step", "Uses", "to_claim", "to_release", "uses_of"]
+
+# What ``barman keep --status`` says; the third is ``standalone``, which lets WAL after the backup's end go.
+FULL, NOKEEP = "full", "nokeep"
+
+
+class Uses(NamedTuple):
+    """Who claims it until when, in seconds since 1970, and whether what holds it was made for them."""
+
+    claims: dict[str, float]
+    ours: bool = False
+
+
+class Step(NamedTuple):
+    """How the record has to be, the ``barman keep`` that it takes (``keep``, ``release`` or none), and what differs."""
+
+    uses: Uses
+    command: str | None
+    changed: bool
+
+
+def uses_of(record: Mapping[str, Any], now: float) -> Uses:
+    """What is on record and still counts: a claim that has expired holds nothing."""
+    claims = dict(record.get("claims", {}))
+    return Uses({owner: float(expires) for owner, expires in claims.items() if expires > now}, bool(record.get("ours")))
+
+
+def to_claim(uses: Uses, target: str, owner: str, expires: float) -> Step:
+    """Add a claim, or prolong it. ``target`` is what Barman says of the backup now.
+
+    A keep is ours only while it is there and has the target that we gave it: what somebody has set since is his.
+    """
+    command = "keep" if target == NOKEEP else None
+    ours = command is not None or (uses.ours and target == FULL)
+    changed = command is not None or owner not in uses.claims
+    return Step(Uses({**uses.claims, owner: expires}, ours), command, changed)
+
+
+def to_release(uses: Uses, target: str, owner: str | None) -> Step:
+    """Take a claim away, with the last one what was kept for them, and nothing else."""
+    claims = {name: expires for name, expires in uses.claims.items() if name != owner}
+    ours = uses.ours and target == FULL
+    command = "release" if ours and not claims else None
+    return Step(Uses(claims, ours), command, command is not None or owner in uses.claims)

@@ -1,0 +1,75 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How ``barman restore`` is asked for a plain directory on its own host. Pure. Private to the collection.
+
+The options by version are those of Barman's release notes and its manual, barman restore.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+
+__all__ = ["bytes_needed", "options", "own_name", "refusal"]
+
+_INCREMENTAL, _ENCRYPTED = (3, 11), (3, 14)
+_ONE_STAGING_PATH = (3, 15)
+
+
+def own_name(server: str, backup_id: str) -> str:
+    """A directory's name that Barman takes as a destination, which must not hold a colon."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{server}-{backup_id}")
+
+
+def bytes_needed(backup: Backup, version: tuple[int, ...]) -> int:
+    """The most that a restore has on disk at a time: the cluster, and what it makes of the backup on the way there.
+
+    Encrypted files are decrypted, then unpacked, and those of a chain then combined; before 3.15 every chain takes a
+    place of its own while it is combined.
+    """
+    packed = bool(backup.encryption or backup.compression)
+    chain = backup.type == "incremental" and (packed or version < _ONE_STAGING_PATH)
+    return (backup.size or 0) * (1 + packed + chain)
+
+
+def options(backup: Backup, version: tuple[int, ...], place: str, work: str) -> Sequence[str]:
+    """The options: WAL is not copied, tablespaces come beside the data, and what is intermediate goes to ``work``."""
+    spaces = [f"{tablespace.name}:{place}/{tablespace.oid}" for tablespace in backup.tablespaces]
+    if version >= _ONE_STAGING_PATH:
+        staging = ["--staging-path", work, "--staging-location", "local"]
+    else:
+        staging = ["--local-staging-path", work, "--recovery-staging-path", work]
+    return ["--get-wal", *staging, *(word for space in spaces for word in ("--tablespace", space))]
+
+
+def refusal(backup: Backup, version: tuple[int, ...], place: str, where: str) -> StandbyError | None:
+    """What this Barman cannot restore, whatever the room."""
+    needed = _ENCRYPTED if backup.encryption else _INCREMENTAL
+    if version < needed:
+        return StandbyError(
+            f"Backup {backup.backup_id} cannot be restored by Barman {_dotted(version)} on {where}; {_dotted(needed)}"
+            " or later is needed. Next: upgrade Barman, or choose another backup_id.",
+            "barman_too_old",
+        )
+    if ":" in place or "=" in place or not place.startswith("/"):
+        return StandbyError(
+            f"Barman cannot restore to {place!r}: it has to be absolute and to hold neither `:` nor `=`."
+            " Next: choose another staging_directory.",
+            "path_dangerous",
+        )
+    unfit = [tablespace.name for tablespace in backup.tablespaces if ":" in tablespace.name]
+    if unfit:
+        return StandbyError(
+            f"Barman cannot be told where tablespace {unfit[0]!r} goes: its option ends a name at the first colon."
+            " Next: choose a backup_id that need not be staged.",
+            "backup_unsupported",
+        )
+    return None
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

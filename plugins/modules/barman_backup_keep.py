@@ -1,0 +1,182 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: barman_backup_keep
+short_description: Pin a backup against retention for as long as somebody copies it
+version_added: 0.1.0
+description:
+  - Has Barman keep a backup, C(barman keep --target full), until the last one who claims it has given up the claim or
+    the claim has expired. Neither a retention policy nor C(barman delete) removes it meanwhile, nor the WAL after it.
+  - Claims are on record on the Barman host, in C(~/.pgfleet/claims) of the user who runs Barman, and changed under a
+    lock. Any number of hosts and plays may claim the same backup at the same time.
+  - Only what was kept for a claim is released. A backup that somebody else keeps is left as it is, also where somebody
+    has changed the target of a keep since.
+  - Of an incremental backup the full one is kept on which it rests, as Barman demands.
+  - Every call also releases what was kept for claims that have expired since, of the same server.
+author:
+  - The pgfleet maintainers (@pgfleet)
+extends_documentation_fragment:
+  - pgfleet.standby._attributes
+  - pgfleet.standby._barman
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+    details:
+      - A claim that is prolonged counts as no change.
+options:
+  backup:
+    description: The backup, as returned in C(selected) by M(pgfleet.standby.barman_backup_info).
+    type: dict
+    required: true
+  owner:
+    description:
+      - Who claims it, in a word that another run of the same play uses again, such as the host and its data directory.
+    type: str
+    required: true
+  expiry:
+    description:
+      - After which time the claim no longer counts. It has to be longer than the copy takes.
+      - A number with a unit, such as V(24h), V(7d) or V(90min). A number alone are seconds.
+      - The clock is that of the Barman host.
+    type: str
+    default: 24h
+  state:
+    description: V(present) to claim the backup, V(absent) to give the claim up.
+    type: str
+    choices: [present, absent]
+    default: present
+requirements:
+  - Barman 2.14 or later; with an older one the module warns that nothing is kept
+  - Python 3.8 or later on the Barman host
+seealso:
+  - module: pgfleet.standby.barman_backup_info
+"""
+
+EXAMPLES = r"""
+- name: Choose a backup
+  pgfleet.standby.barman_backup_info:
+    barman_host: barman@barman
+    barman_server: pg
+    backup_id: latest
+  become: true
+  become_user: postgres
+  register: chosen
+
+- name: Keep it while it is copied
+  pgfleet.standby.barman_backup_keep:
+    barman_host: barman@barman
+    barman_server: pg
+    backup: "{{ chosen.selected }}"
+    owner: "{{ inventory_hostname }}:/var/lib/postgresql/15/main"
+    expiry: 12h
+  become: true
+  become_user: postgres
+
+- name: Let it go
+  pgfleet.standby.barman_backup_keep:
+    barman_host: barman@barman
+    barman_server: pg
+    backup: "{{ chosen.selected }}"
+    owner: "{{ inventory_hostname }}:/var/lib/postgresql/15/main"
+    state: absent
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+pinned:
+  description: Whether Barman keeps the backup now; in check mode, whether it would.
+  returned: success
+  type: bool
+  sample: true
+why:
+  description:
+    - What prevents that, where O(state=present) and RV(pinned) is false. The module warns of it and goes on.
+    - Barman before 2.14 cannot keep a backup; in C(worm_mode) it does not support it; it keeps only what is C(DONE).
+  returned: success
+  type: str
+  sample: Barman on barman@barman has no `keep`, which came with version 2.14
+backup_id:
+  description: The backup that is kept, of an incremental one the full one on which it rests.
+  returned: success
+  type: str
+  sample: 20261121T114827
+target:
+  description: V(full), V(standalone) or V(nokeep), as Barman says; null where it could not be asked.
+  returned: success
+  type: str
+  sample: full
+foreign:
+  description: Whether somebody else has it kept, so that nothing will be released.
+  returned: success
+  type: bool
+  sample: false
+owners:
+  description: Who claims it.
+  returned: success
+  type: list
+  elements: str
+  sample: ["n1:/var/lib/postgresql/15/main", "n2:/var/lib/postgresql/15/main"]
+expires:
+  description: When the claim of O(owner) expires, in UTC; null without one.
+  returned: success
+  type: str
+  sample: "2026-11-22T11:50:02Z"
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    backup_of,
+    barman_options,
+    claim_options,
+    expiry_of,
+    finish,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._pin import Pin, Wish, pin
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    wish = Wish(params["owner"], expiry_of(params), only_look=check_mode)
+    found = pin(Barman.from_params(params), backup_of(params["backup"]), wish)
+    return {
+        "changed": found.changed,
+        "pinned": found.pinned,
+        "why": found.why,
+        "backup_id": found.root,
+        "target": found.target,
+        "foreign": found.foreign,
+        "owners": sorted(found.claims),
+        "expires": found.expiry(params["owner"]),
+        "warnings_to_show": unprotected(found),
+    }
+
+
+def unprotected(found: Pin) -> list[str]:
+    if found.why is None:
+        return []
+    return [f"Backup {found.root} is not kept while it is copied, and retention may remove it: {found.why}."]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(barman_options(), backup={"type": "dict", "required": True}, **claim_options()),
+        supports_check_mode=True,
+    )
+    finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

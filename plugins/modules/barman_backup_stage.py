@@ -1,0 +1,204 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: barman_backup_stage
+short_description: Have Barman restore a backup on its host, once for all who copy it
+version_added: 0.1.0
+description:
+  - An incremental backup (PostgreSQL 17 and later) has to be combined, and an encrypted one decrypted. Only Barman can.
+  - The first one who claims the backup has Barman restore it to a directory on its own host. The others wait for that
+    and share it. When the last claim has been given up or has expired, the directory is removed.
+  - The result is laid out as a plain backup, C(data) and one directory for each tablespace. The other modules take it
+    as their option C(backup).
+  - What Barman changes in what it restores is put right, such as C(archive_command) in C(postgresql.conf) and the name
+    of C(backup_manifest).
+  - Before anything is changed it is checked that there is room for it, and that Barman and C(pg_combinebackup) can.
+  - Claims are on record on the Barman host, in C(~/.pgfleet/claims) of the user who runs Barman. What a killed run has
+    left half-made is made anew.
+  - Every call also removes what was staged for claims that have expired since, of the same server.
+author:
+  - The pgfleet maintainers (@pgfleet)
+extends_documentation_fragment:
+  - pgfleet.standby._attributes
+  - pgfleet.standby._barman
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+    details:
+      - A claim that is prolonged counts as no change.
+options:
+  backup:
+    description: The backup, as returned in C(selected) by M(pgfleet.standby.barman_backup_info).
+    type: dict
+    required: true
+  owner:
+    description:
+      - Who claims it, in a word that another run of the same play uses again, such as the host and its data directory.
+    type: str
+    required: true
+  expiry:
+    description:
+      - After which time the claim no longer counts. It has to be longer than the copy takes, and the restore too.
+      - A number with a unit, such as V(24h), V(7d) or V(90min). A number alone are seconds.
+      - The clock is that of the Barman host.
+    type: str
+    default: 24h
+  staging_directory:
+    description:
+      - The directory on the Barman host in which the backup gets one of its own. It must not hold a colon.
+      - By default C(pgfleet-staging) in the server's C(backup_directory), so that it is where the backups are.
+    type: str
+  state:
+    description: V(present) to have it and to claim it, V(absent) to give the claim up.
+    type: str
+    choices: [present, absent]
+    default: present
+requirements:
+  - Barman 3.11 or later on its host for incremental backups, with pg_combinebackup of the backup's major version
+  - Barman 3.14 or later for encrypted backups, with its C(encryption_passphrase_command)
+  - Python 3.8 or later on the Barman host
+seealso:
+  - module: pgfleet.standby.barman_backup_info
+  - module: pgfleet.standby.barman_backup_keep
+  - module: pgfleet.standby.standby_clone
+"""
+
+EXAMPLES = r"""
+- name: Choose a backup
+  pgfleet.standby.barman_backup_info:
+    barman_host: barman@barman
+    barman_server: pg
+    backup_id: latest
+  become: true
+  become_user: postgres
+  register: chosen
+
+- name: Have it restored on the Barman host
+  pgfleet.standby.barman_backup_stage:
+    barman_host: barman@barman
+    barman_server: pg
+    backup: "{{ chosen.selected }}"
+    owner: "{{ inventory_hostname }}:/var/lib/postgresql/18/main"
+  become: true
+  become_user: postgres
+  register: staged
+
+- name: Copy it
+  pgfleet.standby.standby_clone:
+    barman_host: barman@barman
+    backup: "{{ staged.backup }}"
+    data_directory: /var/lib/postgresql/18/main
+  become: true
+  become_user: postgres
+
+- name: Have it removed
+  pgfleet.standby.barman_backup_stage:
+    barman_host: barman@barman
+    barman_server: pg
+    backup: "{{ chosen.selected }}"
+    owner: "{{ inventory_hostname }}:/var/lib/postgresql/18/main"
+    state: absent
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+backup:
+  description:
+    - The backup as it can be copied. C(directory) is where it is staged; it is plain and full.
+    - In check mode, as it would be.
+  returned: success, with O(state=present)
+  type: dict
+  sample:
+    backup_id: 20261121T114827
+    directory: /var/lib/barman/pg/pgfleet-staging/pg-20261121T114827
+    size: 434789371
+    status: DONE
+    type: full
+    version: 180006
+restored:
+  description: Whether this call had Barman restore it.
+  returned: success, with O(state=present)
+  type: bool
+  sample: true
+bytes_needed:
+  description: The most that the restore has on disk at a time; 0 where it is staged already.
+  returned: success, with O(state=present)
+  type: int
+  sample: 434789371
+bytes_free:
+  description: What was free for it; 0 where it is staged already.
+  returned: success, with O(state=present)
+  type: int
+  sample: 79946929157
+owners:
+  description: Who claims it.
+  returned: success
+  type: list
+  elements: str
+  sample: ["n1:/var/lib/postgresql/18/main", "n2:/var/lib/postgresql/18/main"]
+expires:
+  description: When the claim of O(owner) expires, in UTC.
+  returned: success, with O(state=present)
+  type: str
+  sample: "2026-11-22T11:50:02Z"
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    backup_of,
+    barman_options,
+    claim_options,
+    expiry_of,
+    finish,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._stage import Staging, stage, unstage
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    barman, backup = Barman.from_params(params), backup_of(params["backup"])
+    seconds = expiry_of(params)
+    if seconds is None:
+        left = unstage(barman, backup, Staging(params["owner"], 0, only_look=check_mode))
+        return {"changed": left.changed, "owners": sorted(left.claims)}
+    found = stage(barman, backup, Staging(params["owner"], seconds, params["staging_directory"], check_mode))
+    return {
+        "changed": found.changed,
+        "backup": as_dict(found.backup),
+        "restored": found.restored,
+        "bytes_needed": found.needed,
+        "bytes_free": found.free,
+        "owners": sorted(found.claims),
+        "expires": found.expiry(params["owner"]),
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            barman_options(),
+            backup={"type": "dict", "required": True},
+            staging_directory={"type": "str"},
+            **claim_options(),
+        ),
+        supports_check_mode=True,
+    )
+    finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""A Barman server with a chain of incremental backups, and the module that stages them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from standby import Standby
+
+SERVER = "chain"
+CONFIG = """\
+[chain]
+description = block-level incremental backups
+conninfo = host=primary user=barman dbname=postgres
+streaming_conninfo = host=primary user=streaming_barman dbname=postgres
+backup_method = postgres
+streaming_archiver = on
+slot_name = barman_chain
+create_slot = auto
+path_prefix = {bindir}
+"""
+# Less than the cluster has.
+SMALL = "/srv/small"
+SETTINGS = "/etc/pgfleet-chain"
+
+
+@dataclass
+class Chain:
+    """Full, incremental, incremental: each with some rows more."""
+
+    standby: Standby
+
+    def empty(self) -> None:
+        """Nothing is left of the standby."""
+        release, host = self.standby.lab.release, self.standby.host
+        if host.run(["test", "-e", f"{release.data}/postmaster.pid"], check=False).returncode == 0:
+            self.standby.stop()
+        host.run(["rm", "-rf", release.data, "/srv/tablespaces/fast"])
+
+    def build(self) -> dict[str, Any]:
+        """The newest, as the modules have it."""
+        lab = self.standby.lab
+        for sql in ("ALTER SYSTEM SET summarize_wal = on", "SELECT pg_reload_conf()", "CREATE TABLE chain (n int)"):
+            lab.primary_sql(sql)
+        lab.barman.write(f"/etc/barman.d/{SERVER}.conf", CONFIG.format(bindir=lab.release.bindir))
+        self.barman("cron")
+        self.barman("switch-wal", "--force", "--archive", "--archive-timeout", "60", SERVER)
+        for number, kind in enumerate([(), ("--incremental", "latest"), ("--incremental", "latest")], 1):
+            lab.primary_sql(f"INSERT INTO chain SELECT generate_series(1, {number * 1000})")
+            self.barman("backup", SERVER, "--wait", "--immediate-checkpoint", *kind)
+        return dict(self.module("barman_backup_info", backup_id="latest")["selected"])
+
+    def barman(self, *arguments: str) -> str:
+        return self.standby.lab.barman.run(["barman", *arguments], user="barman", timeout=180).stdout
+
+    def module(self, name: str, **options: Any) -> dict[str, Any]:
+        """A module of ours, run for the standby's database user; its result, whether it failed or not."""
+        arguments = json.dumps({"barman_host": "barman@barman", "barman_server": SERVER, **options})
+        become = ["--become", "--become-user", "postgres"]
+        argv = ["ansible", "n1", f"--inventory={self.standby.lab.inventory}", *become]
+        done = subprocess.run(
+            [*argv, "-m", f"pgfleet.standby.{name}", "-a", arguments],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        )
+        said = done.stdout.partition(" => ")[2]
+        assert said.startswith("{"), done.stdout + done.stderr
+        return dict(json.JSONDecoder().raw_decode(said)[0])
+
+    def left(self) -> str:
+        """What is staged, and who claims what."""
+        listed = ["sh", "-c", f"ls /var/lib/barman/{SERVER}/pgfleet-staging ~/.pgfleet/claims 2>/dev/null || true"]
+        names = self.standby.lab.barman.run(listed, user="barman").stdout.split()
+        return " ".join(name for name in names if not name.endswith(":"))
+
+    def configure(self) -> None:
+        """A configuration outside of the data directory, for such a backup brings none."""
+        host = self.standby.host
+        host.run(["install", "-d", "-m", "700", "-o", "postgres", "-g", "postgres", SETTINGS])
+        limits = "max_connections = 200\nmax_wal_senders = 50\nmax_worker_processes = 50\n"
+        host.write(f"{SETTINGS}/postgresql.conf", limits, owner="postgres")
+        host.write(f"{SETTINGS}/pg_hba.conf", "local all all peer\n", owner="postgres")
+
+    def start(self) -> None:
+        release = self.standby.lab.release
+        files = f"-c config_file={SETTINGS}/postgresql.conf -c hba_file={SETTINGS}/pg_hba.conf"
+        start = [f"{release.bindir}/pg_ctl", "start", "--wait", "--silent", f"--pgdata={release.data}"]
+        self.standby.host.run([*start, "-o", files, "-l", f"{SETTINGS}/log"], user="postgres", timeout=90)
