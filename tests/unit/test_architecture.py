@@ -18,6 +18,7 @@ PACKAGE = "ansible_collections.pgfleet.standby.plugins.module_utils"
 PURE = {
     "_guc",
     "_barman_parse",
+    "_barman_versions",
     "_choice",
     "_conf",
     "_conninfo",
