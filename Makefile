@@ -60,6 +60,7 @@ molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 
 lab-test: prepare lab ## faults and versions, on real hosts
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -n 2 --dist loadfile --durations 15 tests/lab
+	@python $(GATES)/versions.py barmans $(LAB_DIR)/barmans docs/versions.md
 
 releases: prepare release-images ## the whole play on other Debian releases, one after the other; RELEASES=name for one
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
@@ -70,8 +71,9 @@ release-images: prepare ## build what `releases` needs
 	@python molecule/lab/lab.py install
 	@for release in $(RELEASES); do python molecule/lab/lab.py --release $$release image || exit; done
 
-versions: prepare ## write docs/versions.md from what `releases` and `servers` have found
+versions: prepare ## write docs/versions.md from what `releases`, `lab-test` and `servers` have found
 	@python $(GATES)/versions.py --write releases $(LAB_DIR)/releases docs/versions.md
+	@python $(GATES)/versions.py --write barmans $(LAB_DIR)/barmans docs/versions.md
 	@python $(GATES)/versions.py --write servers $(BUILD)/records docs/versions.md
 
 awx: artifact lab ## the built collection under ansible-runner, as a job template runs it

@@ -31,7 +31,7 @@ def ensure(podman: Podman, state: Path, release: Release = MAIN) -> dict[str, st
     if missing:
         base = ensure_base(podman, release)
         podman.settle(base)
-        wheels = ensure_wheel(state) if release.newest_barman else None
+        wheels = ensure_wheels(state) if release.newest_barman else None
         for target in missing:
             build(podman, target, names[target], base, release, wheels)
     images = {kind: names[target] for kind, target in targets(release).items()}
@@ -65,16 +65,14 @@ def build(podman: Podman, target: str, name: str, base: str, release: Release, w
     )  # fmt: skip
 
 
-def ensure_wheel(state: Path) -> Path:
-    """Download Barman's wheel here: a build reaches no package index everywhere."""
+def ensure_wheels(state: Path) -> Path:
+    """Download Barman's wheels here: a build reaches no package index everywhere."""
     wheels = state / "wheels"
-    found = re.search(r"^ARG BARMAN_VERSION=(\S+)$", CONTAINERFILE.read_text(), re.MULTILINE)
-    if not found:
-        raise LabError(f"{CONTAINERFILE}: no BARMAN_VERSION")
-    version = found[1]
-    if not (wheels / f"barman-{version}-py3-none-any.whl").exists():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        run([*pip, "--dest", str(wheels), f"barman=={version}"], timeout=180)
+    found = re.findall(r'^ARG (?:OTHER_)?BARMAN_VERSIONS?="?([^"\n]+)', CONTAINERFILE.read_text(), re.MULTILINE)
+    for version in " ".join(found).split():
+        if not list(wheels.glob(f"barman-{version}-*.whl")):
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+            run([*pip, "--dest", str(wheels), f"barman=={version}"], timeout=180)
     return wheels
 
 

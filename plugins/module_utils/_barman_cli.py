@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _barman_parse as parse
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_versions import Feature, has, require
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, LocalShell, Shell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -19,11 +20,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 
 __all__ = ["Barman", "RestoreOrder"]
 
-_OLDEST = (2, 12)  # the oldest that has been tried
-_PLURAL_NAMES = (2, 15)
-_TRUE_TIMESTAMPS = (3, 1)
-_ALL_IN_JSON = (3, 16)  # compression; 3.11 was the first to tell type, method and system identifier
-_RESTORE = (3, 12)  # `recover` before, which later ones know as well
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 
 
@@ -75,15 +71,11 @@ class Barman:
         if done.rc != 0:
             self._fail(done)
         version = parse.parse_version(done.out)
-        if version < _OLDEST:
-            raise StandbyError(
-                f"Barman on {self.shell.where} is version {_dotted(version)}; {_dotted(_OLDEST)} or later is needed.",
-                "barman_too_old",
-            )
+        require(version, Feature.SUPPORTED, self.shell.where)
         # Later versions understand the singular as well, but say nothing of how long they will.
-        self._plural = "s" if version >= _PLURAL_NAMES else ""
-        self._true_timestamps = version >= _TRUE_TIMESTAMPS
-        self._restore = "restore" if version >= _RESTORE else "recover"
+        self._plural = "s" if has(version, Feature.PLURAL_NAMES) else ""
+        self._true_timestamps = has(version, Feature.TRUE_TIMESTAMPS)
+        self._restore = "restore" if has(version, Feature.RESTORE) else "recover"
         return version
 
     def show_server(self) -> BarmanServer:
@@ -103,7 +95,7 @@ class Barman:
         """One backup with all that is known of it."""
         backup = parse.parse_backup(self._json("show-backup", self.server, backup_id), self.server)
         backup = replace(backup, directory=posixpath.join(server.basebackups_directory, backup.backup_id))
-        if version < _ALL_IN_JSON:
+        if not has(version, Feature.COMPRESSION_IN_JSON):
             backup = parse.complete_backup(backup, self._backup_info(backup.backup_id, server))
         return backup
 
@@ -187,7 +179,7 @@ class Barman:
 
         ``target`` is the backup's id and the directory. The command had another name before Barman 3.12.
         """
-        command = "restore" if version >= _RESTORE else "recover"
+        command = "restore" if has(version, Feature.RESTORE) else "recover"
         environment = [] if path is None else ["env", f"PATH={path}"]
         self._require_names(self.server, *target)
         argv = [*environment, *self._command, "-f", "json", command, *options, self.server, *target]
@@ -243,7 +235,3 @@ class Barman:
             cmd=list(done.argv),
             stderr=done.err,
         )
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))

@@ -26,6 +26,7 @@ _SCRIPT = "barman-wal-restore"
 # The script's switch for each compression on the wire; what is not said is no compression.
 _COMPRESSION = {"gzip": "--gzip", "bzip2": "--bzip2", "keep": "--keep-compression"}
 _TEST_SECONDS = 60
+_USER = re.compile(r"^user (\S+)$", re.MULTILINE)
 _PORT = re.compile(r"-p(\d+)|-oPort=(\d+)", re.IGNORECASE)
 
 
@@ -88,6 +89,8 @@ def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]
     """Why the script cannot be used, or None."""
     if script is None:
         return f"{_SCRIPT} is not installed here (package barman-cli)"
+    if params.get("barman_executable") not in (None, "", "barman"):
+        return f"{_SCRIPT} calls nothing but `barman` on the Barman host"
     port = ssh_port(options)
     if port is None:
         return f"{_SCRIPT} takes no ssh options but a port; a Host section in ~/.ssh/config would do"
@@ -99,13 +102,23 @@ def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]
 
 
 def _options(params: Mapping[str, Any], options: Sequence[str], spool_directory: str) -> list[str]:
-    user, at, _host = str(params["barman_host"]).rpartition("@")
-    words = ["-U", user] if at else []
+    user = _user(str(params["barman_host"]), options)
+    words = ["-U", user] if user else []
     words += ["--port", port] if (port := ssh_port(options)) else []
     words += ["--parallel", str(params["restore_jobs"])] if params.get("restore_jobs") else []
     words += _compression(params)
     words += ["--spool-dir", spool_directory]
     return words + (["--config", str(params["barman_config"])] if params.get("barman_config") else [])
+
+
+def _user(destination: str, options: Sequence[str]) -> str:
+    """Whom ssh would log in as; the script has a default of its own. ``ssh -G`` reads a Host section as ssh does."""
+    user, at, _host = destination.rpartition("@")
+    if at:
+        return user
+    told = LocalShell().run(["ssh", "-G", *options, "--", destination])
+    match = _USER.search(told.out)
+    return match.group(1) if match else ""
 
 
 def _compression(params: Mapping[str, Any]) -> list[str]:

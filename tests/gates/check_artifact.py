@@ -17,7 +17,7 @@ ALLOWED = re.compile(
     | docs/[\w./-]+\.(md|rst|yml|json)
     | playbooks/\w+\.yml
     | plugins/(action|doc_fragments|filter|module_utils|modules|plugin_utils)/\w+\.(py|yml)
-    | roles/\w+/(README\.md | [\w./-]+\.(yml|j2))
+    | roles/\w+/(README\.md | files/\w+\.py | [\w./-]+\.(yml|j2))
     """,
     re.VERBOSE,
 )

@@ -1,6 +1,6 @@
-"""The tables in docs/versions.md, made from what the tests of releases and of servers have found.
+"""The tables in docs/versions.md, made from what the tests of releases, of Barmans and of servers have found.
 
-usage: versions.py [--write] releases|servers RECORDS DOCUMENT
+usage: versions.py [--write] releases|barmans|servers RECORDS DOCUMENT
 
 Without --write every line that the records make has to be there already; figures may differ, because the packages of
 a release change from day to day.
@@ -25,6 +25,7 @@ RELEASE_PROOFS = {
     "restore_command": "`restore_command` gone",
     "start": "stopped",
 }
+BARMAN_PROOFS = {name: name for name in ("server", "list", "show", "choose", "clone")}
 SERVER_PROOFS = {
     "settings": "settings in",
     "streams": "streams",
@@ -53,6 +54,11 @@ def release(record: dict[str, Any]) -> list[str]:
     return [record["debian"], *versions, record["started_by"], *proofs(record, RELEASE_PROOFS)]
 
 
+def of_barmans(records: list[dict[str, Any]]) -> str:
+    rows = ([record["barman"], record["method"], *proofs(record, BARMAN_PROOFS)] for record in records)
+    return table(["Barman", "method of the backup", *BARMAN_PROOFS.values()], rows)
+
+
 def of_servers(records: list[dict[str, Any]]) -> str:
     rows = ([record["postgresql"], *proofs(record, SERVER_PROOFS)] for record in records)
     return table(["PostgreSQL", *SERVER_PROOFS.values()], rows)
@@ -66,11 +72,13 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in [heads, ["---"] * len(heads), *rows])
 
 
-def postgresql(record: dict[str, Any]) -> float:
-    return float(record["postgresql"] if "postgresql" in record else record["versions"]["postgresql"])
+def age(record: dict[str, Any]) -> list[int]:
+    """The version that a record is of, to be ordered by."""
+    version = record.get("postgresql") or record.get("barman") or record["versions"]["postgresql"]
+    return [int(part) for part in version.split(".")]
 
 
-TABLES = {"releases": of_releases, "servers": of_servers}
+TABLES = {"releases": of_releases, "barmans": of_barmans, "servers": of_servers}
 
 
 def without_figures(text: str) -> list[str]:
@@ -85,7 +93,7 @@ def main() -> int:
     parser.add_argument("document", type=Path)
     options = parser.parse_args()
     records = [json.loads(path.read_text(encoding="utf-8")) for path in options.records.glob("*.json")]
-    fresh = TABLES[options.kind](sorted(records, key=postgresql))
+    fresh = TABLES[options.kind](sorted(records, key=age))
     start = begin(options.kind)
     before, _begin, rest = options.document.read_text(encoding="utf-8").partition(start)
     old, end, after = rest.partition(END)

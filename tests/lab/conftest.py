@@ -12,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from story import Story
+    from upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule" / "lab"))
@@ -64,3 +65,12 @@ def bare(story: Story) -> None:
 def healthy(story: Story) -> None:
     """A standby that streams."""
     story.heal()
+
+
+@pytest.fixture(scope="module")
+def upstream(lab: Lab, playbook: Playbook) -> Iterator[Upstream]:
+    """A small primary of our own on the standby's host."""
+    from upstream import own_upstream  # it needs what is above
+
+    with own_upstream(lab, playbook) as upstream:
+        yield upstream

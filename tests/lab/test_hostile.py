@@ -14,12 +14,10 @@ from lab import Lab
 from onhost import FAST, Clone
 from podman import File, Host
 from small import SMALL, SMALL_AT_BARMAN, build_small, remove_small
+from sshd import CONFIG, PORT, SSHD, own_sshd
 
 TOP = "/srv/pgfleet-hostile"
 CANARY = f"{TOP}/canary"
-PORT = 2200 + int(HOST[1:])
-SSHD = f"/run/pgfleet-sshd-{HOST}"
-OVER_OWN_SSHD = ["-p", str(PORT), "-o", "HostKeyAlias=barman"]
 
 # --- fixtures ------------------------------------------------------------------------
 
@@ -61,19 +59,6 @@ def assert_healthy(clone: Clone) -> None:
 def assert_untouched(clone: Clone) -> None:
     found = clone.host.run(["sh", "-c", f"find {DATA} {FAST} -mindepth 1; ls -d {STATE}"], check=False).stdout
     assert found == ""
-
-
-@contextmanager
-def own_sshd(lab: Lab, *lines: str) -> Iterator[list[str]]:
-    """Another sshd on the Barman host with these lines in its configuration; the ssh_options that lead to it."""
-    barman = lab.barman
-    settings = [f"Port {PORT}", f"PidFile {SSHD}.pid", "HostKey /etc/ssh/ssh_host_ed25519_key", "UsePAM yes", *lines]
-    barman.write(f"{SSHD}.conf", "".join(f"{line}\n" for line in settings))
-    barman.run(["/usr/sbin/sshd", "-f", f"{SSHD}.conf", "-E", f"{SSHD}.log"])
-    try:
-        yield OVER_OWN_SSHD
-    finally:
-        barman.run(["sh", "-c", f"kill $(cat {SSHD}.pid); rm -f {SSHD}.*"], check=False)
 
 
 @contextmanager
@@ -383,7 +368,6 @@ def test_many_connections_at_once_pass_a_host_that_drops_them(lab: Lab, second: 
         compare(second, second.options["backup"], f"{place}/main", f"{place}/fast")
 
 
-CONFIG = "/var/lib/postgresql/.ssh/config"
 ALIASES = f"""\
 Host jumped
     HostName 127.0.0.1

@@ -19,6 +19,7 @@ PURE = {
     "_archives",
     "_guc",
     "_barman_parse",
+    "_barman_versions",
     "_choice",
     "_claims",
     "_conf",

@@ -36,9 +36,20 @@ def test_every_option_and_setting_has_its_row():
     assert sorted(named) == sorted(OPTIONS | CLONE | BACKUP_API | RENAMED.keys())
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`(tests/[\w./]+)`", GUIDE))))
-def test_a_test_that_is_named_exists(path):
-    assert (ROOT / path).is_file()
+# They have no counterpart here, and so no test.
+WITHOUT_TEST = {"`--without-barman`", "`-c`, `--fast-checkpoint`"}
+
+
+def test_every_row_names_a_test():
+    assert {row[0] for row in ROWS if not re.fullmatch(r"`tests/[^`]+::[^`]+`", row[3])} == WITHOUT_TEST
+
+
+@pytest.mark.parametrize("test", sorted({row[3].strip("`") for row in ROWS if row[3]}))
+def test_a_test_that_is_named_exists(test):
+    path, _colons, name = test.partition("::")
+    text = (ROOT / path).read_text(encoding="utf-8")
+    kind = r"- name: {}$" if path.endswith(".yml") else r"\s*def {}\("
+    assert re.search("^" + kind.format(re.escape(name)), text, re.MULTILINE)
 
 
 def test_every_input_that_is_named_exists():

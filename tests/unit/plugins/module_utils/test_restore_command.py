@@ -89,6 +89,11 @@ class TestScript:
             command = restore_command(params, word if option == "spool" else SPOOL)
             assert arguments(command.text) == [*expected, "000000010000000000000003", "pg_wal/RECOVERYXLOG"]
 
+    def test_logs_in_as_ssh_would(self, host, script):
+        host.program("ssh", "#!/bin/sh\n[ $1 = -G ] && printf 'host %s\\nuser keeper\\n' $3\n")
+        assert arguments(restore_command(AUTO, SPOOL).text)[:3] == ["-U", "keeper", "--spool-dir"]
+        assert arguments(restore_command({**AUTO, "barman_host": "me@backup"}, SPOOL).text)[:2] == ["-U", "me"]
+
     def test_tests_itself(self, host, script):
         assert restore_command(AUTO, SPOOL).test() is None
         host.program("barman-wal-restore", "#!/bin/sh\necho 'ERROR: unknown server' >&2\nexit 2\n")
@@ -111,8 +116,9 @@ class TestOverSsh:
         [
             ({"ssh_options": ["-i", "/k"]}, "takes no ssh options but a port"),
             ({"restore_compression": "keep"}, "does not know --keep-compression"),
+            ({"barman_executable": "/opt/b/barman"}, "calls nothing but `barman`"),
         ],
-        ids=["ssh options", "compression"],
+        ids=["ssh options", "compression", "a Barman elsewhere"],
     )
     def test_where_the_script_cannot_do_it(self, script, options, why):
         assert why in restore_command({**AUTO, **options}, SPOOL).note
