@@ -20,7 +20,6 @@ from ansible.module_utils.common.validation import check_type_int
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-_MODULE = "pgfleet.standby.standby_clone"
 _SHORTEST, _LONGEST = 5, 60  # seconds between two lines
 _PATIENCE = 120  # seconds without a connection until the host counts as unreachable
 _LONGEST_DELAY = 15  # seconds between two attempts to attach again
@@ -33,9 +32,9 @@ def pause(elapsed: float) -> int:
     return round(min(max(elapsed / 10, _SHORTEST), _LONGEST))
 
 
-def line(host: str, progress: Mapping[str, Any]) -> str:
+def line(host: str, progress: Mapping[str, Any], module: str = "standby_clone") -> str:
     """How far the copy is, in one line. What is not known yet is left out."""
-    return f"{host}: standby_clone {', '.join(_parts(progress))}"
+    return f"{host}: {module} {', '.join(_parts(progress))}"
 
 
 def _parts(progress: Mapping[str, Any]) -> Iterator[str]:
@@ -86,6 +85,8 @@ def gathered(earlier: list[dict[str, Any]], final: dict[str, Any]) -> dict[str, 
 class ActionModule(ActionBase):
     """Runs the module until its copy is finished."""
 
+    MODULE = "standby_clone"
+
     _supports_async = True
     _supports_check_mode = True
 
@@ -120,7 +121,7 @@ class ActionModule(ActionBase):
         while step.get("finished") is False and not step.get("failed"):
             steps.append({kind: step.get(kind) for kind in ("warnings", "deprecations")})
             if interval != 0:
-                self._tell(line(self._host(variables), step.get("progress") or {}))
+                self._tell(line(self._host(variables), step.get("progress") or {}, self.MODULE))
             seconds = interval or pause(time.monotonic() - began)
             # By its name: when it ends between two steps, its result is wanted, and no new look at the directory.
             step = self._again(variables, {"attach_timeout": seconds, "attach_run": step.get("run")})
@@ -148,7 +149,7 @@ class ActionModule(ActionBase):
     def _step(self, variables: dict[str, Any], attach: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One call of the module: as the user has it, or attached for a while."""
         result: dict[str, Any] = self._execute_module(
-            module_name=_MODULE,
+            module_name=f"pgfleet.standby.{self.MODULE}",
             module_args={**self._task.args, **(attach or {})},
             task_vars=variables,
             wrap_async=bool(self._task.async_val and not self._connection.has_native_async),
@@ -167,7 +168,7 @@ class ActionModule(ActionBase):
     def _lost(self, variables: dict[str, Any]) -> None:
         # Not display.warning: since ansible-core 2.19 it waits for the end of the task.
         self._tell(
-            f"[WARNING]: {self._host(variables)}: standby_clone lost the connection. The copy goes on by itself on"
+            f"[WARNING]: {self._host(variables)}: {self.MODULE} lost the connection. The copy goes on by itself on"
             f" the host; trying for {_PATIENCE} s to attach to it again.",
             config.get_config_value("COLOR_WARN"),
         )

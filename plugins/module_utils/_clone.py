@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keeping, observe, plan_keeping
 from ansible_collections.pgfleet.standby.plugins.module_utils._ladder import allows
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir, Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, paths
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "require_empty_targets",
     "require_place",
     "require_stopped",
+    "roots_of",
     "to_keep",
 ]
 
@@ -61,6 +63,7 @@ class Job:
     ``keep_old``: what would be overwritten is renamed aside.
     ``settings`` go into postgresql.auto.conf. ``again``: a finished copy of this very backup is not good enough.
     ``verify``: ``none``, ``size``, ``manifest`` (where the backup has one) or ``checksum``.
+    ``method`` is what fills the directory: ``rsync``, ``barman`` or ``pg_basebackup``.
     """
 
     source: Source
@@ -80,6 +83,7 @@ class Job:
     keep_old: bool = False
     again: bool = False
     settings: dict[str, str] = field(default_factory=dict)
+    method: str = "rsync"
 
     @property
     def other_places(self) -> dict[str, str]:
@@ -105,6 +109,7 @@ class Job:
         return {
             "backup_id": self.backup.backup_id,
             "server": self.backup.server,
+            "method": self.method,
             "data_directory": self.data_directory,
             "targets": sorted(self.places_outside),
         }
@@ -117,7 +122,7 @@ class Outcome:
     ``sent`` are the bytes of the backup's files that had to be sent, ``received`` those on the wire, compressed.
     ``verified`` is ``size``, ``manifest`` or ``checksum``; ``left_behind`` are places outside of the directory that
     the cluster used before and the backup does not know. ``before`` is what the directory was, in words;
-    ``kept_old`` is where that is now, if it was kept.
+    ``kept_old`` is where that is now, if it was kept. ``said`` is what another program warned of meanwhile.
     """
 
     action: str
@@ -132,11 +137,17 @@ class Outcome:
     left_behind: tuple[str, ...] = ()
     before: str = ""
     kept_old: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 def plan(job: Job) -> tuple[Root, ...]:
     """The trees to copy, from a listing of the backup. Changes nothing."""
-    roots = plan_roots(job.backup, list_backup(job.source, job.backup), job.data_directory, job.targets)
+    return roots_of(job, list_backup(job.source, job.backup))
+
+
+def roots_of(job: Job, entries: Iterable[Entry]) -> tuple[Root, ...]:
+    """The trees that a listing tells of, of the backup or of what has been made of it. Raises StandbyError."""
+    roots = plan_roots(job.backup, entries, job.data_directory, job.targets)
     if job.waldir is None:
         return roots
     without_wal = tuple(path for path in roots[0].directories if path.split("/")[0] != "pg_wal")
@@ -323,9 +334,9 @@ def _holds_only(path: str, prefix: str) -> bool:
 
 
 def require_place(job: Job) -> None:
-    """What no copy may begin without: safe paths, seen through links, and rsync. Raises StandbyError."""
+    """What no copy may begin without: safe paths, seen through links, and rsync if it is used. Raises StandbyError."""
     others = {name: os.path.realpath(path) for name, path in job.other_places.items()}
     for verdict in errors(paths(os.path.realpath(job.data_directory), others, home_directories())):
         raise StandbyError(verdict.msg, str(verdict.error_code))
-    if shutil.which("rsync") is None:
+    if job.method != "pg_basebackup" and shutil.which("rsync") is None:
         raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")

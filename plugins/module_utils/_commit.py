@@ -29,7 +29,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata_parse impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import without_leftovers
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import stand_by
 
-__all__ = ["commit", "finish"]
+__all__ = ["commit", "fetch_control", "finish"]
 
 _STAGING = "control"
 
@@ -50,30 +50,35 @@ def finish(job: Job) -> None:
     write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
 
 
-def commit(job: Job, contents: Contents | None, record: Callable[[str], None]) -> None:
-    """Fetch pg_control, look at it, and let it appear in one rename. Raises StandbyError."""
+def fetch_control(job: Job) -> str:
+    """Fetch pg_control of the backup into a directory below the working one, and name that. Raises StandbyError."""
     shutil.rmtree(_STAGING, ignore_errors=True)
     os.makedirs(os.path.join(_STAGING, "global"), mode=0o700)
     fetch(job.source, f"{job.backup.directory}/data", [CONTROL], _STAGING)
-    _require_consistent(job)
+    return _STAGING
+
+
+def commit(job: Job, staging: str, contents: Contents | None, record: Callable[[str], None]) -> None:
+    """Look at the pg_control below ``staging``, which goes, and let it appear in one rename. Raises StandbyError."""
+    _require_consistent(job, staging)
     if contents is not None:
-        contents.require_control(_STAGING)
+        contents.require_control(staging)
     final = os.path.join(job.data_directory, CONTROL)
     temporary = final + ".new"
-    shutil.copyfile(os.path.join(_STAGING, CONTROL), temporary)
+    shutil.copyfile(os.path.join(staging, CONTROL), temporary)
     os.chmod(temporary, _mode(os.path.join(job.data_directory, "PG_VERSION")))
     _fsync_file(temporary)
+    shutil.rmtree(staging)
     record("committing")
     os.rename(temporary, final)
     fsync_directory(os.path.dirname(final))
     fsync_directory(job.data_directory)
     record("committed")
-    shutil.rmtree(_STAGING, ignore_errors=True)
 
 
-def _require_consistent(job: Job) -> None:
+def _require_consistent(job: Job, staging: str) -> None:
     """pg_control, backup_label and the catalogue must speak of the same backup."""
-    control = control_data(_STAGING, f"Backup {job.backup.backup_id}")
+    control = control_data(staging, f"Backup {job.backup.backup_id}")
     label = parse_backup_label(read_small(os.path.join(job.data_directory, "backup_label")) or "")
     wanted = job.backup
     if wanted.system_identifier not in (None, control.system_identifier):

@@ -8,9 +8,13 @@ Private to the collection.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._manifest import parse_manifest
@@ -18,9 +22,35 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._promises import P
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._verification import Verifier
 
-__all__ = ["MANIFEST", "Contents", "read_promises", "verifier_for"]
+__all__ = ["MANIFEST", "Contents", "contents_of", "fetch_contents", "read_promises", "verifier_for"]
 
 MANIFEST = "backup_manifest"
+
+
+def fetch_contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
+    """What compares with the backup's manifest, fetched into the working directory; None where none is wanted or there.
+
+    Raises StandbyError.
+    """
+    if job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
+        return None
+    private_directory("manifest")
+    fetch(job.source, roots[0].source, [MANIFEST], "manifest")
+    return contents_of(job, roots, os.path.join("manifest", MANIFEST))
+
+
+def contents_of(job: Job, roots: tuple[Root, ...], path: str) -> Contents:
+    """What compares with a manifest on this host. Raises StandbyError."""
+    promises = read_promises(job.backup.backup_id, roots, path)
+    verifier = verifier_for(job.bindir, promises, os.getcwd())
+    if verifier is None:
+        raise StandbyError(
+            f"The checksums of the backup's manifest ({', '.join(sorted(promises.algorithms))}) cannot be computed"
+            f" here: there is no pg_verifybackup in {job.bindir}. Nothing was changed that could be started."
+            " Next: install it, or choose verify=size or verify=checksum.",
+            "verifier_missing",
+        )
+    return Contents(verifier, promises, max(1, job.jobs // 2))
 
 
 def read_promises(backup_id: str, roots: tuple[Root, ...], path: str) -> Promises:

@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring a backup's files into a data directory, so that it can be started only when it is complete.
 
-The order is the safety: the record of the copy first, then, where there is a cluster already, it is renamed
-aside, or its ``global/pg_control`` goes; files, verification, links, the standby signal and harmless settings, a sync
-of every file system, and ``global/pg_control``, without which no server starts, last of all.
+After ``_takeover`` there is no ``global/pg_control``, without which no server starts. Then come files, verification,
+links, the standby signal and harmless settings, a sync of every file system, and that file last of all.
 Private to the collection.
 """
 
@@ -14,48 +13,38 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     Job,
     Outcome,
     count_files,
     describe,
-    kept_before,
     look,
     may_copy,
     plan,
     require_place,
     require_stopped,
-    to_keep,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock, boot_id, now, save_state
-from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import boot_id
+from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, fetch_control, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._connection import Connection
-from ansible_collections.pgfleet.standby.plugins.module_utils._contents import (
-    MANIFEST,
-    Contents,
-    read_promises,
-    verifier_for,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
-    fsync_directory,
-    inspect,
-    linked_directories,
-    private_directory,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents, fetch_contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root, digest
-from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keeping, keep, recorded_keeping
+from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, digest
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._probe import Far, cipher_options, probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, largest_first, shards, take_samples
 from ansible_collections.pgfleet.standby.plugins.module_utils._syncing import Syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._takeover import (
+    Takeover,
+    complete_record,
+    writing_alone,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Transfer, Wire
 from ansible_collections.pgfleet.standby.plugins.module_utils._transport import to_try
 
@@ -83,11 +72,11 @@ def copy(job: Job, progress: Progress) -> Outcome:
     """
     began = time.monotonic()
     require_place(job)
-    with _writing_alone(job, progress) as lock:
+    with writing_alone(job, progress) as lock:
         found = look(job)
         action = may_copy(job, found)
         if action is None:
-            _complete_record(job, found)
+            complete_record(job, found)
             return Outcome("none", seconds=time.monotonic() - began, before=describe(found))
         with _connected(job) as connections:
             job = replace(job, source=connections[0].source)
@@ -115,69 +104,11 @@ def _connected(job: Job) -> Iterator[list[Connection]]:
             connection.close()
 
 
-@contextlib.contextmanager
-def _writing_alone(job: Job, progress: Progress) -> Iterator[Lock]:
-    """The rsyncs of a copy that was killed end by themselves; nobody else writes before they have."""
-    lock = Lock(os.path.join(job.state_directory, "lock"), {"pid": os.getpid(), "since": now()})
-    if not lock.take():
-        progress.enter("waiting")
-        if not lock.take(job.lock_timeout):
-            raise StandbyError(
-                f"Processes of an earlier copy still write into {job.data_directory} after"
-                f" {job.lock_timeout:g} seconds. Next: look for rsync among the processes and end it.",
-                "clone_running",
-            )
-    try:
-        yield lock
-    finally:
-        lock.release()
-
-
 def _prepare(job: Job) -> _Plan:
     """Everything that can refuse, before anything changes. Raises StandbyError."""
     far = probe(job.source, job.compress)
     roots = plan(job)
-    return _Plan(roots, digest(roots), far, _contents(job, roots))
-
-
-def _contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
-    if job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
-        return None
-    private_directory("manifest")
-    fetch(job.source, roots[0].source, [MANIFEST], "manifest")
-    promises = read_promises(job.backup.backup_id, roots, os.path.join("manifest", MANIFEST))
-    verifier = verifier_for(job.bindir, promises, os.getcwd())
-    if verifier is None:
-        raise StandbyError(
-            f"The checksums of the backup's manifest ({', '.join(sorted(promises.algorithms))}) cannot be computed"
-            f" here: there is no pg_verifybackup in {job.bindir}. Nothing was changed."
-            " Next: install it, or choose verify=size or verify=checksum.",
-            "verifier_missing",
-        )
-    return Contents(verifier, promises, max(1, job.jobs // 2))
-
-
-def _complete_record(job: Job, found: DataDir) -> None:
-    """A run that was killed between the last rename and its record."""
-    state = found.clone or {}
-    if state.get("phase") == "committing":
-        noted = {name: state.get(name, []) for name in ("left_behind", "kept_old")}
-        _record(job, "committed", state.get("digest"), **noted)
-
-
-def _record(job: Job, phase: str, name: str | None, left_behind: Iterable[str] = (), **more: Any) -> None:
-    """Write down where the copy stands."""
-    save_state(
-        job.state_directory,
-        phase=phase,
-        digest=name,
-        system_identifier=job.backup.system_identifier,
-        boot_id=boot_id(),
-        left_behind=list(left_behind),
-        at=now(),
-        **more,
-        **job.identity,
-    )
+    return _Plan(roots, digest(roots), far, fetch_contents(job, roots))
 
 
 class _Copy:
@@ -188,23 +119,21 @@ class _Copy:
         self.plan = planned
         self.transfer = transfer
         self.progress = progress
-        self.places = [*(root.target for root in planned.roots), *([job.waldir] if job.waldir else [])]
-        self.left_behind: tuple[str, ...] = ()
-        self.kept_old: tuple[str, ...] = ()
+        self.takeover = Takeover(job, [job.data_directory, *job.places_outside])
 
     def run(self, action: str, found: DataDir) -> Outcome:
         job, planned = self.job, self.plan
         state = found.clone or {}
-        keeping = recorded_keeping(state) if action == "resume" else to_keep(job, found)
-        self._note_left_behind(state)
-        self.kept_old = keeping.kept if keeping else kept_before(found)
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
-        if keeping:
-            self._keep(keeping)
-        self._make_unstartable(action, trusted)
+        self.takeover.begin(action, found, planned.name if trusted else None)
+        for root in planned.roots:
+            private_directory(root.target, root.directory_mode)
+        if action == "replace":
+            for root in planned.roots:
+                _tree.clear(root)
         queue = self._queue(trusted)
-        with Syncing(self.places) as syncing:
+        with Syncing(self.takeover.places) as syncing:
             self._transfer(queue)
             self._verify()
             finish(job)
@@ -212,7 +141,7 @@ class _Copy:
             syncing.complete()
         self.progress.enter("committing")
         self.transfer.connections[0].open()  # it may have broken while nothing was sent
-        commit(job, planned.contents, lambda phase: self._record(phase, planned.name))
+        commit(job, fetch_control(job), planned.contents, lambda phase: self.takeover.record(phase, planned.name))
         return Outcome(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
@@ -221,57 +150,10 @@ class _Copy:
             self.transfer.received,
             compress=self.transfer.wire.compress if queue else None,
             verified="manifest" if planned.contents else "checksum" if job.verify == "checksum" else "size",
-            left_behind=self.left_behind,
+            left_behind=self.takeover.left_behind,
             before=describe(found),
-            kept_old=self.kept_old,
+            kept_old=self.takeover.kept_old,
         )
-
-    def _note_left_behind(self, state: dict[str, Any]) -> None:
-        """The links that tell of them go with the first run; what it noted counts for those that resume it.
-
-        An unfinished copy of other places leaves those, too.
-        """
-        places = linked_directories(self.job.data_directory)
-        if state.get("phase") in ("keeping", "copying"):
-            noted = [*state.get("left_behind", ()), *filter(os.path.isdir, state.get("targets", ()))]
-            places.update(map(os.path.realpath, noted))
-        inside = os.path.join(os.path.realpath(self.job.data_directory), "")
-        left = places - set(map(os.path.realpath, self.places))
-        self.left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
-
-    def _record(self, phase: str, name: str | None, **more: Any) -> None:
-        _record(self.job, phase, name, left_behind=self.left_behind, kept_old=list(self.kept_old), **more)
-
-    def _keep(self, keeping: Keeping) -> None:
-        """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
-        # A run that was interrupted may have renamed a part, and somebody have started that since.
-        require_stopped(inspect(keeping.kept[0], self.job.state_directory))
-        self._record("keeping", None, **keeping.record)
-        keep(keeping)
-
-    def _make_unstartable(self, action: str, trusted: bool) -> None:
-        """From here on no server starts on the directory until the copy is committed.
-
-        pg_control goes before anybody gets the right modes: a wrong one is what keeps a server from starting on a
-        directory that pg_rewind has left half way.
-        """
-        self._record("copying", self.plan.name if trusted else None)
-        if action in ("delta", "replace"):
-            self._remove_control()
-        for root in self.plan.roots:
-            private_directory(root.target, root.directory_mode)
-        if action == "replace":
-            for root in self.plan.roots:
-                _tree.clear(root)
-
-    def _remove_control(self) -> None:
-        control = os.path.join(self.job.data_directory, CONTROL)
-        directory = os.path.dirname(control)
-        # What a link leads to is not ours to change; without the link there is no pg_control here either.
-        gone = directory if os.path.islink(directory) else control
-        if os.path.lexists(gone):
-            os.unlink(gone)
-            fsync_directory(os.path.dirname(gone))
 
     def _queue(self, trusted: bool) -> list[Shard]:
         """What has to be sent, the largest first, after directories are made and strangers are gone.
@@ -298,7 +180,7 @@ class _Copy:
         if self.job.waldir is not None and os.path.isdir(self.job.waldir):
             _tree.empty(self.job.waldir)
         if not trusted:
-            self._record("copying", self.plan.name)
+            self.takeover.record("copying", self.plan.name)
         queue = largest_first([*missing, *self._without_matching(doubtful)])
         if self.plan.contents is not None:
             for shard in complete:  # the run that wrote them may have ended before it compared them

@@ -18,8 +18,9 @@ import signal
 import time
 import traceback
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome, look, may_copy, require_place
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock, ResultFile, now, sweep
@@ -32,6 +33,9 @@ __all__ = ["Running", "follow"]
 
 _LOOK_SECONDS = 0.2
 
+if TYPE_CHECKING:
+    Act = Callable[[Job, Progress], Outcome]
+
 
 @dataclass(frozen=True)
 class Running:
@@ -41,11 +45,11 @@ class Running:
     progress: dict[str, Any]
 
 
-def follow(job: Job, seconds: float | None = None, run: str | None = None) -> Outcome | Running:
+def follow(job: Job, seconds: float | None = None, run: str | None = None, act: Act | None = None) -> Outcome | Running:
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
     With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts.
-    Raises StandbyError as the copy did.
+    ``act`` is what copies, by default the rsyncs of ``_copy``. Raises StandbyError as it did.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
@@ -62,7 +66,7 @@ def follow(job: Job, seconds: float | None = None, run: str | None = None) -> Ou
             result = ResultFile(job.state_directory).read() or {"run": None}
         else:
             run = uuid.uuid4().hex
-            result = _start(job, run, deadline)
+            result = _start(job, run, deadline, act or copy)
         if result is None:
             return _running(job, run)
         if result.get("run") == run:
@@ -74,7 +78,7 @@ def _running(job: Job, run: str) -> Running:
     return Running(run, read_progress(_progress(job)) or {"phase": "preparing"})
 
 
-def _start(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:
+def _start(job: Job, run: str, deadline: float | None, act: Act) -> dict[str, Any] | None:
     """Start the process; its result, or None when it is still at work."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -82,7 +86,7 @@ def _start(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:
         try:
             os.setsid()
             if os.fork() == 0:
-                _work(job, run, writer)
+                _work(job, run, writer, act)
         finally:
             os._exit(0)
     os.close(writer)
@@ -146,7 +150,7 @@ def _same(job: Job, holder: dict[str, Any]) -> str:
 # --- in the process of its own --------------------------------------------------------
 
 
-def _work(job: Job, run: str, writer: int) -> NoReturn:
+def _work(job: Job, run: str, writer: int, act: Act) -> NoReturn:
     """Copy, and leave the result for whoever asks. Never returns."""
     _detach(writer)
     runner = Lock(_runner(job), {"run": run, "pid": os.getpid(), "since": now(), **job.identity})
@@ -155,7 +159,7 @@ def _work(job: Job, run: str, writer: int) -> NoReturn:
         if not runner.take(1):
             _send(writer, {"run": None})
             os._exit(0)
-        result = _result(job, run)
+        result = _result(job, run, act)
         ResultFile(job.state_directory).write(result)
         runner.release()  # whoever hears of the result may start the next copy at once
         delivered = _send(writer, result)
@@ -216,7 +220,7 @@ def _remove_place(job: Job, made: list[str]) -> None:
             os.rmdir(parent)
 
 
-def _result(job: Job, run: str) -> dict[str, Any]:
+def _result(job: Job, run: str, act: Act) -> dict[str, Any]:
     work = os.path.join(job.state_directory, "work")
     progress = Progress(_progress(job))
     try:
@@ -228,7 +232,7 @@ def _result(job: Job, run: str) -> dict[str, Any]:
         os.chdir(work)
         ResultFile(job.state_directory).reserve()
         progress.start()
-        return {"run": run, "outcome": asdict(copy(job, progress))}
+        return {"run": run, "outcome": asdict(act(job, progress))}
     except BaseException as failed:
         return _failed(run, failed)
     finally:

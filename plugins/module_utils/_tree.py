@@ -20,6 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entr
 
 __all__ = [
     "COMPLETE",
+    "FILE_SYSTEMS",
     "MISSING",
     "OTHER",
     "Survey",
@@ -31,6 +32,7 @@ __all__ = [
     "is_complete",
     "make_directories",
     "remove",
+    "remove_below",
     "survey",
     "sync",
     "trees_of",
@@ -39,7 +41,7 @@ __all__ = [
 # What a survey finds of a file: nothing; one of the same size and time; one of another size or time.
 MISSING, COMPLETE, OTHER = 0, 1, 2
 # What a file system puts into its root, and a server ignores.
-_FILE_SYSTEMS = "lost+found"
+FILE_SYSTEMS = "lost+found"
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,13 @@ def survey(root: Root) -> Survey:
 
 def remove(root: Root, strangers: Iterable[str]) -> None:
     """Remove what a survey found to be no part of a tree. Raises StandbyError."""
-    for path in strangers:
-        _remove(os.path.join(root.target, path))
+    remove_below(root.target, strangers)
+
+
+def remove_below(top: str, paths: Iterable[str]) -> None:
+    """Remove files and whole directories, links unfollowed, by their paths in a directory. Raises StandbyError."""
+    for path in paths:
+        _remove(os.path.join(top, path))
 
 
 def clear(root: Root) -> None:
@@ -90,7 +97,7 @@ def clear(root: Root) -> None:
 def empty(top: str) -> None:
     """Remove everything in a directory but not the directory, which may be a mount point or linked to."""
     for name in os.listdir(top):
-        if name != _FILE_SYSTEMS:
+        if name != FILE_SYSTEMS:
             _remove(os.path.join(top, name))
 
 
@@ -205,7 +212,7 @@ def _entries(top: str, below: str) -> Iterator[Entry]:
         raise unreadable(place, failed) from failed
     with scanned as entries:
         for entry in entries:
-            if not below and entry.name == _FILE_SYSTEMS:
+            if not below and entry.name == FILE_SYSTEMS:
                 continue
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):

@@ -27,7 +27,33 @@ extends_documentation_fragment:
   - pgfleet.standby._upstream
   - pgfleet.standby._login
   - pgfleet.standby._restore
+  - pgfleet.standby._basebackup
 options:
+  method:
+    description:
+      - How files would be copied. V(rsync) from Barman's O(backup), V(pg_basebackup) from the upstream itself.
+      - With V(pg_basebackup) no Barman is asked, and what only it could tell is not checked, RV(plan) names it in
+        C(not_checked). What would be a V(delta) is V(replace) then, and takes the same O(overwrite). Two WAL senders
+        are needed. The room is told by the upstream, if it lets the role that streams into the database C(postgres).
+    type: str
+    choices: [rsync, pg_basebackup]
+    default: rsync
+    version_added: 0.2.0
+  barman_host:
+    description:
+      - The Barman host as an ssh destination, C([user@]host), or a C(Host) alias of C(ssh_config).
+      - Required unless O(method=pg_basebackup).
+    type: str
+    required: false
+  upstream_connection:
+    description:
+      - V(required) asks the upstream for all that only it can prove. One that does not answer is a problem.
+      - With V(none) nobody logs in to it, so that a standby can be made while it is down. What is not proven then is a
+        warning, and in C(not_checked) of RV(plan).
+    type: str
+    choices: [required, none]
+    default: required
+    version_added: 0.2.0
   backup:
     description:
       - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of
@@ -146,6 +172,8 @@ plan:
     bytes_to_copy: 434789371
     data_directory: /var/lib/postgresql/15/main
     files: 1586
+    method: rsync
+    not_checked: []
     free_after:
       /var/lib/postgresql/15: 79946929157
     reason: the data directory is empty
@@ -204,10 +232,12 @@ error_code:
 
 import os
 import socket
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    basebackup_options,
     clone_options,
     finish,
     job_of,
@@ -216,6 +246,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup import checked_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_check import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
@@ -250,6 +282,14 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return result
 
 
+def source_of(params: dict[str, Any]) -> Source | None:
+    """What pg_basebackup would copy; None for another method. Raises StandbyError."""
+    if params["method"] != "pg_basebackup":
+        return None
+    options = checked_options(params["pg_basebackup_options"], params["slot_name"] or None)
+    return Source(partial(job_of, params), options, tuple(params["tablespace_mapping"]))
+
+
 def wish_of(params: dict[str, Any]) -> Wish:
     """What the options ask for. Raises StandbyError."""
     job = job_of(params) if params["backup"] is not None else None
@@ -280,6 +320,8 @@ def wish_of(params: dict[str, Any]) -> Wish:
         directories_created=params["directories_created"],
         slot_created=params["slot_created"],
         rewind_user=params["rewind_user"] or None,
+        basebackup=source_of(params),
+        upstream_asked=params["upstream_connection"] == "required",
     )
 
 
@@ -289,6 +331,10 @@ def main() -> None:
             clone_options(),
             **upstream_options(),
             **login_options(),
+            **basebackup_options(),
+            method={"type": "str", "choices": ["rsync", "pg_basebackup"], "default": "rsync"},
+            barman_host={"type": "str"},
+            upstream_connection={"type": "str", "choices": ["required", "none"], "default": "required"},
             backup={"type": "dict"},
             no_backup={"type": "dict"},
             barman_server={"type": "str"},
@@ -306,6 +352,7 @@ def main() -> None:
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
             **restore_options(),
         ),
+        required_if=[("method", "rsync", ("barman_host",))],
         supports_check_mode=True,
     )
     finish(module, work)

@@ -18,6 +18,8 @@ PACKAGE = "ansible_collections.pgfleet.standby.plugins.module_utils"
 PURE = {
     "_guc",
     "_barman_parse",
+    "_basebackup",
+    "_basebackup_judge",
     "_choice",
     "_conf",
     "_conninfo",
@@ -48,11 +50,15 @@ PURE = {
     "_suitability_facts",
     "_times",
     "_transport",
+    "_unasked",
 }
 # They act, raise StandbyError, and know nothing of Ansible.
 ACTING = {
     "_barman_cli",
     "_barman_files",
+    "_basebackup_check",
+    "_basebackup_copy",
+    "_basebackup_run",
     "_choosing",
     "_clone",
     "_clone_state",
@@ -71,7 +77,9 @@ ACTING = {
     "_keep",
     "_live",
     "_login",
+    "_nested",
     "_own_files",
+    "_plan",
     "_pristine",
     "_probe",
     "_progress",
@@ -87,12 +95,14 @@ ACTING = {
     "_situation",
     "_snapshot",
     "_syncing",
+    "_takeover",
     "_transfer",
     "_tree",
     "_upstream_sql",
     "_upstream_wal",
     "_verification",
     "_wal_proof",
+    "_wish",
 }
 # A forked process must not go on as its parent would.
 ENDS_ITS_FORK = {"_detached": {"_exit"}}

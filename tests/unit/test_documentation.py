@@ -25,6 +25,7 @@ NO_OPTIONS = {
     "backup_label",
     "backup_manifest",
     "known_hosts",
+    "pg_basebackup",
     "pg_control",
     "pg_ctl",
     "pg_hba",

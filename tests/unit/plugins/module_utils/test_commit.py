@@ -8,7 +8,7 @@ import stat
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _commit
-from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, fetch_control, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
@@ -32,6 +32,11 @@ def copied(host, tmp_path, monkeypatch):
     (host.pgdata / "pg_tblspc").mkdir()
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
+
+
+def commit_fetched(job, contents, record):
+    """As a copy does it."""
+    commit(job, fetch_control(job), contents, record)
 
 
 def mode_of(path):
@@ -83,7 +88,7 @@ class TestCommit:
         """Nothing is recorded, and there is no pg_control."""
         recorded = []
         with pytest.raises(StandbyError) as error:
-            commit(host.job(**changed), contents, recorded.append)
+            commit_fetched(host.job(**changed), contents, recorded.append)
         assert recorded == []
         assert not (host.pgdata / "global/pg_control").exists()
         return error.value
@@ -97,7 +102,7 @@ class TestCommit:
             found = {path.name: (text_of(path), mode_of(path)) for path in (host.pgdata / "global").glob("pg_control*")}
             moments.append((phase, found))
 
-        commit(host.job(), None, record)
+        commit_fetched(host.job(), None, record)
         complete = (CONTROL_TEXT, file_mode)
         assert moments == [("committing", {"pg_control.new": complete}), ("committed", {"pg_control": complete})]
 
@@ -106,14 +111,14 @@ class TestCommit:
         real = os.rename
         monkeypatch.setattr(os, "fsync", lambda handle: events.append(os.readlink(f"/proc/self/fd/{handle}")))
         monkeypatch.setattr(_commit.os, "rename", lambda *paths: events.append("rename") or real(*paths))
-        commit(host.job(), None, events.append)
+        commit_fetched(host.job(), None, events.append)
         top = f"{host.pgdata}/global"
         assert events == [f"{top}/pg_control.new", "committing", "rename", top, str(host.pgdata), "committed"]
 
     @pytest.mark.parametrize("there", [{}, {"control/global/pg_control": "of an earlier run", "control/more": "x"}])
     def test_leaves_no_staging_behind(self, host, tmp_path, there):
         write_tree(tmp_path / "work", there)
-        commit(host.job(), None, lambda phase: None)
+        commit_fetched(host.job(), None, lambda phase: None)
         assert read_tree(tmp_path / "work") == {}
         assert text_of(host.pgdata / CONTROL) == CONTROL_TEXT
 
@@ -127,7 +132,7 @@ class TestCommit:
         assert said in error.msg
 
     def test_takes_the_files_where_the_catalogue_says_nothing(self, host):
-        commit(host.job(backup=host.backup(system_identifier=None, begin_lsn=None)), None, lambda phase: None)
+        commit_fetched(host.job(backup=host.backup(system_identifier=None, begin_lsn=None)), None, lambda phase: None)
         assert (host.pgdata / CONTROL).exists()
 
     def test_refuses_a_pg_control_that_cannot_be_read(self, host):

@@ -22,6 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import (
     _datadir,
     _keep,
     _syncing,
+    _takeover,
     _transfer,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours, look
@@ -366,7 +367,7 @@ echo "$1:$there" >>'{root}/seen'
             assert not (older.pgdata / CONTROL).exists()
             assert (older.pgdata / "stranger").exists()
 
-        monkeypatch.setattr(_copy, "fsync_directory", fsync_directory)
+        monkeypatch.setattr(_takeover, "fsync_directory", fsync_directory)
         older.copy(overwrite="same_cluster")
         assert synced == [str(older.pgdata / "global")]
         assert_copied(older)
@@ -409,7 +410,7 @@ class TestReplace:
             there = [(another.pgdata / name).exists() for name in (CONTROL, "stranger", "PG_VERSION")]
             seen.append((path, another.record["phase"], there, bool(read_tree(another.fast))))
 
-        monkeypatch.setattr(_copy, "fsync_directory", fsync_directory)
+        monkeypatch.setattr(_takeover, "fsync_directory", fsync_directory)
         another.copy(overwrite="always")
         assert seen == [(str(another.pgdata / "global"), "copying", [False, True, True], True)]
 
@@ -544,7 +545,7 @@ class TestKeepOld:
             raise StandbyError("ended", "interrupted")
 
         with monkeypatch.context() as patched:
-            patched.setattr(_copy, "keep", keep)
+            patched.setattr(_takeover, "keep", keep)
             assert refused(old, **old.wish).code == "interrupted"
         top = old.pgdata.parent
         assert seen == [
