@@ -3,29 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-
-class ModuleDocFragment:
-    DOCUMENTATION = r"""
-options:
-  barman_host:
-    description:
-      - The Barman host as an ssh destination, C([user@]host), or a C(Host) alias of C(ssh_config).
-      - The files are pulled from there by rsync over ssh, as the user that runs the module.
-    type: str
-    required: true
-  ssh_options:
-    description:
-      - Further arguments for C(ssh), one list element for each.
-      - Host keys are verified whatever is given here.
-    type: list
-    elements: str
-    default: []
-  backup:
-    description:
-      - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of
-        M(pgfleet.standby.barman_backup_info).
-    type: dict
-    required: true
+_TARGET = r"""
   data_directory:
     description:
       - The data directory of the standby. It has to be absolute.
@@ -75,3 +53,33 @@ options:
     type: bool
     default: false
 """
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = (
+        r"""
+options:
+  barman_host:
+    description:
+      - The Barman host as an ssh destination, C([user@]host), or a C(Host) alias of C(ssh_config).
+      - The files are pulled from there by rsync over ssh, as the user that runs the module.
+    type: str
+    required: true
+  ssh_options:
+    description:
+      - Further arguments for C(ssh), one list element for each.
+      - Host keys are verified whatever is given here.
+    type: list
+    elements: str
+    default: []
+  backup:
+    description:
+      - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of
+        M(pgfleet.standby.barman_backup_info).
+    type: dict
+    required: true"""
+        + _TARGET
+    )
+
+    # Where a copy goes, wherever it comes from.
+    TARGET = "options:" + _TARGET

@@ -58,6 +58,8 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
         yield "the server that runs there is stopped first"
     if plan["action"] in _COPYING:
         yield from _copy(plan)
+    if plan.get("not_checked"):
+        yield f"not checked: {'; '.join(plan['not_checked'])}"
     upstream = plan.get("upstream")
     if upstream:
         follow = f"{upstream['host']}:{upstream['port']} on timeline {upstream['timeline']}"
@@ -84,11 +86,14 @@ def _copy(plan: Mapping[str, Any]) -> Iterator[str]:
     rate, seconds = plan.get("bytes_per_second"), float(plan.get("seconds") or 0)
     estimate = f", about {max(1, round(seconds))} s at {human(rate)}/s (an estimate)" if rate else ""
     method = plan.get("method")
-    by = f" by {method}" if method not in (None, "rsync") else ""
-    yield (
-        f"copy {human(plan['bytes_to_copy'])} of backup {plan['backup_id']} of {plan['server']}"
-        f" ({human(plan['bytes'])} in {plan['files']} files){by}{estimate}"
-    )
+    if method == "pg_basebackup":
+        yield f"copy {human(plan['bytes'] or None)} of {plan['server']} itself by pg_basebackup"
+    else:
+        by = f" by {method}" if method not in (None, "rsync") else ""
+        yield (
+            f"copy {human(plan['bytes_to_copy'])} of backup {plan['backup_id']} of {plan['server']}"
+            f" ({human(plan['bytes'])} in {plan['files']} files){by}{estimate}"
+        )
     for tablespace in plan["tablespaces"]:
         yield f"tablespace {tablespace['name']}: {human(tablespace['bytes'])} to {tablespace['location']}"
     if plan.get("removed"):

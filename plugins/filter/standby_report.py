@@ -43,7 +43,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _COLUMNS = ("host", "action", "backup", "bytes", "seconds", "state", "lag")
-_GOOD = ("streaming", "planned")
+_GOOD = ("streaming", "waiting_for_upstream", "planned")
 
 
 def human(size: Any) -> str:

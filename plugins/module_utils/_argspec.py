@@ -26,6 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._times import pars
 __all__ = [
     "backup_of",
     "barman_options",
+    "basebackup_options",
     "claim_options",
     "clone_options",
     "default_jobs",
@@ -35,8 +36,11 @@ __all__ = [
     "job_of",
     "login_options",
     "restore_options",
+    "target_options",
     "upstream_options",
 ]
+
+_SOURCE = ("barman_host", "ssh_options", "backup")
 
 
 def barman_options() -> dict[str, Any]:
@@ -89,6 +93,16 @@ def fill_options() -> dict[str, Any]:
     }
 
 
+def target_options() -> dict[str, Any]:
+    """Where a copy goes, and what it may overwrite there."""
+    return {name: option for name, option in clone_options().items() if name not in _SOURCE}
+
+
+def basebackup_options() -> dict[str, Any]:
+    """What pg_basebackup is given."""
+    return {"pg_basebackup_options": {"type": "list", "elements": "str", "default": []}}
+
+
 def upstream_options() -> dict[str, Any]:
     """Whom the standby follows."""
     return {
@@ -130,14 +144,17 @@ def backup_of(given: dict[str, Any]) -> Backup:
     return backup
 
 
-def job_of(params: dict[str, Any], method: str = "rsync") -> Job:
-    """The copy that the options describe, to be made by that method. Raises StandbyError."""
+def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None = None) -> Job:
+    """The copy that the options describe, made by that method, of the backup that they name or of another.
+
+    Raises StandbyError.
+    """
     for name, least in (("jobs", 1), ("bwlimit", 1), ("io_timeout", 1), ("lock_timeout", 0), ("attach_timeout", 0)):
         _require_at_least(least, params.get(name), name)
-    backup = backup_of(params["backup"])
+    backup = backup or backup_of(params["backup"])
     data_directory = _plain(params["data_directory"], "data_directory")
     return Job(
-        source=Source(params["barman_host"], tuple(params["ssh_options"])),
+        source=Source(params.get("barman_host") or "", tuple(params.get("ssh_options") or ())),
         backup=backup,
         data_directory=data_directory,
         state_directory=_plain(params["state_directory"] or default_state_directory(data_directory), "state_directory"),

@@ -339,9 +339,9 @@ def _holds_only(path: str, prefix: str) -> bool:
 
 
 def require_place(job: Job) -> None:
-    """What no copy may begin without: safe paths, seen through links, and rsync. Raises StandbyError."""
+    """What no copy may begin without: safe paths, seen through links, and rsync if it is used. Raises StandbyError."""
     others = {name: os.path.realpath(path) for name, path in job.other_places.items()}
     for verdict in errors(paths(os.path.realpath(job.data_directory), others, home_directories())):
         raise StandbyError(verdict.msg, str(verdict.error_code))
-    if shutil.which("rsync") is None:
+    if job.method != "pg_basebackup" and shutil.which("rsync") is None:
         raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")

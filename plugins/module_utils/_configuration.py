@@ -31,7 +31,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import f
 from ansible_collections.pgfleet.standby.plugins.module_utils._segments import segment_size_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import configured_data_directory, effective
 
-__all__ = ["Configuration", "Places", "of_backup", "of_directory"]
+__all__ = ["Configuration", "Places", "of_backup", "of_directory", "of_upstream"]
 
 # The configuration that a backup may carry in its data directory, includes of the usual names with it.
 _CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
@@ -58,10 +58,10 @@ class Configuration:
     """``limits`` are the settings of a hot standby as the server would have them; None where it has no configuration.
 
     ``control`` is the backup's, or the directory's; of a packed backup it holds what the catalogue tells, and no
-    limits and no block size (0).
+    limits and no block size (0). It is None for a copy that has not been taken yet.
     """
 
-    control: ControlData
+    control: ControlData | None
     verdicts: tuple[Verdict, ...]
     limits: dict[str, int] | None = None
     preload: str = ""
@@ -107,6 +107,16 @@ def of_directory(control: ControlData, places: Places) -> Configuration:
     return _read(named, read, places.data_directory, control, places)
 
 
+def of_upstream(places: Places) -> Configuration:
+    """Of a standby whose files the upstream is going to send. Raises StandbyError."""
+    if places.directory is None or places.from_backup:
+        said = "the configuration comes with the copy, if the upstream keeps it in its data directory"
+        return Configuration(None, (Verdict("configuration", "ok", said),))
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        named, read = _file(scratch, places)
+        return _read(named, read, scratch, None, places)
+
+
 @contextmanager
 def _fetched(job: Job, root: Root) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
@@ -139,7 +149,9 @@ def _file(scratch: str, places: Places) -> tuple[str, str | None]:
     return named, read
 
 
-def _read(named: str, read: str | None, data_directory: str, control: ControlData, places: Places) -> Configuration:
+def _read(
+    named: str, read: str | None, data_directory: str, control: ControlData | None, places: Places
+) -> Configuration:
     elsewhere = places.directory is not None and read == named
     sets = configured_data_directory(places.bindir, named) if elsewhere else None
     if sets == os.path.join(places.state_directory, "initdb"):

@@ -10,9 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from ansible_collections.pgfleet.standby.plugins.module_utils import _configuration, _fitness, _room
+from ansible_collections.pgfleet.standby.plugins.module_utils import (
+    _basebackup_check,
+    _configuration,
+    _fitness,
+    _plan,
+    _room,
+    _unasked,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils import _preflight as judge_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     Job,
     describe,
@@ -24,9 +30,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import fi
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._ladder import COPYING, Decision, decide
-from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn, parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
-    CheckItem,
+    Backup,
     ControlData,
     DataDir,
     Upstream,
@@ -37,7 +43,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server import ide
 from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._situation import Seen, Wanted, see
 from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import UpstreamFacts
-from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import fetch_one, prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import (
+    WalProof,
+    fetch_one,
+    prove,
+    prove_archived,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._wish import Wish
 
 __all__ = ["Examination", "Wish"]
 
@@ -45,34 +57,6 @@ T = TypeVar("T")
 
 # What is there goes on, with its own configuration.
 _GOING_ON = ("start", "settings", "rewind")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the host is to become, and whom to ask. ``job`` is None where no backup could be chosen; ``no_backup`` then
-    says why, as a message and its code. ``restore_command`` is the one that the server will run, ``restore_note`` why
-    it is not Barman's own script."""
-
-    data_directory: str
-    state_directory: str
-    keywords: dict[str, str]
-    job: Job | None
-    overwrite: str = "never"
-    bindir: str | None = None
-    slot_name: str | None = None
-    config_directory: str | None = None
-    config_created: bool = False
-    config_from_backup: bool = False
-    hot_standby_settings: str = "raise"
-    restore_command: str | None = None
-    restore_note: str | None = None
-    barman: Barman | None = None
-    barman_checks: tuple[CheckItem, ...] | None = None
-    no_backup: tuple[str, str] | None = None
-    service: str | None = None
-    directories_created: bool = False
-    slot_created: bool = False
-    rewind_user: str | None = None
 
 
 @dataclass
@@ -85,15 +69,17 @@ class Examination:
     found: DataDir | None = None
     decision: Decision | None = None
     files: dict[str, int] = field(default_factory=dict)
+    upstreams: _basebackup_check.Upstreams | None = None
 
     def run(self) -> None:
         """Ask everything that can be asked; what depends on a failed answer is left out."""
+        server = self._upstream()
+        self._look_at_source(server)
         wish = self.wish
         others = wish.job.other_places if wish.job is not None else {}
         self.verdicts += judge_of.paths(wish.data_directory, others, home_directories())
         self.verdicts += judge_of.starter(wish.service, [wish.data_directory, wish.state_directory])
         self.found = self._try("data_directory", lambda: inspect(wish.data_directory, wish.state_directory))
-        server = self._try("upstream", lambda: identify(wish.keywords))
         seen = self._see(server)
         if seen is not None and self.found is not None:
             self._decide(self.found, seen)
@@ -105,7 +91,10 @@ class Examination:
             self._check_copy(server)
         elif decided.action in _GOING_ON and self.found is not None and self.found.control is not None:
             self._check_what_is_there(self.found, self.found.control, server, seen)
-        self._complete_plan(server)
+        if server is not None:
+            self.plan.setdefault("wal_to_replay", self._backlog(server))
+        refused = bool(judge_of.errors(self.verdicts))
+        self.plan = _plan.whole(self.plan, self.wish, self.found, self.decision, refused, server)
 
     def _try(self, check: str, ask: Callable[[], T]) -> T | None:
         """An answer, or an error verdict and None."""
@@ -114,6 +103,23 @@ class Examination:
         except StandbyError as failed:
             self.verdicts.append(Verdict(check, "error", failed.msg, failed.code))
             return None
+
+    def _upstream(self) -> Upstream | None:
+        """Who it is; None where it does not answer, or nobody wants it asked."""
+        if self.wish.upstream_asked:
+            return self._try("upstream", lambda: identify(self.wish.keywords))
+        self.verdicts.append(_unasked.unproven())
+        self.plan["not_checked"] = list(_unasked.NOT_PROVEN)
+        return None
+
+    def _look_at_source(self, server: Upstream | None) -> None:
+        """What pg_basebackup would copy is the upstream as it is now."""
+        source = self.wish.basebackup
+        if source is None or server is None:
+            return
+        self.upstreams = self._try("method", lambda: _basebackup_check.look(server, self.wish.keywords, source))
+        if self.upstreams is not None:
+            self.wish = replace(self.wish, job=self.upstreams.job)
 
     def _see(self, server: Upstream | None) -> Seen | None:
         found, wish = self.found, self.wish
@@ -128,6 +134,7 @@ class Examination:
             barman=wish.barman if wish.restore_command else None,
             rewind_user=wish.rewind_user,
             restore_command=wish.restore_command,
+            upstream_asked=wish.upstream_asked,
         )
         return self._try("data_directory", lambda: see(found, server, wanted))
 
@@ -170,6 +177,9 @@ class Examination:
         if job is None:
             self._no_backup()
             return
+        if self.upstreams is not None and server is not None:
+            self._check_basebackup(self.upstreams, server)
+            return
         action = self.decision.action if self.decision is not None else "refuse"
         self.verdicts += judge_of.backup(job.backup, int(time.time()))
         if self.wish.barman_checks is not None:
@@ -197,7 +207,8 @@ class Examination:
         )
         if configuration is not None:
             self._check_configuration(configuration, server)
-            self._check_wal(job, configuration.control, server)
+            if configuration.control is not None:
+                self._check_wal(job, configuration.control, server)
         self._check_fitness(job.bindir, job.backup.major, server, configuration)
         self._note_files(roots)
 
@@ -210,9 +221,28 @@ class Examination:
             self.verdicts += judge_of.space({job.data_directory: backup.size or 0}, {job.data_directory: room}, 0)
         self.plan.update(judge_of.staged_plan(backup, job.targets))
 
+    def _check_basebackup(self, found: _basebackup_check.Upstreams, server: Upstream) -> None:
+        """Where they come from the upstream itself. Only what differs cannot be sent: a delta is a replacement."""
+        wish, job = self.wish, found.job
+        here, source, decided = self.found, wish.basebackup, self.decision
+        if here is not None and (decided is None or decided.action != "replace"):
+            self._try("tablespaces", lambda: require_empty_targets(job, here))
+        if decided is not None and decided.action in ("delta", "resume"):
+            self.decision = replace(decided, action="replace")
+        checked = source and self._try(
+            "method", lambda: _basebackup_check.check(server, found, source, wish.slot_name, wish.restore_command)
+        )
+        if checked:
+            self.verdicts += checked.verdicts
+            self.plan.update(checked.plan)
+        configuration = self._try("configuration", lambda: _configuration.of_upstream(self._places(job.bindir)))
+        if configuration is not None:
+            self._check_configuration(configuration, server)
+        self._check_fitness(job.bindir, job.backup.major, server, configuration)
+
     def _no_backup(self) -> None:
-        """An error only where there is something to copy: a refusal has its own."""
-        if self.decision is not None and self.decision.action == "refuse":
+        """An error only where there is something to copy: a refusal has its own, and so has the upstream's silence."""
+        if self.wish.basebackup is not None or (self.decision is not None and self.decision.action == "refuse"):
             return
         if self.wish.no_backup is not None:
             msg, code = self.wish.no_backup
@@ -240,15 +270,27 @@ class Examination:
     def _check_wal(self, job: Job, control: ControlData, server: Upstream | None) -> None:
         """That replay finds every segment from the backup's begin on, and that the command brings one."""
         backup, wish = job.backup, self.wish
-        if server is None or not backup.begin_lsn or backup.timeline is None:
+        if not wish.upstream_asked:
+            self.verdicts += _unasked.wal_source(wish.restore_command)
+        proof = self._proof(backup, control.wal_segment_size, server)
+        if proof is None:
             return
-        begin = (backup.timeline, parse_lsn(backup.begin_lsn))
-        archive = wish.barman if wish.restore_command else None
-        proof = prove(begin, server, wish.keywords, control.wal_segment_size, archive)
         self.verdicts += proof.verdicts
         if wish.restore_command and proof.in_archive and not self._failed("restore_command"):
             size, identifier = control.wal_segment_size, control.system_identifier or server.system_identifier
             self.verdicts.append(fetch_one(wish.restore_command, proof.in_archive, size, identifier))
+
+    def _proof(self, backup: Backup, segment_size: int, server: Upstream | None) -> WalProof | None:
+        """Up to what the upstream has written; without it, up to the end of the backup, where it is consistent."""
+        wish = self.wish
+        if not backup.begin_lsn or backup.timeline is None:
+            return None
+        begin, archive = parse_lsn(backup.begin_lsn), wish.barman if wish.restore_command else None
+        if server is not None:
+            return prove((backup.timeline, begin), server, wish.keywords, segment_size, archive)
+        if wish.upstream_asked or not backup.end_lsn or archive is None:
+            return None
+        return prove_archived(backup.timeline, begin, parse_lsn(backup.end_lsn), segment_size, archive)
 
     def _note_files(self, roots: tuple[Root, ...]) -> None:
         self.plan.update(
@@ -294,7 +336,8 @@ class Examination:
         self.verdicts += configuration.verdicts
         if configuration.limits is None:
             return
-        needed = [configuration.control.settings, *([server.settings] if server is not None else [])]
+        control = configuration.control
+        needed = [*([control.settings] if control else []), *([server.settings] if server is not None else [])]
         to_raise = judge_of.settings_to_raise(configuration.limits, *needed)
         self.verdicts += judge_of.hot_standby(configuration.limits, to_raise, self.wish.hot_standby_settings)
         self.plan["settings"] = {name: str(value) for name, value in to_raise.items()}
@@ -321,9 +364,12 @@ class Examination:
             runs=self.found is not None and self.found.running and self.found.state == "standby",
             kept=decided is not None and decided.action in _GOING_ON,
             created=wish.directories_created,
-            block_size=(configuration.control.block_size or None) if configuration is not None else None,
+            block_size=(
+                (configuration.control.block_size or None) if configuration and configuration.control else None
+            ),
             slot_made=wish.slot_created,
             backlog=self.plan.get("wal_to_replay", self._backlog(server)),
+            walsenders=2 if wish.basebackup is not None and (decided is None or decided.action in COPYING) else 1,
         )
         if not self._failed("paths"):  # nobody should be told to take over a place of the system
             self.verdicts += self._try("host", lambda: _fitness.of_host(standby, self.files)) or []
@@ -367,31 +413,3 @@ class Examination:
         job = self.wish.job
         begin = job.backup.begin_lsn if job is not None else None
         return max(0, server.lsn - parse_lsn(begin)) if server is not None and begin else 0
-
-    def _complete_plan(self, server: Upstream | None) -> None:
-        wish, decided = self.wish, self.decision
-        refused = decided is None or bool(judge_of.errors(self.verdicts))
-        counts: dict[str, Any] = dict.fromkeys(("files", "bytes", "bytes_to_copy", "removed"), 0)
-        defaults = {**counts, "removed_names": [], "tablespaces": [], "settings": {}, "slot": None, "staged": False}
-        self.plan = {
-            **defaults,
-            **self.plan,
-            "action": "refuse" if refused or decided is None else decided.action,
-            "reason": decided.reason if decided is not None else "the data directory cannot be read",
-            "stop": decided is not None and decided.stop,
-            "before": describe(self.found) if self.found is not None else "",
-            "backup_id": wish.job.backup.backup_id if wish.job is not None else None,
-            "server": wish.job.backup.server if wish.job is not None else None,
-            "method": wish.job.method if wish.job is not None else None,
-            "data_directory": wish.data_directory,
-            "restore_command": wish.restore_command,
-        }
-        if server is not None:
-            self.plan.setdefault("wal_to_replay", self._backlog(server))
-            self.plan["upstream"] = {
-                "host": server.host,
-                "port": server.port,
-                "system_identifier": server.system_identifier,
-                "timeline": server.timeline,
-                "lsn": format_lsn(server.lsn),
-            }

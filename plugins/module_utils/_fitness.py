@@ -28,7 +28,8 @@ class Standby:
 
     ``places`` are paths by their role. ``kept``: the data directory stays as it is. ``created``: the directories will
     be made and given to us before anything is copied. ``block_size`` is that of the files, in bytes. ``slot_made``: a
-    missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes.
+    missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes. ``walsenders`` is how many it
+    needs.
     """
 
     application_name: str
@@ -43,6 +44,7 @@ class Standby:
     block_size: int | None = None
     slot_made: bool = False
     backlog: int = 0
+    walsenders: int = 1
 
 
 def of_upstream(
@@ -63,7 +65,7 @@ def of_upstream(
         *denied,
         *_slots.slots(host, standby.slot_name, facts, _is_ours(standby, facts), standby.slot_made),
         *_slots.slot_wal_limit(host, standby.slot_name, facts, standby.backlog),
-        *judge_of.walsenders(host, facts, standby.application_name, standby.runs),
+        *judge_of.walsenders(host, facts, standby.application_name, standby.runs, standby.walsenders),
         *judge_of.application_name(host, standby.application_name, facts, standby.runs),
         *_strings(standby, host, facts),
         *judge_of.architecture(host, _host.machine(), facts.machine),

@@ -206,8 +206,8 @@ def _basebackup(found: Translation, given: Mapping[str, str]) -> None:
         found.refuse(
             name,
             shlex.join(others),
-            "pg_basebackup is not used, and repmgr does not use these with Barman, either",
-            "leave them out",
+            "they are for pg_basebackup alone, which repmgr does not use with Barman, either",
+            f"leave them out, or give them as {_PREFIX}pg_basebackup_options with {_PREFIX}method=pg_basebackup",
         )
 
 

@@ -160,7 +160,7 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
         raise StandbyError(
             f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."
             " Next: check that it runs, its pg_hba.conf (database `replication`), the user's REPLICATION attribute"
-            " and ~/.pgpass on the standby.",
+            " and ~/.pgpass on the standby. A standby is made without it by upstream_connection=none.",
             "upstream_unreachable",
         ) from failed
     with closing(connection), connection.cursor() as cursor:

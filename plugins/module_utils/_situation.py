@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness
+from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness, _unasked
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import without_password
@@ -41,7 +41,8 @@ __all__ = ["Seen", "Wanted", "see"]
 class Wanted:
     """What the host is to be: a standby of this cluster, by this upstream, with this slot, at this level of consent.
 
-    ``barman`` is where WAL can be had beside the upstream; None where there is no such place.
+    ``barman`` is where WAL can be had beside the upstream; None where there is no such place. Without
+    ``upstream_asked`` nobody expects the upstream to answer.
     """
 
     keywords: Mapping[str, str]
@@ -52,6 +53,7 @@ class Wanted:
     barman: Barman | None
     rewind_user: str | None = None
     restore_command: str | None = None
+    upstream_asked: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Seen:
 def see(found: DataDir, upstream: Upstream | None, wanted: Wanted) -> Seen:
     """Look at what is there, as closely as the ladder needs it. Raises StandbyError."""
     identifier = wanted.system_identifier or (upstream.system_identifier if upstream is not None else None)
+    if identifier is None and not wanted.upstream_asked and is_ours(found) and found.control is not None:
+        identifier = found.control.system_identifier
     same = None if found.control is None else found.control.system_identifier == identifier
     instance, verdicts = _ask(found)
     now = Situation(
@@ -81,6 +85,8 @@ def see(found: DataDir, upstream: Upstream | None, wanted: Wanted) -> Seen:
         postgresql=found.version is not None,
     )
     control = found.control
+    if same and not wanted.upstream_asked:
+        return Seen(replace(now, relation=_unasked.relation(found.state)), instance, verdicts=verdicts)
     if now.healthy or not same or upstream is None or control is None:
         return Seen(now, instance, verdicts=verdicts)
     where = _relation(found, instance, upstream)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness
+from ansible_collections.pgfleet.standby.plugins.module_utils import _readiness, _unasked
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import find_bindir, inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -24,6 +24,7 @@ _PROBE = "pgfleet_standby_info"
 
 def snapshot(params: dict[str, Any]) -> dict[str, Any]:
     """The result of standby_info. Raises StandbyError only for wrong options."""
+    asked = params.get("upstream_connection") != "none"
     keywords = None
     if params["upstream_conninfo"]:
         keywords = login_of(params, _PROBE).keywords
@@ -33,7 +34,7 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
     reasons: list[str] = []
     try:
         # The upstream first: what it has written by then can be replayed by the time we ask here.
-        upstream = identify(keywords) if keywords is not None else None
+        upstream = identify(keywords) if keywords is not None and asked else None
     except StandbyError as failed:
         reasons.append(failed.msg)
     if not found.running:
@@ -45,13 +46,16 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
             instance = local_instance(found.socket_directory, found.port, params["login_user"], params["login_db"])
         except StandbyError as failed:
             reasons.append(failed.msg)
-    if instance is not None:
+    if instance is not None and not asked:
+        reasons += _unasked.reasons(instance)
+    elif instance is not None:
         reasons += _readiness.reasons(
             instance, keywords, upstream, params["slot_name"], minimum, params["max_lag_bytes"]
         )
     return {
         "pgdata": pgdata_of(found, params["pg_bindir"], upstream.system_identifier if upstream is not None else None),
         "ready": not reasons,
+        "state": _unasked.state(instance, not reasons),
         "reasons": reasons,
         "running": found.running,
         "instance": _instance(instance) if instance is not None else None,

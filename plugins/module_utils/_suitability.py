@@ -48,15 +48,17 @@ _NAMED = 5
 # --- the upstream's senders -------------------------------------------------
 
 
-def walsenders(host: str, facts: UpstreamFacts, name: str, ours: bool) -> list[Verdict]:
-    """Whether a WAL sender is free. ``ours``: the one of that application_name is this very standby's already."""
+def walsenders(host: str, facts: UpstreamFacts, name: str, ours: bool, needed: int = 1) -> list[Verdict]:
+    """Whether so many WAL senders are free. ``ours``: the one of that name is this very standby's already."""
     limit, senders = facts.max_wal_senders, facts.senders
     if limit is None or senders is None:
         return []
     free = limit - len(senders)
-    if free > 0 or (ours and _of_name(senders, name)):
+    if free >= needed or (ours and _of_name(senders, name)):
         return [Verdict("walsenders", "ok", f"{max(0, free)} of {limit} WAL senders are free")]
     said = f"All {limit} WAL senders of {host} are in use (max_wal_senders)."
+    if free > 0:
+        said = f"Of the {limit} WAL senders of {host} (max_wal_senders) {free} is free, pg_basebackup needs {needed}."
     return [problem("walsenders", "walsenders_exhausted", said, "end one, or raise max_wal_senders there and restart")]
 
 

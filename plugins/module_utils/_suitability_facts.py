@@ -12,8 +12,11 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
+
 __all__ = [
     "Clock",
+    "ClusterFiles",
     "Collation",
     "Database",
     "Place",
@@ -109,6 +112,18 @@ class UpstreamFacts:
     preload: tuple[str, ...] | None = None
     block_sizes: dict[str, int] | None = None
     machine: str | None = None
+
+
+@dataclass(frozen=True)
+class ClusterFiles:
+    """What a copy of a running cluster will bring. ``bytes`` are those of all databases, None where that is refused.
+
+    ``tablespace_bytes`` are by the tablespace's oid, where they are told.
+    """
+
+    tablespaces: tuple[Tablespace, ...]
+    bytes: int | None
+    tablespace_bytes: dict[int, int]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from contextlib import closing
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import (
     conninfo_text,
     replication_connection,
@@ -22,6 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import (
     Clock,
+    ClusterFiles,
     Collation,
     Database,
     Sender,
@@ -37,7 +39,7 @@ try:
 except ImportError:
     psycopg2 = None  # type: ignore[assignment]
 
-__all__ = ["ask", "slot_by_replication"]
+__all__ = ["ask", "files", "slot_by_replication"]
 
 # Whoever asks has just logged in for replication to the same hosts, so these do answer.
 _CONNECT_SECONDS = 4
@@ -86,6 +88,13 @@ SELECT pg_collation_actual_version(oid) FROM pg_collation
 WHERE collprovider = 'c' AND collcollate NOT IN ('C', 'POSIX') AND collcollate NOT ILIKE 'C.%' LIMIT 1
 """
 
+# Those in place (allow_in_place_tablespaces) are part of the data directory.
+_TABLESPACES = """
+SELECT spcname, oid, pg_tablespace_location(oid) FROM pg_tablespace
+WHERE pg_tablespace_location(oid) LIKE '/%' ORDER BY oid
+"""
+_DATABASE_BYTES = "SELECT sum(pg_database_size(oid)) FROM pg_database"
+
 
 def ask(keywords: Mapping[str, str], slot_name: str | None, application_name: str) -> UpstreamFacts | str:
     """Log in as the standby's own role, and ask. What one question does not answer is None.
@@ -98,6 +107,30 @@ def ask(keywords: Mapping[str, str], slot_name: str | None, application_name: st
         return connection
     with closing(connection):
         return _Questions(connection).facts(slot_name, application_name)
+
+
+def files(keywords: Mapping[str, str]) -> ClusterFiles | str:
+    """The tablespaces and how much there is to copy, or why the upstream does not let us ask.
+
+    The size of a database is told to whoever may connect to it, that of a tablespace to whoever may create in it
+    (PostgreSQL manual, 9.28.7). Raises StandbyError where psycopg2 is missing.
+    """
+    connection = _connect(keywords)
+    if isinstance(connection, str):
+        return connection
+    with closing(connection):
+        questions = _Questions(connection)
+        found = questions.rows(_TABLESPACES)
+        if found is None:
+            return "it does not tell its tablespaces"
+        tablespaces = tuple(Tablespace(str(name), int(oid), str(location)) for name, oid, location in found)
+        total = questions.rows(_DATABASE_BYTES)
+        sizes = {one.oid: questions.rows("SELECT pg_tablespace_size(%s::oid)", [one.oid]) for one in tablespaces}
+        return ClusterFiles(
+            tablespaces,
+            int(total[0][0]) if total and total[0][0] is not None else None,
+            {oid: int(rows[0][0]) for oid, rows in sizes.items() if rows and rows[0][0] is not None},
+        )
 
 
 def slot_by_replication(keywords: Mapping[str, str], name: str | None) -> UpstreamFacts:

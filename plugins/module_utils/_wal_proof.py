@@ -34,7 +34,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._segments import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._upstream_wal import Holding, holds
 
-__all__ = ["WalProof", "fetch_one", "prove"]
+__all__ = ["WalProof", "fetch_one", "prove", "prove_archived"]
 
 # Names that Barman is asked for at a time: a terabyte of the usual segments, 1.6 MB of output.
 _PEEK = 1 << 16
@@ -98,6 +98,17 @@ def prove(
     )
 
 
+def prove_archived(timeline: int, begin: int, end: int, segment_size: int, barman: Barman) -> WalProof:
+    """Whether Barman has every segment from ``begin`` to ``end``, positions on one timeline, without any upstream."""
+    nobody = Upstream("", "", "", timeline, end, 0, {})
+    way = needed(timeline, begin, nobody, segment_size)
+    if way is None or not way.count:
+        return WalProof((Verdict("wal", "ok", "there is no WAL to replay"),), "", 0, 0)
+    search = _Search(way, nobody, {}, barman)
+    found = search.in_barman(0, way.count)
+    return WalProof((search.archived(found),), way.name(0), way.count, end - begin, in_archive=search.in_archive)
+
+
 @dataclass
 class _Search:
     """Goes along the way as far as somebody has the next segment: ``index`` is the first that nobody has."""
@@ -121,7 +132,7 @@ class _Search:
         self._go()
         if self.index < self.way.count and self.barman is not None and self.failed is None:
             time.sleep(_AGAIN_SECONDS)
-            found = self._in_barman(self.index, self.way.count)
+            found = self.in_barman(self.index, self.way.count)
             self.index += found
             if found:
                 self._go()
@@ -134,9 +145,9 @@ class _Search:
             if held and self.from_upstream is None:
                 self.from_upstream = self.way.name(begin)
             if self.index < self.way.count:
-                self.index += self._in_barman(self.index, self.way.count)
+                self.index += self.in_barman(self.index, self.way.count)
             elif begin == 0:
-                self._in_barman(0, 1)  # nothing is needed of it, but does it answer?
+                self.in_barman(0, 1)  # nothing is needed of it, but does it answer?
             if self.index == begin:
                 return
 
@@ -166,7 +177,7 @@ class _Search:
             return Holding(True)
         return holds(self.keywords, timeline, start)
 
-    def _in_barman(self, index: int, end: int) -> int:
+    def in_barman(self, index: int, end: int) -> int:
         """How many segments from ``index`` on, but before ``end``, Barman has in a row."""
         start = index
         try:
@@ -181,6 +192,16 @@ class _Search:
         if index > start and self.in_archive is None:
             self.in_archive = self.way.name(start)
         return index - start
+
+    def archived(self, count: int) -> Verdict:
+        """The verdict where Barman alone was asked, and has so many in a row."""
+        if count == self.way.count:
+            said = f"all {count} WAL segments of the backup from {self.way.name(0)} on are in Barman"
+            return Verdict("wal", "ok", said)
+        if self.failed is not None:
+            return Verdict("wal", "error", f"Barman could not be asked for WAL: {self.failed.msg}", "wal_unproven")
+        text = f"WAL segment {self.way.name(count)} of the backup is missing in Barman. {_CHOOSE}"
+        return Verdict("wal", "error", text, "wal_missing")
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """What the search has found."""

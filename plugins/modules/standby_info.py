@@ -41,6 +41,14 @@ options:
       - The upstream that it has to stream from, as a dictionary of libpq's keywords, a conninfo string or a URI.
       - It is asked by the replication protocol for its identity and its position in the WAL.
     type: raw
+  upstream_connection:
+    description:
+      - V(required) asks the upstream. With V(none) nobody logs in to it, and the standby is ready when it is in
+        recovery and consistent; RV(state) tells whether it streams.
+    type: str
+    choices: [required, none]
+    default: required
+    version_added: 0.2.0
   replication_user:
     description: The role that streams; it wins over C(user) in O(upstream_conninfo).
     type: str
@@ -88,6 +96,14 @@ ready:
   returned: success
   type: bool
   sample: true
+state:
+  description:
+    - V(streaming), V(waiting_for_upstream) for a standby that is ready but does not stream, or V(not_ready).
+    - Without O(upstream_conninfo) and with O(upstream_connection=none) it is what the standby itself says.
+  returned: success
+  type: str
+  sample: streaming
+  version_added: 0.2.0
 reasons:
   description: Every reason why it is not ready.
   returned: success
@@ -170,6 +186,7 @@ def main() -> None:
             "pg_bindir": {"type": "str"},
             "upstream_conninfo": {"type": "raw", "no_log": True},
             "replication_user": {"type": "str"},
+            "upstream_connection": {"type": "str", "choices": ["required", "none"], "default": "required"},
             **login_options(),
             "slot_name": {"type": "str"},
             "min_replay_lsn": {"type": "str"},

@@ -27,7 +27,37 @@ extends_documentation_fragment:
   - pgfleet.standby._upstream
   - pgfleet.standby._login
   - pgfleet.standby._restore
+  - pgfleet.standby._basebackup
 options:
+  method:
+    description:
+      - What would bring the files, V(rsync) for M(pgfleet.standby.standby_clone), V(barman) for
+        M(pgfleet.standby.standby_restore), both from Barman's O(backup), or V(pg_basebackup) for
+        M(pgfleet.standby.standby_basebackup), from the upstream itself.
+      - Only the first of them brings an existing cluster to the backup's state; with the others V(delta) is V(replace),
+        which takes the same O(overwrite).
+      - With V(pg_basebackup) no Barman is asked, and what only it could tell is not checked, RV(plan) names it in
+        C(not_checked). Two WAL senders are needed. The room is told by the upstream, if it lets the role that streams into
+        the database C(postgres).
+    type: str
+    choices: [rsync, barman, pg_basebackup]
+    default: rsync
+    version_added: 0.2.0
+  barman_host:
+    description:
+      - The Barman host as an ssh destination, C([user@]host), or a C(Host) alias of C(ssh_config).
+      - Required unless O(method=pg_basebackup).
+    type: str
+    required: false
+  upstream_connection:
+    description:
+      - V(required) asks the upstream for all that only it can prove. One that does not answer is a problem.
+      - With V(none) nobody logs in to it, so that a standby can be made while it is down. What is not proven then is a
+        warning, and in C(not_checked) of RV(plan).
+    type: str
+    choices: [required, none]
+    default: required
+    version_added: 0.2.0
   backup:
     description:
       - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of
@@ -53,14 +83,6 @@ options:
       - The C(barman) command at O(barman_host).
     type: str
     default: barman
-  method:
-    description:
-      - What will bring the files, V(rsync) for M(pgfleet.standby.standby_clone), V(barman) for
-        M(pgfleet.standby.standby_restore), or V(pg_basebackup).
-      - Only the first of them brings an existing cluster to the backup's state; the others replace it.
-    type: str
-    choices: [rsync, barman, pg_basebackup]
-    default: rsync
   barman_checks:
     description:
       - The verdicts of C(barman check), RV(pgfleet.standby.barman_server_info#module:checks).
@@ -156,6 +178,7 @@ plan:
     bytes_to_copy: 434789371
     data_directory: /var/lib/postgresql/15/main
     files: 1586
+    not_checked: []
     free_after:
       /var/lib/postgresql/15: 79946929157
     method: rsync
@@ -216,10 +239,12 @@ error_code:
 
 import os
 import socket
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    basebackup_options,
     clone_options,
     finish,
     job_of,
@@ -228,6 +253,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup import checked_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_check import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
@@ -262,6 +289,14 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return result
 
 
+def source_of(params: dict[str, Any]) -> Source | None:
+    """What pg_basebackup would copy; None for another method. Raises StandbyError."""
+    if params["method"] != "pg_basebackup":
+        return None
+    options = checked_options(params["pg_basebackup_options"], params["slot_name"] or None)
+    return Source(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
+
+
 def wish_of(params: dict[str, Any]) -> Wish:
     """What the options ask for. Raises StandbyError."""
     job = job_of(params, params["method"]) if params["backup"] is not None else None
@@ -292,6 +327,8 @@ def wish_of(params: dict[str, Any]) -> Wish:
         directories_created=params["directories_created"],
         slot_created=params["slot_created"],
         rewind_user=params["rewind_user"] or None,
+        basebackup=source_of(params),
+        upstream_asked=params["upstream_connection"] == "required",
     )
 
 
@@ -301,6 +338,9 @@ def main() -> None:
             clone_options(),
             **upstream_options(),
             **login_options(),
+            **basebackup_options(),
+            barman_host={"type": "str"},
+            upstream_connection={"type": "str", "choices": ["required", "none"], "default": "required"},
             backup={"type": "dict"},
             no_backup={"type": "dict"},
             barman_server={"type": "str"},
@@ -319,6 +359,7 @@ def main() -> None:
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
             **restore_options(),
         ),
+        required_if=[("method", "rsync", ("barman_host",)), ("method", "barman", ("barman_host",))],
         supports_check_mode=True,
     )
     finish(module, work)

@@ -20,6 +20,8 @@ PURE = {
     "_guc",
     "_barman_parse",
     "_barman_versions",
+    "_basebackup",
+    "_basebackup_judge",
     "_choice",
     "_claims",
     "_conf",
@@ -52,11 +54,15 @@ PURE = {
     "_suitability_facts",
     "_times",
     "_transport",
+    "_unasked",
 }
 # They act, raise StandbyError, and know nothing of Ansible.
 ACTING = {
     "_barman_cli",
     "_barman_files",
+    "_basebackup_check",
+    "_basebackup_copy",
+    "_basebackup_run",
     "_choosing",
     "_claim_files",
     "_clone",
@@ -85,6 +91,7 @@ ACTING = {
     "_packed",
     "_pin",
     "_pipeline",
+    "_plan",
     "_pristine",
     "_probe",
     "_progress",
@@ -112,6 +119,7 @@ ACTING = {
     "_upstream_wal",
     "_verification",
     "_wal_proof",
+    "_wish",
     "_workers",
 }
 # A forked process must not go on as its parent would.

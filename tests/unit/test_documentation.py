@@ -32,6 +32,7 @@ NO_OPTIONS = {
     "backup_label",
     "backup_manifest",
     "known_hosts",
+    "pg_basebackup",
     "pg_combinebackup",
     "pg_control",
     "pg_ctl",

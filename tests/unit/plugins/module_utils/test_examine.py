@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _examine, _room, _situation
+from ansible_collections.pgfleet.standby.plugins.module_utils import _basebackup_check, _examine, _room, _situation
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace, Verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors
-from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import ClusterFiles, UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._unasked import NOT_PROVEN
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import WalProof
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
@@ -468,3 +471,76 @@ def test_an_upstream_that_does_not_answer(host, examine, monkeypatch):
     found = examine(keywords={"host": "/nowhere"})
     assert codes(found) == ["upstream_unreachable"]
     assert "upstream" not in found.plan
+
+
+class TestPgBasebackup:
+    """The upstream itself is copied; Barman is not asked."""
+
+    @pytest.fixture(autouse=True)
+    def _told(self, host, monkeypatch):
+        host.program("pg_basebackup", "#!/bin/sh\necho --checkpoint\n")
+        files = ClusterFiles((Tablespace("fast", 16388, str(host.fast)),), 3 << 20, {16388: 1 << 20})
+        monkeypatch.setattr(_basebackup_check, "files_of", lambda keywords: files)
+
+    @pytest.fixture
+    def source(self, host):
+        def job_of(backup):
+            targets = {one.oid: one.location for one in backup.tablespaces}
+            return replace(host.job(), backup=backup, targets=targets)
+
+        return _basebackup_check.Source(job_of)
+
+    def test_an_empty_host(self, host, examine, source):
+        found = examine(without_job=True, basebackup=source, slot_name="n1", restore_command=None)
+        assert codes(found) == []
+        assert (found.plan["action"], found.plan["method"]) == ("clone", "pg_basebackup")
+        assert found.plan["bytes"] == 3 << 20
+        assert [item["bytes"] for item in found.plan["tablespaces"]] == [1 << 20]
+        assert "WAL in Barman's archive" in found.plan["not_checked"]
+
+    def test_what_differs_cannot_be_sent_alone(self, host, examine, world, source):
+        host.copy()
+        world["wal"] = NO_WAL
+        found = examine(without_job=True, basebackup=source, overwrite="same_cluster")
+        assert found.decision.action == "replace"
+
+    def test_an_option_that_this_release_does_not_know(self, examine, source):
+        found = examine(without_job=True, basebackup=replace(source, options=("--no-manifest",)))
+        assert codes(found) == ["basebackup_option_refused"]
+
+    def test_without_sql_tablespaces_and_room_are_unknown(self, examine, source, monkeypatch):
+        monkeypatch.setattr(_basebackup_check, "files_of", lambda keywords: "no pg_hba.conf entry")
+        found = examine(without_job=True, basebackup=source)
+        warned = {verdict.error_code for verdict in found.verdicts if verdict.severity == "warning"}
+        assert codes(found) == []
+        assert {"upstream_sql_denied", "space_unknown"} <= warned
+
+    def test_an_upstream_that_is_down_is_one_problem(self, examine, source, monkeypatch):
+        def identify(keywords):
+            raise StandbyError("It is down. Next: start it.", "upstream_unreachable")
+
+        monkeypatch.setattr(_examine, "identify", identify)
+        assert codes(examine(without_job=True, basebackup=source)) == ["upstream_unreachable"]
+
+
+class TestUpstreamNotAsked:
+    @pytest.fixture(autouse=True)
+    def _silent(self, monkeypatch):
+        monkeypatch.setattr(_examine, "identify", None)  # whoever calls it fails
+
+    def test_an_empty_host_with_what_is_not_proven(self, examine):
+        found = examine(upstream_asked=False)
+        assert codes(found) == []
+        assert (found.plan["action"], found.plan.get("upstream")) == ("clone", None)
+        assert found.plan["not_checked"] == list(NOT_PROVEN)
+        assert [verdict.error_code for verdict in found.verdicts if verdict.check == "upstream"] == [
+            "upstream_not_asked"
+        ]
+
+    def test_wal_has_to_come_from_the_archive(self, examine):
+        assert codes(examine(upstream_asked=False, restore_command=None)) == ["wal_unproven"]
+
+    def test_our_own_copy_is_started(self, host, examine):
+        host.copy()
+        found = examine(upstream_asked=False, without_job=True)
+        assert (codes(found), found.plan["action"]) == ([], "start")

@@ -120,6 +120,7 @@ def test_an_upstream_that_cannot_be_reached(nobody_listens):
     with pytest.raises(StandbyError, match="refused") as failed:
         _server.identify({"host": "127.0.0.1", "port": nobody_listens, "sslpassword": "Geh3im"})
     assert failed.value.code == "upstream_unreachable"
+    assert "upstream_connection=none" in failed.value.msg, "the way on while it is down"
     assert "Geh3im" not in failed.value.msg
 
 

@@ -39,6 +39,7 @@ def test_that_nothing_runs(host, ask, files, state):
     assert said.pop("pgdata")["state"] == state
     assert said == {
         "ready": False,
+        "state": "not_ready",
         "reasons": [f"no server runs on {host.pgdata}, which is {state}"],
         "running": False,
         "instance": None,

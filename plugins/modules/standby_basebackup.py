@@ -1,0 +1,302 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: standby_basebackup
+short_description: Copy a running upstream into a data directory by pg_basebackup
+version_added: 0.2.0
+description:
+  - Runs C(pg_basebackup) on the standby, verifies what it brought, makes everything durable, and lets
+    C(global/pg_control) appear last of all. No Barman is needed; the upstream reads and sends all of its files.
+  - Until then no server starts on the directory, whatever interrupts the copy. pg_basebackup cannot go on where it
+    stopped, so another run removes what is there and begins anew.
+  - The WAL that the copy needs is streamed beside it, which takes two WAL senders of the upstream.
+  - The copy is a process of its own on the standby. A lost connection or a killed control node does not end it,
+    and the next run attaches to it. To end it, C(kill) the process that the file C(runner) in
+    O(state_directory) names.
+  - While it runs, its progress is printed, and is the file C(progress.json) in O(state_directory). How much there is to
+    copy is the upstream's estimate.
+  - The finished directory holds C(standby.signal) and no recovery settings of the upstream.
+  - A cluster of the upstream's own system identifier, which O(overwrite=same_cluster) allows to bring to the backup's
+    state, is removed and copied as a whole. An upstream is a backup in the words of O(overwrite) and O(keep_old).
+  - Run it on the standby as the database's OS user.
+author:
+  - The pgfleet maintainers (@pgfleet)
+extends_documentation_fragment:
+  - pgfleet.standby._attributes
+  - pgfleet.standby._clone.target
+  - pgfleet.standby._upstream
+  - pgfleet.standby._login
+  - pgfleet.standby._basebackup
+attributes:
+  action:
+    support: partial
+    details: The action plugin prints the progress; the module does everything else.
+    description: Indicates this has a corresponding action plugin.
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  slot_name:
+    description:
+      - The replication slot that the standby will use. It has to be there. The copy uses it, too, so that the upstream
+        keeps all WAL from the copy's beginning until the standby takes it.
+      - Without one pg_basebackup makes a temporary slot, and what follows the copy has to be at the upstream still, or
+        in an archive, when the standby is started.
+    type: str
+  again:
+    description:
+      - Copy also when a finished copy by this module is there, such as a standby that cannot go on. It needs
+        O(overwrite=same_cluster).
+    type: bool
+    default: false
+  bwlimit:
+    description: The most that the upstream may send, in KiB per second, from 32 to 1048576.
+    type: int
+  verify:
+    description:
+      - How the copy is compared with the C(backup_manifest) that pg_basebackup of PostgreSQL 13 and later brings.
+        V(manifest) compares names, sizes and checksums, V(size) names and sizes, V(none) nothing.
+      - Where there is none, nothing can be compared. RV(verified) says which it was.
+    type: str
+    choices: [none, size, manifest]
+    default: manifest
+  lock_timeout:
+    description:
+      - How many seconds to wait for the last processes of a copy that was killed. They end by themselves.
+    type: int
+    default: 3600
+  settings:
+    description:
+      - Settings for C(postgresql.auto.conf) that a start on this host needs, such as those that
+        M(pgfleet.standby.standby_preflight) found too low for a hot standby, C(plan.settings) of its result.
+    type: dict
+    default: {}
+  progress_interval:
+    description:
+      - Seconds between two lines of progress. With V(0) none are printed.
+      - By default the first one comes after 5 seconds, and the longer the copy takes, the rarer they become.
+    type: int
+  attach_timeout:
+    description:
+      - Return after so many seconds although the copy still runs; RV(finished) is false then.
+      - By default the module returns when the copy has ended.
+    type: int
+  attach_run:
+    description:
+      - The RV(run) of a copy that an earlier call saw running. What became of that one is returned, also after its end.
+      - When it left nothing because it was killed, another one is begun.
+    type: str
+requirements:
+  - psycopg2
+  - C(pg_basebackup) of the server's version
+  - C(pg_verifybackup) of PostgreSQL for manifests with CRC32C checksums, which are the default
+seealso:
+  - module: pgfleet.standby.standby_clone
+  - module: pgfleet.standby.standby_recovery
+"""
+
+EXAMPLES = r"""
+- name: Copy the primary, at most 50 MiB per second
+  pgfleet.standby.standby_basebackup:
+    data_directory: /var/lib/postgresql/15/main
+    upstream_conninfo:
+      host: primary
+      user: replicator
+    application_name: n1
+    slot_name: n1
+    bwlimit: 51200
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+action:
+  description:
+    - V(clone), V(replace) of a cluster or an unfinished copy that was removed, or V(none) when the directory holds
+      a finished copy already. With O(keep_old) an existing cluster is moved and the action is V(clone).
+  returned: success, when finished
+  type: str
+  sample: clone
+method:
+  description: Always V(pg_basebackup).
+  returned: success
+  type: str
+  sample: pg_basebackup
+files:
+  description: How many files were copied, without WAL.
+  returned: success, when finished
+  type: int
+  sample: 1587
+bytes:
+  description: Their bytes.
+  returned: success, when finished
+  type: int
+  sample: 434789371
+bytes_sent:
+  description: The same, for nothing that was there is made use of.
+  returned: success, when finished
+  type: int
+  sample: 434789371
+seconds:
+  description: How long it took.
+  returned: success, when finished
+  type: float
+  sample: 3.4
+verified:
+  description: How the copy was compared with its manifest, V(none), V(size) or V(manifest).
+  returned: success, when finished
+  type: str
+  sample: manifest
+left_behind:
+  description:
+    - Directories of tablespaces or of the WAL that the cluster used before and the upstream does not have.
+      They are left as they are. A cluster that was kept still uses them.
+  returned: success, when finished
+  type: list
+  elements: str
+  sample: []
+kept_old:
+  description:
+    - Where the cluster that was there is kept with O(keep_old), its data directory first. Empty when there was none.
+    - In check mode, where it would be.
+  returned: success, when finished
+  type: list
+  elements: str
+  sample: [/var/lib/postgresql/15/main.old, /srv/tablespaces/fast.old]
+finished:
+  description: Whether the copy has ended.
+  returned: success
+  type: bool
+  sample: true
+run:
+  description: The name of the copy that still runs, for O(attach_run).
+  returned: success, when not finished
+  type: str
+  sample: 0b2c4d5e0f7a4b7f9f61c1f0a2b3c4d5
+progress:
+  description: How far it has come, as M(pgfleet.standby.standby_clone) returns it.
+  returned: success, when not finished
+  type: dict
+  sample:
+    at: "2026-11-21T15:02:11Z"
+    bytes: 434789371
+    bytes_done: 182452224
+    eta: 2
+    percent: 42.0
+    phase: copying
+    rate: 121634816
+    retries: 0
+    seconds: 1.9
+"""
+
+from functools import partial
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    basebackup_options,
+    finish,
+    job_of,
+    login_options,
+    target_options,
+    upstream_options,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup import checked_options, require_rate
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_check import Source, look
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_copy import BaseBackup, copy, preview
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._detached import Running, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    job, how = wanted(params)
+    if check_mode:
+        outcome: Outcome | Running = preview(job, how)
+    else:
+        outcome = follow(job, params["attach_timeout"], params["attach_run"], partial(copy, how))
+    if isinstance(outcome, Running):
+        return {
+            "changed": True,
+            "method": job.method,
+            "finished": False,
+            "run": outcome.run,
+            "progress": outcome.progress,
+        }
+    return {
+        "changed": outcome.action != "none",
+        "action": outcome.action,
+        "method": job.method,
+        "finished": True,
+        "files": outcome.files,
+        "bytes": outcome.bytes,
+        "bytes_sent": outcome.sent,
+        "seconds": round(outcome.seconds, 2),
+        "verified": outcome.verified,
+        "left_behind": list(outcome.left_behind),
+        "kept_old": list(outcome.kept_old),
+        "diff": difference(job, outcome),
+    }
+
+
+def wanted(params: dict[str, Any]) -> tuple[Job, BaseBackup]:
+    """What is copied, which only the upstream can tell. Raises StandbyError."""
+    require_rate(params["bwlimit"])
+    slot_name = params["slot_name"] or None
+    options = checked_options(params["pg_basebackup_options"], slot_name)
+    keywords = login_of(params, params["application_name"]).keywords
+    source = Source(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
+    job = look(identify(keywords), keywords, source).job
+    return job, BaseBackup(keywords, slot_name, options)
+
+
+def difference(job: Job, outcome: Outcome) -> dict[str, str]:
+    """Before and after in words."""
+    after = (
+        f"it holds a copy of {job.backup.server} by pg_basebackup, {outcome.files} files, {outcome.bytes} bytes,"
+        f" system identifier {job.backup.system_identifier}"
+    )
+    if outcome.kept_old:
+        after += f"; what was there is kept in {', '.join(outcome.kept_old)}"
+    return {
+        "before_header": job.data_directory,
+        "after_header": job.data_directory,
+        "before": f"{outcome.before}\n",
+        "after": f"{outcome.before if outcome.action == 'none' else after}\n",
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            **target_options(),
+            **upstream_options(),
+            **login_options(),
+            **basebackup_options(),
+            slot_name={"type": "str"},
+            again={"type": "bool", "default": False},
+            bwlimit={"type": "int"},
+            verify={"type": "str", "choices": ["none", "size", "manifest"], "default": "manifest"},
+            lock_timeout={"type": "int", "default": 3600},
+            progress_interval={"type": "int"},
+            settings={"type": "dict", "default": {}},
+            attach_timeout={"type": "int"},
+            attach_run={"type": "str"},
+        ),
+        supports_check_mode=True,
+    )
+    finish(module, work)
+
+
+if __name__ == "__main__":
+    main()
