@@ -17,6 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import (
     _plan,
     _room,
     _unasked,
+    _wal_check,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils import _preflight as judge_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
@@ -32,7 +33,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._ladder import COPYING, Decision, decide
 from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
-    Backup,
     ControlData,
     DataDir,
     Upstream,
@@ -43,12 +43,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server import ide
 from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._situation import Seen, Wanted, see
 from ansible_collections.pgfleet.standby.plugins.module_utils._suitability_facts import UpstreamFacts
-from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import (
-    WalProof,
-    fetch_one,
-    prove,
-    prove_archived,
-)
 from ansible_collections.pgfleet.standby.plugins.module_utils._wish import Wish
 
 __all__ = ["Examination", "Wish"]
@@ -208,7 +202,8 @@ class Examination:
         if configuration is not None:
             self._check_configuration(configuration, server)
             if configuration.control is not None:
-                self._check_wal(job, configuration.control, server)
+                works = not self._failed("restore_command")
+                self.verdicts += _wal_check.check(self.wish, job.backup, configuration.control, server, works)
         self._check_fitness(job.bindir, job.backup.major, server, configuration)
         self._note_files(roots)
 
@@ -266,31 +261,6 @@ class Examination:
             bytes_per_second=round(rate) if rate else None,
             seconds=round(room.to_copy / rate, 1) if rate else None,
         )
-
-    def _check_wal(self, job: Job, control: ControlData, server: Upstream | None) -> None:
-        """That replay finds every segment from the backup's begin on, and that the command brings one."""
-        backup, wish = job.backup, self.wish
-        if not wish.upstream_asked:
-            self.verdicts += _unasked.wal_source(wish.restore_command)
-        proof = self._proof(backup, control.wal_segment_size, server)
-        if proof is None:
-            return
-        self.verdicts += proof.verdicts
-        if wish.restore_command and proof.in_archive and not self._failed("restore_command"):
-            size, identifier = control.wal_segment_size, control.system_identifier or server.system_identifier
-            self.verdicts.append(fetch_one(wish.restore_command, proof.in_archive, size, identifier))
-
-    def _proof(self, backup: Backup, segment_size: int, server: Upstream | None) -> WalProof | None:
-        """Up to what the upstream has written; without it, up to the end of the backup, where it is consistent."""
-        wish = self.wish
-        if not backup.begin_lsn or backup.timeline is None:
-            return None
-        begin, archive = parse_lsn(backup.begin_lsn), wish.barman if wish.restore_command else None
-        if server is not None:
-            return prove((backup.timeline, begin), server, wish.keywords, segment_size, archive)
-        if wish.upstream_asked or not backup.end_lsn or archive is None:
-            return None
-        return prove_archived(backup.timeline, begin, parse_lsn(backup.end_lsn), segment_size, archive)
 
     def _note_files(self, roots: tuple[Root, ...]) -> None:
         self.plan.update(

@@ -37,8 +37,8 @@ options:
       - Only the first of them brings an existing cluster to the backup's state; with the others V(delta) is V(replace),
         which takes the same O(overwrite).
       - With V(pg_basebackup) no Barman is asked, and what only it could tell is not checked, RV(plan) names it in
-        C(not_checked). Two WAL senders are needed. The room is told by the upstream, if it lets the role that streams into
-        the database C(postgres).
+        C(not_checked). Two WAL senders are needed. The room is told by the upstream, if it lets the role that
+        streams into the database C(postgres).
     type: str
     choices: [rsync, barman, pg_basebackup]
     default: rsync

@@ -118,6 +118,7 @@ ACTING = {
     "_upstream_sql",
     "_upstream_wal",
     "_verification",
+    "_wal_check",
     "_wal_proof",
     "_wish",
     "_workers",

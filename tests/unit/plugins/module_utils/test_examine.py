@@ -10,7 +10,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _basebackup_check, _examine, _room, _situation
+from ansible_collections.pgfleet.standby.plugins.module_utils import (
+    _basebackup_check,
+    _examine,
+    _room,
+    _situation,
+    _wal_check,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace, Verdict
@@ -69,8 +75,8 @@ def world(monkeypatch):
         return said["wal"]
 
     monkeypatch.setattr(_examine, "identify", lambda keywords: said["upstream"])
-    monkeypatch.setattr(_examine, "fetch_one", fetch)
-    monkeypatch.setattr(_examine, "prove", prove)
+    monkeypatch.setattr(_wal_check, "fetch_one", fetch)
+    monkeypatch.setattr(_wal_check, "prove", prove)
     monkeypatch.setattr(_situation, "prove", prove)
     monkeypatch.setattr(_examine._fitness, "of_upstream", lambda *asked: ([], UpstreamFacts()))
     said["asked"] = asked
