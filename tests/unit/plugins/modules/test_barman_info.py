@@ -61,7 +61,6 @@ def test_backup_info_chooses_what_the_other_modules_take(run, version, where, se
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ({"barman_server": "pg_gzip", "backup_id": "latest"}, "no_usable_backup"),
         ({"barman_server": "pg_empty", "backup_id": "latest"}, "no_usable_backup"),
         ({"barman_server": "pg", "backup_id": "20000101T000000"}, "backup_unknown"),
         ({"barman_server": "nosuch"}, "barman_unknown_server"),
@@ -186,3 +185,8 @@ esac
         result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=60)
         assert result["error_code"] == "no_usable_backup"
         assert result["passed_over"][0]["reasons"] == ["its status is FAILED, not DONE"]
+
+
+def test_a_compressed_backup_is_chosen(run, version):
+    chosen = run("barman_backup_info", barman_server="pg_gzip", backup_id="latest")["selected"]
+    assert (chosen["status"], chosen["compression"]) == ("DONE", "gzip")
