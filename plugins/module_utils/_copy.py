@@ -82,13 +82,14 @@ def copy(job: Job, progress: Progress) -> Outcome:
         if action is None:
             complete_record(job, found)
             return Outcome("none", seconds=time.monotonic() - began, before=describe(found))
-        with _connected(job) as connections, missing_files_explained(job.source, job.backup):
+        with _connected(job) as connections:
             job = replace(job, source=connections[0].source)
             planned = _prepare(job)
             require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
             transfer = transport_of(job, planned.roots, planned.far, connections, lock.fd, progress)
             try:
-                outcome = _Copy(job, planned, transfer, progress).run(action, found)
+                with missing_files_explained(job.source, job.backup, packed=planned.roots[0].archive is not None):
+                    outcome = _Copy(job, planned, transfer, progress).run(action, found)
             finally:
                 if planned.contents is not None:
                     planned.contents.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import SshShell
@@ -18,19 +18,23 @@ __all__ = ["missing_files_explained"]
 
 _CODE = "backup_files_missing"
 # Barman removes the data first, then the directory, and its own record last of all.
-_LANDMARKS = ("", "/data/PG_VERSION", "/data/backup_label", "/data/global/pg_control")
+_OF_PLAIN = ("", "/data/PG_VERSION", "/data/backup_label", "/data/global/pg_control")
+_OF_PACKED = ("", "/data/backup_manifest")
 _LOOKS, _PAUSE_SECONDS = 5, 1.0
 
 
 @contextlib.contextmanager
-def missing_files_explained(source: Source, backup: Backup) -> Iterator[None]:
-    """Raise StandbyError with the cause, where files are missing because the backup was deleted meanwhile."""
+def missing_files_explained(source: Source, backup: Backup, packed: bool) -> Iterator[None]:
+    """Raise StandbyError with the cause, where files are missing because the backup was deleted meanwhile.
+
+    ``packed``: it consists of tars.
+    """
     try:
         yield
     except StandbyError as error:
         if error.code != _CODE:
             raise
-        fate = _fate(source, str(backup.directory))
+        fate = _fate(source, str(backup.directory), _OF_PACKED if packed else _OF_PLAIN)
         if fate is None:
             raise
         details = {name: value for name, value in error.result.items() if name in ("rc", "stderr", "cmd")}
@@ -43,10 +47,10 @@ def missing_files_explained(source: Source, backup: Backup) -> Iterator[None]:
         ) from error
 
 
-def _fate(source: Source, directory: str) -> str | None:
+def _fate(source: Source, directory: str, landmarks: Iterable[str]) -> str | None:
     """What has become of the backup; None where it is there, or cannot be looked at."""
     shell = SshShell(source.destination, source.ssh_options)
-    places = [directory + mark for mark in _LANDMARKS]
+    places = [directory + mark for mark in landmarks]
     for look in range(_LOOKS):
         if look:
             time.sleep(_PAUSE_SECONDS)

@@ -8,18 +8,12 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _missing
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._missing import missing_files_explained
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    monkeypatch.setattr(_missing, "_PAUSE_SECONDS", 0)
-
-
-def failing(host, code="backup_files_missing"):
-    with pytest.raises(StandbyError) as failed, missing_files_explained(host.source, host.backup()):
+def failing(host, code="backup_files_missing", packed=False):
+    with pytest.raises(StandbyError) as failed, missing_files_explained(host.source, host.backup(), packed):
         raise StandbyError("files are missing", code, rc=23)
     return failed.value
 
@@ -40,6 +34,15 @@ def test_a_backup_that_is_being_deleted(host):
 @pytest.mark.parametrize("code", ["backup_files_missing", "disk_full"])
 def test_a_backup_that_is_there(host, code):
     assert failing(host, code).code == code
+
+
+@pytest.mark.parametrize(("left", "code"), [(True, "backup_files_missing"), (False, "backup_deleted")])
+def test_a_packed_one_is_known_by_its_manifest(host, left, code):
+    shutil.rmtree(host.data)
+    host.data.mkdir()
+    if left:
+        (host.data / "backup_manifest").touch()
+    assert failing(host, packed=True).code == code
 
 
 def test_a_host_that_cannot_be_asked(host):
