@@ -59,7 +59,8 @@ molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 	@cd $(COPY) && $(GATES)/molecule.sh $(SCENARIO)
 
 lab-test: prepare lab ## faults and versions, on real hosts
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -n 2 --dist loadfile --durations 15 tests/lab
+	@python molecule/lab/lab.py up --standbys 3
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -n 3 --dist loadfile --durations 60 tests/lab
 	@python $(GATES)/versions.py barmans $(LAB_DIR)/barmans docs/versions.md
 
 releases: prepare release-images ## the whole play on other Debian releases, one after the other; RELEASES=name for one

@@ -80,7 +80,7 @@ def checked_options(words: Sequence[str], slot_name: str | None = None) -> tuple
 
     Raises StandbyError for what another option decides, for what cannot be part of a standby, and for unknown words.
     """
-    given = [(option, value) for option, value in _parsed(words)]
+    given = list(_parsed(words))
     for option, value in given:
         _require_allowed(option, value, slot_name)
     return tuple(

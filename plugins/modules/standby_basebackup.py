@@ -29,7 +29,7 @@ author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
   - pgfleet.standby._attributes
-  - pgfleet.standby._clone.target
+  - pgfleet.standby._target
   - pgfleet.standby._upstream
   - pgfleet.standby._login
   - pgfleet.standby._basebackup

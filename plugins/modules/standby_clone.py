@@ -31,6 +31,7 @@ author:
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._clone
+  - pgfleet.standby._target
   - pgfleet.standby._fill
 attributes:
   action:

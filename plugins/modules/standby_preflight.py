@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._attributes.info_module
   - pgfleet.standby._clone
+  - pgfleet.standby._target
   - pgfleet.standby._upstream
   - pgfleet.standby._login
   - pgfleet.standby._restore

@@ -23,8 +23,8 @@ from play import Playbook  # noqa: E402
 DATA = "/var/lib/postgresql/15/main"
 STATE = "/var/lib/postgresql/15/.main.standby"
 BINDIR = "/usr/lib/postgresql/15/bin"
-# A test works on one standby of the lab. Two run side by side, one each: most of their time is waiting.
-HOST = os.environ.get("LAB_TEST_HOST", {"gw1": "n2"}.get(os.environ.get("PYTEST_XDIST_WORKER", ""), "n1"))
+# A test works on one standby of the lab. Three run side by side, one each: much of their time is waiting.
+HOST = os.environ.get("LAB_TEST_HOST", {"gw1": "n2", "gw2": "n3"}.get(os.environ.get("PYTEST_XDIST_WORKER", ""), "n1"))
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def permitted(command: str, own: argparse.Namespace, read: Read = os.read) -> li
 def patterns(own: argparse.Namespace) -> Iterator[list[str]]:
     """The table, with one list of words for every alternative."""
     config = ("--config", own.config) if own.config else ()
-    barman = ((name, *rest) for name in {"barman", own.barman} for rest in {(), config})
+    barman = ((name, *rest) for name in sorted({"barman", own.barman}) for rest in sorted({(), config}))
     alternatives = {**ALTERNATIVES, "BARMAN": tuple(barman)}
     for line in ALLOWED.strip().splitlines():
         parts = [alternatives.get(word, ((word,),)) for word in shlex.split(line)]

@@ -100,7 +100,7 @@ def test_two_at_a_time(host, barman):
 
 
 def test_a_lock_that_went_with_its_record_is_nobodys(tmp_path):
-    first, second = (_claim_files.Record(str(tmp_path / "a" / "b" / "x.json")) for _ in range(2))
+    first, second = (_claim_files.Record(str(tmp_path / "a" / "b" / "x.json")) for _again in range(2))
     with first.locked(0):
         pass
     with second.locked(0) as lock:
