@@ -25,7 +25,7 @@ export BUILD COPY GATES
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv prepare $(STAGES) release-images versions lab lab-down demo bench test changelog pins clean
+.PHONY: help venv prepare $(STAGES) long release-images versions lab lab-down demo bench test changelog pins clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\)[a-z -]*:[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -60,12 +60,16 @@ molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 
 lab-test: prepare lab ## faults and versions, on real hosts
 	@python molecule/lab/lab.py up --standbys 3
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -n 3 --dist loadfile --durations 60 tests/lab
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m 'not long' -n 3 --dist loadfile --durations 60 tests/lab
+
+long: prepare lab release-images ## what `make test` has no time for: other Barmans, retention, waiting, repmgr, chains
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/lab
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/releases
 	@python $(GATES)/versions.py barmans $(LAB_DIR)/barmans docs/versions.md
 
 releases: prepare release-images ## the whole play on other Debian releases, one after the other; RELEASES=name for one
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
+	    pytest -p no:cacheprovider -m 'not long' --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
 	@python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md
 
 release-images: prepare ## build what `releases` needs

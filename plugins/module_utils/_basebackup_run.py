@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup import (
     diagnosis,
@@ -110,7 +109,8 @@ def run(argv: Sequence[str], more: Mapping[str, str], progress: Progress, inheri
     estimated = False
     guard = _guard(process.pid)
     try:
-        for line in cast("Iterable[str]", process.stderr):
+        said: Iterable[str] = process.stderr or ()
+        for line in said:
             done = parse_progress(line.rstrip())
             if done is None:
                 lines.append(line.rstrip())

@@ -27,6 +27,10 @@ BINDIR = "/usr/lib/postgresql/15/bin"
 HOST = os.environ.get("LAB_TEST_HOST", {"gw1": "n2", "gw2": "n3"}.get(os.environ.get("PYTEST_XDIST_WORKER", ""), "n1"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has 45 minutes")
+
+
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     return Lab.load()

@@ -14,6 +14,8 @@ from onhost import Clone
 from podman import LabError
 from upstream import OwnBarman, Upstream, own_barman
 
+pytestmark = pytest.mark.long
+
 # What the image has, the path of its command, and how the backup is taken.
 VERSIONS = {
     "3.11.1": ("/opt/barmans/3.11.1/bin/barman", "postgres"),

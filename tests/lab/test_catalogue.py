@@ -16,6 +16,8 @@ from lab import Lab
 from onhost import Clone
 from podman import File, Host
 
+pytestmark = pytest.mark.long
+
 TOP = "/tmp/pgfleet-catalogue"
 PORT = 6100
 # On the Barman host.

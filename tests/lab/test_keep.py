@@ -13,6 +13,8 @@ from conftest import DATA, HOST
 from lab import Lab
 from play import Playbook
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def catalogue(lab: Lab) -> Iterator[Catalogue]:

@@ -257,6 +257,7 @@ def test_a_broken_tar_is_refused(bare: Packed, kind: str, tar: str, how: str, co
     assert clone.host.run(["find", TOP, "-newer", f"{TOP}/contents"]).stdout == before
 
 
+@pytest.mark.long
 def test_a_play_makes_a_streaming_standby_of_barmans_own(packed: Packed, lab: Lab, playbook: Playbook) -> None:
     """Real Barman, backup_compression = gzip, the whole role."""
     lab.reset(HOST)

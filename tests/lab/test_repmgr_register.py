@@ -9,6 +9,8 @@ from conftest import BINDIR, DATA, HOST
 from podman import LabError
 from upstream import PORT, UPSTREAM, OwnBarman, Upstream, own_barman
 
+pytestmark = pytest.mark.long
+
 REPMGR = f"{BINDIR}/repmgr"
 CONF = "/var/tmp/repmgr-{}.conf"
 NODE = """\

@@ -30,6 +30,10 @@ def run_lab(release: Release, *arguments: str, timeout: float) -> None:
     subprocess.run(command, check=True, timeout=timeout)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has 45 minutes")
+
+
 @pytest.fixture(scope="module", params=list(RELEASES.values()), ids=list(RELEASES))
 def standby(request: pytest.FixtureRequest) -> Iterator[Standby]:
     """An empty host of the release, and what its tests have made of it so far."""

@@ -65,6 +65,7 @@ def test_a_stopped_standby_is_started(standby: Standby) -> None:
     standby.proven["start"] = "yes"
 
 
+@pytest.mark.long
 def test_an_incremental_chain_is_staged_once_for_all(standby: Standby) -> None:
     """Only where both PostgreSQL and Barman have such backups, and combine them without a detour."""
     if standby.lab.release.postgres < 18:
