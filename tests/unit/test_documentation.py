@@ -17,6 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.doc_fragments import (
     _fill,
     _login,
     _restore,
+    _target,
     _upstream,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils import _argspec
@@ -59,7 +60,7 @@ def options():
     found = set()
     for path in (ROOT / "plugins" / "modules").glob("*.py"):
         found |= set(assigned(path, "DOCUMENTATION").get("options", {}))
-    for fragment in (_barman, _clone, _fill, _login, _restore, _upstream):
+    for fragment in (_barman, _clone, _fill, _login, _restore, _target, _upstream):
         found |= set(yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"])
     specs = yaml.safe_load((ROOT / "roles" / ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     for entry in specs["argument_specs"].values():
@@ -107,11 +108,17 @@ def test_the_words_that_are_no_options_are_none():
     assert sorted(word for word in NO_OPTIONS if word not in text) == []
 
 
+def source_options():
+    """What a copy of a backup has beyond the place that it goes to."""
+    return {name: option for name, option in _argspec.clone_options().items() if name not in _argspec.target_options()}
+
+
 @pytest.mark.parametrize(
     ("fragment", "spec"),
     [
         pytest.param(_barman, _argspec.barman_options, id="barman"),
-        pytest.param(_clone, _argspec.clone_options, id="clone"),
+        pytest.param(_clone, source_options, id="clone"),
+        pytest.param(_target, _argspec.target_options, id="target"),
         pytest.param(_fill, _argspec.fill_options, id="fill"),
         pytest.param(_upstream, _argspec.upstream_options, id="upstream"),
         pytest.param(_login, _argspec.login_options, id="login"),
