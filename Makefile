@@ -62,7 +62,7 @@ lab-test: prepare lab ## faults and versions, on real hosts
 	@python molecule/lab/lab.py up --standbys 3
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m 'not long' -n 3 --dist loadfile --durations 60 tests/lab
 
-long: prepare lab release-images ## what `make test` has no time for: other Barmans, retention, waiting, repmgr, chains
+long: prepare lab release-images ## what `make test` has no time for: plays of consent and interruption, Barmans, retention, repmgr
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/lab
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/releases
 	@python $(GATES)/versions.py barmans $(LAB_DIR)/barmans docs/versions.md

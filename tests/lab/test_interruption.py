@@ -23,6 +23,8 @@ LIMIT = ("--limit", HOST)
 ASSASSIN = """
 import os, pathlib, signal, sys, time
 
+pytestmark = pytest.mark.long
+
 data, state = map(pathlib.Path, sys.argv[1:3])
 moment = sys.argv[3]
 

@@ -12,6 +12,8 @@ from onhost import FAST
 from podman import wait_for
 from story import Story, errors
 
+pytestmark = pytest.mark.long
+
 REWIND_RIGHTS = (
     "pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text),"
     " pg_read_binary_file(text, bigint, bigint, boolean)"
