@@ -42,7 +42,7 @@ def processes():
             except OSError:
                 continue
             # What starts the module here has its options for a moment, and is none of ours.
-            seen = seen or (password in command and not command.startswith((b"env\0", b"setpriv\0")))
+            seen = seen or (password in command and not command.split(bytes(1))[0] in (b"env", b"setpriv"))
             if any(name in command for name in names.split(b",")):
                 yield int(process.name)
 
