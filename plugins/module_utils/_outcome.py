@@ -10,16 +10,21 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
 from ansible_collections.pgfleet.standby.plugins.module_utils._detached import Running
 
-__all__ = ["result_of"]
+__all__ = ["result_of", "values_of"]
 
 
 def result_of(job: Job, outcome: Outcome | Running) -> dict[str, Any]:
-    """The values that every method returns."""
+    """What every method returns that brings a backup."""
+    content = f"a clone of backup {job.backup.backup_id} of {job.backup.server}"
+    return {"backup_id": job.backup.backup_id, **values_of(job, outcome, content)}
+
+
+def values_of(job: Job, outcome: Outcome | Running, content: str) -> dict[str, Any]:
+    """What every method returns. ``content`` is what the directory holds then, in words."""
     if isinstance(outcome, Running):
         return {
             "changed": True,
             "method": job.method,
-            "backup_id": job.backup.backup_id,
             "finished": False,
             "run": outcome.run,
             "progress": outcome.progress,
@@ -28,7 +33,6 @@ def result_of(job: Job, outcome: Outcome | Running) -> dict[str, Any]:
         "changed": outcome.action != "none",
         "action": outcome.action,
         "method": job.method,
-        "backup_id": job.backup.backup_id,
         "finished": True,
         "files": outcome.files,
         "bytes": outcome.bytes,
@@ -37,15 +41,15 @@ def result_of(job: Job, outcome: Outcome | Running) -> dict[str, Any]:
         "verified": outcome.verified,
         "left_behind": list(outcome.left_behind),
         "kept_old": list(outcome.kept_old),
-        "diff": _difference(job, outcome),
+        "diff": _difference(job, outcome, content),
     }
 
 
-def _difference(job: Job, outcome: Outcome) -> dict[str, str]:
+def _difference(job: Job, outcome: Outcome, content: str) -> dict[str, str]:
     """Before and after in words."""
     after = (
-        f"it holds a clone of backup {job.backup.backup_id} of {job.backup.server}, {outcome.files} files,"
-        f" {outcome.bytes} bytes, system identifier {job.backup.system_identifier}"
+        f"it holds {content}, {outcome.files} files, {outcome.bytes} bytes,"
+        f" system identifier {job.backup.system_identifier}"
     )
     if outcome.kept_old:
         after += f"; what was there is kept in {', '.join(outcome.kept_old)}"

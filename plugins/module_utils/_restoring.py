@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_versions import Feature, dotted, has
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["bytes_needed", "options", "own_name", "refusal"]
 
-_INCREMENTAL, _ENCRYPTED = (3, 11), (3, 14)
 _ONE_STAGING_PATH = (3, 15)
 
 
@@ -48,11 +48,11 @@ def options(backup: Backup, version: tuple[int, ...], place: str, work: str) -> 
 
 def refusal(backup: Backup, version: tuple[int, ...], place: str, where: str) -> StandbyError | None:
     """What this Barman cannot restore, whatever the room."""
-    needed = _ENCRYPTED if backup.encryption else _INCREMENTAL
-    if version < needed:
+    needed = Feature.ENCRYPTION if backup.encryption else Feature.INCREMENTAL
+    if not has(version, needed):
         return StandbyError(
-            f"Backup {backup.backup_id} cannot be restored by Barman {_dotted(version)} on {where}; {_dotted(needed)}"
-            " or later is needed. Next: upgrade Barman, or choose another backup_id.",
+            f"Backup {backup.backup_id} cannot be restored by Barman {dotted(version)} on {where};"
+            f" {dotted(needed.since)} or later is needed. Next: upgrade Barman, or choose another backup_id.",
             "barman_too_old",
         )
     if ":" in place or "=" in place or not place.startswith("/"):
@@ -69,7 +69,3 @@ def refusal(backup: Backup, version: tuple[int, ...], place: str, where: str) ->
             "backup_unsupported",
         )
     return None
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))

@@ -35,6 +35,9 @@ T = TypeVar("T")
 ATTEMPTS = 8
 LOOK_SECONDS = 0.5
 
+# How long a copy that is interrupted waits for the programs that it has told to end, in seconds.
+_END_SECONDS = 10
+
 
 @dataclass
 class Workers:
@@ -85,6 +88,11 @@ class Workers:
                     worker.join(LOOK_SECONDS)
         except BaseException:
             self.stop(StandbyError("The copy was interrupted. Next: run again, it resumes.", "interrupted"))
+            # Whoever hears that the copy has ended finds none of its programs; the lock holds up only another copy.
+            # A thread whose join was interrupted passes for ended (Python 3.10 to 3.12), so the programs are counted.
+            deadline = time.monotonic() + _END_SECONDS
+            while self._processes and time.monotonic() < deadline:
+                time.sleep(0.02)
             raise
         self.require_no_failure()
 

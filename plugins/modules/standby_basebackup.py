@@ -216,6 +216,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_copy i
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
 from ansible_collections.pgfleet.standby.plugins.module_utils._detached import Running, follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import values_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
 
 
@@ -225,28 +226,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         outcome: Outcome | Running = preview(job, how)
     else:
         outcome = follow(job, params["attach_timeout"], params["attach_run"], partial(copy, how))
-    if isinstance(outcome, Running):
-        return {
-            "changed": True,
-            "method": job.method,
-            "finished": False,
-            "run": outcome.run,
-            "progress": outcome.progress,
-        }
-    return {
-        "changed": outcome.action != "none",
-        "action": outcome.action,
-        "method": job.method,
-        "finished": True,
-        "files": outcome.files,
-        "bytes": outcome.bytes,
-        "bytes_sent": outcome.sent,
-        "seconds": round(outcome.seconds, 2),
-        "verified": outcome.verified,
-        "left_behind": list(outcome.left_behind),
-        "kept_old": list(outcome.kept_old),
-        "diff": difference(job, outcome),
-    }
+    return values_of(job, outcome, f"a copy of {job.backup.server} by pg_basebackup")
 
 
 def wanted(params: dict[str, Any]) -> tuple[Job, BaseBackup]:
@@ -258,22 +238,6 @@ def wanted(params: dict[str, Any]) -> tuple[Job, BaseBackup]:
     source = Source(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
     job = look(identify(keywords), keywords, source).job
     return job, BaseBackup(keywords, slot_name, options)
-
-
-def difference(job: Job, outcome: Outcome) -> dict[str, str]:
-    """Before and after in words."""
-    after = (
-        f"it holds a copy of {job.backup.server} by pg_basebackup, {outcome.files} files, {outcome.bytes} bytes,"
-        f" system identifier {job.backup.system_identifier}"
-    )
-    if outcome.kept_old:
-        after += f"; what was there is kept in {', '.join(outcome.kept_old)}"
-    return {
-        "before_header": job.data_directory,
-        "after_header": job.data_directory,
-        "before": f"{outcome.before}\n",
-        "after": f"{outcome.before if outcome.action == 'none' else after}\n",
-    }
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
@@ -127,6 +128,7 @@ MOMENTS = {{
     "the first file is at hand": [lambda: any(b"--inplace" in command for _, command in processes(b"rsync"))],
     "all is there but pg_control": [lambda: signs() == [False, False], lambda: signs() == [False, True]],
 }}
+print("ready", flush=True)
 deadline = time.monotonic() + 30
 for moment in MOMENTS[sys.argv[1]]:
     while not moment():
@@ -176,11 +178,15 @@ class Small(Clone):
         return self.run(**{**DELTA, **options})
 
     def interrupted(self, moment: str, **options: Any) -> None:
-        """A run that is killed at a moment."""
-        process = self.start(**{**DELTA, **options})
-        killer = self.host.run(["python3", "-", moment], input=KILLER, check=False)
-        assert self.finish(process).get("error_code") == "copy_killed"
-        assert killer.returncode == 0, killer.stderr
+        """A run that is killed at a moment; who waits for it is there first, however busy the machine."""
+        command = self.host.command(["python3", "-c", KILLER, moment])
+        with Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=self.host.podman.env) as killer:
+            assert killer.stdout is not None
+            assert killer.stdout.readline() == "ready\n"
+            found = self.finish(self.start(**{**DELTA, **options}))
+            _stdout, stderr = killer.communicate(timeout=60)
+        assert killer.returncode == 0, stderr
+        assert found.get("error_code") == "copy_killed", found
 
     def keep(self) -> None:
         """A standby of the first backup that has run for a moment."""
@@ -422,6 +428,7 @@ def unfinished(small: Small, name: str) -> None:
     small.wait_until_copied(50)
     small.host.run(["kill", str(json.loads(small.host.read(f"{STATE}/runner"))["pid"])])
     assert small.finish(process)["error_code"] == "interrupted"
+    assert small.host.run(["pgrep", "-ax", "rsync"], check=False).stdout == ""
 
 
 def test_an_unfinished_copy_of_another_backup_is_gone_on_with(small: Small) -> None:
@@ -451,7 +458,7 @@ def test_doubt_outlives_an_interruption(small: Small, doubt: str) -> None:
     python(small.host, TAMPER, *hidden)
 
     small.options["backup"] = small.backups["second"]
-    small.interrupted("the first file is at hand", jobs=1, compress="none")
+    small.interrupted("the first file is at hand", jobs=1, compress="none", bwlimit=8_000)
     small.assert_unstartable()
     assert "msg" not in small.to("second")
     small.assert_healthy()

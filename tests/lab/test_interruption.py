@@ -16,14 +16,14 @@ from copies import Copy
 from lab import Lab
 from onhost import Clone
 
+pytestmark = pytest.mark.long
+
 LIMIT = ("--limit", HOST)
 
 # Runs on the standby, because the moments are too short for a look from outside: waits until a
 # condition holds, then ends every process that copies, with SIGKILL, so that none can tidy up.
 ASSASSIN = """
 import os, pathlib, signal, sys, time
-
-pytestmark = pytest.mark.long
 
 data, state = map(pathlib.Path, sys.argv[1:3])
 moment = sys.argv[3]
