@@ -5,7 +5,7 @@ COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
 # Cheap to dear: the first failure ends `make test`.
-STAGES := lint types unit servers sanity artifact integration lab-test releases awx molecule
+STAGES := lint types unit servers sanity artifact integration awx molecule releases lab-test
 
 # Debian releases that have a small lab of their own: molecule/lab/release.py.
 RELEASES := bullseye bookworm trixie forky
@@ -67,9 +67,9 @@ long: prepare lab release-images ## what `make test` has no time for: plays of c
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/releases
 	@python $(GATES)/versions.py barmans $(LAB_DIR)/barmans docs/versions.md
 
-releases: prepare release-images ## the whole play on other Debian releases, one after the other; RELEASES=name for one
+releases: prepare release-images ## the whole play on other Debian releases, two at a time; RELEASES=name for one
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider -m 'not long' --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
+	    pytest -p no:cacheprovider -m 'not long' -n 2 --dist loadgroup --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
 	@python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md
 
 release-images: prepare ## build what `releases` needs
@@ -88,7 +88,8 @@ lab: prepare ## start the lab: a primary, Barman, standbys
 	@python molecule/lab/lab.py install
 	@python molecule/lab/lab.py up
 
-lab-down: ## stop the lab
+lab-down: ## stop the lab, and those of the releases
+	@for release in $(RELEASES); do python3 molecule/lab/lab.py --release $$release down || exit; done
 	@python3 molecule/lab/lab.py down
 
 demo: prepare ## provision two empty standbys, then again to show changed=0

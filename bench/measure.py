@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hosts import Bench, Host
+from hosts import Bench, Host, run
 
 __all__ = ["Meter", "Sample", "Stopwatch", "summary"]
 
@@ -86,7 +86,8 @@ class Meter:
         return 0, 0
 
     def time(self, host: Host, user: str, argv: Sequence[str], timeout: float = 1800) -> Stopwatch:
-        done = host.run(["sh", "-c", TIMED, "sh", *argv], user=user, timeout=timeout)
+        command = host.contained(["sh", "-c", TIMED, "sh", *argv], user)
+        done = run(command, timeout=timeout, env=host.podman.env)
         rc, begin, end = (int(field) for field in done.stdout.split())
         out = host.run(["cat", "/tmp/bench.out"]).stdout
         err = host.run(["cat", "/tmp/bench.err"]).stdout

@@ -146,11 +146,18 @@ class Host:
     def command(self, argv: Sequence[str], user: str = "root") -> list[str]:
         """What runs a command in it, standard input and all."""
         if os.geteuid() != 0:
-            return ["podman", "exec", "--interactive", "--user", user, self.container, *argv]
-        # What `podman exec` does, in a twentieth of its time; a test asks its host hundreds of questions.
+            return self.contained(argv, user)
+        # The same in a twentieth of the time, but for the control groups; a test asks its host hundreds of questions.
         enter = ["nsenter", f"--target={self._init()}", "--all", "--"]
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env", "--"]
         return [*enter, *become, "env", "--chdir=/", *ENVIRONMENT, *argv]
+
+    def contained(self, argv: Sequence[str], user: str = "root") -> list[str]:
+        """What runs a command in its control groups too: its share of the processors is counted, and is that of a host.
+
+        It has none of a login's environment.
+        """
+        return ["podman", "exec", "--interactive", "--user", user, self.container, *argv]
 
     def _init(self) -> int:
         """The container's first process, as this machine counts. It is another one after a restart."""

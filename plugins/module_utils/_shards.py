@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
 
-__all__ = ["Shard", "largest_first", "shards", "take_samples"]
+__all__ = ["Shard", "are_worth_measuring", "largest_first", "shards", "take_samples"]
 
 _LONE_BYTES = 64 << 20
 _SHARD_BYTES = 256 << 20
@@ -80,7 +80,7 @@ def take_samples(queue: Sequence[Shard], count: int) -> tuple[list[Shard], list[
 
     No samples when the backup has too few files of a suitable size, or nothing worth the measuring.
     """
-    source = next((shard for shard in queue if not shard.basis and _worth_splitting(shard, count)), None)
+    source = _source_of_samples(queue, count)
     if source is None:
         return [], list(queue)
     sizes = source.root.files.sizes
@@ -99,6 +99,15 @@ def take_samples(queue: Sequence[Shard], count: int) -> tuple[list[Shard], list[
     if rest:
         others.append(Shard(source.root, rest))
     return [Shard(source.root, positions) for positions in bins], largest_first(others)
+
+
+def are_worth_measuring(queue: Sequence[Shard]) -> bool:
+    """Whether there is enough to copy for a sample; what is only compared is hardly sent."""
+    return _source_of_samples(queue, 1) is not None
+
+
+def _source_of_samples(queue: Sequence[Shard], count: int) -> Shard | None:
+    return next((shard for shard in queue if not shard.basis and _worth_splitting(shard, count)), None)
 
 
 def _worth_splitting(shard: Shard, count: int) -> bool:

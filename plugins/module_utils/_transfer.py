@@ -19,7 +19,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import Diagnosis, first_line, of_rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, take_samples
+from ansible_collections.pgfleet.standby.plugins.module_utils._shards import (
+    Shard,
+    are_worth_measuring,
+    take_samples,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._silence import Silence
 from ansible_collections.pgfleet.standby.plugins.module_utils._transport import (
     Sample,
@@ -70,7 +74,7 @@ class Transfer(Workers):
     def pull(self, shards: Sequence[Shard]) -> None:
         """Copy every shard, by the compression that pays where there is a choice. Raises StandbyError."""
         choices = self.wire.choices
-        if len(choices) > 1:
+        if len(choices) > 1 and are_worth_measuring(shards):
             choices = to_try(choices, self.connections[0].rate())
             samples, rest = take_samples(shards, len(choices))
             if samples:

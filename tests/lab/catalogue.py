@@ -82,6 +82,15 @@ class Catalogue:
         said = json.loads(self.barman("-f", "json", "keep", "--status", SERVER, backup["backup_id"]))
         return str(said[SERVER]["keep_status"]["message"])
 
+    @contextlib.contextmanager
+    def configured(self, line: str) -> Iterator[None]:
+        """The server's section has this line, too."""
+        self.lab.barman.write(f"/etc/barman.d/{SERVER}.conf", f"{CONFIG}{line}\n")
+        try:
+            yield
+        finally:
+            self.lab.barman.write(f"/etc/barman.d/{SERVER}.conf", CONFIG)
+
     def records(self) -> list[str]:
         find = ["find", "/var/lib/barman/.pgfleet", "-name", f"*{SERVER}*", "-printf", "%f %m\\n"]
         return sorted(self.lab.barman.run(find, check=False).stdout.splitlines())

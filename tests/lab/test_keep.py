@@ -78,6 +78,16 @@ def test_only_what_was_kept_for_a_claim_is_released(catalogue: Catalogue) -> Non
     assert catalogue.records() == []
 
 
+def test_nothing_is_kept_in_worm_mode(catalogue: Catalogue) -> None:
+    backup = catalogue.latest()
+    with catalogue.configured("worm_mode = on"):
+        found = catalogue.keep(backup, "one")
+        released = catalogue.keep(backup, "one", "absent")
+    assert (found["changed"], found["pinned"], found["owners"]) == (False, False, []), found
+    assert "worm mode" in found["why"]
+    assert (released["changed"], catalogue.kept(backup), catalogue.records()) == (False, "nokeep", [])
+
+
 def test_a_play_that_fails_has_released_what_it_claimed(lab: Lab, playbook: Playbook, empty: None) -> None:
     """It fails after its copy."""
     failed = playbook.run("--limit", HOST, "-v", settings={"max_connections": "9"}, wait_timeout=60)

@@ -224,16 +224,34 @@ def test_a_tar_whose_connection_breaks_is_sent_again_within_the_limit(bare: Pack
     assert result["bytes_received"] / result["seconds"] < 8000 * 1024 * 1.1
 
 
-def test_a_full_disk_is_told_apart(bare: Packed) -> None:
+def test_a_tar_whose_sender_falls_silent_is_sent_again(bare: Packed) -> None:
+    """As on a disk that hangs: the connection is well, only nothing comes."""
+    barman = bare.lab.barman
+    copy = Copy.begun(bare.of("none"), 20, bwlimit=8000, io_timeout=4)
+    barman.run(["pkill", "--signal=STOP", "--full", f"{THERE}/none"])
+    try:
+        result = copy.result()
+    finally:
+        barman.run(["pkill", "--signal=KILL", "--full", f"{THERE}/none"], check=False)
+    assert result.get("retries", 0) > 0, result
+    assert result["verified"] == "manifest"
+    bare.assert_healthy()
+
+
+def test_a_full_disk_is_told_and_a_larger_one_resumed(bare: Packed) -> None:
     host = bare.clone.host
     host.run(["mount", "-t", "tmpfs", "-o", "size=512k,uid=postgres,mode=700", "tmpfs", FAST])
     try:
         result = bare.of("gzip").run()
+        assert result.get("error_code") == "disk_full", result
+        assert f"{FAST}/PG_15_202209061/1/" in result["msg"]
+        assert not host.exists(f"{DATA}/global/pg_control")
+        host.run(["mount", "-o", "remount,size=64m", FAST])
+        resumed = bare.of("gzip").run()
+        assert (resumed.get("action"), resumed.get("verified")) == ("resume", "manifest"), resumed
+        bare.assert_healthy()
     finally:
         host.run(["umount", FAST])
-    assert result.get("error_code") == "disk_full", result
-    assert f"{FAST}/PG_15_202209061/1/" in result["msg"]
-    assert not host.exists(f"{DATA}/global/pg_control")
 
 
 # A bit may be found by the decompressor, by its tar making no sense, or by the manifest alone.

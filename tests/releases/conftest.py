@@ -1,7 +1,8 @@
-"""One release's lab at a time: brought up for its tests, and taken down whatever became of them."""
+"""A release's lab is brought up for its tests, and taken down whatever became of them; one for each worker at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -34,6 +35,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has 45 minutes")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of a release go to the same worker."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.callspec.params["standby"].debian))  # type: ignore[attr-defined]
+
+
+def bring_up(release: Release) -> None:
+    """One after the other: two networks that are made at once may get the same addresses."""
+    with (STATE / "releases.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_lab(release, "up", "--standbys", "1", "--scale", "3", timeout=UP_SECONDS)
+
+
 @pytest.fixture(scope="module", params=list(RELEASES.values()), ids=list(RELEASES))
 def standby(request: pytest.FixtureRequest) -> Iterator[Standby]:
     """An empty host of the release, and what its tests have made of it so far."""
@@ -42,7 +56,7 @@ def standby(request: pytest.FixtureRequest) -> Iterator[Standby]:
     record.unlink(missing_ok=True)
     run_lab(release, "down", timeout=DOWN_SECONDS)
     try:
-        run_lab(release, "up", "--standbys", "1", "--scale", "3", timeout=UP_SECONDS)
+        bring_up(release)
         standby = Standby(Lab.load(release))
         yield standby
         record.write_text(json.dumps(standby.record(), indent=2) + "\n")

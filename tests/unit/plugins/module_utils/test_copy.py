@@ -237,9 +237,14 @@ class TestWholeCopy:
 
     def test_measures_nothing_that_cannot_pay_on_a_fast_link(self, host, monkeypatch):
         asked = []
+        monkeypatch.setattr(_transfer, "are_worth_measuring", lambda queue: True)
         monkeypatch.setattr(_transfer, "take_samples", lambda queue, count: asked.append(count) or ([], queue))
         monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 1e9)
         assert (host.copy(compress="auto").compress, asked) == ("lz4", [1])
+
+    def test_does_not_measure_the_link_for_a_small_copy(self, host, monkeypatch):
+        monkeypatch.setattr(_copy.Connection, "rate", lambda connection: pytest.fail("it was measured"))
+        assert host.copy(compress="auto").compress == "lz4"
 
     @pytest.mark.parametrize(("compress", "chosen"), [("auto", "zstd"), ("none", "none"), ("lz4", "lz4")])
     def test_measures_what_compression_pays_when_it_is_to_choose(self, host, monkeypatch, compress, chosen):
@@ -251,6 +256,7 @@ class TestWholeCopy:
             rest = [Shard(data.root, data.positions[count:]), *(shard for shard in queue if shard is not data)]
             return samples, rest
 
+        monkeypatch.setattr(_transfer, "are_worth_measuring", lambda queue: True)
         monkeypatch.setattr(_transfer, "take_samples", take_samples)
         monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 0)
         monkeypatch.setattr(_transfer, "chosen_by", lambda choices, samples: measured.extend(samples) or "zstd")

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import (
     Shard,
+    are_worth_measuring,
     largest_first,
     shards,
     take_samples,
@@ -154,6 +155,7 @@ class TestSamples:
         samples, rest = take_samples(queue, count)
         assert samples == []
         assert rest == queue
+        assert are_worth_measuring(queue) == (sum(size for size in sizes if size <= 4 * MIB) >= 6 * MIB)
 
     def test_are_taken_where_there_is_just_enough(self):
         samples, rest = take_samples(all_of(tree(*[MIB] * 18)), 3)
@@ -164,6 +166,7 @@ class TestSamples:
         queue = all_of(tree(*[MIB] * 100), basis=True)
         samples, rest = take_samples(queue, 2)
         assert (samples, rest) == ([], queue)
+        assert not are_worth_measuring(queue)
 
     def test_leave_the_other_shards_as_they_are(self):
         queue = [*all_of(tree(1 << 30)), *all_of(tree(*[MIB] * 100, oid=1)), *all_of(tree(*[MIB] * 50, oid=2))]
