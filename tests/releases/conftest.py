@@ -1,4 +1,4 @@
-"""A release's lab is brought up for its tests, and taken down whatever became of them; one for each worker at a time."""
+"""A release's lab is brought up for its tests, and taken down whatever became of them; one a worker at a time."""
 
 from __future__ import annotations
 
