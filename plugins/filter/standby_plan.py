@@ -60,6 +60,11 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
         yield from _copy(plan)
     if plan.get("not_checked"):
         yield f"not checked: {'; '.join(plan['not_checked'])}"
+    derived = plan.get("upstream_derived")
+    if derived:
+        left_out = ", ".join(derived["left_out"])
+        without = f", without its {left_out}" if left_out else ""
+        yield f"whom to follow was not given and is taken from {derived['source']}{without}"
     upstream = plan.get("upstream")
     if upstream:
         follow = f"{upstream['host']}:{upstream['port']} on timeline {upstream['timeline']}"

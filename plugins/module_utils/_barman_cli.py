@@ -80,7 +80,12 @@ class Barman:
 
     def show_server(self) -> BarmanServer:
         """The server's parameters."""
-        return parse.parse_server(self._json(f"show-server{self._plural}", self.server), self.server)
+        return self.show_server_and_conninfos()[0]
+
+    def show_server_and_conninfos(self) -> tuple[BarmanServer, dict[str, str]]:
+        """The server's parameters, and by their names its connections, which may hold passwords."""
+        document = self._json(f"show-server{self._plural}", self.server)
+        return parse.parse_server(document, self.server), parse.parse_conninfos(document, self.server)
 
     def check(self) -> tuple[CheckItem, ...]:
         """Barman's own verdicts; a failed one is a result, not an error."""

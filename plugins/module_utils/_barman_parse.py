@@ -26,6 +26,7 @@ __all__ = [
     "parse_backup_info",
     "parse_backup_list",
     "parse_checks",
+    "parse_conninfos",
     "parse_json",
     "parse_keep",
     "parse_server",
@@ -120,6 +121,19 @@ def parse_server(document: dict[str, Any], server: str) -> BarmanServer:
         primary_hba_file=_text(section.get("hba_file")),
         primary_ident_file=_text(section.get("ident_file")),
     )
+
+
+def parse_conninfos(document: dict[str, Any], server: str) -> dict[str, str]:
+    """Its connections in ``barman -f json show-servers``, that for replication first. They may hold passwords.
+
+    A passive node has none. Where ``streaming_conninfo`` is not configured it is ``conninfo`` (Barman manual,
+    configuration of servers), and left out here.
+    """
+    section = server_section(document, server)
+    found = {name: _text(section.get(name)) for name in ("streaming_conninfo", "conninfo")}
+    if found["streaming_conninfo"] == found["conninfo"]:
+        del found["streaming_conninfo"]
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def parse_checks(document: dict[str, Any], server: str) -> tuple[CheckItem, ...]:

@@ -24,6 +24,8 @@ _PORTION = 1 << 20
 # The last for a closed directory of PATH, too.
 _NO_PROGRAM = (FileNotFoundError, NotADirectoryError, PermissionError)
 _STDERR_BYTES = 64 << 10
+# poll(2) takes milliseconds in an int, which are 24 days.
+_LONGEST = 2_000_000
 
 # ssh's options that take a value (ssh(1), SYNOPSIS).
 _SSH_WITH_VALUE = "BbcDEeFIiJLlmOopPQRSWw"
@@ -70,7 +72,7 @@ def _run(argv: Sequence[str], timeout: float, inherited: Sequence[int] = ()) -> 
             list(argv),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=timeout,
+            timeout=min(timeout, _LONGEST),
             env=environment(),
             check=False,
             encoding="utf-8",

@@ -5,15 +5,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MASK", "hosts", "masked", "public", "secrets", "standby_keywords", "without_password"]
+__all__ = ["MASK", "hosts", "masked", "of_others", "public", "secrets", "standby_keywords", "stays", "without_password"]
 
 MASK = "********"
 _SECRETS = frozenset({"password", "sslpassword"})
+_LOCALHOST = re.compile(r"(ip6-)?localhost6?(\.localdomain6?)?\.?", re.IGNORECASE)
 _FIRST = ("host", "hostaddr", "port", "user")
+# Whom to reach and how safely, in keywords that mean the same on every host (PostgreSQL manual, 34.1.2).
+_EVERYWHERE = frozenset(
+    {
+        *_FIRST,
+        *("channel_binding", "gssencmode", "krbsrvname", "require_auth", "ssl_max_protocol_version"),
+        *("ssl_min_protocol_version", "sslmode", "sslnegotiation", "sslsni", "target_session_attrs"),
+    }
+)
+# What a client does with its own connection; nobody misses it.
+_OF_ONE_CLIENT = frozenset(
+    {"application_name", "client_encoding", "connect_timeout", "dbname", "fallback_application_name", "replication"}
+)
 
 
 def standby_keywords(
@@ -55,6 +69,36 @@ def secrets(conninfo: Any) -> set[str]:
         return {str(value) for name, value in conninfo.items() if name in _SECRETS and value}
     text = str(conninfo or "")
     return {text} if re.search(r"password|//[^/@]*:[^/@]*@", text) else set()
+
+
+def of_others(conninfo: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What of a connection holds on another host as well, and the names of what is left out.
+
+    Secrets and the names of files are left out, for they are the other host's.
+    """
+    taken = {name: value for name, value in conninfo.items() if name in _EVERYWHERE and value != ""}
+    left = sorted(name for name, value in conninfo.items() if name not in _EVERYWHERE | _OF_ONE_CLIENT and value != "")
+    return taken, tuple(left)
+
+
+def stays(conninfo: Mapping[str, str]) -> str | None:
+    """The host of a connection that does not leave the host it is made on; None where there is no such host.
+
+    Without a host libpq takes the local socket, as for one that begins with a slash or an at sign (34.1.2).
+    """
+    named = [*conninfo.get("host", "").split(","), *conninfo.get("hostaddr", "").split(",")]
+    found = [host for host in named if host]
+    if not found:
+        return "the local socket"
+    return next((host for host in found if _is_local(host)), None)
+
+
+def _is_local(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.startswith(("/", "@")) or _LOCALHOST.fullmatch(host) is not None
+    return address.is_loopback or address.is_unspecified
 
 
 def hosts(keywords: Mapping[str, str]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ __all__ = ["call"]
 
 _PACKAGE = __name__.rpartition(".")[0]
 _MARK = "pgfleet:"
+# The exit code of the forced command that restricts a key; Python's own are others.
+_REFUSED = 125
 # The modules come in an order in which each imports only those before it.
 _LOADER = """\
 import base64, json, sys, types, zlib
@@ -63,6 +65,14 @@ def call(
         raise StandbyError(
             f"On {shell.where} something could not be done: {answer['broken']}. Next: mend that, then run again.",
             "far_side_failed",
+        )
+    if done.rc == _REFUSED:
+        raise StandbyError(
+            f"Our key may not run our program on {shell.where}: {first_line(done.err)}. Next: give its forced command"
+            " --keep and --stage, and plugins/module_utils of this version of the collection (docs/restricted_key.md).",
+            "far_side_refused",
+            rc=done.rc,
+            stderr=done.err,
         )
     if "done" not in answer:
         told = done.err.strip().splitlines()

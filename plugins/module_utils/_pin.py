@@ -42,7 +42,7 @@ __all__ = ["Pin", "Wish", "hold", "pin"]
 _LOCK_SECONDS = 300
 _SECONDS = 900
 # Barman says no, or cannot be asked to: a copy goes on without.
-_IMPOSSIBLE = ("barman_failed", "barman_too_old", "far_side_python", "keep_unsupported")
+_IMPOSSIBLE = ("barman_failed", "barman_too_old", "far_side_python", "far_side_refused", "keep_unsupported")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def whole(
         "data_directory": wish.data_directory,
         "restore_command": wish.restore_command,
         "method": _method(wish),
+        "upstream_derived": wish.upstream_derived,
     }
     if server is not None:
         plan["upstream"] = {

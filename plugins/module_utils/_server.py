@@ -75,7 +75,7 @@ def require_psycopg2() -> None:
     """Raises StandbyError when psycopg2 is missing for the Python that runs the module."""
     if psycopg2 is None:
         raise StandbyError(
-            "The Python library psycopg2 is missing here. Next: install python3-psycopg2 on the standby.",
+            "The Python library psycopg2 is missing here. Next: install python3-psycopg2 on this host.",
             "psycopg2_missing",
             exception=_PSYCOPG2_ERROR,
         )

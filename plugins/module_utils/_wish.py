@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_check import Source
@@ -21,6 +23,7 @@ class Wish:
     says why, as a message and its code. ``restore_command`` is the one that the server will run, ``restore_note`` why
     it is not Barman's own script. With ``basebackup`` the upstream is copied itself, and makes the job. Without
     ``upstream_asked`` nobody logs in to the upstream, and what only it could prove is told as not proven.
+    ``upstream_derived`` is what the plan tells of where the upstream's conninfo is from, unless somebody gave it.
     """
 
     data_directory: str
@@ -45,3 +48,4 @@ class Wish:
     rewind_user: str | None = None
     basebackup: Source | None = None
     upstream_asked: bool = True
+    upstream_derived: Mapping[str, Any] | None = None

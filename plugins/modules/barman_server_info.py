@@ -12,7 +12,8 @@ short_description: Fetch a Barman server's parameters and its check verdicts
 version_added: 0.1.0
 description:
   - Fetches what C(barman show-servers) and C(barman check) say of one server.
-  - Connection strings are never returned, because they may hold passwords.
+  - Connection strings are never returned, because they may hold passwords. What a standby needs of them is, with
+    O(upstream=true).
 notes:
   - C(barman check) may make the primary switch to a new WAL file.
 author:
@@ -26,8 +27,18 @@ options:
     description: Run C(barman check) too.
     type: bool
     default: true
+  upstream:
+    description:
+      - Tell whom a standby follows that follows the server which Barman backs up, from C(streaming_conninfo) or, where
+        there is none, from C(conninfo).
+      - It fails where that does not lead from another host to the server, such as a local socket or C(localhost).
+        The address of the Barman host is not guessed instead.
+    type: bool
+    default: false
+    version_added: 0.2.0
 requirements:
   - Barman 2.12 or later
+  - psycopg2, with O(upstream=true)
 seealso:
   - module: pgfleet.standby.barman_backup_info
 """
@@ -47,6 +58,16 @@ EXAMPLES = r"""
   delegate_to: barman
   become: true
   become_user: barman
+
+- name: Learn whom a standby can follow
+  pgfleet.standby.barman_server_info:
+    barman_host: barman@barman
+    barman_server: pg
+    check: false
+    upstream: true
+  become: true
+  become_user: postgres
+  register: barman
 """
 
 RETURN = r"""
@@ -88,6 +109,21 @@ failed_checks:
   type: list
   elements: str
   sample: []
+upstream:
+  description:
+    - The connection for standbys of the server that Barman backs up. C(conninfo) are libpq's keywords without secrets,
+      C(source) says what they were derived from, and C(left_out) are names of keywords there that hold for Barman only,
+      such as passwords and files.
+  returned: when O(upstream=true)
+  type: dict
+  sample:
+    conninfo:
+      host: primary
+      sslmode: verify-full
+      user: streaming_barman
+    left_out: [password, sslrootcert]
+    source: streaming_conninfo of Barman's server pg
+  version_added: 0.2.0
 """
 
 from typing import Any
@@ -95,17 +131,21 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._derived import derive
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     barman = Barman.from_params(params)
     version = barman.version()
+    server, conninfos = barman.show_server_and_conninfos()
     result: dict[str, Any] = {
         "changed": False,
         "barman_version": ".".join(map(str, version)),
-        "server": as_dict(barman.show_server()),
+        "server": as_dict(server),
     }
+    if params["upstream"]:
+        result["upstream"] = as_dict(derive(conninfos, barman.server))
     if params["check"]:
         checks = barman.check()
         failed = [item for item in checks if not item.ok]
@@ -120,7 +160,11 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(barman_options(), check={"type": "bool", "default": True}),
+        argument_spec=dict(
+            barman_options(),
+            check={"type": "bool", "default": True},
+            upstream={"type": "bool", "default": False},
+        ),
         supports_check_mode=True,
     )
     finish(module, work)

@@ -59,6 +59,12 @@ options:
     choices: [required, none]
     default: required
     version_added: 0.2.0
+  upstream_derived:
+    description:
+      - What O(upstream_conninfo) was derived from, RV(pgfleet.standby.barman_server_info#module:upstream) of
+        M(pgfleet.standby.barman_server_info), for the plan to tell.
+    type: dict
+    version_added: 0.2.0
   backup:
     description:
       - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of
@@ -208,6 +214,7 @@ plan:
         location: /srv/tablespaces/fast
         name: fast
         oid: 16388
+    upstream_derived: null
     upstream:
       host: primary
       lsn: 0/B0001B0
@@ -330,6 +337,7 @@ def wish_of(params: dict[str, Any]) -> Wish:
         rewind_user=params["rewind_user"] or None,
         basebackup=source_of(params),
         upstream_asked=params["upstream_connection"] == "required",
+        upstream_derived=params["upstream_derived"] or None,
     )
 
 
@@ -342,6 +350,7 @@ def main() -> None:
             **basebackup_options(),
             barman_host={"type": "str"},
             upstream_connection={"type": "str", "choices": ["required", "none"], "default": "required"},
+            upstream_derived={"type": "dict"},
             backup={"type": "dict"},
             no_backup={"type": "dict"},
             barman_server={"type": "str"},

@@ -75,6 +75,7 @@ ACTING = {
     "_contents",
     "_copy",
     "_datadir",
+    "_derived",
     "_detached",
     "_examine",
     "_far_side",

@@ -5,15 +5,28 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import importlib.util
 import io
+import json
 import re
+import shutil
+import zlib
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import FIND_FORMAT
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
+from ansible_collections.pgfleet.standby.plugins.module_utils._pin import Wish, pin
 from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._stage import Staging, stage, unstage
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "roles/standby_from_barman/files/pgfleet_barman_only.py"
@@ -21,6 +34,7 @@ SPEC = importlib.util.spec_from_file_location("pgfleet_barman_only", PROGRAM)
 only = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(only)
 
+UTILS = ROOT / "plugins/module_utils"
 SEGMENT = "000000010000000000000003"
 # What rsync 3.5 writes after the login, for a pull with a delta.
 SECLUDED = [
@@ -41,7 +55,8 @@ def home(tmp_path):
 
 @pytest.fixture
 def own(home):
-    return Namespace(server=["pg"], directory=[str(home / "pg")], barman="barman", config=None)
+    options = {"server": ["pg"], "directory": [str(home / "pg")], "barman": "barman", "config": None}
+    return Namespace(**options, keep=False, stage=False, staging_directory=[], program=str(UTILS))
 
 
 def stream(*words):
@@ -66,6 +81,11 @@ class TestAllows:
             ["cat"],
             ["cat", "HOME/pg/meta/20261121T114827-backup.info"],
             ["cat", "HOME/pg/base/20261121T114827/backup.info"],
+            ["nice", "-n", "5", "cat", "HOME/pg/base/20261121T114827/data/base.tar"],
+            ["zstd", "--version"],
+            ["ionice", "-c", "2", "-n", "7", "nice", "-n", "5", "lz4", "-dc", "HOME/pg/base/x/data/16388.tar.lz4"],
+            ["find", "HOME/pg/base/gone", "HOME/pg/base/gone/data/backup_manifest", "-maxdepth", "0"],
+            ["date", "+%s.%N"],
             ["find", "HOME/pg/base/20261121T114827", "-mindepth", "1", "-printf", FIND_FORMAT],
             ["head", "-c", "16777216", "HOME/pg/base/20261121T114827/data/it's $(id) ü\n-"],
             ["rsync", "--version"],
@@ -126,7 +146,14 @@ class TestRefuses:
             "cat HOME/pg2/backup.info",
             "cat HOME/pg/../pg2/backup.info",
             "cat HOME/pg/base/out/backup.info",
-            "cat HOME/pg/base/20261121T114827/data/PG_VERSION",
+            "cat HOME/pg/base/20261121T114827 /etc/passwd",
+            "gzip -dc /etc/passwd.gz",
+            "gzip HOME/pg/x",
+            "lz4 -dc HOME/pg/x HOME/pg/y",
+            "nice -n 5 zstd --version",
+            "find HOME/pg HOME/pg -maxdepth 0 -delete",
+            "find HOME/pg /etc/passwd -maxdepth 0",
+            "date -s 1",
             "cat pg/backup.info",
             "head -c 10 /etc/passwd",
             "head -c -1 HOME/pg/x",
@@ -171,6 +198,194 @@ class TestRefuses:
     def test_an_end_too_early(self, own):
         with pytest.raises(only.RefusedError, match="do not end"):
             only.permitted("rsync --server --sender -se.LsfxCIvu", own, lambda *_: b"")
+
+
+class Far(Shell):
+    """A Barman host whose key answers nothing; ``argv`` is what it was asked for."""
+
+    where = "barman@backup"
+
+    def __init__(self, said="", code=0):
+        self.answer = Completed((), code, "", said)
+
+    def run(self, argv, timeout=60):
+        self.argv = list(argv)
+        return self.answer
+
+
+OWNER = "n1:/var/lib/it's $(id) ü"
+ASKED = {
+    "keep": ("keep", lambda barman, backup: pin(barman, backup, Wish(OWNER, 86400))),
+    "look": ("keep", lambda barman, backup: pin(barman, backup, Wish(OWNER, 86400, only_look=True))),
+    "release": ("keep", lambda barman, backup: pin(barman, backup, Wish(OWNER, None))),
+    "stage": ("stage", lambda barman, backup: stage(barman, backup, Staging(OWNER, 86400))),
+    "stage elsewhere": ("stage", lambda barman, backup: stage(barman, backup, Staging(OWNER, 86400, "/srv/staging"))),
+    "unstage": ("stage", lambda barman, backup: unstage(barman, backup, Staging(OWNER, 0))),
+}
+
+
+class TestPrograms:
+    """What the collection runs there as a program of its own, as it sends it."""
+
+    @pytest.fixture
+    def sent(self, home):
+        """The command for one of those above."""
+
+        def send(name):
+            far = Far()
+            there = replace(
+                backup(),
+                directory=f"{home}/pg/base/20261121T114827",
+                tablespaces=(Tablespace("it's ü", 16388, "/srv/fast disk"),),
+                encryption="gpg",
+                size=1 << 40,
+            )
+            with contextlib.suppress(StandbyError):
+                ASKED[name][1](Barman(far, "pg", config="/etc/b.conf"), there)
+            return far.argv
+
+        return send
+
+    @pytest.fixture
+    def own(self, own):
+        own.config, own.barman = "/etc/b.conf", "/opt/b/bin/barman"
+        own.keep = own.stage = True
+        own.staging_directory = ["/srv/staging"]
+        return own
+
+    @pytest.mark.parametrize("name", ASKED)
+    def test_the_installed_one_runs_as_it_was_sent_with_our_own_barman(self, own, sent, name):
+        *program, request = sent(name)
+        *allowed, asked = only.permitted(remote_command([*program, request]), own)
+        assert allowed == program
+        asked, request = json.loads(asked), json.loads(request)
+        assert asked["barman"] == {**request["barman"], "executable": "/opt/b/bin/barman"}
+        assert {name: asked[name] for name in ("owner", "seconds", "only_look", "directory")}.items() <= request.items()
+        assert asked.get("backup", {}).items() <= request.get("backup", {}).items()
+
+    @pytest.mark.parametrize("name", ASKED)
+    def test_none_runs_without_the_option_for_it(self, own, sent, name):
+        command = remote_command(sent(name))
+        setattr(own, ASKED[name][0], False)
+        with pytest.raises(only.RefusedError, match=r"^(hold|lay_out|take_away): "):
+            only.permitted(command, own)
+
+    @pytest.mark.parametrize(
+        ("name", "path", "value"),
+        [
+            ("keep", "barman.server", "pg2"),
+            ("keep", "barman.executable", "/tmp/barman"),
+            ("keep", "barman.config", "/tmp/own.conf"),
+            ("keep", "barman.where", 5),
+            ("keep", "directory", "HOME/pg2/base/20261121T114827"),
+            ("keep", "directory", "HOME/pg/../pg2/20261121T114827"),
+            ("keep", "directory", "HOME/pg/base/out/20261121T114827"),
+            ("keep", "directory", "HOME/pg/base"),
+            ("keep", "directory", ["HOME/pg/base/20261121T114827"]),
+            ("keep", "owner", ""),
+            ("keep", "owner", "n1\n"),
+            ("keep", "owner", "x" * 1001),
+            ("keep", "seconds", 32 * 86400),
+            ("keep", "seconds", -1),
+            ("keep", "seconds", "1"),
+            ("keep", "seconds", 1.5),
+            ("keep", "seconds", True),
+            ("keep", "only_look", 1),
+            ("keep", "", []),
+            ("stage", "directory", "/srv"),
+            ("stage", "directory", "/srv/staging/../x"),
+            ("stage", "backup.backup_id", "../../x"),
+            ("stage", "backup.backup_id", "20261121T114828"),
+            ("stage", "backup.server", "pg2"),
+            ("stage", "backup.directory", "/etc/20261121T114827"),
+            ("stage", "backup.directory", None),
+            ("stage", "backup.type", "-x"),
+            ("stage", "backup.version", "15/../.."),
+            ("stage", "backup.size", 1e300),
+            ("stage", "backup.tablespaces", [{"name": "x", "oid": "../../etc", "location": "/srv"}]),
+            ("stage", "backup.tablespaces", [{"name": "--get-wal", "oid": 1, "location": "/srv"}]),
+            ("stage", "backup.tablespaces", ["x"]),
+            ("stage", "backup.tablespaces", None),
+            ("unstage", "directory", "HOME/pg"),
+        ],
+    )
+    def test_no_other_request_is_let_through(self, home, own, sent, name, path, value):
+        *program, request = sent(name)
+        changed = json.loads(request)
+        *way, last = path.split(".")
+        place = changed[way[0]] if way else changed
+        value = json.loads(json.dumps(value).replace("HOME", str(home)))
+        if last:
+            assert last in place
+            place[last] = value
+        with pytest.raises(only.RefusedError):
+            only.permitted(remote_command([*program, json.dumps(changed if last else value)]), own)
+
+    def test_what_a_request_has_besides_does_not_reach_the_program(self, own, sent):
+        *program, request = sent("stage")
+        changed = json.loads(request)
+        changed["other"] = changed["backup"]["mode"] = changed["barman"]["inherited"] = "x"
+        [*_words, asked] = only.permitted(remote_command([*program, json.dumps(changed)]), own)
+        assert '"x"' not in asked
+
+    @pytest.mark.parametrize(
+        ("change", "error"),
+        [
+            pytest.param(lambda name, texts: (name, [*texts[:-1], [texts[-1][0], "id"]]), "Stale", id="another text"),
+            pytest.param(lambda name, texts: (name, [["_mine", "id"], *texts]), "Stale", id="a file more"),
+            pytest.param(lambda name, texts: (name, [["../x", "id"], *texts]), "Refused", id="a file elsewhere"),
+            pytest.param(lambda name, texts: (name, texts[:-1]), "Refused", id="a file less"),
+            pytest.param(lambda name, texts: (name, []), "Refused", id="no file"),
+            pytest.param(lambda name, texts: ("sweep_staged", texts), "Refused", id="another function"),
+            pytest.param(lambda name, texts: (["hold"], texts), "Refused", id="no name"),
+            pytest.param(lambda name, texts: (name, [["_pin", 5], *texts]), "Stale", id="no text"),
+            pytest.param(lambda name, texts: (name, [*texts, ["x" * (2 << 20)]]), "Refused", id="too much"),
+        ],
+    )
+    def test_no_other_program_is_let_through(self, own, sent, change, error):
+        *python, packed, request = sent("keep")
+        package, name, texts = json.loads(zlib.decompress(base64.b64decode(packed)))
+        changed = base64.b64encode(zlib.compress(json.dumps([package, *change(name, texts)]).encode())).decode()
+        with pytest.raises(only.RefusedError) as refused:
+            only.permitted(remote_command([*python, changed, request]), own)
+        assert type(refused.value).__name__ == f"{error}Error"
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["python3", "-I", "-c", "id"],
+            ["python3", "-c", "LOADER", "PROGRAM", "REQUEST"],
+            ["python3", "-I", "-c", "id", "PROGRAM", "REQUEST"],
+            ["python3", "-I", "-c", "LOADER", "PROGRAM", "REQUEST", "more"],
+            ["python3", "-I", "-c", "LOADER", "$(id)", "REQUEST"],
+            ["python3", "-I", "-c", "LOADER", "UFJPR1JBTQ==", "REQUEST"],
+            ["python3", "-I", "-c", "LOADER", "PROGRAM", "[" * 100000],
+        ],
+        ids=lambda words: " ".join(words)[:60],
+    )
+    def test_no_other_words_are_let_through(self, own, sent, words):
+        known = dict(zip(("LOADER", "PROGRAM", "REQUEST"), sent("keep")[3:], strict=True))
+        with pytest.raises(only.RefusedError):
+            only.permitted(remote_command([known.get(word, word) for word in words]), own)
+
+    @pytest.mark.parametrize("name", ["_pin.py", "_far_side.py", "_errors.py"])
+    def test_a_program_of_another_version_is_told_apart(self, tmp_path, own, sent, name):
+        own.program = str(tmp_path / "installed")
+        shutil.copytree(UTILS, own.program)
+        assert only.permitted(remote_command(sent("keep")), own)
+        file = Path(own.program, name)
+        for harm in (lambda: file.write_text(file.read_text().replace("pgfleet", "pgfleeT")), file.unlink):
+            harm()
+            with pytest.raises(only.StaleError) as refused:
+                only.permitted(remote_command(sent("keep")), own)
+            assert f"installed/{name} is not that of the standby's" in refused.value.said
+
+    def test_the_module_says_what_helps(self):
+        far = Far("pgfleet_barman_only.py: this key may not run 'hold: {}'\n", only.REFUSED)
+        with pytest.raises(StandbyError, match=r"may not run 'hold.*Next: .*--keep.*plugins/module_utils") as refused:
+            stage(Barman(far, "pg"), backup(), Staging(OWNER, 1))
+        assert refused.value.code == "far_side_refused"
+        assert "may not run" in pin(Barman(far, "pg"), backup(), Wish(OWNER, 1)).why
 
 
 def test_every_line_of_its_table_is_documented():

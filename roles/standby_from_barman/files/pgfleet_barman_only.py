@@ -8,19 +8,25 @@ In ~/.ssh/authorized_keys of the user that runs Barman, on one line:
     restrict,command="python3 -I /usr/local/lib/pgfleet_barman_only.py --server pg --directory /var/lib/barman/pg" KEY
 
 A command is taken apart into words, compared word by word with the table below, and run without a shell; see
-docs/restricted_key.md. Python 3.8 or later, and nothing but its standard library.
+docs/restricted_key.md. With --keep and --stage the collection's own programs are run as well, if they are those that
+are installed here. Python 3.8 or later, and nothing but its standard library.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import base64
 import itertools
+import json
 import os
 import re
 import shlex
 import sys
 import syslog
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 # One command a line. A word in capitals is explained below; any other stands for itself.
 ALLOWED = r"""
@@ -35,9 +41,14 @@ BARMAN get-wal PACKED SERVER WAL
 BARMAN get-wal --peek NUMBER PACKED SERVER WAL
 BARMAN get-wal --test PACKED SERVER WAL
 cat
-cat INFO
+GENTLY cat PLACE
+UNPACK --version
+GENTLY UNPACK -dc PLACE
 head -c NUMBER PLACE
 find PLACE -mindepth 1 -printf '%y %m %s %T@ %P\0'
+find PLACE PLACE -maxdepth 0
+find PLACE PLACE PLACE PLACE -maxdepth 0
+date +%s.%N
 GENTLY rsync --version
 GENTLY rsync --server --sender SECLUDED
 """
@@ -45,8 +56,9 @@ GENTLY rsync --server --sender SECLUDED
 ALTERNATIVES = {
     "GENTLY": ((), ("nice", "-n", "5"), ("ionice", "-c", "2", "-n", "7", "nice", "-n", "5")),
     "PACKED": ((), ("--gzip",), ("--bzip2",), ("--keep-compression",)),
+    "UNPACK": (("gzip",), ("lz4",), ("zstd",)),
 }
-# What stands for one word of this form. SERVER, PLACE and INFO do as well; theirs depends on our options.
+# What stands for one word of this form. SERVER and PLACE do as well; theirs depends on our options.
 FORMS = {
     "BACKUP": r"[0-9]{8}T[0-9]{6}",
     "NUMBER": r"[0-9]{1,9}",
@@ -60,6 +72,32 @@ RSYNC_OPTION = re.compile(
     r"|--inplace|--files-from=-|--from0|--no-implied-dirs"
 )
 SECLUDED_BYTES = 64 << 10
+
+# The collection's programs by the functions that they run, with the file that has it and our option that lets it run.
+PROGRAMS = {"hold": ("_pin", "keep"), "lay_out": ("_stage", "stage"), "take_away": ("_stage", "stage")}
+PYTHON = ["python3", "-I", "-c"]
+PACKAGE = "ansible_collections.pgfleet.standby.plugins.module_utils"
+PROGRAM_BYTES = 1 << 20
+# What they may be asked for. Nothing else of a request gets through; a question mark allows nothing in its place.
+BARMAN = {"where": "NAME", "server": "SERVER", "executable": "EXECUTABLE", "config": "CONFIG?"}
+BACKUP = {
+    "backup_id": "BACKUP",
+    "server": "SERVER",
+    "status": "WORD",
+    "directory": "BASE",
+    "root_backup_id": "BACKUP?",
+    "type": "WORD?",
+    "compression": "WORD?",
+    "encryption": "WORD?",
+    "version": "COUNT?",
+    "size": "COUNT?",
+    "tablespaces": [{"name": "NAME", "oid": "COUNT", "location": "NAME"}],
+}
+CLAIM = {"barman": BARMAN, "owner": "NAME", "seconds": "SECONDS?", "only_look": "FLAG"}
+STAGED = {**CLAIM, "backup": BACKUP, "directory": "STAGING?"}
+REQUESTS = {"hold": {**CLAIM, "directory": "BASE"}, "lay_out": STAGED, "take_away": STAGED}
+MOST_SECONDS = 31 * 86400
+
 # rsync tells it of the others: its own codes are smaller. More than 125 would end a server's recovery.
 REFUSED = 125
 
@@ -69,6 +107,18 @@ Read = Callable[[int, int], bytes]
 class RefusedError(Exception):
     """What is not allowed, as text."""
 
+    @property
+    def said(self) -> str:
+        return f"this key may not run {str(self)[:500]!a}"
+
+
+class StaleError(RefusedError):
+    """The file here that a program of the standby's is not the same as."""
+
+    @property
+    def said(self) -> str:
+        return f"{self} is not that of the standby's collection, whose plugins/module_utils has to be installed there"
+
 
 def permitted(command: str, own: argparse.Namespace, read: Read = os.read) -> list[str]:
     """The argument list to run for a command. Raises RefusedError."""
@@ -76,6 +126,8 @@ def permitted(command: str, own: argparse.Namespace, read: Read = os.read) -> li
         words = shlex.split(command)
     except ValueError:
         raise RefusedError(command) from None
+    if words[: len(PYTHON)] == PYTHON:
+        return program(words, own)
     for pattern in patterns(own):
         if len(pattern) == len(words) and all(fits(word, form, own) for word, form in zip(words, pattern)):
             break
@@ -104,9 +156,7 @@ def fits(word: str, form: str, own: argparse.Namespace) -> bool:
     if form == "SERVER":
         return word in own.server
     if form == "PLACE":
-        return is_inside(word, own.directory)
-    if form == "INFO":
-        return word.endswith("backup.info") and is_inside(word, own.directory)
+        return is_inside(word, own.directory + own.staging_directory)
     if form in FORMS:
         return re.fullmatch(FORMS[form], word) is not None
     return word == form
@@ -134,24 +184,125 @@ def secluded(own: argparse.Namespace, read: Read) -> list[str]:
     name, *options = (os.fsdecode(word) for word in data[:-2].split(b"\0"))
     place = options.pop() if options else ""
     known = name == "rsync" and options[-1:] == ["."] and all(map(RSYNC_OPTION.fullmatch, options[:-1]))
-    if not known or not is_inside(place, own.directory):
+    if not known or not fits(place, "PLACE", own):
         raise RefusedError(" ".join(map(shlex.quote, [name, *options, place])))
     return [*options, place]
 
 
-def main() -> None:
+def program(words: list[str], own: argparse.Namespace) -> list[str]:
+    """The argument list for one of the collection's programs: its text as it came, for it is the installed one's.
+
+    Raises RefusedError.
+    """
+    name = "a program of its own"
+    try:
+        loader, packed, request = words[len(PYTHON) :]
+        package, name, texts = json.loads(unpacked(packed))
+        file, option = PROGRAMS[name]
+        if package != PACKAGE or texts[-1][0] != file or not getattr(own, option):
+            raise ValueError
+        require_installed(own.program, loader, texts)
+        asked = shaped(json.loads(request), REQUESTS[name], own)
+        # What is staged is on record by its directory, and restored by its id: others shall find the one as the other.
+        if "backup" in asked and os.path.basename(asked["backup"]["directory"]) != asked["backup"]["backup_id"]:
+            raise ValueError
+    except (ValueError, TypeError, LookupError, RecursionError, zlib.error):
+        raise RefusedError(f"{name}: {words[-1]}") from None
+    asked["barman"]["executable"] = own.barman
+    return [*PYTHON, loader, packed, json.dumps(asked)]
+
+
+def unpacked(packed: str) -> bytes:
+    """What was compressed, within bounds. Raises ValueError or zlib.error."""
+    unpacking = zlib.decompressobj()
+    text = unpacking.decompress(base64.b64decode(packed, validate=True), PROGRAM_BYTES)
+    if not unpacking.eof:
+        raise ValueError("too long")
+    return text
+
+
+def require_installed(directory: str, loader: str, texts: Sequence[Sequence[str]]) -> None:
+    """Compare every text with the file that is installed, whole. Raises StaleError, and ValueError for odd names."""
+    for name, text in texts:
+        if re.fullmatch("_[a-z_]+", name) is None:
+            raise ValueError(name)
+        if installed(directory, name) != text:
+            raise StaleError(os.path.join(directory, f"{name}.py"))
+    constants = {
+        getattr(node.targets[0], "id", None): node.value.value
+        for node in ast.parse(installed(directory, "_far_side")).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    }
+    if constants.get("_LOADER") != loader:
+        raise StaleError(os.path.join(directory, "_far_side.py"))
+
+
+def installed(directory: str, name: str) -> str:
+    """The text of a file of ours; empty where it cannot be read."""
+    try:
+        with open(os.path.join(directory, f"{name}.py"), encoding="utf-8") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def shaped(value: Any, shape: Any, own: argparse.Namespace) -> Any:
+    """A part of a request with the keys of its shape and no others. Raises ValueError where it has another form."""
+    if isinstance(shape, dict):
+        return {name: shaped(value[name], inner, own) for name, inner in shape.items()}
+    if isinstance(shape, list):
+        return [shaped(item, shape[0], own) for item in value]
+    if not (shape.endswith("?") and value is None) and not has_form(value, shape.rstrip("?"), own):
+        raise ValueError(shape)
+    return value
+
+
+def has_form(value: Any, form: str, own: argparse.Namespace) -> bool:
+    """Whether a value of a request is what its form says."""
+    if form == "FLAG":
+        return isinstance(value, bool)
+    if form in ("COUNT", "SECONDS"):
+        most = MOST_SECONDS if form == "SECONDS" else 1 << 63
+        return type(value) is int and 0 <= value <= most
+    if not isinstance(value, str):
+        return False
+    if form == "BASE":  # a backup's own directory, of which the last part is its name
+        return re.fullmatch(FORMS["BACKUP"], os.path.basename(value)) is not None and fits(value, "PLACE", own)
+    known = {
+        "NAME": value.isprintable() and 0 < len(value) <= 1000 and not value.startswith("-"),
+        "WORD": re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,39}", value) is not None,
+        "EXECUTABLE": value in ("barman", own.barman),
+        "CONFIG": value == own.config,
+        "STAGING": value in own.staging_directory,
+    }
+    return known[form] if form in known else fits(value, form, own)
+
+
+def options() -> argparse.Namespace:
+    """What the key is for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", action="append", required=True, help="a Barman server; may be repeated")
     parser.add_argument("--directory", action="append", required=True, help="its backup_directory; may be repeated")
     parser.add_argument("--barman", default="barman", help="Barman's command; a standby may call it barman as well")
     parser.add_argument("--config", help="Barman's configuration file, if it is not the default one")
-    own = parser.parse_args()
+    parser.add_argument("--keep", action="store_true", help="let it have Barman keep a backup, until it gives that up")
+    parser.add_argument("--stage", action="store_true", help="let it have Barman restore a backup to be copied")
+    parser.add_argument(
+        "--staging-directory", action="append", default=[], help="where to, besides Barman's own; may be repeated"
+    )
+    parser.add_argument(
+        "--program", default="/usr/local/lib/pgfleet", help="where plugins/module_utils is, for --keep and --stage"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    own = options()
     try:
         argv = permitted(os.environ.get("SSH_ORIGINAL_COMMAND", ""), own)
     except RefusedError as refused:
-        said = f"this key may not run {str(refused)[:500]!a}"
-        syslog.syslog(syslog.LOG_AUTH | syslog.LOG_WARNING, said)
-        sys.exit(tell(said, REFUSED))
+        syslog.syslog(syslog.LOG_AUTH | syslog.LOG_WARNING, refused.said)
+        sys.exit(tell(refused.said, REFUSED))
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - not through a shell is the point
     except OSError as error:

@@ -52,6 +52,9 @@ class TestLocalShell:
             LocalShell().run(["sleep", "60"], timeout=0.05)
         assert refused.value.code == "command_timeout"
 
+    def test_time_without_end(self):
+        assert LocalShell().run(["true"], timeout=400 * 86400).rc == 0
+
 
 class TestSshShell:
     @pytest.mark.parametrize(

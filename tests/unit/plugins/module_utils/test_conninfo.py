@@ -8,9 +8,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import (
     MASK,
     hosts,
     masked,
+    of_others,
     public,
     secrets,
     standby_keywords,
+    stays,
 )
 
 
@@ -100,3 +102,51 @@ def test_hosts(keywords, found):
 )
 def test_what_of_the_options_is_a_secret(conninfo, hidden):
     assert secrets(conninfo) == hidden
+
+
+def test_what_holds_on_another_host_as_well():
+    conninfo = {
+        "host": "p,q",
+        "hostaddr": "10.0.0.1,10.0.0.2",
+        "port": "5433",
+        "user": "u",
+        "sslmode": "verify-full",
+        "dbname": "postgres",
+        "application_name": "barman",
+        "connect_timeout": "3",
+        "replication": "true",
+        "password": "x",
+        "sslrootcert": "/etc/barman/ca.pem",
+        "options": "-c a=b",
+        "sslsni": "",
+        "krbsrvname": "",
+    }
+    taken, left_out = of_others(conninfo)
+    assert taken == {name: conninfo[name] for name in ("host", "hostaddr", "port", "user", "sslmode")}
+    assert left_out == ("options", "password", "sslrootcert")
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "found"),
+    [
+        ({"host": "primary"}, None),
+        ({"host": "localhost.example.com"}, None),
+        ({"host": "10.0.0.1,fd00::1"}, None),
+        ({"hostaddr": "10.0.0.1"}, None),
+        ({}, "the local socket"),
+        ({"host": "", "port": "5433"}, "the local socket"),
+        ({"host": "/var/run/postgresql"}, "/var/run/postgresql"),
+        ({"host": "@abstract"}, "@abstract"),
+        ({"host": "localhost"}, "localhost"),
+        ({"host": "localhost.localdomain"}, "localhost.localdomain"),
+        ({"host": "ip6-localhost"}, "ip6-localhost"),
+        ({"host": "LOCALHOST."}, "LOCALHOST."),
+        ({"host": "127.0.1.1"}, "127.0.1.1"),
+        ({"host": "::1"}, "::1"),
+        ({"host": "0.0.0.0"}, "0.0.0.0"),
+        ({"host": "primary,localhost"}, "localhost"),
+        ({"host": "primary", "hostaddr": "127.0.0.1"}, "127.0.0.1"),
+    ],
+)
+def test_a_host_that_is_another_one_everywhere(conninfo, found):
+    assert stays(conninfo) == found

@@ -38,6 +38,14 @@ def test_server_info_without_checks(run, version):
     assert "checks" not in run("barman_server_info", barman_server="pg", check=False)
 
 
+def test_server_info_tells_whom_a_standby_can_follow(run, version, where):
+    told = run("barman_server_info", barman_server="pg", check=False, upstream=True, **where)["upstream"]
+    # One was recorded without a streaming_conninfo.
+    name, user = ("conninfo", "barman") if version == "3.19.1" else ("streaming_conninfo", "streaming_barman")
+    assert told["conninfo"] == {"host": "primary", "user": user}
+    assert (told["source"], told["left_out"]) == (f"{name} of Barman's server pg", [])
+
+
 def test_server_info_warns_of_failed_checks(run, version):
     result = run("barman_server_info", barman_server="pg_empty")
     [failed] = result["failed_checks"]
