@@ -19,6 +19,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.module_utils.common.validation import check_type_int
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.pgfleet.standby.plugins.filter.standby_report import human
 
 _SHORTEST, _LONGEST = 5, 60  # seconds between two lines
 _PATIENCE = 120  # seconds without a connection until the host counts as unreachable
@@ -42,24 +43,14 @@ def _parts(progress: Mapping[str, Any]) -> Iterator[str]:
     rate, eta, retries = progress.get("rate"), progress.get("eta"), progress.get("retries")
     # Rounded down: 100 % is for what is done.
     amount = "" if percent is None else f" {int(percent)} %"
-    yield f"{phase}{amount} of {size(total)}" if amount and total else f"{phase}{amount}"
+    yield f"{phase}{amount} of {human(total)}" if amount and total else f"{phase}{amount}"
     if rate is not None:
-        yield f"{size(rate)}/s"
+        yield f"{human(rate)}/s"
     # The end of another phase is not the end of the copy.
     if eta is not None and phase == "copying":
         yield f"{duration(eta)} left"
     if retries:
         yield "1 retry" if retries == 1 else f"{retries} retries"
-
-
-def size(count: float) -> str:
-    """Bytes in two or three digits and a unit."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.1f} {unit}" if value < 9.95 and unit != "B" else f"{value:.0f} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -21,30 +21,4 @@ options:
   bwlimit:
     description: The most that all connections of this host together may receive, in KiB per second.
     type: int
-  lock_timeout:
-    description:
-      - How many seconds to wait for the last programs of a run that was killed. They end by themselves.
-    type: int
-    default: 3600
-  settings:
-    description:
-      - Settings for C(postgresql.auto.conf) that a start on this host needs, such as those that
-        M(pgfleet.standby.standby_preflight) found too low for a hot standby, C(plan.settings) of its result.
-    type: dict
-    default: {}
-  progress_interval:
-    description:
-      - Seconds between two lines of progress. With V(0) none are printed.
-      - By default the first one comes after 5 seconds, and the longer the copy takes, the rarer they become.
-    type: int
-  attach_timeout:
-    description:
-      - Return after so many seconds although the copy still runs; RV(finished) is false then.
-      - By default the module returns when the copy has ended.
-    type: int
-  attach_run:
-    description:
-      - The RV(run) of a copy that an earlier call saw running. What became of that one is returned, also after its end.
-      - When it left nothing because it was killed, it is resumed.
-    type: str
 """

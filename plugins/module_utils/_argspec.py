@@ -33,9 +33,11 @@ __all__ = [
     "expiry_of",
     "fill_options",
     "finish",
+    "follow_options",
     "job_of",
     "login_options",
     "restore_options",
+    "server_options",
     "target_options",
     "upstream_options",
 ]
@@ -55,8 +57,9 @@ def barman_options() -> dict[str, Any]:
 
 
 def claim_options() -> dict[str, Any]:
-    """Who uses something on the Barman host, and for how long."""
+    """Who uses a backup on the Barman host, and for how long."""
     return {
+        "backup": {"type": "dict", "required": True},
         "owner": {"type": "str", "required": True},
         "expiry": {"type": "str", "default": "24h"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -80,16 +83,31 @@ def clone_options() -> dict[str, Any]:
 
 
 def fill_options() -> dict[str, Any]:
-    """How the directory is filled, whatever fills it, and how long a module waits for that."""
+    """How a backup is brought, whoever does it."""
     return {
         "again": {"type": "bool", "default": False},
         "jobs": {"type": "int"},
         "bwlimit": {"type": "int"},
+    }
+
+
+def follow_options() -> dict[str, Any]:
+    """What a copy needs that runs by itself, and how long a module waits for it."""
+    return {
         "lock_timeout": {"type": "int", "default": 3600},
         "settings": {"type": "dict", "default": {}},
         "progress_interval": {"type": "int"},
         "attach_timeout": {"type": "int"},
         "attach_run": {"type": "str"},
+    }
+
+
+def server_options() -> dict[str, Any]:
+    """The Barman server that has the backup, where only some of what is done needs it."""
+    return {
+        "barman_server": {"type": "str"},
+        "barman_config": {"type": "str"},
+        "barman_executable": {"type": "str", "default": "barman"},
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -61,9 +62,15 @@ class Barman:
         return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
 
     @classmethod
-    def on_its_host(cls, place: Mapping[str, Any], inherited: Sequence[int] = ()) -> Barman:
-        """The same Barman, for what runs on its host. Its commands keep the descriptors ``inherited`` open."""
-        return cls(LocalShell(place["where"], inherited), place["server"], place["executable"], place["config"])
+    def on_its_host(cls, place: Mapping[str, Any]) -> Barman:
+        """The same Barman, for what runs on its host."""
+        return cls(LocalShell(place["where"]), place["server"], place["executable"], place["config"])
+
+    def holding(self, *descriptors: int) -> Barman:
+        """The same Barman on this host, whose commands keep these open for as long as they run."""
+        same = copy(self)
+        same.shell = LocalShell(self.shell.where, descriptors)
+        return same
 
     def version(self) -> tuple[int, ...]:
         """Barman's version; ask for it first. Raises StandbyError when it is older than what is supported."""
@@ -176,18 +183,16 @@ class Barman:
         self,
         options: Sequence[str],
         target: tuple[str, str],
-        version: tuple[int, ...],
         path: str | None,
         seconds: float,
     ) -> None:
         """Restore a backup to a directory on Barman's host; ``path`` takes the place of PATH. Raises StandbyError.
 
-        ``target`` is the backup's id and the directory. The command had another name before Barman 3.12.
+        ``target`` is the backup's id and the directory. Ask for the version before.
         """
-        command = "restore" if has(version, Feature.RESTORE) else "recover"
         environment = [] if path is None else ["env", f"PATH={path}"]
         self._require_names(self.server, *target)
-        argv = [*environment, *self._command, "-f", "json", command, *options, self.server, *target]
+        argv = [*environment, *self._command, "-f", "json", self._restore, *options, self.server, *target]
         done = self.shell.run(argv, seconds)
         if done.rc != 0:
             self._fail(done)

@@ -9,7 +9,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell, ssh_argv
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import (
+    LocalShell,
+    SshShell,
+    ssh_argv,
+    ssh_destination,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import FIND_FORMAT, parse_listing
@@ -31,8 +36,9 @@ class Source:
 
     def address(self, path: str) -> str:
         """rsync's ``host:path``; an IPv6 address goes in brackets."""
-        user, at, host = self.destination.rpartition("@")
-        return f"{user}{at}[{host}]:{path}" if ":" in host else f"{self.destination}:{path}"
+        destination = ssh_destination(self.destination)
+        user, at, host = destination.rpartition("@")
+        return f"{user}{at}[{host}]:{path}" if ":" in host else f"{destination}:{path}"
 
 
 def rsync_argv(source: Source, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:

@@ -27,6 +27,7 @@ class Feature(Enum):
     INCREMENTAL = ((3, 11), "incremental backups")
     RESTORE = ((3, 12), "barman restore, which was called recover before")
     ENCRYPTION = ((3, 14), "encrypted backups")
+    STAGING_PATH = ((3, 15), "one path for all that a restore unpacks, decrypts and combines")
     COMPRESSION_IN_JSON = ((3, 16), "a backup's compression in JSON")
 
     def __init__(self, since: tuple[int, ...], what: str) -> None:

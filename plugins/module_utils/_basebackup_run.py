@@ -26,7 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._passfile import e
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text
 
-__all__ = ["credentials", "require_program", "run"]
+__all__ = ["credentials", "require_no_secret_key", "require_program", "run"]
 
 # As the standby's own name it could be counted as a synchronous standby that has the WAL it streams.
 _NAME = "pgfleet_basebackup"
@@ -56,19 +56,23 @@ def require_program(bindir: str, options: Sequence[str]) -> str:
     return program
 
 
-@contextlib.contextmanager
-def credentials(keywords: Mapping[str, str], directory: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """A conninfo that everybody may read, and the environment that brings the password.
-
-    A password that was given is in a private file in ``directory`` meanwhile; every other is where libpq looks for it
-    by itself. Raises StandbyError for a secret that libpq takes from nowhere else.
-    """
+def require_no_secret_key(keywords: Mapping[str, str]) -> None:
+    """Raises StandbyError for a secret that libpq takes only from where everybody can read it."""
     if "sslpassword" in keywords:
         raise StandbyError(
             "pg_basebackup takes sslpassword only where everybody on this host can read it. Nothing was changed."
             " Next: use a key without a passphrase, which only the database's OS user may read.",
             "conninfo_password",
         )
+
+
+@contextlib.contextmanager
+def credentials(keywords: Mapping[str, str], directory: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """A conninfo that everybody may read, and the environment that brings the password.
+
+    A password that was given is in a private file in ``directory`` meanwhile; every other is where libpq looks for it
+    by itself.
+    """
     shown = {**_KEEPALIVES, **without_password(keywords), "application_name": _NAME}
     if "password" not in keywords:
         yield conninfo_text(shown), {}

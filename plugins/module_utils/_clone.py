@@ -18,6 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     inspect,
     is_empty,
     linked_directories,
+    require_stopped,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, plan_roots, read_listing
@@ -37,11 +38,11 @@ __all__ = [
     "kept_before",
     "look",
     "may_copy",
+    "old_places",
     "plan",
     "preview",
     "require_empty_targets",
     "require_place",
-    "require_stopped",
     "roots_of",
     "to_keep",
 ]
@@ -194,16 +195,6 @@ def judge(job: Job, found: DataDir) -> str:
     )
 
 
-def require_stopped(found: DataDir) -> None:
-    """Raises StandbyError when a server runs on the directory."""
-    if found.running:
-        raise StandbyError(
-            f"A server runs on {found.path} (pid {found.pid}). A running server is never replaced, whatever overwrite"
-            " allows. Next: stop it, if it may go.",
-            "server_running",
-        )
-
-
 def _is_unfinished_copy(found: DataDir) -> bool:
     """Whether a copy can go on with it. What an interrupted pg_rewind has left is a cluster's, and compared anew."""
     return found.state == "incomplete" and (found.clone or {}).get("phase") != "rewinding"
@@ -269,9 +260,7 @@ def preview(job: Job) -> Outcome:
         return Outcome("none", before=describe(found))
     roots = plan(job)
     size = sum(root.bytes for root in roots)
-    keeping = to_keep(job, found)
-    kept = keeping.kept if keeping else kept_before(found)
-    return Outcome(action, count_files(roots), size, size, before=describe(found), kept_old=kept)
+    return Outcome(action, count_files(roots), size, size, before=describe(found), kept_old=old_places(job, found))
 
 
 def may_copy(job: Job, found: DataDir) -> str | None:
@@ -302,6 +291,12 @@ def to_keep(job: Job, found: DataDir) -> Keeping | None:
 def kept_before(found: DataDir) -> tuple[str, ...]:
     """Where the unfinished copy that is there has put what was there before it."""
     return tuple((found.clone or {}).get("kept_old", ())) if _is_unfinished_copy(found) else ()
+
+
+def old_places(job: Job, found: DataDir) -> tuple[str, ...]:
+    """Where a copy would leave what was there before it. Raises StandbyError where that cannot be."""
+    keeping = to_keep(job, found)
+    return keeping.kept if keeping else kept_before(found)
 
 
 def count_files(roots: tuple[Root, ...]) -> int:

@@ -10,12 +10,13 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-__all__ = ["Lock", "ResultFile", "boot_id", "now", "read_note", "save_state", "sweep"]
+__all__ = ["Lock", "ResultFile", "boot_id", "holding", "now", "read_note", "save_state", "sweep"]
 
 _RESULT_BYTES = 16 << 10
 
@@ -122,6 +123,18 @@ class Lock:
         finally:
             os.close(handle)
         return None
+
+
+@contextlib.contextmanager
+def holding(path: str, busy: StandbyError, wait_seconds: float = 0, **note: Any) -> Iterator[int]:
+    """Hold a lock, and give its file descriptor. Raises ``busy`` where others do not let go of it in time."""
+    lock = Lock(path, {"pid": os.getpid(), "since": now(), **note})
+    if not lock.take(wait_seconds):
+        raise busy
+    try:
+        yield lock.fd
+    finally:
+        lock.release()
 
 
 class ResultFile:

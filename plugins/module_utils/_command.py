@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
 
-__all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv"]
+__all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv", "ssh_destination"]
 
 
 _PORTION = 1 << 20
@@ -142,6 +142,12 @@ def _require_options(options: Sequence[str]) -> None:
         raise StandbyError(f"ssh_options ends with {options[-1]}. Next: give its value.", "ssh_options_invalid")
 
 
+def ssh_destination(text: str) -> str:
+    """A destination as ssh takes it: an IPv6 address without the brackets that it has elsewhere, as in rsync's."""
+    user, at, host = text.rpartition("@")
+    return f"{user}{at}{host[1:-1]}" if host.startswith("[") and host.endswith("]") and ":" in host else text
+
+
 class SshShell(Shell):
     """The far end of ssh. ``destination`` is ``[user@]host`` or a Host alias of ssh_config."""
 
@@ -152,7 +158,7 @@ class SshShell(Shell):
                 " Next: give a host name, user@host or a Host alias.",
                 "barman_host_invalid",
             )
-        self.where = destination
+        self.where = ssh_destination(destination)
         self.options = tuple(options)
 
     def argv(self, argv: Sequence[str]) -> list[str]:

@@ -103,7 +103,10 @@ class Contents:
                 "manifest_mismatch",
             )
 
-    def close(self) -> None:
+    def __enter__(self) -> Contents:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
         """End the threads."""
         for check in self._checks:
             check.cancel()

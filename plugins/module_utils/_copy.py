@@ -12,27 +12,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     Job,
     Outcome,
     count_files,
-    describe,
     look,
-    may_copy,
     plan,
-    require_place,
-    require_stopped,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, empty_staging, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._contents import Contents, fetch_contents
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root, digest
 from ansible_collections.pgfleet.standby.plugins.module_utils._missing import missing_files_explained
@@ -41,11 +37,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._probe import Far,
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard, largest_first, shards
 from ansible_collections.pgfleet.standby.plugins.module_utils._syncing import Syncing
-from ansible_collections.pgfleet.standby.plugins.module_utils._takeover import (
-    Takeover,
-    complete_record,
-    writing_alone,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._takeover import Takeover, alone
 from ansible_collections.pgfleet.standby.plugins.module_utils._transports import (
     Transport,
     forget_controls,
@@ -74,26 +66,19 @@ def copy(job: Job, progress: Progress) -> Outcome:
 
     Raises StandbyError; then nothing was changed, or the directory cannot be started and a new run resumes.
     """
-    began = time.monotonic()
-    require_place(job)
-    with writing_alone(job, progress) as lock:
-        found = look(job)
-        action = may_copy(job, found)
-        if action is None:
-            complete_record(job, found)
-            return Outcome("none", seconds=time.monotonic() - began, before=describe(found))
-        with _connected(job) as connections:
-            job = replace(job, source=connections[0].source)
-            planned = _prepare(job)
-            require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
-            transfer = transport_of(job, planned.roots, planned.far, connections, lock.fd, progress)
-            try:
-                with missing_files_explained(job.source, job.backup, packed=planned.roots[0].archive is not None):
-                    outcome = _Copy(job, planned, transfer, progress).run(action, found)
-            finally:
-                if planned.contents is not None:
-                    planned.contents.close()
-    return replace(outcome, seconds=time.monotonic() - began, retries=progress.retries)
+    return replace(alone(job, progress, partial(_pull, job, progress)), retries=progress.retries)
+
+
+def _pull(job: Job, progress: Progress, action: str, found: DataDir, lock: int) -> Outcome:
+    with _connected(job) as connections:
+        job = replace(job, source=connections[0].source)
+        planned = _prepare(job)
+        require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
+        transfer = transport_of(job, planned.roots, planned.far, connections, lock, progress)
+        packed = planned.roots[0].archive is not None
+        explained = missing_files_explained(job.source, job.backup, packed=packed)
+        with planned.contents or contextlib.nullcontext(), explained:
+            return _Copy(job, planned, transfer, progress).run(action, found)
 
 
 @contextlib.contextmanager
@@ -159,7 +144,6 @@ class _Copy:
             compress=self.transfer.compress if queue else None,
             verified="manifest" if planned.contents else "checksum" if job.verify == "checksum" else "size",
             left_behind=self.takeover.left_behind,
-            before=describe(found),
             kept_old=self.takeover.kept_old,
         )
 

@@ -41,6 +41,7 @@ __all__ = [
     "private_directory",
     "read_clone_state",
     "read_small",
+    "require_stopped",
     "unreadable",
     "write_atomically",
 ]
@@ -286,6 +287,16 @@ def _version(path: str, entries: tuple[str, ...]) -> str | None:
     if not {"base", "global"} & set(entries):
         return None
     return (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
+
+
+def require_stopped(found: DataDir) -> None:
+    """Raises StandbyError when a server runs on the directory."""
+    if found.running:
+        raise StandbyError(
+            f"A server runs on {found.path} (pid {found.pid}). A running server is never replaced or rewound,"
+            " whatever is allowed. Next: stop it, if it may go.",
+            "server_running",
+        )
 
 
 def _control(path: str) -> ControlData | None:

@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
@@ -27,10 +28,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     describe,
     look,
     may_copy,
+    old_places,
     require_place,
-    require_stopped,
     roots_of,
-    to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._commit import commit, finish
@@ -39,8 +39,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._contents import (
     Contents,
     contents_of,
     fetch_contents,
+    read_promises,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._keep import observe
@@ -49,20 +50,35 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._nested import NES
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import shards
 from ansible_collections.pgfleet.standby.plugins.module_utils._syncing import Syncing
-from ansible_collections.pgfleet.standby.plugins.module_utils._takeover import (
-    Takeover,
-    complete_record,
-    writing_alone,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._takeover import Takeover, alone
 
-__all__ = ["Filler", "fill", "preview_fill"]
+__all__ = ["Filled", "Filler", "fill", "measured", "preview_fill"]
 
 _LEAVE_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 
 
+@dataclass(frozen=True)
+class Filled:
+    """What a program has brought: the job with the tablespaces that there are, and what the program warned of."""
+
+    job: Job
+    said: tuple[str, ...] = ()
+
+
 class Filler:
-    """A program that fills nested directories with what a backup is, or what it makes of it."""
+    """A program that fills nested directories with what a backup is, or what it makes of it.
+
+    ``BESIDE`` are the directories whose contents it brings although a copy of the backup would not have them.
+    ``NEXT`` is what helps where it has brought something else than the backup.
+    """
+
+    BESIDE: tuple[str, ...] = ()
+    NEXT = "run again"
+
+    def name(self, job: Job) -> str:
+        """The name of what it fills for a job. A run goes on with what one of the same name has filled."""
+        return hashlib.sha256(json.dumps(job.identity, sort_keys=True).encode()).hexdigest()
 
     def require(self, job: Job) -> None:
         """What can refuse before the first change. Changes nothing. Raises StandbyError."""
@@ -72,8 +88,8 @@ class Filler:
         """The trees that it is known to bring; None where that is to be seen when it has. Raises StandbyError."""
         raise NotImplementedError
 
-    def fill(self, job: Job, nested: Nested, lock: int) -> tuple[str, ...]:
-        """Fill them with what belongs to the backup and nothing else; what the program warned of.
+    def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
+        """Fill them with what belongs to the backup and nothing else.
 
         Programs that it starts inherit the file descriptor ``lock``. Raises StandbyError.
         """
@@ -86,10 +102,9 @@ class _Plan:
 
     roots: tuple[Root, ...] | None
     contents: Contents | None
-    bytes: int
 
 
-def preview_fill(job: Job, filler: Filler) -> Outcome:
+def preview_fill(filler: Filler, job: Job) -> Outcome:
     """What it would do; refuses as it would."""
     require_place(job)
     found = look(job)
@@ -101,43 +116,47 @@ def preview_fill(job: Job, filler: Filler) -> Outcome:
     filler.require(job)
     _require_no_mount_point_inside(job)
     roots = filler.roots(job)
-    size = _size(job, roots)
-    keeping = to_keep(job, found)
-    kept = keeping.kept if keeping else ()
-    files = count_files(roots) if roots else 0
-    return Outcome(_action(action), files, size, size, before=describe(found), kept_old=kept)
+    files, size = (0, job.backup.size or 0) if roots is None else (count_files(roots), _size(roots))
+    goes_on = _goes_on(action, found, filler.name(job), _nested(job))
+    kept = old_places(job, found)
+    return Outcome(_said(action, goes_on), files, size, 0 if goes_on else size, before=describe(found), kept_old=kept)
 
 
-def fill(job: Job, filler: Filler, progress: Progress) -> Outcome:
+def fill(filler: Filler, job: Job, progress: Progress) -> Outcome:
     """Fill, verify and commit. The working directory is taken for what is needed meanwhile.
 
     Raises StandbyError; then nothing was changed, or the directory cannot be started and a new run begins anew, or
-    goes on if the program had come to its end.
+    goes on if the program had come to its end and its work can still be used.
     """
-    began = time.monotonic()
-    require_place(job)
-    with writing_alone(job, progress) as lock:
-        found = look(job)
-        action = may_copy(job, found)
-        if action is None:
-            complete_record(job, found)
-            return Outcome("none", seconds=time.monotonic() - began, before=describe(found))
-        filler.require(job)
-        _require_no_mount_point_inside(job)
-        roots = filler.roots(job)
-        planned = _Plan(roots, fetch_contents(job, roots) if roots else None, _size(job, roots))
-        require_stopped(look(job))  # what was asked of other hosts took its time, in which one may have been started
-        outcome = _Filling(job, filler, planned, progress).run(action, found, lock.fd)
-    return replace(outcome, seconds=time.monotonic() - began)
+    return alone(job, progress, partial(_fill, filler, job, progress))
 
 
-def _size(job: Job, roots: tuple[Root, ...] | None) -> int:
-    return job.backup.size or 0 if roots is None else sum(root.bytes for root in roots)
+def _fill(filler: Filler, job: Job, progress: Progress, action: str, found: DataDir, lock: int) -> Outcome:
+    filler.require(job)
+    _require_no_mount_point_inside(job)
+    roots = filler.roots(job)
+    planned = _Plan(roots, fetch_contents(job, roots) if roots else None)
+    require_stopped(look(job))  # what was asked of other hosts took its time, in which one may have been started
+    return _Filling(job, filler, planned, progress).run(action, found, lock)
 
 
-def _action(action: str) -> str:
-    """Over a cluster, too, everything is brought anew."""
-    return "replace" if action == "delta" else action
+def _nested(job: Job) -> Nested:
+    return Nested(job.data_directory, job.targets, uuid.uuid4().hex, job.waldir)
+
+
+def _size(roots: tuple[Root, ...]) -> int:
+    return sum(root.bytes for root in roots)
+
+
+def _goes_on(action: str, found: DataDir, name: str, nested: Nested) -> bool:
+    """Whether everything is there; without a crash since, after which what was not synced may be gone."""
+    state = found.clone or {}
+    return action == "resume" and (state.get("digest"), state.get("boot_id")) == (name, boot_id()) and nested.whole
+
+
+def _said(action: str, goes_on: bool) -> str:
+    """Nothing else that is there is made use of."""
+    return action if goes_on or action == "clone" else "replace"
 
 
 def _require_no_mount_point_inside(job: Job) -> None:
@@ -161,35 +180,33 @@ class _Filling:
         self.plan = planned
         self.progress = progress
         self.takeover = Takeover(job, [job.data_directory, *job.places_outside])
-        self.nested = Nested(job.data_directory, job.targets, uuid.uuid4().hex)
-        # What has been filled is a name for this backup in these places.
-        self.name = hashlib.sha256(json.dumps(job.identity, sort_keys=True).encode()).hexdigest()
+        self.nested = _nested(job)
+        self.name = filler.name(job)
 
     def run(self, action: str, found: DataDir, lock: int) -> Outcome:
-        job, state = self.job, found.clone or {}
-        # Without a crash since: what was not synced may be gone.
-        same = (state.get("digest"), state.get("boot_id")) == (self.name, boot_id())
-        filled = action == "resume" and same and self.nested.whole
-        self.takeover.begin(action, found, self.name if filled else None)
+        goes_on = _goes_on(action, found, self.name, self.nested)
+        self.takeover.begin(action, found, self.name if goes_on else None)
         with Syncing(self.takeover.places) as syncing:
-            said = () if filled else self._fill(lock)
+            said = () if goes_on else self._fill(lock)
             self.nested.lift()
             roots = self._tidy()
-            contents = self._verify(roots)
-            finish(job)
+            self.progress.enter("verifying")
+            contents = self.plan.contents or self._contents_of(roots)
+            with contents or contextlib.nullcontext():
+                verified = self._verify(roots, contents)
+            finish(self.job)
             self.progress.enter("syncing")
             syncing.complete()
         self.progress.enter("committing")
-        commit(job, self.nested.staging, contents, lambda phase: self.takeover.record(phase, self.name))
-        size = sum(root.bytes for root in roots)
+        commit(self.job, self.nested.staging, contents, lambda phase: self.takeover.record(phase, self.name))
+        size = _size(roots)
         return Outcome(
-            "clone" if action == "resume" and not filled else _action(action),
+            _said(action, goes_on),
             count_files(roots),
             size,
-            0 if filled else size,
-            verified="manifest" if contents else "none" if self.plan.roots is None else "size",
+            0 if goes_on else size,
+            verified=verified,
             left_behind=self.takeover.left_behind,
-            before=describe(found),
             kept_old=self.takeover.kept_old,
             said=said,
         )
@@ -200,12 +217,12 @@ class _Filling:
             private_directory(place)
             _tree.empty(place)
         self.nested.make()
-        self.progress.enter("copying", self.plan.bytes)
-        with _measured(self.nested, self.progress):
-            said = self.filler.fill(self.job, self.nested, lock)
+        self.progress.enter("copying", _size(self.plan.roots) if self.plan.roots else self.job.backup.size or 0)
+        filled = self.filler.fill(self.job, self.nested, lock, self.progress)
+        self.job = self.takeover.job = filled.job
         self.nested.hold()
         self.takeover.record("copying", self.name)
-        return said
+        return filled.said
 
     def _wait_for_others(self) -> None:
         """What an earlier attempt started elsewhere has lost whom it works for, and ends soon. Raises StandbyError."""
@@ -223,36 +240,46 @@ class _Filling:
 
     def _tidy(self) -> tuple[Root, ...]:
         """Leave what belongs to a clone and nothing else."""
-        roots = self.plan.roots or roots_of(self.job, self.nested.entries())
+        job = self.job
+        roots = self.plan.roots or roots_of(job, replace(self.nested, targets=job.targets).entries())
+        stays = (NESTED, *self.filler.BESIDE)
         for root in roots:
             private_directory(root.target, root.directory_mode)
-            _tree.remove(root, (path for path in _tree.survey(root).strangers if path != NESTED))
+            strangers = _tree.survey(root).strangers
+            _tree.remove(root, (path for path in strangers if path.partition("/")[0] not in stays))
             _tree.make_directories(root)
         return roots
 
-    def _verify(self, roots: tuple[Root, ...]) -> Contents | None:
-        """Names and sizes, and the contents where there is a manifest. Raises StandbyError."""
-        self.progress.enter("verifying")
-        contents = self.plan.contents
-        if contents is None and self.job.verify == "manifest" and MANIFEST in roots[0].files.paths:
-            contents = contents_of(self.job, roots, os.path.join(self.job.data_directory, MANIFEST))
-        differences = [f"{root.target}/{line}" for root in roots for line in _differences(root)]
+    def _contents_of(self, roots: tuple[Root, ...]) -> Contents | None:
+        """What compares with the manifest that came with the files; None where none is wanted or there."""
+        if self.job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
+            return None
+        return contents_of(self.job, roots, os.path.join(self.job.data_directory, MANIFEST))
+
+    def _verify(self, roots: tuple[Root, ...], contents: Contents | None) -> str:
+        """Names and sizes, and the contents where there is a manifest; which it was. Raises StandbyError."""
+        known = self.plan.roots is not None
+        differences = [f"{root.target}/{line}" for root in roots for line in _differences(root)] if known else []
+        wrong = []
         if contents is not None:
             for root in roots:
                 for shard in shards(root, range(len(root.files))):
                     contents.check(shard)
-            wrong = contents.differing()
-            contents.close()
-            differences += [f"{root.target}/{root.files.paths[n]}: not the contents of the backup" for root, n in wrong]
+            wrong = [f"{root.target}/{root.files.paths[n]}" for root, n in contents.differing()]
+            differences += [f"{path}: not the contents of the backup" for path in wrong]
         if differences:
             raise StandbyError(
                 f"What {self.job.method} has brought differs from the backup in {len(differences)} places:"
-                f" {'; '.join(differences[:5])}. The directory cannot be started."
-                " Next: run again with method rsync, which sends what differs; or choose another backup_id.",
-                "verification_failed",
+                f" {'; '.join(differences[:5])}. The directory cannot be started. Next: {self.filler.NEXT}.",
+                "manifest_mismatch" if wrong else "verification_failed",
                 differences=differences[:100],
             )
-        return contents
+        if contents is not None:
+            return "manifest"
+        if not known and self.job.verify == "size" and MANIFEST in roots[0].files.paths:
+            read_promises(self.job.backup.backup_id, roots, os.path.join(self.job.data_directory, MANIFEST))
+            known = True
+        return "size" if known else "none"
 
 
 def _differences(root: Root) -> list[str]:
@@ -260,7 +287,7 @@ def _differences(root: Root) -> list[str]:
 
 
 @contextlib.contextmanager
-def _measured(nested: Nested, progress: Progress) -> Iterator[None]:
+def measured(nested: Nested, progress: Progress) -> Iterator[None]:
     """Tell meanwhile how much is there. A look takes the longer the more there is, and the next one waits for that."""
     ended = threading.Event()
 

@@ -44,12 +44,14 @@ _UNFINISHED = re.compile(r"global/pg_control\.new|\.(postgresql\.auto\.conf|stan
 class Nested:
     """The nested directories of one attempt. ``targets`` are the tablespaces' places by oid, ``run`` is a name.
 
-    What a program of an earlier attempt still writes has no place to go: its directories have another name.
+    ``waldir`` is the WAL's place, where that is not the data directory. What a program of an earlier attempt still
+    writes has no place to go: its directories have another name.
     """
 
     data_directory: str
     targets: Mapping[int, str]
     run: str
+    waldir: str | None = None
 
     @property
     def data(self) -> str:
@@ -62,6 +64,11 @@ class Nested:
         return {oid: os.path.join(target, NESTED, self.run) for oid, target in self.targets.items()}
 
     @property
+    def wal(self) -> str | None:
+        """The directory to fill with the WAL; None where that goes with the data."""
+        return None if self.waldir is None else os.path.join(self.waldir, NESTED, self.run)
+
+    @property
     def staging(self) -> str:
         """The directory below which pg_control is held."""
         return os.path.join(self.data_directory, NESTED)
@@ -69,7 +76,7 @@ class Nested:
     @property
     def bytes(self) -> int:
         """The bytes of the files that are there already, whatever they are called meanwhile."""
-        return sum(_bytes(place) for place in (self.data, *self.tablespaces.values()))
+        return sum(map(_bytes, self._places))
 
     def writers(self) -> list[int]:
         """The processes in a nested directory, of whatever attempt: an rsync that receives is where it writes.
@@ -81,7 +88,7 @@ class Nested:
 
     def make(self) -> None:
         """Make the directories to fill. Raises StandbyError."""
-        for place in (self.data, *self.tablespaces.values()):
+        for place in self._places:
             private_directory(os.path.dirname(place))
             private_directory(place)
 
@@ -101,7 +108,7 @@ class Nested:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy2(os.path.join(self.data, _SETTINGS), os.path.join(self.staging, _SETTINGS))
             os.rename(os.path.join(self.data, CONTROL), held)
-            for place in (self.data, *self.tablespaces.values()):
+            for place in self._places:
                 os.rename(place, os.path.join(os.path.dirname(place), _WHOLE))
 
     def lift(self) -> None:
@@ -131,7 +138,11 @@ class Nested:
 
     @property
     def _tops(self) -> tuple[str, ...]:
-        return (self.data_directory, *self.targets.values())
+        return (self.data_directory, *self.targets.values(), *filter(None, [self.waldir]))
+
+    @property
+    def _places(self) -> tuple[str, ...]:
+        return (self.data, *self.tablespaces.values(), *filter(None, [self.wal]))
 
 
 def _lift(top: str) -> None:

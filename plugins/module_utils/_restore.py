@@ -17,21 +17,19 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell, ssh_argv
-from ansible_collections.pgfleet.standby.plugins.module_utils._contents import MANIFEST
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_ssh
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._filling import Filler
+from ansible_collections.pgfleet.standby.plugins.module_utils._filling import Filled, Filler, measured
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._nested import Nested
+from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._restored import ORIGINS, put_right
 
 __all__ = ["Restore", "checked_options", "checked_ssh_command", "restore_of"]
 
-# What Barman changes, of which it keeps what was there before as NAME.origin (Barman manual, restore).
-_CHANGED = ("postgresql.conf", "postgresql.auto.conf")
-_ORIGIN = ".origin"
 # Says who and where it runs; run here and at the far end of Barman's ssh it has to say the same.
 _WHO = 'id -u && cat /proc/sys/kernel/random/boot_id && stat --format=%d:%i -- "$1"'
 # ssh's own exit code of the second ssh would be taken for that of the first one.
@@ -99,6 +97,8 @@ class Restore(Filler):
     network_compression: bool = False
     options: tuple[str, ...] = ()
 
+    NEXT = "run again with method rsync, which sends what differs; or choose another backup_id"
+
     def require(self, job: Job) -> None:
         """Barman has to be there and able to write here, as we do. Raises StandbyError."""
         _require_restorable(job.backup)
@@ -116,7 +116,7 @@ class Restore(Filler):
         """Those of the backup, if Barman only has to copy it."""
         return plan(job) if _is_plain(job.backup) else None
 
-    def fill(self, job: Job, nested: Nested, lock: int) -> tuple[str, ...]:
+    def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
         """Run it to its end, and put right what Barman changes. It ends with us. Raises StandbyError."""
         names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
         order = RestoreOrder(
@@ -129,9 +129,10 @@ class Restore(Filler):
             self.network_compression,
             self.options,
         )
-        said = self.barman.require_restored(self.shell.run_tied(self.barman.restore_argv(order), (lock,)))
-        _put_right(job, nested.data)
-        return said
+        with measured(nested, progress):
+            said = self.barman.require_restored(self.shell.run_tied(self.barman.restore_argv(order), (lock,)))
+            _put_right(job, nested.data)
+        return Filled(job, said)
 
     def _require_way_here(self, job: Job) -> None:
         """Another host by the same name would be overwritten, and a question would wait for ever.
@@ -187,16 +188,9 @@ def _is_plain(backup: Backup) -> bool:
 
 def _put_right(job: Job, top: str) -> None:
     """Give back their contents and names to the files that Barman changes and renames."""
-    for name in _CHANGED:
-        _rename(top, name + _ORIGIN, name)
-    _rename(top, f"{MANIFEST}.{job.backup.backup_id}", MANIFEST)
+    put_right(top, job.backup.backup_id)
     if _is_plain(job.backup):
         # A server that was once restored by Barman has files of such names of its own.
-        own = [entry.path for entry in plan(job)[0].files if entry.path in {name + _ORIGIN for name in _CHANGED}]
+        own = [entry.path for entry in plan(job)[0].files if entry.path in ORIGINS]
         if own:
             fetch(job.source, f"{job.backup.directory}/data", own, top)
-
-
-def _rename(top: str, name: str, wanted: str) -> None:
-    if os.path.lexists(os.path.join(top, name)):
-        os.rename(os.path.join(top, name), os.path.join(top, wanted))

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._command import LocalShell, SshShell, ssh_destination
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
@@ -116,7 +116,7 @@ def _user(destination: str, options: Sequence[str]) -> str:
     user, at, _host = destination.rpartition("@")
     if at:
         return user
-    told = LocalShell().run(["ssh", "-G", *options, "--", destination])
+    told = LocalShell().run(["ssh", "-G", *options, "--", ssh_destination(destination)])
     match = _USER.search(told.out)
     return match.group(1) if match else ""
 
@@ -128,7 +128,7 @@ def _compression(params: Mapping[str, Any]) -> list[str]:
 
 
 def _place(params: Mapping[str, Any]) -> list[str]:
-    return [str(params["barman_host"]).rpartition("@")[2], str(params["barman_server"])]
+    return [ssh_destination(str(params["barman_host"])).rpartition("@")[2], str(params["barman_server"])]
 
 
 def _over_ssh(params: Mapping[str, Any], options: Sequence[str]) -> str:

@@ -17,8 +17,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 
 __all__ = ["bytes_needed", "options", "own_name", "refusal"]
 
-_ONE_STAGING_PATH = (3, 15)
-
 
 def own_name(server: str, backup_id: str) -> str:
     """A directory's name that Barman takes as a destination, which must not hold a colon."""
@@ -32,14 +30,14 @@ def bytes_needed(backup: Backup, version: tuple[int, ...]) -> int:
     place of its own while it is combined.
     """
     packed = bool(backup.encryption or backup.compression)
-    chain = backup.type == "incremental" and (packed or version < _ONE_STAGING_PATH)
+    chain = backup.type == "incremental" and (packed or not has(version, Feature.STAGING_PATH))
     return (backup.size or 0) * (1 + packed + chain)
 
 
 def options(backup: Backup, version: tuple[int, ...], place: str, work: str) -> Sequence[str]:
     """The options: WAL is not copied, tablespaces come beside the data, and what is intermediate goes to ``work``."""
     spaces = [f"{tablespace.name}:{place}/{tablespace.oid}" for tablespace in backup.tablespaces]
-    if version >= _ONE_STAGING_PATH:
+    if has(version, Feature.STAGING_PATH):
         staging = ["--staging-path", work, "--staging-location", "local"]
     else:
         staging = ["--local-staging-path", work, "--recovery-staging-path", work]

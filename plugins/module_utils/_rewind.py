@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock, boot_id, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import boot_id, holding, now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     fsync_directory,
     home_directories,
@@ -26,6 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     linked_directories,
     private_directory,
     read_small,
+    require_stopped,
     write_atomically,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -134,7 +135,7 @@ def possible(
 
 def require_stopped_cluster(found: DataDir) -> None:
     """That there is something to rewind, before anybody is asked for more. Raises StandbyError."""
-    _require_stopped(found)
+    require_stopped(found)
     if found.control is None:
         raise StandbyError(
             f"{found.path} holds no complete cluster to rewind, it is {found.state}. Nothing was changed."
@@ -178,7 +179,7 @@ def rewind(task: Task, examined: Examined) -> Rewound:
             own = OwnFiles(task.data_directory, os.path.join(task.state_directory, "own"))
             own.set_aside()
             _tree.sync([task.state_directory])
-        _run(task, examined, lock.fd, own)
+        _run(task, examined, lock, own)
         _finish(task.data_directory, own, cast(int, examined.found.major))
         _tree.sync([task.data_directory, *linked_directories(task.data_directory)])
         _set_mode(task.data_directory, mode & _RIGHTS)
@@ -228,20 +229,16 @@ def _impossible(task: Task, reasons: Iterable[str]) -> StandbyError:
 
 
 @contextlib.contextmanager
-def _writing_alone(task: Task) -> Iterator[Lock]:
+def _writing_alone(task: Task) -> Iterator[int]:
     """Neither a copy nor another rewind writes meanwhile; pg_rewind inherits the lock and holds it to its end."""
-    note = {"pid": os.getpid(), "since": now(), "data_directory": task.data_directory, "run": "rewind"}
-    with contextlib.ExitStack() as held:
-        for name in ("runner", "lock"):
-            lock = Lock(os.path.join(task.state_directory, name), note)
-            if not lock.take():
-                raise StandbyError(
-                    f"A copy into {task.data_directory} or another rewind is running. Nothing was changed."
-                    " Next: wait for it, or end it, then run again.",
-                    "clone_running",
-                )
-            held.callback(lock.release)
-        yield lock
+    busy = StandbyError(
+        f"A copy into {task.data_directory} or another rewind is running. Nothing was changed."
+        " Next: wait for it, or end it, then run again.",
+        "clone_running",
+    )
+    runner, lock = (os.path.join(task.state_directory, name) for name in ("runner", "lock"))
+    with holding(runner, busy, data_directory=task.data_directory, run="rewind"), holding(lock, busy) as held:
+        yield held
 
 
 @contextlib.contextmanager
@@ -255,7 +252,7 @@ def _closed(task: Task, examined: Examined) -> Iterator[int]:
         _set_mode(path, mode | _CLOSED)
         # From here on no server starts; one that did a moment ago, or ran and ended, is seen now.
         found = inspect(path, task.state_directory)
-        _require_stopped(found)
+        require_stopped(found)
         if found.control != examined.found.control:
             raise StandbyError(
                 f"{path} was changed by a server while it was looked at. Next: keep it stopped, then run again.",
@@ -269,14 +266,6 @@ def _closed(task: Task, examined: Examined) -> Iterator[int]:
         else:
             write_atomically(record, before)
         raise
-
-
-def _require_stopped(found: DataDir) -> None:
-    if found.running:
-        raise StandbyError(
-            f"A server runs on {found.path} (pid {found.pid}). Nothing was changed. Next: stop it, if it may go.",
-            "server_running",
-        )
 
 
 def _run(task: Task, examined: Examined, lock: int, own: OwnFiles) -> None:

@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._command import Lo
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._far_side import call
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict, backup_from
+from ansible_collections.pgfleet.standby.plugins.module_utils._restored import put_right
 from ansible_collections.pgfleet.standby.plugins.module_utils._restoring import bytes_needed, options, own_name, refusal
 
 __all__ = ["Left", "Staged", "Staging", "lay_out", "stage", "sweep_staged", "take_away", "unstage"]
@@ -31,8 +32,6 @@ __all__ = ["Left", "Staged", "Staging", "lay_out", "stage", "sweep_staged", "tak
 _RELEASE_SECONDS = 3600
 _DIRECTORY = "pgfleet-staging"
 _COMBINES = "pg_combinebackup"
-# What Barman leaves of the files that it changes: archive_command is `false` in those that take their place.
-_CHANGED = ("postgresql.conf", "postgresql.auto.conf")
 _LANDMARKS = ("PG_VERSION", "backup_label", "global/pg_control")
 
 
@@ -260,7 +259,8 @@ class _Staged:
         try:
             os.makedirs(self.place, mode=0o700)
             self._restore(version, bindir, lock)
-            self._put_right()
+            put_right(os.path.join(self.place, "data"), self.backup.backup_id)
+            self._require_whole()
         except BaseException:
             self.remove()
             raise
@@ -269,22 +269,16 @@ class _Staged:
         work = os.path.join(self.place, "work")
         os.mkdir(work, 0o700)
         # A Barman that outlives us keeps the lock until it has ended.
-        barman = Barman.on_its_host(self.request["barman"], inherited=(lock,))
+        barman = self.barman.holding(lock)
         path = None if bindir is None else os.pathsep.join([bindir, os.environ.get("PATH", os.defpath)])
         wanted = options(self.backup, version, self.place, work)
         target = (self.backup.backup_id, os.path.join(self.place, "data"))
-        barman.restore(wanted, target, version, path, self.request["seconds"])
+        barman.restore(wanted, target, path, self.request["seconds"])
         shutil.rmtree(work)
 
-    def _put_right(self) -> None:
-        """Undo what Barman changes in what it restores, and look whether it is a whole cluster. Raises StandbyError."""
-        data = os.path.join(self.place, "data")
-        names = [(f"{name}.origin", name) for name in _CHANGED if os.path.exists(os.path.join(data, name))]
-        names.append((f"backup_manifest.{self.backup.backup_id}", "backup_manifest"))
-        for changed, name in names:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(os.path.join(data, changed), os.path.join(data, name))
-        missing = [name for name in _LANDMARKS if not os.path.exists(os.path.join(data, name))]
+    def _require_whole(self) -> None:
+        """Whether it is a whole cluster. Raises StandbyError."""
+        missing = [name for name in _LANDMARKS if not os.path.exists(os.path.join(self.place, "data", name))]
         if missing:
             raise StandbyError(
                 f"Barman restored backup {self.backup.backup_id} without {', '.join(missing)}."

@@ -9,22 +9,34 @@ The order is the safety: the record first, then, where there is a cluster alread
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import (
     Job,
+    Outcome,
+    describe,
     kept_before,
-    require_stopped,
+    look,
+    may_copy,
+    require_place,
     to_keep,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import Lock, boot_id, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone_state import (
+    Lock,
+    boot_id,
+    holding,
+    now,
+    save_state,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
     fsync_directory,
     inspect,
     linked_directories,
+    require_stopped,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import CONTROL
@@ -32,31 +44,40 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._keep import Keepi
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 
-__all__ = ["Takeover", "complete_record", "writing_alone"]
+__all__ = ["Takeover", "alone"]
 
 
-@contextlib.contextmanager
-def writing_alone(job: Job, progress: Progress) -> Iterator[Lock]:
-    """The programs of a copy that was killed end by themselves; nobody else writes before they have.
+def alone(job: Job, progress: Progress, work: Callable[[str, DataDir, int], Outcome]) -> Outcome:
+    """Have ``work`` fill the data directory, unless it holds this copy already.
 
-    Raises StandbyError.
+    The programs of a copy that was killed end by themselves; nobody else writes before they have. ``work`` is told the
+    action, what was found, and the lock that the programs that it starts are to inherit. Raises StandbyError.
     """
-    lock = Lock(os.path.join(job.state_directory, "lock"), {"pid": os.getpid(), "since": now()})
-    if not lock.take():
+    began = time.monotonic()
+    require_place(job)
+    path = os.path.join(job.state_directory, "lock")
+    if Lock.holder(path) is not None:
         progress.enter("waiting")
-        if not lock.take(job.lock_timeout):
-            raise StandbyError(
-                f"Processes of an earlier copy still write into {job.data_directory} after"
-                f" {job.lock_timeout:g} seconds. Next: look for rsync among the processes and end it.",
-                "clone_running",
-            )
-    try:
-        yield lock
-    finally:
-        lock.release()
+    with holding(path, _still_writing(job), job.lock_timeout) as lock:
+        found = look(job)
+        action = may_copy(job, found)
+        if action is None:
+            _complete_record(job, found)
+            outcome = Outcome("none")
+        else:
+            outcome = work(action, found, lock)
+    return replace(outcome, seconds=time.monotonic() - began, before=describe(found))
 
 
-def complete_record(job: Job, found: DataDir) -> None:
+def _still_writing(job: Job) -> StandbyError:
+    return StandbyError(
+        f"Processes of an earlier copy still write into {job.data_directory} after {job.lock_timeout:g} seconds."
+        " Next: look for rsync among the processes and end it.",
+        "clone_running",
+    )
+
+
+def _complete_record(job: Job, found: DataDir) -> None:
     """A run that was killed between the last rename and its record."""
     state = found.clone or {}
     if state.get("phase") == "committing":

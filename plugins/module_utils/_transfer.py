@@ -109,7 +109,7 @@ class Transfer(Workers):
 
     def differing(self, worker: int, shard: Shard) -> list[str]:
         """The files of a shard whose contents are not those of the backup, by rsync's checksums at both ends."""
-        output = self._attempts(worker, shard, ("--checksum", "--dry-run", f"--out-format={_MARK}%n"))
+        output, _left = self._attempts(worker, shard, ("--checksum", "--dry-run", f"--out-format={_MARK}%n"))
         self.progress.add(worker, shard.bytes)
         return names_in(output, _MARK)
 
@@ -120,24 +120,28 @@ class Transfer(Workers):
         return Sample(shard.bytes, tally.received, time.monotonic() - began)
 
     def _copy(self, worker: int, shard: Shard, compress: str) -> Tally:
-        output = self._attempts(worker, shard, ("--inplace", "--ignore-times", *compression_options(compress)))
+        output, left = self._attempts(worker, shard, ("--inplace", "--ignore-times", *compression_options(compress)))
         tally = tally_of(output)
         with self._guard:
-            self.literal += tally.literal
+            # An rsync that breaks off counts nothing; what it has left complete was sent.
+            self.literal += shard.bytes - left.bytes + tally.literal
             self.received += tally.received
         self.progress.add(worker, shard.bytes)
         self.finished(shard)
         return tally
 
-    def _attempts(self, worker: int, shard: Shard, how: Sequence[str]) -> str:
-        """The output of rsync's success. Raises StandbyError when trying again does not help either."""
+    def _attempts(self, worker: int, shard: Shard, how: Sequence[str]) -> tuple[str, Shard]:
+        """The output of rsync's success, and what earlier attempts had left to it.
+
+        Raises StandbyError when trying again does not help either.
+        """
         left = shard
         for attempt in range(1, ATTEMPTS + 1):
             self.connections[worker].open()
             argv = self._argv(worker, left, how)
             rc, output, stderr = self._rsync(worker, argv)
             if rc == 0:
-                return output
+                return output, left
             self.require_no_failure()
             reason = of_rsync(rc, stderr)
             if not reason.retry or attempt == ATTEMPTS:

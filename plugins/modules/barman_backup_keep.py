@@ -24,6 +24,7 @@ author:
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._barman
+  - pgfleet.standby._claim
 attributes:
   check_mode:
     support: full
@@ -33,28 +34,6 @@ attributes:
     support: full
     details:
       - A claim that is prolonged counts as no change.
-options:
-  backup:
-    description: The backup, as returned in C(selected) by M(pgfleet.standby.barman_backup_info).
-    type: dict
-    required: true
-  owner:
-    description:
-      - Who claims it, in a word that another run of the same play uses again, such as the host and its data directory.
-    type: str
-    required: true
-  expiry:
-    description:
-      - After which time the claim no longer counts. It has to be longer than the copy takes.
-      - A number with a unit, such as V(24h), V(7d) or V(90min). A number alone are seconds.
-      - The clock is that of the Barman host.
-    type: str
-    default: 24h
-  state:
-    description: V(present) to claim the backup, V(absent) to give the claim up.
-    type: str
-    choices: [present, absent]
-    default: present
 requirements:
   - Barman 2.14 or later; with an older one the module warns that nothing is kept
   - Python 3.8 or later on the Barman host
@@ -172,7 +151,7 @@ def unprotected(found: Pin) -> list[str]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(barman_options(), backup={"type": "dict", "required": True}, **claim_options()),
+        argument_spec=dict(barman_options(), **claim_options()),
         supports_check_mode=True,
     )
     finish(module, work)

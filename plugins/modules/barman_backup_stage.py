@@ -27,6 +27,7 @@ author:
 extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._barman
+  - pgfleet.standby._claim
 attributes:
   check_mode:
     support: full
@@ -37,32 +38,11 @@ attributes:
     details:
       - A claim that is prolonged counts as no change.
 options:
-  backup:
-    description: The backup, as returned in C(selected) by M(pgfleet.standby.barman_backup_info).
-    type: dict
-    required: true
-  owner:
-    description:
-      - Who claims it, in a word that another run of the same play uses again, such as the host and its data directory.
-    type: str
-    required: true
-  expiry:
-    description:
-      - After which time the claim no longer counts. It has to be longer than the copy takes, and the restore too.
-      - A number with a unit, such as V(24h), V(7d) or V(90min). A number alone are seconds.
-      - The clock is that of the Barman host.
-    type: str
-    default: 24h
   staging_directory:
     description:
       - The directory on the Barman host in which the backup gets one of its own. It must not hold a colon.
       - By default C(pgfleet-staging) in the server's C(backup_directory), so that it is where the backups are.
     type: str
-  state:
-    description: V(present) to have it and to claim it, V(absent) to give the claim up.
-    type: str
-    choices: [present, absent]
-    default: present
 requirements:
   - Barman 3.11 or later on its host for incremental backups, with pg_combinebackup of the backup's major version
   - Barman 3.14 or later for encrypted backups, with its C(encryption_passphrase_command)
@@ -191,9 +171,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             barman_options(),
-            backup={"type": "dict", "required": True},
-            staging_directory={"type": "str"},
             **claim_options(),
+            staging_directory={"type": "str"},
         ),
         supports_check_mode=True,
     )

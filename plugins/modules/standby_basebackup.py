@@ -33,6 +33,7 @@ extends_documentation_fragment:
   - pgfleet.standby._upstream
   - pgfleet.standby._login
   - pgfleet.standby._basebackup
+  - pgfleet.standby._follow
 attributes:
   action:
     support: partial
@@ -69,32 +70,6 @@ options:
     type: str
     choices: [none, size, manifest]
     default: manifest
-  lock_timeout:
-    description:
-      - How many seconds to wait for the last processes of a copy that was killed. They end by themselves.
-    type: int
-    default: 3600
-  settings:
-    description:
-      - Settings for C(postgresql.auto.conf) that a start on this host needs, such as those that
-        M(pgfleet.standby.standby_preflight) found too low for a hot standby, C(plan.settings) of its result.
-    type: dict
-    default: {}
-  progress_interval:
-    description:
-      - Seconds between two lines of progress. With V(0) none are printed.
-      - By default the first one comes after 5 seconds, and the longer the copy takes, the rarer they become.
-    type: int
-  attach_timeout:
-    description:
-      - Return after so many seconds although the copy still runs; RV(finished) is false then.
-      - By default the module returns when the copy has ended.
-    type: int
-  attach_run:
-    description:
-      - The RV(run) of a copy that an earlier call saw running. What became of that one is returned, also after its end.
-      - When it left nothing because it was killed, another one is begun.
-    type: str
 requirements:
   - psycopg2
   - C(pg_basebackup) of the server's version
@@ -205,6 +180,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     basebackup_options,
     finish,
+    follow_options,
     job_of,
     login_options,
     target_options,
@@ -212,9 +188,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup import checked_options, require_rate
 from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_check import Source, look
-from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_copy import BaseBackup, copy, preview
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
-from ansible_collections.pgfleet.standby.plugins.module_utils._detached import Running, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_copy import BaseBackup
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._filling import fill, preview_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import values_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
@@ -222,10 +199,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server import ide
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job, how = wanted(params)
-    if check_mode:
-        outcome: Outcome | Running = preview(job, how)
-    else:
-        outcome = follow(job, params["attach_timeout"], params["attach_run"], partial(copy, how))
+    waited = params["attach_timeout"], params["attach_run"]
+    outcome = preview_fill(how, job) if check_mode else follow(job, *waited, partial(fill, how))
     return values_of(job, outcome, f"a copy of {job.backup.server} by pg_basebackup")
 
 
@@ -247,15 +222,11 @@ def main() -> None:
             **upstream_options(),
             **login_options(),
             **basebackup_options(),
+            **follow_options(),
             slot_name={"type": "str"},
             again={"type": "bool", "default": False},
             bwlimit={"type": "int"},
             verify={"type": "str", "choices": ["none", "size", "manifest"], "default": "manifest"},
-            lock_timeout={"type": "int", "default": 3600},
-            progress_interval={"type": "int"},
-            settings={"type": "dict", "default": {}},
-            attach_timeout={"type": "int"},
-            attach_run={"type": "str"},
         ),
         supports_check_mode=True,
     )

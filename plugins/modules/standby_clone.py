@@ -33,6 +33,7 @@ extends_documentation_fragment:
   - pgfleet.standby._clone
   - pgfleet.standby._target
   - pgfleet.standby._fill
+  - pgfleet.standby._follow
 attributes:
   action:
     support: partial
@@ -234,6 +235,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     clone_options,
     fill_options,
     finish,
+    follow_options,
     job_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Outcome, preview
@@ -255,6 +257,7 @@ def main() -> None:
         argument_spec=dict(
             **clone_options(),
             **fill_options(),
+            **follow_options(),
             compress={"type": "str", "choices": ["auto", "none", "lz4", "zstd"], "default": "auto"},
             verify={"type": "str", "choices": ["none", "size", "manifest", "checksum"], "default": "manifest"},
             io_timeout={"type": "int", "default": 300},

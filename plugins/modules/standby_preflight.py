@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - pgfleet.standby._login
   - pgfleet.standby._restore
   - pgfleet.standby._basebackup
+  - pgfleet.standby._server
 options:
   method:
     description:
@@ -77,19 +78,6 @@ options:
       - Why there is no O(backup), with C(msg) and C(error_code), such as the result of a failed
         M(pgfleet.standby.barman_backup_info).
     type: dict
-  barman_server:
-    description:
-      - The server's name in Barman's configuration. By default that of O(backup).
-    type: str
-  barman_config:
-    description:
-      - Barman's configuration file, where it is not the default one.
-    type: str
-  barman_executable:
-    description:
-      - The C(barman) command at O(barman_host).
-    type: str
-    default: barman
   barman_checks:
     description:
       - The verdicts of C(barman check), RV(pgfleet.standby.barman_server_info#module:checks).
@@ -258,6 +246,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     job_of,
     login_options,
     restore_options,
+    server_options,
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
@@ -348,14 +337,12 @@ def main() -> None:
             **upstream_options(),
             **login_options(),
             **basebackup_options(),
+            **server_options(),
             barman_host={"type": "str"},
             upstream_connection={"type": "str", "choices": ["required", "none"], "default": "required"},
             upstream_derived={"type": "dict"},
             backup={"type": "dict"},
             no_backup={"type": "dict"},
-            barman_server={"type": "str"},
-            barman_config={"type": "str"},
-            barman_executable={"type": "str", "default": "barman"},
             method={"type": "str", "choices": ["rsync", "barman", "pg_basebackup"], "default": "rsync"},
             barman_checks={"type": "list", "elements": "dict"},
             slot_name={"type": "str"},

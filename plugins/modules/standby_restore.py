@@ -33,6 +33,8 @@ extends_documentation_fragment:
   - pgfleet.standby._clone
   - pgfleet.standby._target
   - pgfleet.standby._fill
+  - pgfleet.standby._follow
+  - pgfleet.standby._server
 attributes:
   action:
     support: partial
@@ -45,19 +47,6 @@ attributes:
   idempotent:
     support: full
 options:
-  barman_server:
-    description:
-      - The server's name in Barman's configuration. By default that of O(backup).
-    type: str
-  barman_config:
-    description:
-      - Barman's configuration file, where it is not the default one.
-    type: str
-  barman_executable:
-    description:
-      - The C(barman) command at O(barman_host).
-    type: str
-    default: barman
   remote_ssh_command:
     description:
       - The ssh command by which Barman's user at O(barman_host) reaches the user that runs the module here, such as
@@ -86,7 +75,8 @@ options:
       - How the result is compared with the backup. V(manifest) computes the checksums of the files if the backup has a
         C(backup_manifest). RV(verified) says what it was.
       - Names and sizes of a plain backup always are compared, so V(none) and V(size) are one. What Barman had to
-        unpack can be compared with a manifest only; without one RV(verified) is V(none).
+        unpack can be compared with a manifest only, its names and sizes with V(size); without one RV(verified) is
+        V(none).
     type: str
     choices: [none, size, manifest]
     default: manifest
@@ -124,9 +114,9 @@ EXAMPLES = r"""
 RETURN = r"""
 action:
   description:
-    - V(clone), V(resume) of a restore that Barman had finished before it was interrupted, V(replace) of an existing
-      cluster, or V(none) when the directory holds this clone already. With O(keep_old) an existing cluster is moved
-      and the action is V(clone).
+    - V(clone), V(resume) of a restore that Barman had finished before it was interrupted, V(replace) of a cluster or an
+      unfinished copy that was removed, or V(none) when the directory holds this clone already. With O(keep_old) an
+      existing cluster is moved and the action is V(clone).
   returned: success, when finished
   type: str
   sample: clone
@@ -243,6 +233,7 @@ progress:
     seconds: 1.9
 """
 
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -250,25 +241,22 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     clone_options,
     fill_options,
     finish,
+    follow_options,
     job_of,
+    server_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Outcome
 from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._filling import fill, preview_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import result_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._restore import restore_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params, "barman")
     restore = restore_of(params, job)
-
-    def act(job: Job, progress: Progress) -> Outcome:
-        return fill(job, restore, progress)
-
     waited = params["attach_timeout"], params["attach_run"]
-    outcome = preview_fill(job, restore) if check_mode else follow(job, *waited, act)
+    outcome = preview_fill(restore, job) if check_mode else follow(job, *waited, partial(fill, restore))
     result = result_of(job, outcome)
     if isinstance(outcome, Outcome):
         result["barman_said"] = list(outcome.said)
@@ -280,9 +268,8 @@ def main() -> None:
         argument_spec=dict(
             **clone_options(),
             **fill_options(),
-            barman_server={"type": "str"},
-            barman_config={"type": "str"},
-            barman_executable={"type": "str", "default": "barman"},
+            **follow_options(),
+            **server_options(),
             remote_ssh_command={"type": "str", "required": True},
             network_compression={"type": "bool", "default": False},
             restore_options={"type": "list", "elements": "str", "default": []},

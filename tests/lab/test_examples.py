@@ -18,7 +18,12 @@ BEFORE = ("barman_server_info", "barman_backup_info", "pgdata_info", "standby_pr
 
 
 # What the examples name and no lab has, and what it has instead.
-NOT_HERE = {"2026-11-21T09:30:00+01:00": "2100-01-01T00:00:00Z", "backup_id: before-upgrade": "backup_id: latest"}
+NOT_HERE = {
+    "2026-11-21T09:30:00+01:00": "2100-01-01T00:00:00Z",
+    "backup_id: before-upgrade": "backup_id: latest",
+    "backup.example.com": "barman",
+    "primary.example.com": "primary",
+}
 
 
 def examples(module: str) -> list[dict[str, object]]:
@@ -28,6 +33,14 @@ def examples(module: str) -> list[dict[str, object]]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXAMPLES":
             return yaml.safe_load(ast.literal_eval(node.value))
     raise AssertionError(f"{module} has no EXAMPLES")
+
+
+def play_of_the_readme() -> dict[str, object]:
+    """The play that shows module_defaults."""
+    blocks = (ROOT / "README.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
+    [text] = [block.partition("```")[0] for block in blocks if "module_defaults:" in block]
+    [play] = yaml.safe_load(text)
+    return {**play, "hosts": HOST, "gather_facts": False}
 
 
 def task(module: str, **options: object) -> dict[str, object]:
@@ -58,7 +71,7 @@ def test_every_example_runs(lab: Lab, playbook: Playbook, tmp_path: Path) -> Non
         "tasks": tasks,
     }
     path = tmp_path / "examples.yml"
-    text = yaml.safe_dump([play], sort_keys=False)
+    text = yaml.safe_dump([play, play_of_the_readme()], sort_keys=False)
     for theirs, ours in NOT_HERE.items():
         assert theirs in text
         text = text.replace(theirs, ours)

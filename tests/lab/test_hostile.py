@@ -406,7 +406,7 @@ def test_an_ipv6_address_is_a_destination(lab: Lab, second: Clone) -> None:
     try:
         for host, address in hosts:
             host.run(["ip", "-6", "address", "add", f"{address}/64", "dev", "eth0", "nodad"])
-        done = second.run(barman_host=f"barman@{theirs}", ssh_options=["-o", "HostKeyAlias=barman"])
+        done = second.run(barman_host=f"barman@[{theirs}]", ssh_options=["-o", "HostKeyAlias=barman"])
         assert done.get("action") == "clone", done
         compare(second, second.options["backup"], DATA, FAST)
     finally:

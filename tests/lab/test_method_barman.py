@@ -160,7 +160,7 @@ def test_a_restore_of_which_everything_is_killed_leaves_nothing_that_starts(clon
         wait_for(lambda: not at_barman(clone, f"restore.*{SERVER}|sleep 98765"), "Barman to end", 15)
 
     done = restore(clone)
-    assert (done.get("action"), done["verified"]) == ("clone", "manifest"), done
+    assert (done.get("action"), done["verified"]) == ("replace", "manifest"), done
     assert any("Some settings have been modified" in line for line in done["barman_said"])
     assert "archive_command = 'cp %p" in clone.host.read(f"{DATA}/postgresql.conf")
     left = clone.host.run(

@@ -100,6 +100,7 @@ ACTING = {
     "_repmgr_files",
     "_restore",
     "_restore_command",
+    "_restored",
     "_rewind",
     "_rewind_proof",
     "_room",

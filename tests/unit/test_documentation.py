@@ -13,10 +13,14 @@ import pytest
 import yaml
 from ansible_collections.pgfleet.standby.plugins.doc_fragments import (
     _barman,
+    _basebackup,
+    _claim,
     _clone,
     _fill,
+    _follow,
     _login,
     _restore,
+    _server,
     _target,
     _upstream,
 )
@@ -47,6 +51,27 @@ NO_OPTIONS = {
 }
 
 
+def source_options():
+    """What a copy of a backup has beyond the place that it goes to."""
+    return {name: option for name, option in _argspec.clone_options().items() if name not in _argspec.target_options()}
+
+
+# The options that modules share, as they are documented and as they are taken.
+SHARED = {
+    "barman": (_barman, _argspec.barman_options),
+    "basebackup": (_basebackup, _argspec.basebackup_options),
+    "claim": (_claim, _argspec.claim_options),
+    "clone": (_clone, source_options),
+    "fill": (_fill, _argspec.fill_options),
+    "follow": (_follow, _argspec.follow_options),
+    "login": (_login, _argspec.login_options),
+    "restore": (_restore, _argspec.restore_options),
+    "server": (_server, _argspec.server_options),
+    "target": (_target, _argspec.target_options),
+    "upstream": (_upstream, _argspec.upstream_options),
+}
+
+
 def assigned(path, name):
     """The text of a constant such as DOCUMENTATION."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -60,7 +85,7 @@ def options():
     found = set()
     for path in (ROOT / "plugins" / "modules").glob("*.py"):
         found |= set(assigned(path, "DOCUMENTATION").get("options", {}))
-    for fragment in (_barman, _clone, _fill, _login, _restore, _target, _upstream):
+    for fragment, _spec in SHARED.values():
         found |= set(yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"])
     specs = yaml.safe_load((ROOT / "roles" / ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     for entry in specs["argument_specs"].values():
@@ -108,23 +133,7 @@ def test_the_words_that_are_no_options_are_none():
     assert sorted(word for word in NO_OPTIONS if word not in text) == []
 
 
-def source_options():
-    """What a copy of a backup has beyond the place that it goes to."""
-    return {name: option for name, option in _argspec.clone_options().items() if name not in _argspec.target_options()}
-
-
-@pytest.mark.parametrize(
-    ("fragment", "spec"),
-    [
-        pytest.param(_barman, _argspec.barman_options, id="barman"),
-        pytest.param(_clone, source_options, id="clone"),
-        pytest.param(_target, _argspec.target_options, id="target"),
-        pytest.param(_fill, _argspec.fill_options, id="fill"),
-        pytest.param(_upstream, _argspec.upstream_options, id="upstream"),
-        pytest.param(_login, _argspec.login_options, id="login"),
-        pytest.param(_restore, _argspec.restore_options, id="restore"),
-    ],
-)
+@pytest.mark.parametrize(("fragment", "spec"), SHARED.values(), ids=SHARED)
 def test_what_modules_share_is_documented_as_it_is(fragment, spec):
     documented = yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
     keys = ("type", "elements", "default", "required", "choices")

@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
         ("backup", "backup:/b"),
         ("barman@backup", "barman@backup:/b"),
         ("::1", "[::1]:/b"),
+        ("barman@[::1]", "barman@[::1]:/b"),
         ("barman@fe80::1%eth0", "barman@[fe80::1%eth0]:/b"),
         ("a@b@host", "a@b@host:/b"),
     ],

@@ -63,6 +63,10 @@ class TestSshShell:
     def test_takes_a_destination(self, destination):
         assert SshShell(destination).where == destination
 
+    @pytest.mark.parametrize(("destination", "plain"), [("[::1]", "::1"), ("a@b@[fe80::1%eth0]", "a@b@fe80::1%eth0")])
+    def test_takes_an_ipv6_address_as_others_write_it(self, destination, plain):
+        assert SshShell(destination).where == plain
+
     @pytest.mark.parametrize(
         "destination",
         ["", "-oProxyCommand=id", "-", "two words", "host\n", "host\0", "\thost", "host\x7f"],

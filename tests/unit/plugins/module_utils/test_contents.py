@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 
@@ -46,16 +47,13 @@ def roots(tmp_path):
 
 @pytest.fixture
 def make(roots, tmp_path):
-    made = []
-
     def contents(promised=None, workers=2, verifier=None):
         verifier = verifier or Verifier("/nowhere", str(tmp_path))
-        made.append(Contents(verifier, Promises("b", roots, PROMISED if promised is None else promised), workers))
-        return made[-1]
+        promises = Promises("b", roots, PROMISED if promised is None else promised)
+        return made.enter_context(Contents(verifier, promises, workers))
 
-    yield contents
-    for contents_made in made:
-        contents_made.close()
+    with contextlib.ExitStack() as made:
+        yield contents
 
 
 def everything(roots):
@@ -125,12 +123,11 @@ class TestCheck:
                 assert go_on.wait(5)
                 return []
 
-        contents = make(workers=1, verifier=Slow())
-        contents.check(Shard(roots[0], [0]))
-        contents.check(Shard(roots[0], [1]))
-        assert began.wait(5)
-        threading.Timer(0.05, go_on.set).start()
-        contents.close()
+        with make(workers=1, verifier=Slow()) as contents:
+            contents.check(Shard(roots[0], [0]))
+            contents.check(Shard(roots[0], [1]))
+            assert began.wait(5)
+            threading.Timer(0.05, go_on.set).start()
         assert asked == ["base/1/1"]
 
 

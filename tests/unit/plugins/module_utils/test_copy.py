@@ -404,7 +404,7 @@ class TestReplace:
 
     def test_of_an_unused_cluster(self, another, monkeypatch):
         real = _clone.look
-        monkeypatch.setattr(_copy, "look", lambda job: replace(real(job), state="pristine"))
+        monkeypatch.setattr(_takeover, "look", lambda job: replace(real(job), state="pristine"))
         assert refused(another).code == "data_directory_pristine"
         assert another.copy(overwrite="pristine").action == "replace"
         assert_copied(another)
@@ -447,9 +447,8 @@ class TestReplace:
 
     def test_is_refused_when_a_server_was_started_meanwhile(self, another, monkeypatch):
         before = read_tree(another.pgdata)
-        looks = iter([None, 4711])
         real = _clone.look
-        monkeypatch.setattr(_copy, "look", lambda job: replace(real(job), pid=next(looks)))
+        monkeypatch.setattr(_copy, "look", lambda job: replace(real(job), pid=4711))
         assert refused(another, overwrite="always").code == "server_running"
         assert read_tree(another.pgdata) == before
 

@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import _filling
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._filling import Filler, fill, preview_fill
+from ansible_collections.pgfleet.standby.plugins.module_utils._filling import Filled, Filler, fill, preview_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._nested import NESTED
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._verification import Verifier
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     NOT_COPIED,
@@ -28,6 +31,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
 )
 
 CONTROL = "global/pg_control"
+SEGMENT = "000000010000000000000002"
 
 
 @dataclass
@@ -46,7 +50,7 @@ class Tool(Filler):
     def roots(self, job):
         return plan(job) if self.plain else None
 
-    def fill(self, job, nested, lock):
+    def fill(self, job, nested, lock, progress):
         shutil.copytree(self.host.data, nested.data, dirs_exist_ok=True)
         shutil.copytree(self.host.tablespace, nested.tablespaces[16388], dirs_exist_ok=True)
         Path(nested.data, "pg_tblspc/16388").symlink_to(nested.tablespaces[16388])
@@ -54,7 +58,22 @@ class Tool(Filler):
         write_tree(Path(nested.data), dict(self.changes))
         with open(self.host.root / "fills", "a", encoding="utf-8") as fills:
             fills.write("x")
-        return ("it warned",)
+        return Filled(job, ("it warned",))
+
+
+class WithWal(Tool):
+    """Brings WAL as well, and cannot go on."""
+
+    BESIDE = ("pg_wal",)
+
+    def name(self, job):
+        return uuid.uuid4().hex
+
+    def fill(self, job, nested, lock, progress):
+        filled = super().fill(job, nested, lock, progress)
+        shutil.rmtree(f"{nested.data}/pg_wal", ignore_errors=True)
+        write_tree(Path(nested.wal or f"{nested.data}/pg_wal"), {SEGMENT: "records"})
+        return filled
 
 
 class Place:
@@ -67,7 +86,7 @@ class Place:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         with contextlib.chdir(work):
-            return fill(job, tool or Tool(self.host), Progress(f"{job.state_directory}/progress.json"))
+            return fill(tool or Tool(self.host), job, Progress(f"{job.state_directory}/progress.json"))
 
     @property
     def fills(self):
@@ -131,7 +150,7 @@ class TestFill:
         place.host.write_manifest()
         with pytest.raises(StandbyError) as caught:
             place.run(Tool(place.host, changes=tuple(change.items())))
-        assert caught.value.code == "verification_failed"
+        assert caught.value.code == "manifest_mismatch"
         assert next(iter(change)) in caught.value.msg
         assert not (place.host.pgdata / CONTROL).exists()
 
@@ -151,7 +170,36 @@ class TestFill:
             process.communicate()
         assert caught.value.code == "clone_running"
         assert str(process.pid) in caught.value.msg
-        assert place.run().action == "clone"
+        assert place.run().action == "replace"
+
+    def test_leaves_no_thread_that_compares_behind(self, place, monkeypatch):
+        place.host.write_manifest()
+
+        def differing(verifier, top, promises):
+            raise StandbyError("no memory", "verification_failed")
+
+        monkeypatch.setattr(Verifier, "differing", differing)
+        before = threading.active_count()
+        with pytest.raises(StandbyError):  # held, so that nothing ends because it is forgotten
+            place.run()
+        assert threading.active_count() == before
+
+    @pytest.mark.parametrize("elsewhere", [False, True])
+    def test_keeps_the_wal_that_a_tool_brings(self, place, elsewhere):
+        wal = place.host.root / "standby" / "wal" if elsewhere else None
+        place.run(WithWal(place.host, plain=False), **({"waldir": str(wal)} if wal else {}))
+        assert (place.host.pgdata / "pg_wal" / SEGMENT).read_text(encoding="utf-8") == "records"
+        assert (place.host.pgdata / "pg_wal").is_symlink() == elsewhere
+        assert not (place.host.pgdata / "pg_wal" / NESTED).exists()
+        assert (place.host.pgdata / CONTROL).exists()
+
+    def test_begins_anew_where_a_tool_cannot_go_on(self, place, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(_filling, "finish", lambda job: sys.exit("killed"))
+            with pytest.raises(SystemExit):
+                place.run(WithWal(place.host, plain=False))
+        assert preview_fill(WithWal(place.host, plain=False), place.host.job(method="barman")).action == "replace"
+        assert (place.run(WithWal(place.host, plain=False)).action, place.fills) == ("replace", 2)
 
 
 class TestRefusal:
@@ -163,8 +211,8 @@ class TestRefusal:
 
     def test_a_preview_refuses_as_well(self, place):
         with pytest.raises(StandbyError):
-            preview_fill(place.host.job(), Tool(place.host, refuses=True))
-        seen = preview_fill(place.host.job(), Tool(place.host))
+            preview_fill(Tool(place.host, refuses=True), place.host.job())
+        seen = preview_fill(Tool(place.host), place.host.job())
         assert (seen.action, seen.bytes > 0) == ("clone", True)
 
     def test_a_mount_point_inside_is_refused(self, place, monkeypatch):
@@ -194,8 +242,9 @@ def killed(place, at):
             def fill(self, *arguments):
                 nonlocal filling
                 filling = True
-                super().fill(*arguments)
+                filled = super().fill(*arguments)
                 filling = False
+                return filled
 
         def watch(event, arguments):
             nonlocal count
@@ -224,7 +273,9 @@ def test_a_kill_before_any_change_leaves_nothing_that_starts_or_all(place):
         else:
             kinds["unstartable"] += 1
         before = place.fills
+        foreseen = preview_fill(Tool(place.host, plain=False), place.host.job(method="barman")).action
         done = place.run(Tool(place.host, plain=False))
+        assert foreseen == done.action
         kinds["resumed"] += done.action == "resume"
         assert (place.fills == before) == (done.action in ("resume", "none"))
         place.assert_whole()

@@ -313,8 +313,10 @@ class TestRetries:
         """Of files that were there size and time prove nothing: not everything has to be of this copy."""
         broken = f'rm "{target}/file 2"; : >"{target}/file 4"; exit 30'
         lines = rsync(after=f'! mkdir "{host.root}/once" 2>/dev/null || {{ {broken}; }}')
-        transfer(1).run([Shard(root, range(5), basis)])
+        copying = transfer(1)
+        copying.run([Shard(root, range(5), basis)])
         names = [line for line in lines() if line.startswith("./")]
+        assert copying.literal == (2000 if basis else 5000)
         assert names == ["./file 0|./file 1|./file 2|./file 3|./file 4|", again]
         assert lines().count("--no-whole-file") == 1 + basis
         assert read_tree(target) == read_tree(source)

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  backup:
+    description: The backup, as returned in C(selected) by M(pgfleet.standby.barman_backup_info).
+    type: dict
+    required: true
+  owner:
+    description:
+      - Who claims it, in a word that another run of the same play uses again, such as the host and its data directory.
+    type: str
+    required: true
+  expiry:
+    description:
+      - After which time the claim no longer counts. It has to be longer than it takes until the backup is copied.
+      - A number with a unit, such as V(24h), V(7d) or V(90min). A number alone are seconds.
+      - The clock is that of the Barman host.
+    type: str
+    default: 24h
+  state:
+    description: V(present) to claim the backup, V(absent) to give the claim up.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
