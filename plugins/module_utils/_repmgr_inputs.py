@@ -162,7 +162,7 @@ def _conninfo(found: Translation, given: Mapping[str, str], conninfo: Mapping[st
         "upstream_conninfo",
         "the conninfo in repmgr.conf is that of the node itself; repmgr takes the upstream's from its command line"
         " or from the table repmgr.nodes",
-        f"take as_upstream of the upstream's own repmgr.conf, or write it{streams}",
+        f"take as_upstream of the upstream's own repmgr.conf, write it{streams}, or leave it to Barman's own conninfo",
     )
     if "conninfo" in given and conninfo is None:
         found.refuse("conninfo", None, "libpq does not understand it", "correct it")

@@ -80,7 +80,7 @@ missing:
   elements: dict
   sample:
     - input: standby_from_barman_upstream_conninfo
-      next: take as_upstream of the upstream's own repmgr.conf, or write it
+      next: take as_upstream of the upstream's own repmgr.conf, write it, or leave it to Barman's own conninfo
       why: >-
         the conninfo in repmgr.conf is that of the node itself; repmgr takes the upstream's from its command line or
         from the table repmgr.nodes
