@@ -45,6 +45,7 @@ _TYPES = {
     "rsync-concurrent": "rsync",
     "rsync-exclusive": "rsync",
     "snapshot": "snapshot",
+    "snapshot-concurrent": "snapshot",
 }
 
 

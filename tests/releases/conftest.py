@@ -1,11 +1,13 @@
-"""One release's lab at a time: brought up for its tests, and taken down whatever became of them."""
+"""A release's lab is brought up for its tests, and taken down whatever became of them; one a worker at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,17 +36,38 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has 45 minutes")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of a release go to the same worker."""
+    for item in items:
+        given = item.callspec.params.values()  # type: ignore[attr-defined]
+        item.add_marker(pytest.mark.xdist_group(next(it.debian for it in given if isinstance(it, Release))))
+
+
+def bring_up(release: Release, standbys: int) -> None:
+    """One after the other: two networks that are made at once may get the same addresses."""
+    with (STATE / "releases.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_lab(release, "up", "--standbys", str(standbys), "--scale", "3", timeout=UP_SECONDS)
+
+
+@contextmanager
+def in_lab(release: Release, standbys: int) -> Iterator[Lab]:
+    """The release's lab, fresh."""
+    run_lab(release, "down", timeout=DOWN_SECONDS)
+    try:
+        bring_up(release, standbys)
+        yield Lab.load(release)
+    finally:
+        run_lab(release, "down", timeout=DOWN_SECONDS)
+
+
 @pytest.fixture(scope="module", params=list(RELEASES.values()), ids=list(RELEASES))
 def standby(request: pytest.FixtureRequest) -> Iterator[Standby]:
     """An empty host of the release, and what its tests have made of it so far."""
     release: Release = request.param
     record = RECORDS / f"{release.debian}.json"
     record.unlink(missing_ok=True)
-    run_lab(release, "down", timeout=DOWN_SECONDS)
-    try:
-        run_lab(release, "up", "--standbys", "1", "--scale", "3", timeout=UP_SECONDS)
-        standby = Standby(Lab.load(release))
+    with in_lab(release, standbys=1) as lab:
+        standby = Standby(lab)
         yield standby
         record.write_text(json.dumps(standby.record(), indent=2) + "\n")
-    finally:
-        run_lab(release, "down", timeout=DOWN_SECONDS)
