@@ -62,10 +62,10 @@ lab-test: prepare lab ## faults and versions, on real hosts
 	@python molecule/lab/lab.py up --standbys 3
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m 'not long' -n 3 --dist loadfile --durations 60 tests/lab
 
-long: prepare lab release-images ## what `make test` has no time for: plays of consent and interruption, Barmans, retention, repmgr
+long: prepare lab release-images ## what `make test` has no time for: plays of consent and interruption, kinds of backups, retention, repmgr
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/lab
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/releases
-	@python $(GATES)/versions.py barmans $(LAB_DIR)/barmans docs/versions.md
+	@python $(GATES)/versions.py kinds $(LAB_DIR)/matrix docs/kinds.md
 
 releases: prepare release-images ## the whole play on other Debian releases, two at a time; RELEASES=name for one
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
@@ -76,9 +76,9 @@ release-images: prepare ## build what `releases` needs
 	@python molecule/lab/lab.py install
 	@for release in $(RELEASES); do python molecule/lab/lab.py --release $$release image || exit; done
 
-versions: prepare ## write docs/versions.md from what `releases`, `lab-test` and `servers` have found
+versions: prepare ## write docs/versions.md and docs/kinds.md from what `releases`, `long` and `servers` have found
 	@python $(GATES)/versions.py --write releases $(LAB_DIR)/releases docs/versions.md
-	@python $(GATES)/versions.py --write barmans $(LAB_DIR)/barmans docs/versions.md
+	@python $(GATES)/versions.py --write kinds $(LAB_DIR)/matrix docs/kinds.md
 	@python $(GATES)/versions.py --write servers $(BUILD)/records docs/versions.md
 
 awx: artifact lab ## the built collection under ansible-runner, as a job template runs it

@@ -31,7 +31,7 @@ def ensure(podman: Podman, state: Path, release: Release = MAIN) -> dict[str, st
     if missing:
         base = ensure_base(podman, release)
         podman.settle(base)
-        wheels = ensure_wheels(state) if release.newest_barman else None
+        wheels = ensure_wheels(state, release) if release.barmans else None
         for target in missing:
             build(podman, target, names[target], base, release, wheels)
     images = {kind: names[target] for kind, target in targets(release).items()}
@@ -49,7 +49,7 @@ def present(podman: Podman, image: str) -> bool:
 
 
 def inputs_hash(release: Release) -> str:
-    digest = hashlib.sha256(f"{release.postgres}\0".encode())
+    digest = hashlib.sha256(f"{release.postgres}\0{release.barmans}\0".encode())
     for path in (CONTAINERFILE, *sorted(p for p in (HERE / "files").rglob("*") if p.is_file())):
         digest.update(f"{path.relative_to(HERE)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
@@ -59,17 +59,17 @@ def build(podman: Podman, target: str, name: str, base: str, release: Release, w
     podman(
         "build", "--network", "host", "--target", target, "--tag", name,
         "--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"POSTGRES={release.postgres}",
+        "--build-arg", f"BARMANS={' '.join(release.barmans)}",
         *([f"--volume={wheels}:/wheels:ro"] if wheels else []),
         "--file", str(CONTAINERFILE), str(HERE),
         timeout=BUILD_SECONDS,
     )  # fmt: skip
 
 
-def ensure_wheels(state: Path) -> Path:
+def ensure_wheels(state: Path, release: Release) -> Path:
     """Download Barman's wheels here: a build reaches no package index everywhere."""
     wheels = state / "wheels"
-    found = re.findall(r'^ARG (?:OTHER_)?BARMAN_VERSIONS?="?([^"\n]+)', CONTAINERFILE.read_text(), re.MULTILINE)
-    for version in " ".join(found).split():
+    for version in release.barmans:
         if not list(wheels.glob(f"barman-{version}-*.whl")):
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
             run([*pip, "--dest", str(wheels), f"barman=={version}"], timeout=180)

@@ -23,6 +23,8 @@ class Release:
     environment: tuple[str, ...] = ()  # what the container's first process needs to know
     # Barman on a host of its own image, from PyPI; otherwise one image has Debian's Barman and PostgreSQL.
     newest_barman: bool = False
+    # From PyPI: that one, or what there is beside Debian's.
+    barmans: tuple[str, ...] = ()
 
     @property
     def cluster(self) -> str:
@@ -50,12 +52,19 @@ class Release:
         return root if self is MAIN else root / "releases" / self.debian
 
 
-def _release(debian: str, postgres: int, *, systemd: bool = True, environment: tuple[str, ...] = ()) -> Release:
-    return Release(f"pgfleet-{debian}", debian, postgres, systemd, environment)
+def _release(
+    debian: str,
+    postgres: int,
+    *,
+    systemd: bool = True,
+    environment: tuple[str, ...] = (),
+    barmans: tuple[str, ...] = (),
+) -> Release:
+    return Release(f"pgfleet-{debian}", debian, postgres, systemd, environment, barmans=barmans)
 
 
 # The lab of most tests, of the demo and of the bench.
-MAIN = Release("pgfleet", "bookworm", 15, newest_barman=True)
+MAIN = Release("pgfleet", "bookworm", 15, newest_barman=True, barmans=("3.19.1",))
 
 # Small labs with Debian's own packages throughout.
 RELEASES = {
@@ -64,7 +73,12 @@ RELEASES = {
         _release("bullseye", 13),
         _release("bookworm", 15),
         # Without the variable this systemd refuses a machine with cgroup v1; with cgroup v2 it means nothing.
-        _release("trixie", 17, environment=("SYSTEMD_PROC_CMDLINE=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",)),
+        _release(
+            "trixie",
+            17,
+            environment=("SYSTEMD_PROC_CMDLINE=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",),
+            barmans=("3.11.1", "3.16.2", "3.19.1"),
+        ),
         _release("forky", 18, systemd=False),
     )
 }

@@ -5,7 +5,7 @@
 
 Barman's ``backup_compression`` is pg_basebackup's tar format: ``data/base.tar`` and ``data/OID.tar`` for each
 tablespace, each compressed by itself, and ``data/backup_manifest`` beside them (PostgreSQL manual, pg_basebackup,
-option ``--format``; Barman 3.0 for gzip and none, 3.1 for lz4 and zstd).
+option ``--format``; Barman 3.0 for gzip, 3.1 for lz4 and zstd; 3.11 has ``none``, 3.4 not yet).
 """
 
 from __future__ import annotations

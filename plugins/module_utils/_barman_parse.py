@@ -46,6 +46,7 @@ _TYPES = {
     "rsync-concurrent": "rsync",
     "rsync-exclusive": "rsync",
     "snapshot": "snapshot",
+    "snapshot-concurrent": "snapshot",
 }
 
 

@@ -21,7 +21,7 @@ _NEWEST = ("latest", "latest-full")
 _KEYWORDS = (*_NEWEST, "oldest")
 # All that Barman tells of a backup it tells only of these (BackupInfo.STATUS_COPY_DONE).
 _COPIED = ("DONE", WAITING)
-# Barman's backup_compression; what has one is in tars (Barman 3.0 for gzip and none, 3.1 for the others).
+# Barman's backup_compression; what has one is in tars (Barman 3.0 for gzip, 3.1 for lz4 and zstd).
 _COMPRESSIONS = ("gzip", "lz4", "zstd", "none")
 # Barman's words: rsync-concurrent is that of local-rsync, too, and a passive Barman (primary_ssh_command) has one word
 # for whatever it has copied from another Barman: what that is shows in its files.

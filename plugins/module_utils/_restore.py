@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._command import Lo
 from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import first_line, of_ssh
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._far_side import call
 from ansible_collections.pgfleet.standby.plugins.module_utils._filling import Filled, Filler, measured
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._nested import Nested
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._restored import ORIGINS, put_right
+from ansible_collections.pgfleet.standby.plugins.module_utils._restoring import staging
+from ansible_collections.pgfleet.standby.plugins.module_utils._stage import look_ahead
 
 __all__ = ["Restore", "checked_options", "checked_ssh_command", "restore_of"]
 
@@ -49,6 +53,25 @@ _OPTIONS = {
     "--staging-location": 1,
     "--staging-path": 1,
 }
+_PROGRAMS = ("gzip", "lz4", "zstd")
+_STAGING = ("--local-staging-path", "--recovery-staging-path", "--staging-location", "--staging-path")
+# Runs Barman with a directory on its host to work in, which is gone afterwards, and with the programs that it needs.
+# Whatever ends Barman by a signal ends this after it.
+_WORKING = """\
+umask 077
+mkdir -p -- "$1" || exit
+[ -z "$2" ] || PATH=$2:$PATH
+export PATH
+trap : TERM
+work=$1
+shift 2
+"$@"
+code=$?
+rm -rf -- "$work"
+rmdir -- "${work%/*}" 2>/dev/null
+exit "$code"
+"""
+_LOOK_SECONDS = 300
 
 
 def checked_ssh_command(text: str) -> tuple[str, ...]:
@@ -110,6 +133,7 @@ class Restore(Filler):
                     "path_unsuitable",
                 )
         self.barman.version()
+        self._require_unpacked(job.backup)
         self._require_way_here(job)
 
     def roots(self, job: Job) -> tuple[Root, ...] | None:
@@ -118,6 +142,35 @@ class Restore(Filler):
 
     def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
         """Run it to its end, and put right what Barman changes. It ends with us. Raises StandbyError."""
+        with measured(nested, progress):
+            run = self._restore if _is_plain(job.backup) else self._unpacked
+            said = run(job, nested, lock)
+            _put_right(job, nested.data)
+        return Filled(job, said)
+
+    def _unpacked(self, job: Job, nested: Nested, lock: int) -> tuple[str, ...]:
+        """With places to unpack in, which are gone afterwards."""
+        there = here = f"{nested.data}-work"
+        prefix: Sequence[str] = ()
+        if job.backup.staged:
+            found = self._look_ahead(job.backup)
+            here = os.path.join(found["top"], os.path.basename(nested.data))
+            prefix = ["sh", "-c", _WORKING, "sh", here, found["bindir"] or ""]
+        os.mkdir(there, 0o700)
+        further = () if self._staging_chosen else staging(job.backup, self.barman.version(), here, there)
+        said = self._restore(job, nested, lock, prefix, further)
+        shutil.rmtree(there, ignore_errors=True)
+        return said
+
+    @property
+    def _staging_chosen(self) -> bool:
+        """Whether the user has said where Barman unpacks."""
+        return any(word.partition("=")[0] in _STAGING for word in self.options)
+
+    def _restore(
+        self, job: Job, nested: Nested, lock: int, prefix: Sequence[str] = (), further: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """One run of Barman's command, by what stands before it and with further options."""
         names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
         order = RestoreOrder(
             job.backup.backup_id,
@@ -127,12 +180,26 @@ class Restore(Filler):
             job.jobs,
             None if job.bwlimit is None else max(1, job.bwlimit // job.jobs),  # Barman's is for each of its rsyncs
             self.network_compression,
-            self.options,
+            (*self.options, *further),
         )
-        with measured(nested, progress):
-            said = self.barman.require_restored(self.shell.run_tied(self.barman.restore_argv(order), (lock,)))
-            _put_right(job, nested.data)
-        return Filled(job, said)
+        argv = [*prefix, *self.barman.restore_argv(order)]
+        return self.barman.require_restored(self.shell.run_tied(argv, (lock,)))
+
+    def _require_unpacked(self, backup: Backup) -> None:
+        """Whatever unpacks, decrypts and combines the backup has to be there, and room for it. Raises StandbyError."""
+        if backup.staged:
+            self._look_ahead(backup)
+        elif backup.compression in _PROGRAMS and not self._staging_chosen and not shutil.which(backup.compression):
+            raise StandbyError(
+                f"Backup {backup.backup_id} is compressed. Barman would unpack it on this host by {backup.compression},"
+                f" which is not installed. Nothing was changed. Next: install {backup.compression} here.",
+                "decompressor_missing",
+            )
+
+    def _look_ahead(self, backup: Backup) -> dict[str, Any]:
+        """Where on its host Barman will unpack it, and by which programs. Raises StandbyError."""
+        request = {"barman": self.barman.place, "backup": as_dict(backup), "owner": "", "directory": None}
+        return call(self.shell, look_ahead, request, _LOOK_SECONDS)
 
     def _require_way_here(self, job: Job) -> None:
         """Another host by the same name would be overwritten, and a question would wait for ever.

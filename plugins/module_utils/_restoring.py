@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How ``barman restore`` is asked for a plain directory on its own host. Pure. Private to the collection.
+"""How ``barman restore`` is asked for what has to be unpacked. Pure. Private to the collection.
 
 The options by version are those of Barman's release notes and its manual, barman restore.
 """
@@ -15,7 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_versions i
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
-__all__ = ["bytes_needed", "options", "own_name", "refusal"]
+__all__ = ["bytes_needed", "options", "own_name", "refusal", "staging"]
 
 
 def own_name(server: str, backup_id: str) -> str:
@@ -37,11 +37,19 @@ def bytes_needed(backup: Backup, version: tuple[int, ...]) -> int:
 def options(backup: Backup, version: tuple[int, ...], place: str, work: str) -> Sequence[str]:
     """The options: WAL is not copied, tablespaces come beside the data, and what is intermediate goes to ``work``."""
     spaces = [f"{tablespace.name}:{place}/{tablespace.oid}" for tablespace in backup.tablespaces]
+    where = staging(backup, version, work, work)
+    return ["--get-wal", *where, *(word for space in spaces for word in ("--tablespace", space))]
+
+
+def staging(backup: Backup, version: tuple[int, ...], here: str, there: str) -> Sequence[str]:
+    """The options that say where what is intermediate goes: ``here`` is on Barman's host, ``there`` at the target's.
+
+    Tars are unpacked there, which is all that Barman before 3.15 does; what only Barman can is done here.
+    """
     if has(version, Feature.STAGING_PATH):
-        staging = ["--staging-path", work, "--staging-location", "local"]
-    else:
-        staging = ["--local-staging-path", work, "--recovery-staging-path", work]
-    return ["--get-wal", *staging, *(word for space in spaces for word in ("--tablespace", space))]
+        path, location = (here, "local") if backup.staged else (there, "remote")
+        return ["--staging-path", path, "--staging-location", location]
+    return [*(["--local-staging-path", here] if backup.staged else []), "--recovery-staging-path", there]
 
 
 def refusal(backup: Backup, version: tuple[int, ...], place: str, where: str) -> StandbyError | None:

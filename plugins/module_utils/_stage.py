@@ -4,7 +4,8 @@
 """What Barman alone can unpack is restored once on its host, as a plain backup for everybody who copies it.
 
 ``lay_out`` and ``take_away`` run on the Barman host, as one program under one lock; ``stage`` and ``unstage`` ask for
-them, from wherever Barman is reached. Private to the collection.
+them, from wherever Barman is reached. ``look_ahead`` there is for whoever has Barman restore it to another host.
+Private to the collection.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 from ansible_collections.pgfleet.standby.plugins.module_utils._restored import put_right
 from ansible_collections.pgfleet.standby.plugins.module_utils._restoring import bytes_needed, options, own_name, refusal
 
-__all__ = ["Left", "Staged", "Staging", "lay_out", "stage", "sweep_staged", "take_away", "unstage"]
+__all__ = ["Left", "Staged", "Staging", "lay_out", "look_ahead", "stage", "sweep_staged", "take_away", "unstage"]
 
 _RELEASE_SECONDS = 3600
 _DIRECTORY = "pgfleet-staging"
@@ -118,6 +119,13 @@ def lay_out(request: Mapping[str, Any]) -> dict[str, Any]:
     return staged.answer(Uses(claims), changed=restored or staged.owner not in uses.claims, restored=restored)
 
 
+def look_ahead(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Where Barman would unpack it, and where pg_combinebackup is. Raises StandbyError where it cannot."""
+    staged = _Staged(request)
+    _version, bindir = staged.require_able()
+    return {"top": os.path.dirname(staged.place), "bindir": bindir}
+
+
 def take_away(request: Mapping[str, Any]) -> dict[str, Any]:
     """Give a claim up, and remove what nobody claims any more. Raises StandbyError."""
     staged = _Staged(request)
@@ -200,11 +208,7 @@ class _Staged:
             self.record.remove()
 
     def require_possible(self) -> tuple[tuple[int, ...], str | None]:
-        """Barman's version and where pg_combinebackup is. Raises StandbyError, before anything changes."""
-        version = self.barman.version()
-        why = refusal(self.backup, version, self.place, self.barman.shell.where)
-        if why is not None:
-            raise why
+        """What ``require_able`` says, where nothing is in the way. Raises StandbyError, before anything changes."""
         if not self.record.read() and os.path.lexists(self.place):
             raise StandbyError(
                 f"{self.place} exists on {self.barman.shell.where}, and is not on record as made for backup"
@@ -212,6 +216,14 @@ class _Staged:
                 " staging_directory.",
                 "staging_exists",
             )
+        return self.require_able()
+
+    def require_able(self) -> tuple[tuple[int, ...], str | None]:
+        """Barman's version and where pg_combinebackup is. Raises StandbyError, before anything changes."""
+        version = self.barman.version()
+        why = refusal(self.backup, version, self.place, self.barman.shell.where)
+        if why is not None:
+            raise why
         bindir = self._combining() if self.backup.type == "incremental" else None
         self._require_room(version)
         return version, bindir

@@ -67,6 +67,8 @@ options:
       - C(--staging-path), C(--staging-location) and C(--combine-mode), before Barman 3.15 C(--recovery-staging-path)
         and C(--local-staging-path), say where it unpacks, decrypts and combines backups; C(--retry-times),
         C(--retry-sleep), C(--no-retry), C(--jobs-start-batch-size) and C(--jobs-start-batch-period) how it copies.
+      - When none says where, compressed backups are unpacked here, inside of O(data_directory), and incremental and
+        encrypted ones on the Barman host, in C(pgfleet-staging) below the server's C(backup_directory).
     type: list
     elements: str
     default: []
@@ -83,6 +85,9 @@ options:
 requirements:
   - rsync and an ssh client
   - C(setsid) and C(timeout) at O(barman_host), which every Debian and Red Hat system has
+  - C(lz4) or C(zstd) for backups that are compressed by it
+  - Barman 3.11 or later for incremental backups, with pg_combinebackup of the backup's major version at O(barman_host)
+  - Barman 3.14 or later for encrypted backups, with its C(encryption_passphrase_command)
   - C(pg_verifybackup) of PostgreSQL for backups whose manifest has CRC32C checksums
 seealso:
   - module: pgfleet.standby.standby_clone
@@ -100,7 +105,7 @@ EXAMPLES = r"""
   become: true
   become_user: postgres
 
-- name: Restore a compressed backup, unpacked on the standby
+- name: Restore a compressed backup, unpacked in another place of the standby
   pgfleet.standby.standby_restore:
     barman_host: barman@barman
     backup: "{{ backup.selected }}"

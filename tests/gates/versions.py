@@ -1,6 +1,6 @@
-"""The tables in docs/versions.md, made from what the tests of releases, of Barmans and of servers have found.
+"""The tables in docs, made from what the tests of releases, of kinds of backups and of servers have found.
 
-usage: versions.py [--write] releases|barmans|servers RECORDS DOCUMENT
+usage: versions.py [--write] releases|kinds|servers RECORDS DOCUMENT
 
 Without --write every line that the records make has to be there already; figures may differ, because the packages of
 a release change from day to day.
@@ -25,7 +25,8 @@ RELEASE_PROOFS = {
     "restore_command": "`restore_command` gone",
     "start": "stopped",
 }
-BARMAN_PROOFS = {name: name for name in ("server", "list", "show", "choose", "clone")}
+BARMAN_COLUMNS = {"barman": "Barman", "from": "from", "postgresql": "PostgreSQL"}
+BARMAN_COLUMNS |= {"keep": "`barman keep`", "basebackup": "`pg_basebackup`"}
 SERVER_PROOFS = {
     "settings": "settings in",
     "streams": "streams",
@@ -54,9 +55,27 @@ def release(record: dict[str, Any]) -> list[str]:
     return [record["debian"], *versions, record["started_by"], *proofs(record, RELEASE_PROOFS)]
 
 
-def of_barmans(records: list[dict[str, Any]]) -> str:
-    rows = ([record["barman"], record["method"], *proofs(record, BARMAN_PROOFS)] for record in records)
-    return table(["Barman", "method of the backup", *BARMAN_PROOFS.values()], rows)
+def of_kinds(records: list[dict[str, Any]]) -> str:
+    """Each kind by each method and Barman; then the Barmans; then what was said where it does not work."""
+    versions = [f"Barman {record['barman']}" for record in records]
+    rows = (
+        [f"`{kind}`", f"`{method}`", *(record["kinds"][kind]["cells"][method] for record in records)]
+        for kind, found in records[0]["kinds"].items()
+        for method in found["cells"]
+    )
+    cells = table(["kind", "method", *versions], rows)
+    about = table(list(BARMAN_COLUMNS.values()), ([record[name] for name in BARMAN_COLUMNS] for record in records))
+    return f"{cells}\n{about}\n{''.join(sayings(records))}"
+
+
+def sayings(records: list[dict[str, Any]]) -> list[str]:
+    said: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        for kind, found in record["kinds"].items():
+            text = re.sub(r"\b\d{8}T\d{6}\b", "ID", found["said"])
+            if text:
+                said.setdefault((kind, text), []).append(record["barman"])
+    return [f"- `{kind}`, Barman {', '.join(barmans)}: {text}\n" for (kind, text), barmans in sorted(said.items())]
 
 
 def of_servers(records: list[dict[str, Any]]) -> str:
@@ -74,11 +93,11 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> str:
 
 def age(record: dict[str, Any]) -> list[int]:
     """The version that a record is of, to be ordered by."""
-    version = record.get("postgresql") or record.get("barman") or record["versions"]["postgresql"]
+    version = record.get("barman") or record.get("postgresql") or record["versions"]["postgresql"]
     return [int(part) for part in version.split(".")]
 
 
-TABLES = {"releases": of_releases, "barmans": of_barmans, "servers": of_servers}
+TABLES = {"releases": of_releases, "kinds": of_kinds, "servers": of_servers}
 
 
 def without_figures(text: str) -> list[str]:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import importlib.util
-import io
 import json
 import os
 import subprocess
-import tarfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
-from conftest import BINDIR, DATA, HOST, ROOT, STATE
+from conftest import BINDIR, DATA, HOST, STATE
 from lab import Lab
-from podman import Host, wait_for
+from modules import PLACE, Modules
+from podman import wait_for
 
-PLACE = "/opt/pgfleet-test"
-PLUGINS = "lib/ansible_collections/pgfleet/standby/plugins"
-COLLECTION = f"{PLACE}/{PLUGINS}"
+__all__ = ["FAST", "PLACE", "Clone", "small_backup"]
+
 FAST = "/srv/tablespaces/fast"
 
 
@@ -37,43 +31,19 @@ def small_backup(name: str, directory: str, identifier: str, oid: str) -> dict[s
     }
 
 
-@functools.cache
-def program() -> bytes:
-    """An archive of the collection's modules, and of what they need of Ansible."""
-    spec = importlib.util.find_spec("ansible")
-    assert spec is not None
-    assert spec.origin is not None
-    parts = {
-        Path(spec.origin).parent / "module_utils": "lib/ansible/module_utils",
-        **{ROOT / "plugins" / part: f"{PLUGINS}/{part}" for part in ("modules", "module_utils")},
-    }
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for source, target in parts.items():
-            tar.add(source, target, filter=without_bytecode)
-        tar.addfile(tarfile.TarInfo("lib/ansible/__init__.py"))
-    return archive.getvalue()
-
-
-def without_bytecode(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if member.name.endswith(("__pycache__", ".pyc")) else member
-
-
 @dataclass
-class Clone:
+class Clone(Modules):
     """A host's clone. ``options`` are those of every call; the backup is the newest of the Barman server."""
 
     START_SECONDS: ClassVar[int] = 30
 
-    lab: Lab
-    host: Host
     options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def on(cls, lab: Lab, name: str = HOST, server: str = "pg") -> Clone:
         """Install the collection as it is in the checkout, and choose the backup."""
         clone = cls(lab, lab.host(name))
-        clone._install()
+        clone.install()
         clone.options = {
             "barman_host": "barman@barman",
             "data_directory": DATA,
@@ -84,39 +54,11 @@ class Clone:
         clone.empty()
         return clone
 
-    def _install(self) -> None:
-        mark = f"{PLACE}/{hashlib.sha256(program()).hexdigest()}"
-        if self.host.exists(mark):
-            return
-        self.host.run(["rm", "-rf", PLACE])
-        self.host.run(["mkdir", PLACE])
-        self.host.run(["tar", "--extract", "--no-same-owner", "--directory", PLACE], input=program())
-        # Compiled once, and not in each of some thousand calls by a user who may not write here.
-        self.host.run(["python3", "-m", "compileall", "-q", PLACE])
-        self.host.run(["chmod", "-R", "a+rX", PLACE])
-        self.host.run(["touch", mark])
-
     def empty(self) -> None:
         """Empty directories and no trace of earlier copies."""
         self.host.run(["rm", "-rf", STATE, DATA, FAST])
         places = [os.path.dirname(DATA), DATA, os.path.dirname(FAST), FAST]
         self.host.run(["install", "-d", "-m", "700", "-o", "postgres", "-g", "postgres", *places])
-
-    def argv(self, module: str, options: dict[str, Any], *prefix: str) -> list[str]:
-        """The command that runs a module in the host, its options in the environment."""
-        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options})
-        env = ["env", f"PYTHONPATH={PLACE}/lib", f"OPTIONS={arguments}"]
-        program = f"{COLLECTION}/modules/{module}.py"
-        # The options come in a file: a module takes them as its first argument.
-        shell = (
-            'file=$(mktemp) && printf %s "$OPTIONS" >"$file" && python3 "$0" "$file"; rc=$?; rm -f "$file"; exit $rc'
-        )
-        return [*env, *prefix, "sh", "-c", shell, program]
-
-    def module(self, module: str, **options: Any) -> dict[str, Any]:
-        """Run a module to its end; its result, whether it failed or not."""
-        done = self.host.run(self.argv(module, options), user="postgres", check=False, timeout=300)
-        return self._result(done.stdout, done.stderr)
 
     def run(self, **options: Any) -> dict[str, Any]:
         """standby_clone to its end; its result, whether it failed or not."""
@@ -141,12 +83,6 @@ class Clone:
         finally:
             process.kill()
         return self._result(out, err)
-
-    @staticmethod
-    def _result(out: str, err: str) -> dict[str, Any]:
-        lines = [line for line in out.splitlines() if line.startswith("{")]
-        assert lines, f"no result: {out}{err}"
-        return dict(json.loads(lines[-1]))
 
     # --- what is there ---------------------------------------------------------------
 

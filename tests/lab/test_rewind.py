@@ -174,7 +174,7 @@ class Failover:
 @pytest.fixture(scope="module")
 def installed(lab: Lab) -> Clone:
     clone = Clone(lab, lab.host(HOST))
-    clone._install()
+    clone.install()
     return clone
 
 

@@ -49,9 +49,8 @@ streaming_conninfo = host={host} port={port} user=postgres
 streaming_archiver = on
 slot_name = {slot}
 create_slot = auto
-{method}
+backup_method = postgres
 """
-METHODS = {"postgres": "backup_method = postgres", "rsync": "backup_method = rsync\nssh_command = ssh postgres@{host}"}
 
 
 @dataclass(frozen=True)
@@ -82,14 +81,13 @@ class OwnBarman:
         command = [self.executable, "-c", self.conf, *argv]
         return self.lab.barman.run(command, user=self.user, check=check, timeout=120).stdout
 
-    def make(self, method: str = "postgres") -> None:
+    def make(self) -> None:
         """Configure it and take a backup."""
         host = self.lab.barman
         host.run(["install", "-d", "-m", "700", "-o", self.user, "-g", self.user, self.home])
         names = {"host": HOST, "port": PORT, "user": self.user, "home": self.home}
         slot = "".join(letter if letter.isalnum() else "_" for letter in f"own_{self.name}")
-        text = CONF.format(**names, slot=slot, method=METHODS[method].format(**names))
-        host.write(self.conf, text)
+        host.write(self.conf, CONF.format(**names, slot=slot))
         self.run("cron")
         # What receives WAL takes its time to start, and begins with what is written then.
         look = ["sh", "-c", f"ls {self.directory}/streaming/*.partial"]
@@ -103,11 +101,11 @@ class OwnBarman:
 
 
 @contextmanager
-def own_barman(barman: OwnBarman, method: str = "postgres") -> Iterator[OwnBarman]:
+def own_barman(barman: OwnBarman) -> Iterator[OwnBarman]:
     """It is there, with a backup, and leaves nothing behind."""
     barman.remove()
     try:
-        barman.make(method)
+        barman.make()
         yield barman
     finally:
         barman.remove()

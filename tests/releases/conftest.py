@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,27 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of a release go to the same worker."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.callspec.params["standby"].debian))  # type: ignore[attr-defined]
+        given = item.callspec.params.values()  # type: ignore[attr-defined]
+        item.add_marker(pytest.mark.xdist_group(next(it.debian for it in given if isinstance(it, Release))))
 
 
-def bring_up(release: Release) -> None:
+def bring_up(release: Release, standbys: int) -> None:
     """One after the other: two networks that are made at once may get the same addresses."""
+    STATE.mkdir(parents=True, exist_ok=True)
     with (STATE / "releases.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        run_lab(release, "up", "--standbys", "1", "--scale", "3", timeout=UP_SECONDS)
+        run_lab(release, "up", "--standbys", str(standbys), "--scale", "3", timeout=UP_SECONDS)
+
+
+@contextmanager
+def in_lab(release: Release, standbys: int) -> Iterator[Lab]:
+    """The release's lab, fresh."""
+    run_lab(release, "down", timeout=DOWN_SECONDS)
+    try:
+        bring_up(release, standbys)
+        yield Lab.load(release)
+    finally:
+        run_lab(release, "down", timeout=DOWN_SECONDS)
 
 
 @pytest.fixture(scope="module", params=list(RELEASES.values()), ids=list(RELEASES))
@@ -54,11 +68,7 @@ def standby(request: pytest.FixtureRequest) -> Iterator[Standby]:
     release: Release = request.param
     record = RECORDS / f"{release.debian}.json"
     record.unlink(missing_ok=True)
-    run_lab(release, "down", timeout=DOWN_SECONDS)
-    try:
-        bring_up(release)
-        standby = Standby(Lab.load(release))
+    with in_lab(release, standbys=1) as lab:
+        standby = Standby(lab)
         yield standby
         record.write_text(json.dumps(standby.record(), indent=2) + "\n")
-    finally:
-        run_lab(release, "down", timeout=DOWN_SECONDS)

@@ -3,6 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import time
+
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _restore
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
@@ -99,10 +104,40 @@ class TestRequire:
     def test_files_that_barman_does_not_have(self, host, changed):
         assert self.refused(host, backup=host.backup(**changed)).code == "backup_unsupported"
 
+    def test_a_program_that_is_not_here(self, host, monkeypatch):
+        monkeypatch.setattr(_restore.shutil, "which", lambda name: None if name == "zstd" else f"/usr/bin/{name}")
+        host.install_barman(BARMAN_VERSIONS[-1])
+        refused = self.refused(host, backup=host.backup(compression="zstd"))
+        assert (refused.code, refused.msg.rpartition("Next: ")[2]) == ("decompressor_missing", "install zstd here.")
+        restore().require(host.job(backup=host.backup(compression="gzip")))
+
     @pytest.mark.parametrize("name", ["two words", "ü", "a'b", "$(id)", "a:b"])
     def test_names_that_pass_no_shell(self, host, name):
         assert self.refused(host, data_directory=f"/srv/{name}").code == "path_unsuitable"
         assert self.refused(host, targets={16388: f"/srv/{name}"}).code == "path_unsuitable"
+
+
+class TestWorking:
+    """The directory on the Barman host in which only Barman can unpack, made and removed by a real shell."""
+
+    def argv(self, tmp_path, script):
+        work = tmp_path / "pgfleet-staging" / "run"
+        return work, ["sh", "-c", _restore._WORKING, "sh", str(work), "/opt/pg/bin", "sh", "-c", script, str(work)]
+
+    def test_is_there_for_barman_only_with_the_programs_that_it_needs(self, tmp_path):
+        _work, argv = self.argv(tmp_path, 'stat --format=%a "$0"; echo "${PATH%%:*}"; exit 3')
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.split()) == (3, ["700", "/opt/pg/bin"])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_is_gone_when_barman_is_ended(self, tmp_path):
+        work, argv = self.argv(tmp_path, 'touch "$0/begun"; exec sleep 60')
+        process = subprocess.Popen(argv, start_new_session=True)
+        while not (work / "begun").exists():
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(10) != 0
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_files_by_the_names_that_barman_gives_may_be_the_backups(host, tmp_path):

@@ -14,6 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._restoring import 
     options,
     own_name,
     refusal,
+    staging,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
@@ -36,14 +37,36 @@ def test_the_room_that_it_takes(version, kind, times):
 
 
 @pytest.mark.parametrize(
-    ("version", "staging"),
+    ("version", "where"),
     [
         ((3, 13, 3), ["--local-staging-path", "/w", "--recovery-staging-path", "/w"]),
         ((3, 15, 0), ["--staging-path", "/w", "--staging-location", "local"]),
     ],
 )
-def test_the_options_of_a_version(version, staging):
-    assert options(CHAIN, version, PLACE, "/w") == ["--get-wal", *staging, "--tablespace", f"a b:{PLACE}/16388"]
+def test_the_options_of_a_version(version, where):
+    assert options(CHAIN, version, PLACE, "/w") == ["--get-wal", *where, "--tablespace", f"a b:{PLACE}/16388"]
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "wanted"),
+    [
+        pytest.param((3, 4, 0), {"type": "full"}, ["--recovery-staging-path", "/there"], id="tars, before 3.15"),
+        pytest.param(
+            (3, 13, 3), {}, ["--local-staging-path", "/here", "--recovery-staging-path", "/there"], id="a chain"
+        ),
+        pytest.param(
+            (3, 16, 2), {"type": "full"}, ["--staging-path", "/there", "--staging-location", "remote"], id="tars"
+        ),
+        pytest.param(
+            (3, 16, 2),
+            {"type": "full", "encryption": "gpg"},
+            ["--staging-path", "/here", "--staging-location", "local"],
+            id="encrypted",
+        ),
+    ],
+)
+def test_where_it_is_unpacked_for_another_host(version, kind, wanted):
+    assert staging(replace(CHAIN, **kind), version, "/here", "/there") == wanted
 
 
 @pytest.mark.parametrize(
