@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 
 __all__ = ["Key", "edit", "keys_of"]
 
-_FIELD = re.compile(r"(?:^|(?<=:))((?:\\.|[^:\\])*)\\?(?=:|$)")
+_FIELD = re.compile(r"((?:\\.|[^:\\])*)\\?(:|$)")
 _DEFAULT_PORT = "5432"
 _DATABASE = "replication"
 
@@ -91,7 +91,12 @@ def _fields(line: str) -> list[str]:
     """
     if line.startswith("#"):
         return []
-    return [re.sub(r"\\(.)", r"\1", field) for field in _FIELD.findall(line)][:5]
+    fields = []
+    for field, end in _FIELD.findall(line):
+        fields.append(re.sub(r"\\(.)", r"\1", field))
+        if not end:
+            break
+    return fields[:5]
 
 
 def _matches(fields: list[str], key: Key) -> bool:

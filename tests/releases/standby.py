@@ -34,14 +34,15 @@ VERSIONS = {
 
 @dataclass
 class Standby:
-    """The host n1 and its plays; ``proven`` is what the tests that have passed so far have found, in a word each."""
+    """A host and its lab's plays; ``proven`` is what the tests that have passed so far have found, in a word each."""
 
     lab: Lab
     proven: dict[str, str] = field(default_factory=dict)
+    name: str = "n1"
 
     @property
     def host(self) -> Host:
-        return self.lab.host("n1")
+        return self.lab.host(self.name)
 
     def play(self, *arguments: str, **extra: object) -> Run:
         release = self.lab.release
@@ -59,11 +60,11 @@ class Standby:
     def becomes(self, action: str) -> Run:
         """A play succeeds and takes that action, and after it nothing is left to do."""
         run = self.play("-v")
-        assert (run.rc, said_of("n1", run)) == (0, action), run.output
-        assert run.recap["n1"]["changed"] > 0, run.output
+        assert (run.rc, said_of(self.name, run)) == (0, action), run.output
+        assert run.recap[self.name]["changed"] > 0, run.output
         assert " streaming " in run.output, run.output
         again = self.play()
-        assert (again.rc, again.recap["n1"]["changed"], said_of("n1", again)) == (0, 0, "none"), again.output
+        assert (again.rc, again.recap[self.name]["changed"], said_of(self.name, again)) == (0, 0, "none"), again.output
         return run
 
     def sql(self, sql: str, db: str = "postgres") -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from chain import SERVER, SETTINGS, SMALL, Chain
 from play import said_of
 from standby import Standby
 
@@ -63,38 +62,3 @@ def test_a_stopped_standby_is_started(standby: Standby) -> None:
     standby.becomes("start")
     standby.follow()
     standby.proven["start"] = "yes"
-
-
-@pytest.mark.long
-def test_an_incremental_chain_is_staged_once_for_all(standby: Standby) -> None:
-    """Only where both PostgreSQL and Barman have such backups, and combine them without a detour."""
-    if standby.lab.release.postgres < 18:
-        return
-    chain = Chain(standby)
-    chain.empty()
-    backup = chain.build()
-    assert backup["type"] == "incremental"
-    # Too little room: nothing is changed.
-    standby.lab.barman.run(["install", "-d", "-o", "barman", SMALL])
-    standby.lab.barman.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=0777", "tmpfs", SMALL])
-    full = chain.module("barman_backup_stage", backup=backup, owner="one", staging_directory=SMALL)
-    assert (full.get("error_code"), chain.left()) == ("staging_space", ""), full
-    # One restore for two.
-    first, second = (chain.module("barman_backup_stage", backup=backup, owner=owner) for owner in ("one", "two"))
-    assert (first["restored"], second["restored"]) == (True, False), (first, second)
-    assert second["backup"] == first["backup"]
-    chain.module("barman_backup_stage", backup=backup, owner="one", state="absent")
-    assert f"{SERVER}-{backup['backup_id']}" in chain.left()
-    chain.module("barman_backup_stage", backup=backup, owner="two", state="absent")
-    assert chain.left() == ""
-    # A play that fails after the restore leaves nothing; one that succeeds neither.
-    failed = standby.play("-v", server=SERVER, service="")
-    assert (failed.rc, '"error_code": "configuration_missing"' in failed.output) == (2, True), failed.output
-    assert chain.left() == ""
-    chain.configure()
-    done = standby.play("-v", server=SERVER, service="", config_directory=SETTINGS, start=False)
-    assert (done.rc, chain.left()) == (0, ""), done.output
-    chain.start()
-    assert standby.sql("SELECT count(*) FROM chain") == "6000"
-    assert standby.contents(standby.host) == standby.contents(standby.lab.primary)
-    standby.proven["incremental"] = "yes"

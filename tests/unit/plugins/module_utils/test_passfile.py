@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._passfile import Key, edit, keys_of
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 KEY = Key("primary", "5432", "replication", "replicator")
@@ -69,6 +69,18 @@ def test_a_password_that_no_line_can_hold(password):
     assert not password or password not in refused.value.msg
 
 
+@pytest.mark.parametrize("host", [":", "a:", "fe80::", "a\\", "::1"])
+def test_a_line_of_ours_is_known_again(host):
+    key = Key(host, "5432", "replication", "u:")
+    line = edit("", [key], "new")
+    assert edit(line, [key], "new") == line
+    assert edit(line, [key], "newer") == line.replace("new", "newer")
+
+
+def test_a_line_that_ends_before_the_password_is_no_entry():
+    assert edit("a:b:c:d\na:b\n", [Key("a", "b", "c", "d")], "new") == "a:b\na:b:c:d:new\n"
+
+
 def libpq_finds(text: str, key: Key) -> str | None:
     """What fe-connect.c's passwordFromFile does, character by character."""
     for line in text.split("\n"):
@@ -99,6 +111,7 @@ WORDS = st.text(st.characters(exclude_characters="\0\n\r", exclude_categories=["
 FIELDS = WORDS.filter(lambda text: text != "*")
 
 
+@example(":", "0", "0", [])
 @given(FIELDS, FIELDS, WORDS, st.lists(WORDS, max_size=3))
 def test_libpq_finds_every_password(host, user, password, lines):
     key = Key(host, "5432", "replication", user)
