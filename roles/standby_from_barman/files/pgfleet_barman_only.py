@@ -263,7 +263,7 @@ def has_form(value: Any, form: str, own: argparse.Namespace) -> bool:
         return isinstance(value, bool)
     if form in ("COUNT", "SECONDS"):
         most = MOST_SECONDS if form == "SECONDS" else 1 << 63
-        return type(value) is int and 0 <= value <= most
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
     if not isinstance(value, str):
         return False
     if form == "BASE":  # a backup's own directory, of which the last part is its name
