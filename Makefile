@@ -64,12 +64,12 @@ lab-test: prepare lab ## faults and versions, on real hosts
 
 long: prepare lab release-images ## what `make test` has no time for: plays of consent and interruption, kinds of backups, retention, repmgr
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/lab
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/releases
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long -n 2 --dist loadscope --durations 0 tests/releases
 	@python $(GATES)/versions.py kinds $(LAB_DIR)/matrix docs/kinds.md
 
 releases: prepare release-images ## the whole play on other Debian releases, two at a time; RELEASES=name for one
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider -m 'not long' -n 2 --dist loadgroup --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
+	    pytest -p no:cacheprovider -m 'not long' -n 2 --dist loadscope --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
 	@python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md
 
 release-images: prepare ## build what `releases` needs
