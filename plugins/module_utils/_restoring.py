@@ -37,7 +37,11 @@ def bytes_needed(backup: Backup, version: tuple[int, ...]) -> int:
 def options(backup: Backup, version: tuple[int, ...], place: str, work: str) -> Sequence[str]:
     """The options: WAL is not copied, tablespaces come beside the data, and what is intermediate goes to ``work``."""
     spaces = [f"{tablespace.name}:{place}/{tablespace.oid}" for tablespace in backup.tablespaces]
-    where = staging(backup, version, work, work)
+    # Whatever the backup is: the destination is on Barman's host.
+    if has(version, Feature.STAGING_PATH):
+        where = ["--staging-path", work, "--staging-location", "local"]
+    else:
+        where = ["--local-staging-path", work, "--recovery-staging-path", work]
     return ["--get-wal", *where, *(word for space in spaces for word in ("--tablespace", space))]
 
 

@@ -9,6 +9,7 @@ The order is the safety: the record first, then, where there is a cluster alread
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -85,14 +86,16 @@ def _complete_record(job: Job, found: DataDir) -> None:
         _record(job, "committed", state.get("digest"), **noted)
 
 
-def _record(job: Job, phase: str, name: str | None, left_behind: Iterable[str] = (), **more: Any) -> None:
-    """Write down where the copy stands."""
+def _record(
+    job: Job, phase: str, name: str | None, left_behind: Iterable[str] = (), boot: str | None = None, **more: Any
+) -> None:
+    """Write down where the copy stands; ``boot`` is the one since which its files are on the disk, by default this."""
     save_state(
         job.state_directory,
         phase=phase,
         digest=name,
         system_identifier=job.backup.system_identifier,
-        boot_id=boot_id(),
+        boot_id=boot_id() if boot is None else boot,
         left_behind=list(left_behind),
         at=now(),
         **more,
@@ -132,6 +135,11 @@ class Takeover:
     def record(self, phase: str, name: str | None, **more: Any) -> None:
         """Write down where the copy stands."""
         _record(self.job, phase, name, left_behind=self.left_behind, kept_old=list(self.kept_old), **more)
+
+    def doubt(self, name: str | None) -> None:
+        """A disk has failed: of what was written, size and time prove no more than after a crash."""
+        with contextlib.suppress(OSError, StandbyError):  # the record may be on that disk
+            self.record("copying", name, boot="")
 
     def _note_left_behind(self, state: dict[str, Any]) -> None:
         """The links that tell of them go with the first run; what it noted counts for those that resume it.

@@ -15,7 +15,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import back
 from ansible_collections.pgfleet.standby.plugins.module_utils._pin import Wish, pin
 from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
 from conftest import DATA, HOST, ROOT
-from onhost import PLUGINS, Clone, program
+from modules import PLUGINS, program
+from onhost import Clone
 from sshd import SSHD, own_key
 from upstream import OwnBarman, Upstream, own_barman
 

@@ -163,14 +163,13 @@ def own_slots(here: Any, slot: str, user: str = "suit_sql") -> list[dict[str, An
 # --- the lab's primary ----------------------------------------------------------------
 
 
-def test_a_healthy_host_suits_and_is_known_fast(here, lab):
+def test_a_healthy_host_suits(here, lab):
     lab.primary_sql("SELECT pg_create_physical_replication_slot('suit_free')")
     try:
-        [verdicts, seconds] = here(EXAMINE, keywords=PRIMARY, slot="suit_free", name="suit_name")
+        [verdicts, _seconds] = here(EXAMINE, keywords=PRIMARY, slot="suit_free", name="suit_name")
     finally:
         lab.primary_sql("SELECT pg_drop_replication_slot('suit_free')")
     assert codes(verdicts) == [], verdicts
-    assert seconds < 1.5
 
 
 def test_the_primary_tells_what_an_unprivileged_role_may_see(here, lab):
