@@ -37,11 +37,7 @@ def bytes_needed(backup: Backup, version: tuple[int, ...]) -> int:
 def options(backup: Backup, version: tuple[int, ...], place: str, work: str) -> Sequence[str]:
     """The options: WAL is not copied, tablespaces come beside the data, and what is intermediate goes to ``work``."""
     spaces = [f"{tablespace.name}:{place}/{tablespace.oid}" for tablespace in backup.tablespaces]
-    # Whatever the backup is: the destination is on Barman's host.
-    if has(version, Feature.STAGING_PATH):
-        where = ["--staging-path", work, "--staging-location", "local"]
-    else:
-        where = ["--local-staging-path", work, "--recovery-staging-path", work]
+    where = _intermediate(version, work, work)  # whatever the backup is: the destination is on Barman's host
     return ["--get-wal", *where, *(word for space in spaces for word in ("--tablespace", space))]
 
 
@@ -50,10 +46,15 @@ def staging(backup: Backup, version: tuple[int, ...], here: str, there: str) -> 
 
     Tars are unpacked there, which is all that Barman before 3.15 does; what only Barman can is done here.
     """
+    return _intermediate(version, here if backup.staged else None, there)
+
+
+def _intermediate(version: tuple[int, ...], here: str | None, there: str) -> Sequence[str]:
+    """The same, without ``here`` where nothing is done on Barman's host."""
     if has(version, Feature.STAGING_PATH):
-        path, location = (here, "local") if backup.staged else (there, "remote")
+        path, location = (there, "remote") if here is None else (here, "local")
         return ["--staging-path", path, "--staging-location", location]
-    return [*(["--local-staging-path", here] if backup.staged else []), "--recovery-staging-path", there]
+    return [*([] if here is None else ["--local-staging-path", here]), "--recovery-staging-path", there]
 
 
 def refusal(backup: Backup, version: tuple[int, ...], place: str, where: str) -> StandbyError | None:

@@ -36,6 +36,11 @@ def test_the_room_that_it_takes(version, kind, times):
     assert bytes_needed(replace(CHAIN, **kind), version) == times * 1000
 
 
+def test_what_is_staged_is_unpacked_on_barmans_host_whatever_it_is():
+    plain = replace(CHAIN, type="full", tablespaces=())
+    assert options(plain, (3, 15, 0), PLACE, "/w") == options(replace(CHAIN, tablespaces=()), (3, 15, 0), PLACE, "/w")
+
+
 @pytest.mark.parametrize(
     ("version", "where"),
     [
