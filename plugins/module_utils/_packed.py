@@ -106,13 +106,11 @@ def _members(source: Source, archive: Archive) -> Generator[tarfile.TarInfo, Non
         try:
             yield from members(Stream(pipeline.chunks()), archive.path)
         except EOFError:
-            reason = pipeline.failure()
-            meaning = reason.meaning if reason is not None else "it breaks off"
+            reason = pipeline.broken_off()
             raise StandbyError(
-                f"Cannot read {archive.path} on {source.destination}: {meaning}"
-                f" ({pipeline.first_words or 'nothing was said'})."
-                f" Next: {reason.next_step if reason is not None else 'choose another backup_id'}.",
-                reason.code if reason is not None else "archive_damaged",
+                f"Cannot read {archive.path} on {source.destination}: {reason.meaning}"
+                f" ({pipeline.first_words or 'nothing was said'}). Next: {reason.next_step}.",
+                reason.code,
             ) from None
 
 

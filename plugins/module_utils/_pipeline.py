@@ -23,6 +23,10 @@ __all__ = ["Pipeline"]
 
 _PORTION = 256 << 10
 _ERROR_BYTES = 64 << 10
+# An ssh that shares a connection hears how the program there ended before all that it wrote has come: should the
+# connection be killed in between, it exits with 0 (seen with OpenSSH 9.2).
+_LOST = Diagnosis("ssh_failed", "the connection was ended", "run again", retry=True)
+_DAMAGED = Diagnosis("archive_damaged", "it breaks off", "choose another backup_id")
 
 
 @contextmanager
@@ -55,6 +59,7 @@ class Pipeline:
         self._running: list[subprocess.Popen[bytes]] = []
         self._errors: list[int] = []
         self._feeder: threading.Thread | None = None
+        self._came = 0
         self._silent = False
         self._cut = False  # the far end was still sending when the program here had enough
 
@@ -98,9 +103,15 @@ class Pipeline:
             rc = self._running[0].wait()
             if rc != 0:
                 return of_archive(rc, self.stderr, self._archive.unpacked_there)
+            if not self._archive.unpacked_there and self._came < self._archive.bytes:
+                return _LOST
         if self._feeder is not None and self._running[1].returncode != 0:
             return of_archive(1, self.stderr, True)
         return None
+
+    def broken_off(self) -> Diagnosis:
+        """Why a tar came without its end. Waits for the programs."""
+        return self.failure() or (_LOST if self._archive.unpacked_there else _DAMAGED)
 
     @property
     def stderr(self) -> str:
@@ -130,6 +141,7 @@ class Pipeline:
             portion = os.read(stdout, _PORTION)
             if not portion:
                 return
+            self._came += len(portion)
             self._arrived(len(portion))
             yield portion
 

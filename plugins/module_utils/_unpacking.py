@@ -115,16 +115,13 @@ class Unpacking(Workers):
         source = self.connections[worker].source
         arrived.begin()
         with Pipeline(source, archive, self.gently, self.io_timeout, arrived.on_the_wire, self.started) as pipeline:
-            whole = True
             try:
                 unpack(Stream(pipeline.chunks()), shard, self.control, arrived.written, arrived.done)
+                reason = pipeline.failure()
             except EOFError:
-                whole = False
-            reason = pipeline.failure()
+                reason = pipeline.broken_off()
             said = pipeline.first_words
         self.require_no_failure()
-        if reason is None and not whole:
-            reason = Diagnosis("archive_damaged", "it breaks off", "choose another backup_id")
         return None if reason is None else (reason, said, pipeline.argv)
 
     def _given_up(

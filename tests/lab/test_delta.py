@@ -14,13 +14,14 @@ from conftest import BINDIR, DATA, HOST, STATE
 from lab import Lab
 from onhost import FAST, Clone, small_backup
 from podman import Host, wait_for
+from untouched import look, motionless, python
 
 # Backups of our own are here on the Barman host; what the tests keep on the standby is here.
 THERE = f"/var/lib/barman/delta-{HOST}"
 WORK = "/opt/pgfleet-delta"
 WALDIR = "/srv/delta/wal"
 OTHER = "/srv/delta/other"
-OLD = f"{DATA} {FAST} {STATE}"
+OLD = (DATA, FAST, STATE)
 DELTA = {"overwrite": "same_cluster"}
 MARK = "#pgfleet-delta"
 
@@ -70,24 +71,6 @@ pg_ctl stop -w -s -D primary -m fast
 cp primary/pg_wal/0* later/
 rsync -a backups/ barman@barman:{THERE}/
 rm -rf primary backups {FAST}/*
-"""
-
-# Everything that can be seen of some trees: names, kinds, modes, times, and contents.
-LOOK = """\
-import hashlib, json, os, stat, sys
-
-seen = {}
-for top in sys.argv[1:]:
-    for path in [top] + [os.path.join(at, name) for at, dirs, files in os.walk(top) for name in dirs + files]:
-        if not os.path.lexists(path):
-            continue
-        status = os.lstat(path)
-        content = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
-        if stat.S_ISREG(status.st_mode):
-            with open(path, "rb") as file:
-                content = hashlib.sha1(file.read()).hexdigest()
-        seen[path] = [oct(status.st_mode), status.st_uid, status.st_ino, status.st_mtime_ns, status.st_size, content]
-print(json.dumps(seen))
 """
 
 # Changes one byte of each file, and nothing that a directory's listing would show.
@@ -144,14 +127,6 @@ for pid, _ in processes(b"rsync", b"ssh\\0"):
 """
 
 
-def python(host: Host, script: str, *arguments: str) -> str:
-    return host.run(["python3", "-", *arguments], user="postgres", input=script, timeout=60).stdout
-
-
-def look(host: Host, *places: str) -> dict[str, list[Any]]:
-    return dict(json.loads(python(host, LOOK, *(places or OLD.split()))))
-
-
 def pg_ctl(host: Host, verb: str, *arguments: str) -> None:
     argv = [f"{BINDIR}/pg_ctl", verb, "--wait", "--silent", f"--pgdata={DATA}", *arguments]
     host.run(argv, user="postgres")
@@ -194,7 +169,7 @@ class Small(Clone):
         assert self.try_to_start()[0] == 0
         pg_ctl(self.host, "stop", "--mode=fast")
         # From now on there is the rest of the WAL, too.
-        keep = f"mkdir {WORK}/old; cp -a --parents {OLD} {WORK}/old; mv {WORK}/later/* {WORK}/wal/"
+        keep = f"mkdir {WORK}/old; cp -a --parents {' '.join(OLD)} {WORK}/old; mv {WORK}/later/* {WORK}/wal/"
         self.host.run(["sh", "-euc", keep])
 
     def restore(self) -> None:
@@ -245,7 +220,7 @@ def small(kept: Small) -> Iterator[Small]:
 
 def test_a_cluster_becomes_the_backup(small: Small) -> None:
     host = small.host
-    before = look(host)
+    before = look(host, *OLD)
     host.run(["install", "-o", "postgres", "-m", "600", "/dev/null", f"{DATA}/stray"])
     assert any(path.startswith(f"{DATA}/pg_wal/0") for path in before)
     assert f"{DATA}/postmaster.opts" in before
@@ -254,7 +229,7 @@ def test_a_cluster_becomes_the_backup(small: Small) -> None:
     assert done["action"] == "delta", done
     assert done["bytes_sent"] < done["bytes"] // 5
     assert done["left_behind"] == []
-    after = look(host)
+    after = look(host, *OLD)
     gone = {path.removeprefix(f"{DATA}/") for path in set(before) - set(after)}
     assert "postmaster.opts" in gone
     assert not [path for path in after if path.startswith(f"{DATA}/pg_wal/0")]
@@ -265,12 +240,12 @@ def test_a_cluster_becomes_the_backup(small: Small) -> None:
 
 
 def test_check_mode_tells_and_changes_nothing(small: Small) -> None:
-    before = look(small.host)
+    before = look(small.host, *OLD)
     told = small.to("second", _ansible_check_mode=True)
     assert (told["action"], told["changed"], told["finished"]) == ("delta", True, True), told
     assert "a standby of PostgreSQL 15" in told["diff"]["before"]
     assert "a clone of backup second" in told["diff"]["after"]
-    assert look(small.host) == before
+    assert look(small.host, *OLD) == before
 
 
 @pytest.mark.parametrize("name", ["second", "third"])
@@ -290,11 +265,11 @@ def test_with_a_manifest_only_what_differs_is_sent(small: Small) -> None:
     damaged = f"{FAST}/{small.host.run(['ls', FAST]).stdout.strip()}"
     quick = small.host.run(["find", damaged, "-type", "f", "-size", "+1000k"]).stdout.strip()
     python(small.host, TAMPER, quick)
-    before = look(small.host)
+    before = look(small.host, *OLD)
 
     done = small.to("third")
     assert (done["action"], done["verified"]) == ("delta", "manifest"), done
-    after = look(small.host)
+    after = look(small.host, *OLD)
     assert after[quick][-1] != before[quick][-1]
     changed = [path for path in after if path in before and after[path][-1] != before[path][-1]]
     assert len(changed) < 60
@@ -308,12 +283,12 @@ def test_with_a_manifest_only_what_differs_is_sent(small: Small) -> None:
 
 
 def expect_untouched(small: Small, code: str, words: list[str], *places: str, **options: Any) -> dict[str, Any]:
-    before = look(small.host, *OLD.split(), *places)
+    before = look(small.host, *OLD, *places)
     refused = small.to("second", **options)
     assert refused["error_code"] == code, refused
     for word in [*words, "Next:"]:
         assert word in refused["msg"]
-    assert look(small.host, *OLD.split(), *places) == before
+    assert look(small.host, *OLD, *places) == before
     return refused
 
 
@@ -334,9 +309,9 @@ def test_another_cluster_is_not_touched(small: Small, overwrite: str) -> None:
 @pytest.mark.parametrize("overwrite", ["never", "same_cluster"])
 def test_a_running_server_is_never_touched(small: Small, overwrite: str) -> None:
     assert small.try_to_start()[0] == 0
-    pid = small.host.run(["head", "-n1", f"{DATA}/postmaster.pid"]).stdout.strip()
-    words = [DATA, f"pid {pid}", "A running server is never replaced", "stop it"]
-    expect_untouched(small, "server_running", words, overwrite=overwrite)
+    with motionless(small.host, DATA) as pid:
+        words = [DATA, f"pid {pid}", "A running server is never replaced", "stop it"]
+        expect_untouched(small, "server_running", words, overwrite=overwrite)
     pg_ctl(small.host, "status")
 
 

@@ -12,7 +12,7 @@ from lab import Lab
 from onhost import FAST, Clone
 from podman import Host
 from small import SMALL, build_small, remove_small
-from test_delta import look
+from untouched import look, motionless
 
 PLACE = "/srv/overwrite"
 WALDIR, OTHER = f"{PLACE}/wal", f"{PLACE}/other"
@@ -218,8 +218,9 @@ def test_another_cluster_takes_consent(small: Small, overwrite: str) -> None:
 def test_a_running_server_is_never_replaced(small: Small, overwrite: str) -> None:
     small.another()
     small.up()
-    small.expect_untouched("server_running", ["is never replaced"], overwrite=overwrite)
-    small.expect_untouched("server_running", ["is never replaced"], overwrite=overwrite, keep_old=True)
+    with motionless(small.host, DATA):
+        small.expect_untouched("server_running", ["is never replaced"], overwrite=overwrite)
+        small.expect_untouched("server_running", ["is never replaced"], overwrite=overwrite, keep_old=True)
 
 
 def test_the_directory_of_one_database_is_no_cluster(small: Small) -> None:

@@ -94,6 +94,19 @@ def test_a_connection_that_breaks_is_tried_again(packed):
     assert_copied(packed)
 
 
+@pytest.mark.parametrize("packed", ["gzip", "zstd", None], indirect=True)
+@pytest.mark.parametrize("there", [False, True], ids=["unpacked here", "unpacked there"])
+def test_a_connection_that_breaks_is_tried_again_although_ssh_says_that_all_is_well(packed, there, monkeypatch):
+    """It does when it shares a connection and that ends after the program there, but before all has come."""
+    if there:
+        monkeypatch.setattr(_packed, "shutil", SimpleNamespace(which=lambda name: None))
+    once = packed.root / "once"
+    broken = f'touch {once}; sh -c "$command" | head -c 100; exit 0'
+    packed.hook(f"case $command in {PULLS_A_TAR} [ -e {once} ] || {{ {broken}; }} ;; esac")
+    assert packed.copy().retries == 1
+    assert_copied(packed)
+
+
 @pytest.mark.parametrize("size", [0, 100, -1])
 def test_a_tar_that_breaks_off_is_refused(packed, size):
     tar = packed.data / "16388.tar.gz"
