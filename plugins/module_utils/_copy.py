@@ -123,17 +123,12 @@ class _Copy:
             for root in planned.roots:
                 _tree.clear(root)
         queue = self._queue(trusted)
-        try:
-            with Syncing(self.takeover.places) as syncing:
-                self._transfer(queue)
-                self._verify()
-                finish(job)
-                self.progress.enter("syncing")
-                syncing.complete()
-        except StandbyError as failure:
-            if failure.code == "disk_error":
-                self.takeover.doubt(planned.name)
-            raise
+        with self.takeover.doubting(planned.name), Syncing(self.takeover.places) as syncing:
+            self._transfer(queue)
+            self._verify()
+            finish(job)
+            self.progress.enter("syncing")
+            syncing.complete()
         self.progress.enter("committing")
         self.transfer.connections[0].open()  # it may have broken while nothing was sent
         staging = empty_staging()

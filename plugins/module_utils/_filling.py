@@ -186,7 +186,7 @@ class _Filling:
     def run(self, action: str, found: DataDir, lock: int) -> Outcome:
         goes_on = _goes_on(action, found, self.name, self.nested)
         self.takeover.begin(action, found, self.name if goes_on else None)
-        with Syncing(self.takeover.places) as syncing:
+        with self.takeover.doubting(self.name), Syncing(self.takeover.places) as syncing:
             said = () if goes_on else self._fill(lock)
             self.nested.lift()
             roots = self._tidy()

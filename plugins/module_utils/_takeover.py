@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -136,10 +136,16 @@ class Takeover:
         """Write down where the copy stands."""
         _record(self.job, phase, name, left_behind=self.left_behind, kept_old=list(self.kept_old), **more)
 
-    def doubt(self, name: str | None) -> None:
-        """A disk has failed: of what was written, size and time prove no more than after a crash."""
-        with contextlib.suppress(OSError, StandbyError):  # the record may be on that disk
-            self.record("copying", name, boot="")
+    @contextlib.contextmanager
+    def doubting(self, name: str) -> Iterator[None]:
+        """Should a disk fail meanwhile, size and time of what was written prove no more than after a crash."""
+        try:
+            yield
+        except StandbyError as failure:
+            if failure.code == "disk_error":
+                with contextlib.suppress(OSError, StandbyError):  # the record may be on that disk
+                    self.record("copying", name, boot="")
+            raise
 
     def _note_left_behind(self, state: dict[str, Any]) -> None:
         """The links that tell of them go with the first run; what it noted counts for those that resume it.

@@ -51,6 +51,13 @@ exec sh -c "$command"
 # In a hook: what a worker's connection runs, and what pulls files, be it one that is fetched by itself or a shard.
 CONNECTS, PULLS, PULLS_A_SHARD = "cat)", "*--server*)", "*nice*--server*)"
 
+# In the place of sync(1).
+BROKEN_SYNC = """\
+#!/bin/sh
+echo 'sync: error syncing: Input/output error' >&2
+exit 1
+"""
+
 # Every server was recorded with the one kind of backup that it has. The oldest has no plural in its commands' names.
 BARMAN = r"""#!/bin/sh
 cd '{recorded}' || exit 1

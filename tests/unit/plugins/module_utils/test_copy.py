@@ -34,6 +34,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import Transfer
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
+    BROKEN_SYNC,
     CONNECTS,
     DATA,
     NOT_COPIED,
@@ -1101,10 +1102,14 @@ class TestFailures:
         assert host.copy().action == "resume"
         assert_copied(host)
 
-    def test_of_a_sync_leave_what_cannot_be_started(self, host):
-        host.program("sync", "#!/bin/sh\necho 'sync: error syncing: Input/output error' >&2\nexit 1\n")
+    def test_of_a_sync_leave_what_cannot_be_started_nor_trusted(self, host):
+        program = host.program("sync", BROKEN_SYNC)
         assert refused(host).code == "disk_error"
         assert_cannot_be_started(host)
+        program.unlink()
+        flip(host.pgdata / TABLE)
+        assert host.copy().action == "resume"
+        assert_copied(host)
 
 
 # The disk is full as soon as a shard is pulled.

@@ -23,6 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._nested import NES
 from ansible_collections.pgfleet.standby.plugins.module_utils._progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._verification import Verifier
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
+    BROKEN_SYNC,
     DATA,
     NOT_COPIED,
     TABLESPACE,
@@ -195,6 +196,16 @@ class TestFill:
         assert (place.host.pgdata / "pg_wal").is_symlink() == elsewhere
         assert not (place.host.pgdata / "pg_wal" / NESTED).exists()
         assert (place.host.pgdata / CONTROL).exists()
+
+    def test_begins_anew_after_a_disk_has_failed(self, place):
+        program = place.host.program("sync", BROKEN_SYNC)
+        with pytest.raises(StandbyError) as caught:
+            place.run()
+        assert caught.value.code == "disk_error"
+        assert not (place.host.pgdata / CONTROL).exists()
+        program.unlink()
+        assert preview_fill(Tool(place.host), place.host.job(method="barman")).action == "replace"
+        assert (place.run().action, place.fills) == ("replace", 2)
 
     def test_begins_anew_where_a_tool_cannot_go_on(self, place, monkeypatch):
         with monkeypatch.context() as patch:
