@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,12 @@ HOST = os.environ.get("LAB_TEST_HOST", {"gw1": "n2", "gw2": "n3"}.get(os.environ
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has 45 minutes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the most plays come first: they take longest, and whoever began one last would end alone."""
+    plays = Counter(item.path for item in items if "playbook" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: -plays[item.path])
 
 
 @pytest.fixture(scope="session")

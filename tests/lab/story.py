@@ -100,7 +100,7 @@ class Story:
         ask = self.lab.primary_sql
         ask("CREATE TABLE IF NOT EXISTS ladder (t text)")
         current = ask("SELECT pg_walfile_name(pg_current_wal_lsn())")
-        for _segment in range(4):
+        for _segment in range(2):
             ask("INSERT INTO ladder VALUES (repeat('x', 99))")
             ask("SELECT pg_switch_wal()")
 
