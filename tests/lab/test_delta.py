@@ -136,8 +136,6 @@ def pg_ctl(host: Host, verb: str, *arguments: str) -> None:
 class Small(Clone):
     """Clones of the small cluster, whose WAL is at hand; a stopped standby that had the first backup is kept."""
 
-    START_SECONDS = 20
-
     backups: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     def start_settings(self) -> dict[str, str]:
@@ -472,7 +470,7 @@ def real(lab: Lab) -> Iterator[Clone]:
         code, log = clone.try_to_start()
         assert code == 0, log
         psql = ["psql", "-XAtqp", "6000", "bench", "-c", "SELECT count(*) FROM delta_dropped"]
-        wait_for(lambda: clone.host.run(psql, user="postgres", check=False).stdout == "1000\n", "replay", 30)
+        wait_for(lambda: clone.host.run(psql, user="postgres", check=False).stdout == "1000\n", "replay", 120)
         pg_ctl(clone.host, "stop", "--mode=fast")
         lab.primary_sql(CHANGE, "bench")
         name = lab.barman.run(["bash", "-c", BACKUP], user="barman", timeout=120).stdout.strip()

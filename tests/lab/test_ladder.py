@@ -59,7 +59,7 @@ class TestStandby:
         )  # fmt: skip
         conninfo = {"host": address, "user": "replicator"}
         story.becomes("settings", upstream_conninfo=conninfo)
-        story.becomes("settings")
+        story.does("settings")
 
     def test_an_upstream_that_is_down(self, story: Story) -> None:
         story.refuses("upstream_unreachable", upstream_conninfo={"host": "primary", "port": 1, "user": "replicator"})
@@ -79,7 +79,7 @@ class TestStandby:
         high, low = (int(part, 16) for part in end.groups())
         with archive_without(story.lab.barman, f"00000001{high:08X}{low >> 24:08X}") as config:
             story.refuses("wal_missing", config=config)
-        story.becomes("start")
+        story.does("start")
 
 
 @contextmanager

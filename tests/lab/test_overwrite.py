@@ -26,8 +26,6 @@ SQL = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", f"--host={SMALL}", "--port=6002
 class Small(Clone):
     """A host with two backups of a small cluster to choose from, and clusters that are in the way."""
 
-    START_SECONDS = 20
-
     backups: list[dict[str, Any]] = field(default_factory=list)
 
     def start_settings(self) -> dict[str, str]:

@@ -53,12 +53,12 @@ class TestSlot:
             assert slots(story) == "physical|t|t"
             assert setting(story, "primary_slot_name") == SLOT
         finally:
-            story.becomes("settings")
+            story.does("settings")
             story.lab.primary_sql(f"SELECT pg_drop_replication_slot('{SLOT}')")
 
     def test_may_have_the_hosts_name(self, story: Story) -> None:
         try:
-            story.becomes("settings", slot_name="auto")
+            story.does("settings", slot_name="auto")
             assert setting(story, "primary_slot_name") == HOST
         finally:
             story.play()
@@ -71,14 +71,14 @@ class TestSlot:
         assert run.rc != 0
         assert "setting_invalid" in run.output
         assert slots(story) == ""
-        story.becomes("start")
+        story.does("start")
 
     def test_of_an_upstream_that_is_itself_a_standby(self, story: Story) -> None:
         story.lab.reset(HOST)
         story.host.run(["bash", "-c", MIDDLE], user="postgres", timeout=120)
         conninfo = {"host": story.host.address, "port": MIDDLE_PORT, "user": "replicator"}
         try:
-            story.becomes("clone", upstream_conninfo=conninfo, slot_name=SLOT)
+            story.does("clone", upstream_conninfo=conninfo, slot_name=SLOT)
             argv = ["psql", "-XAtq", "-p", MIDDLE_PORT, "-c", USED_SLOTS, "postgres"]
             assert story.host.run(argv, user="postgres").stdout.strip() == SLOT
         finally:
@@ -170,7 +170,7 @@ class TestDrift:
         story.systemctl("stop")
         story.host.write(path, "recovery_target_time = '2020-01-01'\narchive_mode = always\n", owner="postgres")
         try:
-            story.becomes("start")
+            story.does("start")
             assert (setting(story, "recovery_target_time"), setting(story, "archive_mode")) == ("", "on")
         finally:
             story.host.run(["rm", "-f", path])
@@ -223,14 +223,14 @@ class TestRestoreCommand:
             assert "get-wal" in command
             story.systemctl("stop")
             story.archive_and_forget()
-            story.becomes("start")
+            story.does("start")
         assert story.play().recap[HOST]["changed"] > 0
         assert "barman-wal-restore" in setting(story, "restore_command")
 
     def test_has_switches_of_the_script(self, story: Story) -> None:
         story.systemctl("stop")
         story.archive_and_forget()
-        story.becomes("start", restore_jobs=2, restore_compression="gzip")
+        story.does("start", restore_jobs=2, restore_compression="gzip")
         assert "--parallel 2 --gzip" in setting(story, "restore_command")
         story.play()
 

@@ -114,7 +114,7 @@ def backups(lab: Lab) -> Iterator[Backups]:
     host.run(["rm", "-rf", PLACE])
     host.run(["install", "--directory", "--owner=postgres", PLACE])
     units = [
-        File(f"{PLACE}/{UTILS}/{path.name}", path.read_text()) for path in (ROOT / "plugins/module_utils").iterdir()
+        File(f"{PLACE}/{UTILS}/{path.name}", path.read_text()) for path in (ROOT / "plugins/module_utils").glob("*.py")
     ]
     host.put([*units, File(f"{PLACE}/driver.py", DRIVER)])
     host.run(["bash", "-c", RECORD], user="postgres")
