@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from conftest import BINDIR, ROOT
+from conftest import BINDIR, HOST, ROOT
 from lab import Lab
 from podman import File, Host
 
@@ -110,7 +110,7 @@ class Backups:
 
 @pytest.fixture(scope="module")
 def backups(lab: Lab) -> Iterator[Backups]:
-    host = lab.standbys[-1]
+    host = lab.host(HOST)
     host.run(["rm", "-rf", PLACE])
     host.run(["install", "--directory", "--owner=postgres", PLACE])
     units = [
