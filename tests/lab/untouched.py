@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from podman import Host
+from podman import Host, wait_for
 
 __all__ = ["look", "motionless", "python"]
 
@@ -46,7 +46,10 @@ def motionless(host: Host, data: str) -> Iterator[int]:
     pid = host.run(["head", "-n1", f"{data}/postmaster.pid"]).stdout.strip()
     pids = [pid, *host.run(["pgrep", "--parent", pid]).stdout.split()]
     host.run(["kill", "-STOP", *pids], check=False)  # one of its children may just have ended
+    states = ["ps", "-o", "state=", "--pid", ",".join(pids)]
     try:
+        # One that is writing to a slow disk stops when that is done.
+        wait_for(lambda: set(host.run(states, check=False).stdout.split()) == {"T"}, "its processes to be held")
         yield int(pid)
     finally:
         host.run(["kill", "-CONT", *pids], check=False)
