@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Diagnosis", "first_line", "of_archive", "of_barman", "of_rsync", "of_ssh"]
+__all__ = ["CONNECTION_ENDED", "Diagnosis", "first_line", "of_archive", "of_barman", "of_rsync", "of_ssh"]
 
 
 class Diagnosis(NamedTuple):
@@ -19,6 +19,8 @@ class Diagnosis(NamedTuple):
     next_step: str
     retry: bool = False
 
+
+CONNECTION_ENDED = Diagnosis("ssh_failed", "the connection was ended", "run again", retry=True)
 
 _SSH = (
     (
@@ -136,7 +138,7 @@ def of_archive(rc: int, stderr: str, decompresses: bool) -> Diagnosis:
     if rc == 255:
         return of_ssh(stderr)
     if rc < 0:
-        return Diagnosis("ssh_failed", "the connection was ended", "run again", retry=True)
+        return CONNECTION_ENDED
     if decompresses and "No such file" not in stderr and "Permission denied" not in stderr:
         return Diagnosis(
             "archive_damaged",

@@ -16,16 +16,18 @@ from typing import IO, Any, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._command import SshShell, environment
-from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import Diagnosis, first_line, of_archive
+from ansible_collections.pgfleet.standby.plugins.module_utils._diagnosis import (
+    CONNECTION_ENDED,
+    Diagnosis,
+    first_line,
+    of_archive,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import Archive
 
 __all__ = ["Pipeline"]
 
 _PORTION = 256 << 10
 _ERROR_BYTES = 64 << 10
-# An ssh that shares a connection hears how the program there ended before all that it wrote has come: should the
-# connection be killed in between, it exits with 0 (seen with OpenSSH 9.2).
-_LOST = Diagnosis("ssh_failed", "the connection was ended", "run again", retry=True)
 _DAMAGED = Diagnosis("archive_damaged", "it breaks off", "choose another backup_id")
 
 
@@ -103,15 +105,17 @@ class Pipeline:
             rc = self._running[0].wait()
             if rc != 0:
                 return of_archive(rc, self.stderr, self._archive.unpacked_there)
+            # An ssh that shares a connection hears how the program there ended before all that it wrote has come:
+            # should the connection be killed in between, it exits with 0 (seen with OpenSSH 9.2).
             if not self._archive.unpacked_there and self._came < self._archive.bytes:
-                return _LOST
+                return CONNECTION_ENDED
         if self._feeder is not None and self._running[1].returncode != 0:
             return of_archive(1, self.stderr, True)
         return None
 
     def broken_off(self) -> Diagnosis:
         """Why a tar came without its end. Waits for the programs."""
-        return self.failure() or (_LOST if self._archive.unpacked_there else _DAMAGED)
+        return self.failure() or (CONNECTION_ENDED if self._archive.unpacked_there else _DAMAGED)
 
     @property
     def stderr(self) -> str:
