@@ -13,14 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import secrets
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory, find_bindir
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import checked_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+    default_state_directory,
+    find_bindir,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
 __all__ = [

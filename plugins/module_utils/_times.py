@@ -19,11 +19,14 @@ _ISO = re.compile(
     r" ?(Z|([+-])(\d\d)(?::?(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII | re.IGNORECASE,
 )
+
 # Python's ctime(), which is English in every locale. The day of the week adds nothing.
 _CTIME = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\d{4})", re.ASCII)
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _DURATION = re.compile(r"(\d+) ?([a-z]*)", re.ASCII)
+
 # No `m`: it is a minute to some and a month to others.
 _UNITS = {
     **dict.fromkeys(("", "s", "sec", "second", "seconds"), 1),
@@ -32,6 +35,7 @@ _UNITS = {
     **dict.fromkeys(("d", "day", "days"), 86400),
     **dict.fromkeys(("w", "week", "weeks"), 7 * 86400),
 }
+
 _SPOKEN = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 

@@ -179,8 +179,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._choosing import choose_from, wanted_now
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import choose_from, wanted_now
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 
 _LISTED = ("backup_id", "status", "type", "name", "end_time", "end_timestamp", "size")

@@ -123,8 +123,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     expiry_of,
     finish,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._pin import Pin, Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Pin, Wish, pin
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -144,9 +144,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     expiry_of,
     finish,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import Staging, stage, unstage
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._stage import Staging, stage, unstage
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

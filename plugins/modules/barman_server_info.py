@@ -130,9 +130,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._derived import derive
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_upstream import derive
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

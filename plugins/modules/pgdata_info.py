@@ -162,8 +162,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._snapshot import pgdata_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import pgdata_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -151,10 +151,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import public
-from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr_files import load
-from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr_inputs import as_upstream, translate
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import parsed_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import public
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import parsed_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.files import load
+from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.inputs import as_upstream, translate
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

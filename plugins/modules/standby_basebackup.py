@@ -186,15 +186,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     target_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup import checked_options, require_rate
-from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_check import Source, look
-from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_copy import BaseBackup
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._filling import fill, preview_fill
-from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import values_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import Source, look
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import values_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup import BaseBackup
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
+    checked_options,
+    require_rate,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -238,9 +238,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     follow_options,
     job_of,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Outcome, preview
-from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import result_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Outcome, preview
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

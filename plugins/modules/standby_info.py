@@ -171,7 +171,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, login_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._snapshot import snapshot
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import snapshot
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -249,16 +249,19 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     server_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup import checked_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._basebackup_check import Source
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import default_state_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.backup import errors, message
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._examine import Examination, Wish
-from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import errors, message
-from ansible_collections.pgfleet.standby.plugins.module_utils._restore_command import RestoreCommand, restore_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import default_state_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination, Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
+    RestoreCommand,
+    restore_command,
+)
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -211,33 +211,36 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils import _live
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     finish,
     login_options,
     restore_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._config_files import carry_out, find
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
     default_state_directory,
     find_bindir,
     inspect,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._login import Login, login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _live
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import Login, login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured, require_valid
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import Change, apply, compare, shown
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
+    RestoreCommand,
+    restore_command,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
     needs,
     neutralised,
     of_server,
     require_standby,
     wanted_settings,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery_files import Change, apply, compare, shown
-from ansible_collections.pgfleet.standby.plugins.module_utils._restore_command import RestoreCommand, restore_command
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text
-from ansible_collections.pgfleet.standby.plugins.module_utils._server_config import configured, require_valid
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.stray_config import carry_out, find
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -250,11 +250,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     job_of,
     server_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Outcome
-from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._filling import fill, preview_fill
-from ansible_collections.pgfleet.standby.plugins.module_utils._outcome import result_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._restore import restore_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.barman import restore_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

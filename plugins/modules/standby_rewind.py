@@ -154,22 +154,25 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, login_options, upstream_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords, without_password
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import (
+    standby_keywords,
+    without_password,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
     default_state_directory,
     find_bindir,
     inspect,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._login import login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import format_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import checked_settings
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
     Task,
     examine,
     require_stopped_cluster,
     rewind,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

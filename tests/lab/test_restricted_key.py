@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import backup_from
-from ansible_collections.pgfleet.standby.plugins.module_utils._pin import Wish, pin
-from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
 from conftest import DATA, HOST, ROOT
 from modules import PLUGINS, program
 from onhost import Clone

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import standby_keywords
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
 from ansible_collections.pgfleet.standby.tests.servers.servers import Server, as_user
 
 

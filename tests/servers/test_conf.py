@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._conf import read
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import read
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.servers import Server
 from hypothesis import given, settings

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import psycopg2
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._conninfo import standby_keywords
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import write_atomically
-from ansible_collections.pgfleet.standby.plugins.module_utils._passfile import edit, keys_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import standby_keywords
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import (
     conninfo_text,
     keywords_of,
     masked_conninfo,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from threading import Thread
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import control_data
-from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.servers import Server
 

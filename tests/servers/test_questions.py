@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import control_data, inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify, local_instance, signs_of_use
-from ansible_collections.pgfleet.standby.plugins.module_utils._upstream_sql import ask, slot_by_replication
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data, inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import (
+    identify,
+    local_instance,
+    signs_of_use,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import ask, slot_by_replication
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES
 from ansible_collections.pgfleet.standby.tests.servers.servers import SUPERUSER, Server

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._restore_command import restore_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import restore_command
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES
 from ansible_collections.pgfleet.standby.tests.servers.servers import as_user

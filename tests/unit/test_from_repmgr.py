@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr_names import BACKUP_API, CLONE, RENAMED
+from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import BACKUP_API, CLONE, RENAMED
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "from_repmgr.md").read_text(encoding="utf-8")

@@ -18,14 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import Completed, Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import Staging, stage, unstage
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._inventory import FIND_FORMAT
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
-from ansible_collections.pgfleet.standby.plugins.module_utils._pin import Wish, pin
-from ansible_collections.pgfleet.standby.plugins.module_utils._quote import remote_command
-from ansible_collections.pgfleet.standby.plugins.module_utils._stage import Staging, stage, unstage
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _missing
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import deleted as _missing
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import BarmanHost
 
 

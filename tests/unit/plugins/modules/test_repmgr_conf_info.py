@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.pgfleet.standby.plugins.module_utils import _server
-from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr_names import CLONE
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _server
+from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import CLONE
 from ansible_collections.pgfleet.standby.plugins.modules import repmgr_conf_info
 
 ROOT = Path(__file__).parents[4]

@@ -1,0 +1,239 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directory trees on this host: look without following links, tidy, compare, sync. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Files, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import unreadable
+
+__all__ = [
+    "COMPLETE",
+    "FILE_SYSTEMS",
+    "MISSING",
+    "OTHER",
+    "Survey",
+    "adopt",
+    "clear",
+    "difference",
+    "doubt",
+    "empty",
+    "is_complete",
+    "make_directories",
+    "remove",
+    "remove_below",
+    "survey",
+    "sync",
+    "trees_of",
+]
+
+# What a survey finds of a file: nothing; one of the same size and time; one of another size or time.
+MISSING, COMPLETE, OTHER = 0, 1, 2
+
+# What a file system puts into its root, and a server ignores.
+FILE_SYSTEMS = "lost+found"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is there of a tree: a mark for every file by its position, and the paths that are no part of it."""
+
+    marks: bytearray
+    strangers: list[str]
+
+    def marked(self, *marks: int) -> Iterator[int]:
+        """The positions of the files that have one of these marks."""
+        return (position for position, mark in enumerate(self.marks) if mark in marks)
+
+
+def survey(root: Root) -> Survey:
+    """Compare names, kinds, sizes and times of what is there with the tree. Links are seen, never followed.
+
+    A file with a second name elsewhere (a hard link) is a stranger: writing to it would write there.
+    """
+    positions = root.files.positions()
+    directories = set(root.directories)
+    found = Survey(bytearray(len(root.files)), [])
+    waiting = [""]
+    while waiting:
+        for entry in _entries(root.target, waiting.pop()):
+            if entry.kind == "d" and entry.path in directories:
+                waiting.append(entry.path)
+            elif entry.kind == "f" and entry.path in positions:
+                position = positions[entry.path]
+                wanted = (root.files.sizes[position], root.files.times[position])
+                found.marks[position] = COMPLETE if wanted == (entry.size, entry.mtime_ns) else OTHER
+            else:
+                found.strangers.append(entry.path)
+    return found
+
+
+def remove(root: Root, strangers: Iterable[str]) -> None:
+    """Remove what a survey found to be no part of a tree. Raises StandbyError."""
+    remove_below(root.target, strangers)
+
+
+def remove_below(top: str, paths: Iterable[str]) -> None:
+    """Remove files and whole directories, links unfollowed, by their paths in a directory. Raises StandbyError."""
+    for path in paths:
+        _remove(os.path.join(top, path))
+
+
+def clear(root: Root) -> None:
+    """Remove everything but the directories of a tree, of which one may be a mount point. Raises StandbyError."""
+    remove(root, survey(replace(root, files=Files())).strangers)
+
+
+def empty(top: str) -> None:
+    """Remove everything in a directory but not the directory, which may be a mount point or linked to."""
+    for name in os.listdir(top):
+        if name != FILE_SYSTEMS:
+            _remove(os.path.join(top, name))
+
+
+def make_directories(root: Root) -> None:
+    """The directories of a tree, for its owner and, where the source has it so, the group. Raises StandbyError."""
+    for path in root.directories:
+        place = os.path.join(root.target, path)
+        try:
+            os.makedirs(place, mode=0o700, exist_ok=True)
+            os.chmod(place, root.directory_mode)
+        except PermissionError as failed:
+            raise StandbyError(
+                f"Cannot create directory {place}: {failed.strerror}. The data directory cannot be started;"
+                " a new run resumes. Next: give what is there to the database's OS user.",
+                "directory_not_writable",
+            ) from failed
+        except OSError as failed:
+            raise StandbyError(
+                f"Cannot create directory {place}: {failed.strerror}. The data directory cannot be started;"
+                " a new run resumes. Next: check free space, free inodes and the file system.",
+                "disk_error",
+            ) from failed
+
+
+def doubt(root: Root, positions: Iterable[int]) -> None:
+    """Give files another time than the backup's: until they are compared they do not count as complete.
+
+    Raises StandbyError.
+    """
+    for position in positions:
+        _change(root, position, root.files.times[position] + 10**9)
+
+
+def adopt(root: Root, positions: Iterable[int]) -> None:
+    """Give files that have the right contents the mode and the time that a copy would have. Raises StandbyError."""
+    for position in positions:
+        _change(root, position, root.files.times[position])
+
+
+def _change(root: Root, position: int, mtime_ns: int) -> None:
+    path = os.path.join(root.target, root.files.paths[position])
+    try:
+        os.chmod(path, root.file_mode)
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+    except OSError as failed:
+        raise StandbyError(
+            f"Cannot change the mode and the time of {path}: {failed.strerror}."
+            " The data directory cannot be started; a new run resumes. Next: give it to the database's OS user.",
+            "directory_not_writable",
+        ) from failed
+
+
+def is_complete(root: Root, position: int) -> bool:
+    """Whether a file is there with the size and the time of the backup's; rsync sets the time last."""
+    try:
+        status = os.lstat(os.path.join(root.target, root.files.paths[position]))
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (root.files.sizes[position], root.files.times[position])
+
+
+def difference(root: Root) -> list[str]:
+    """How a tree differs from the backup in names, kinds and sizes; empty when it does not."""
+    positions = root.files.positions()
+    missing = set(root.directories)
+    seen = bytearray(len(root.files))
+    found = []
+    waiting = [""]
+    while waiting:
+        for entry in _entries(root.target, waiting.pop()):
+            if entry.kind == "d" and entry.path in missing:
+                missing.remove(entry.path)
+                waiting.append(entry.path)
+            elif entry.path not in positions:
+                found.append(f"{entry.path}: not in the backup")
+            else:
+                position = positions[entry.path]
+                seen[position] = 1
+                if entry.kind != "f":
+                    found.append(f"{entry.path}: no plain file")
+                elif entry.size != root.files.sizes[position]:
+                    found.append(f"{entry.path}: {entry.size} bytes, not {root.files.sizes[position]}")
+    found += [f"{path}: missing" for path in missing]
+    found += [f"{root.files.paths[position]}: missing" for position, mark in enumerate(seen) if not mark]
+    return sorted(found)
+
+
+def trees_of(paths: Iterable[str]) -> list[str]:
+    """One path for every file system that these are on."""
+    return list({os.stat(path).st_dev: path for path in paths}.values())
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Make durable everything on the file systems of these paths. Raises StandbyError when a disk refuses."""
+    for path in trees_of(paths):
+        done = LocalShell().run(["sync", "--file-system", path], timeout=3600)
+        if done.rc != 0:
+            raise StandbyError(
+                f"Cannot sync the file system of {path}: {first_line(done.err)}."
+                " The directory cannot be started; a new run resumes. Next: check the file system.",
+                "disk_error",
+                rc=done.rc,
+            )
+
+
+def _entries(top: str, below: str) -> Iterator[Entry]:
+    """What a directory holds; ``h`` is the kind of a file that has another name elsewhere."""
+    place = os.path.join(top, below)
+    try:
+        scanned = os.scandir(place)
+    except OSError as failed:
+        raise unreadable(place, failed) from failed
+    with scanned as entries:
+        for entry in entries:
+            if not below and entry.name == FILE_SYSTEMS:
+                continue
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                kind = "d"
+            elif stat.S_ISREG(status.st_mode):
+                kind = "f" if status.st_nlink == 1 else "h"
+            else:
+                kind = "l" if stat.S_ISLNK(status.st_mode) else "s"
+            yield Entry(kind, status.st_size, status.st_mtime_ns, os.path.join(below, entry.name))
+
+
+def _remove(path: str) -> None:
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    except OSError as failed:
+        raise StandbyError(
+            f"Cannot remove {path}, which is no part of the backup: {failed.strerror}."
+            " The directory cannot be started; a new run resumes. Next: remove it yourself.",
+            "remove_failed",
+        ) from failed

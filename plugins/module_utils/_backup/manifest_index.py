@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a backup's manifest promises of the files of a copy, where each of them is. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Root, is_copied
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise
+
+__all__ = ["Promises", "place_of"]
+
+_TABLESPACES = "pg_tblspc"
+
+
+class Promises:
+    """The checksums of a manifest by tree and position: some 80 bytes for a file.
+
+    Raises StandbyError when the backup does not hold what its manifest promises, in names and sizes.
+    """
+
+    def __init__(self, backup_id: str, roots: Sequence[Root], promises: Iterable[Promise]) -> None:
+        self.control: Promise | None = None
+        self.algorithms: set[str] = set()
+        self._columns = {root.oid: (_Column(len(root.files))) for root in roots}
+        broken: list[str] = []
+        by_oid = {root.oid: root for root in roots}
+        positions = {root.oid: root.files.positions() for root in roots}
+        for promise in promises:
+            oid, path = place_of(promise.path)
+            if promise.path == CONTROL:
+                self.control = promise
+                self.algorithms.add(promise.algorithm)
+            elif not is_copied(path, in_data=oid is None):
+                continue
+            elif path not in positions.get(oid, ()):
+                broken.append(f"{promise.path} is missing")
+            else:
+                position = positions[oid][path]
+                size = by_oid[oid].files.sizes[position]
+                if size != promise.size:
+                    broken.append(f"{promise.path} has {size} bytes, not {promise.size}")
+                self._columns[oid].set(position, promise)
+                self.algorithms.add(promise.algorithm)
+        self.algorithms.discard("")
+        if broken:
+            raise StandbyError(
+                f"Backup {backup_id} does not hold what its manifest promises: {len(broken)} files differ, such as"
+                f" {'; '.join(broken[:5])}. Next: choose another backup_id, and look at this one with"
+                " `barman verify-backup`.",
+                "backup_inconsistent",
+            )
+
+    def of(self, shard: Shard) -> list[Promise]:
+        """What is promised of the files of a shard, by their paths in its tree; of some it may be nothing."""
+        column, files = self._columns[shard.root.oid], shard.root.files
+        return [
+            Promise(
+                files.paths[position], files.sizes[position], column.algorithms[position], column.checksums[position]
+            )
+            for position in shard.positions
+            if column.algorithms[position]
+        ]
+
+    def covers(self, root: Root, position: int) -> bool:
+        """Whether the contents of a file are promised."""
+        return bool(self._columns[root.oid].algorithms[position])
+
+
+class _Column:
+    def __init__(self, count: int) -> None:
+        self.algorithms = [""] * count
+        self.checksums = [b""] * count
+
+    def set(self, position: int, promise: Promise) -> None:
+        self.algorithms[position], self.checksums[position] = promise.algorithm, promise.checksum
+
+
+def place_of(path: str) -> tuple[int | None, str]:
+    """The tree of a path in the manifest, by the oid of its tablespace, and the path in it."""
+    top, _slash, below = path.partition("/")
+    oid, slash, rest = below.partition("/")
+    if top == _TABLESPACES and slash and oid.isdecimal():
+        return int(oid), rest
+    return None, path

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of a backup on the Barman host: list them, fetch a few. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT, parse_listing
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
+    LocalShell,
+    SshShell,
+    ssh_argv,
+    ssh_destination,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_rsync
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import rsync_rsh
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry
+
+__all__ = ["Source", "fetch", "list_backup", "rsync_argv", "write_names"]
+
+_LIST_SECONDS = 3600
+
+_IO_TIMEOUT = 300
+
+
+@dataclass(frozen=True)
+class Source:
+    """The Barman host as ssh and rsync address it."""
+
+    destination: str
+    ssh_options: tuple[str, ...] = ()
+
+    def address(self, path: str) -> str:
+        """rsync's ``host:path``; an IPv6 address goes in brackets."""
+        destination = ssh_destination(self.destination)
+        user, at, host = destination.rpartition("@")
+        return f"{user}{at}[{host}]:{path}" if ":" in host else f"{destination}:{path}"
+
+
+def rsync_argv(source: Source, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:
+    """A pull of NUL-separated names (``--files-from``), relative to ``remote_directory``.
+
+    Directories exist already and keep their times; ``-s`` keeps names away from the remote shell.
+    """
+    return [
+        "rsync",
+        "--times",
+        "--perms",
+        "--omit-dir-times",
+        "--no-implied-dirs",
+        "--from0",
+        "-s",  # its long name differs between releases
+        f"--rsh={rsync_rsh(ssh_argv(source.ssh_options))}",
+        *extra,
+        source.address(remote_directory.rstrip("/") + "/"),
+        target.rstrip("/") + "/",
+    ]
+
+
+def list_backup(source: Source, backup: Backup) -> Iterator[Entry]:
+    """Every entry of the backup, in one go. Raises StandbyError when it cannot be read whole."""
+    directory = str(backup.directory)
+
+    def failed(rc: int, stderr: str) -> StandbyError:
+        return StandbyError(
+            f"Cannot list backup {backup.backup_id} in {directory} on {source.destination}:"
+            f" {first_line(stderr) or f'exit code {rc}'}."
+            " Next: check on the Barman host that the backup still exists and that our user may read it.",
+            "backup_files_missing",
+            rc=rc,
+            stderr=stderr,
+        )
+
+    shell = SshShell(source.destination, source.ssh_options)
+    find = ["find", directory, "-mindepth", "1", "-printf", FIND_FORMAT]
+    return parse_listing(shell.stream(find, _LIST_SECONDS, failed))
+
+
+def write_names(path: str, names: Iterable[str]) -> None:
+    """A list for ``--files-from``. Every name begins with ``./``: a leading ``#`` or ``;`` would make it a comment."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(handle, "wb") as stream:
+        stream.writelines(b"./" + os.fsencode(name) + b"\0" for name in names)
+
+
+def fetch(source: Source, remote_directory: str, names: Iterable[str], target: str) -> None:
+    """Copy a few small files; a real transfer, so it also proves rsync on both ends. Raises StandbyError."""
+    listing = os.path.join(target, ".names")
+    write_names(listing, names)
+    how = ("--whole-file", "--chmod=D0700,F0600", f"--files-from={listing}", f"--timeout={_IO_TIMEOUT}")
+    argv = rsync_argv(source, remote_directory, target, how)
+    try:
+        done = LocalShell().run(argv, timeout=_IO_TIMEOUT)
+    finally:
+        os.unlink(listing)
+    if done.rc == 127 and done.err == "rsync: command not found":  # a shell at the far end puts its name before
+        raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
+    if done.rc != 0:
+        reason = of_rsync(done.rc, done.err)
+        raise StandbyError(
+            f"Cannot fetch files of the backup from {source.destination}:{remote_directory}: {reason.meaning}"
+            f" ({first_line(done.err)}). Next: {reason.next_step}.",
+            reason.code,
+            rc=done.rc,
+            stderr=done.err,
+        )

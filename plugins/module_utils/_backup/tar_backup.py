@@ -1,0 +1,130 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look into the tars of a packed backup on the Barman host, before anything is copied. Private to the collection."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Archive, Listing, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_roots import archives_of, packed_roots
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import Pipeline
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise, parse_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import Stream, members
+
+__all__ = ["look_into"]
+
+_MANIFEST_SECONDS = 3600
+
+_GROUP_READ = 0o040
+
+# pg_basebackup writes manifests since then (release notes of PostgreSQL 13).
+_WITH_MANIFEST = 13
+
+# The directory of a server's major version and catalogue version in a tablespace.
+_VERSION = re.compile(r"PG_\d+_\d+")
+
+
+def look_into(
+    source: Source, backup: Backup, listing: Listing, data_directory: str, targets: Mapping[int, str]
+) -> tuple[Root, ...]:
+    """The trees to copy, from the manifest and the tars' first headers. Raises StandbyError."""
+    archives = {
+        oid: replace(archive, unpacked_there=_unpacked_there(source, archive))
+        for oid, archive in archives_of(backup, listing.archives).items()
+    }
+    _require_manifest(backup, listing)
+    with closing(_members(source, archives[None])) as base:
+        first = next(base)
+    promises = _promises(source, backup)
+    roots = packed_roots(backup, archives, promises, data_directory, targets, bool(first.mode & _GROUP_READ))
+    return _with_empty_tablespaces(source, roots)
+
+
+def _require_manifest(backup: Backup, listing: Listing) -> None:
+    if "backup_manifest" in listing.data.landmarks:
+        return
+    why = "no backup_manifest, from which alone it is known what is in the tars"
+    if backup.major is not None and backup.major < _WITH_MANIFEST:
+        why += f" (PostgreSQL {backup.major} has none; {_WITH_MANIFEST} and later have)"
+    raise StandbyError(
+        f"Backup {backup.backup_id} is compressed and has {why}. Next: choose a backup that was taken without"
+        " backup_compression.",
+        "backup_unsupported",
+    )
+
+
+def _unpacked_there(source: Source, archive: Archive) -> bool:
+    """Whether the Barman host has to decompress it. Raises StandbyError when neither end can."""
+    if archive.program is None or shutil.which(archive.program) is not None:
+        return False
+    if SshShell(source.destination, source.ssh_options).run([archive.program, "--version"]).rc == 0:
+        return True
+    raise StandbyError(
+        f"{archive.path} cannot be decompressed: {archive.program} is installed neither on this host nor on"
+        f" {source.destination}. Nothing was changed. Next: install {archive.program} on this host.",
+        "decompressor_missing",
+    )
+
+
+def _promises(source: Source, backup: Backup) -> Iterator[Promise]:
+    path = f"{backup.directory}/data/backup_manifest"
+
+    def failed(rc: int, stderr: str) -> StandbyError:
+        return StandbyError(
+            f"Cannot read {path} on {source.destination}: {first_line(stderr) or f'exit code {rc}'}."
+            " Next: check on the Barman host that the backup still exists and that our user may read it.",
+            "backup_files_missing",
+            rc=rc,
+        )
+
+    shell = SshShell(source.destination, source.ssh_options)
+    return parse_manifest(_lines(shell.stream(["cat", path], _MANIFEST_SECONDS, failed)))
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def _members(source: Source, archive: Archive) -> Generator[tarfile.TarInfo, None, None]:
+    """The members of a tar as long as they are asked for. Raises StandbyError for what is no whole tar."""
+    with Pipeline(source, archive) as pipeline:
+        try:
+            yield from members(Stream(pipeline.chunks()), archive.path)
+        except EOFError:
+            reason = pipeline.broken_off()
+            raise StandbyError(
+                f"Cannot read {archive.path} on {source.destination}: {reason.meaning}"
+                f" ({pipeline.first_words or 'nothing was said'}). Next: {reason.next_step}.",
+                reason.code,
+            ) from None
+
+
+def _with_empty_tablespaces(source: Source, roots: tuple[Root, ...]) -> tuple[Root, ...]:
+    """Of a tablespace without files the manifest says nothing; its tar, which is small, has its directory."""
+    version = {directory for root in roots[1:] for directory in root.directories if "/" not in directory}
+    complete = []
+    for root in roots:
+        if root.oid is not None and root.archive is not None and not root.directories:
+            if not version:
+                version = set(filter(_VERSION.fullmatch, (member.name for member in _members(source, root.archive))))
+            root = replace(root, directories=tuple(sorted(version)))
+        complete.append(root)
+    return tuple(complete)

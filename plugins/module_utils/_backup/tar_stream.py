@@ -1,0 +1,169 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tar on its way from the Barman host: ssh, and the program that decompresses it here. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from typing import IO, Any, cast
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Archive
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
+    CONNECTION_ENDED,
+    Diagnosis,
+    first_line,
+    of_archive,
+)
+
+__all__ = ["Pipeline"]
+
+_PORTION = 256 << 10
+
+_ERROR_BYTES = 64 << 10
+
+_DAMAGED = Diagnosis("archive_damaged", "it breaks off", "choose another backup_id")
+
+
+@contextmanager
+def _started(argv: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    yield subprocess.Popen(argv, env=environment(), start_new_session=True, **streams)
+
+
+class Pipeline:
+    """The bytes of a tar. Leave it as a context: then nothing of it runs on.
+
+    ``arrived`` is told of bytes from the link before they are passed on, and may hold them back. A link that is silent
+    for ``io_timeout`` seconds counts as broken. ``started`` starts a program and is left when that has ended.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        archive: Archive,
+        gently: Sequence[str] = (),
+        io_timeout: float = 300,
+        arrived: Callable[[int], None] = lambda count: None,
+        started: Callable[..., AbstractContextManager[subprocess.Popen[bytes]]] = _started,
+    ) -> None:
+        self._archive = archive
+        self.argv = SshShell(source.destination, source.ssh_options).argv([*gently, *archive.there])
+        self._io_timeout = io_timeout
+        self._arrived = arrived
+        self._started = started
+        self._stack = ExitStack()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._errors: list[int] = []
+        self._feeder: threading.Thread | None = None
+        self._came = 0
+        self._silent = False
+        self._cut = False  # the far end was still sending when the program here had enough
+
+    def __enter__(self) -> Pipeline:
+        try:
+            self._start(self.argv, stdin=subprocess.DEVNULL)
+            if self._archive.here:
+                self._start(self._archive.here, stdin=subprocess.PIPE)
+                self._feeder = threading.Thread(target=self._feed, daemon=True)
+                self._feeder.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._kill()
+        if self._feeder is not None:
+            self._feeder.join()
+        for process in self._running:
+            process.wait()
+            cast(IO[bytes], process.stdout).close()
+        self._stack.close()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The tar, in portions as they come, until the last program ends."""
+        if self._feeder is None:
+            yield from self._arriving()
+            return
+        stdout = cast(IO[bytes], self._running[1].stdout).fileno()
+        yield from iter(lambda: os.read(stdout, _PORTION), b"")
+
+    def failure(self) -> Diagnosis | None:
+        """Why the tar ended too early or not well; None when every program says that it is well. Waits for them."""
+        if self._feeder is not None:
+            self._running[1].wait()
+            self._feeder.join()
+        if self._silent:
+            return Diagnosis("ssh_timeout", "it sent nothing for too long", "check the network", retry=True)
+        if not self._cut:
+            rc = self._running[0].wait()
+            if rc != 0:
+                return of_archive(rc, self.stderr, self._archive.unpacked_there)
+            # An ssh that shares a connection hears how the program there ended before all that it wrote has come:
+            # should the connection be killed in between, it exits with 0 (seen with OpenSSH 9.2).
+            if not self._archive.unpacked_there and self._came < self._archive.bytes:
+                return CONNECTION_ENDED
+        if self._feeder is not None and self._running[1].returncode != 0:
+            return of_archive(1, self.stderr, True)
+        return None
+
+    def broken_off(self) -> Diagnosis:
+        """Why a tar came without its end. Waits for the programs."""
+        return self.failure() or (CONNECTION_ENDED if self._archive.unpacked_there else _DAMAGED)
+
+    @property
+    def stderr(self) -> str:
+        """What the programs have said."""
+        return "".join(os.pread(it, _ERROR_BYTES, 0).decode("utf-8", "replace") for it in self._errors)
+
+    @property
+    def first_words(self) -> str:
+        """The first line of that, for a message."""
+        return first_line(self.stderr)
+
+    def _start(self, argv: Sequence[str], **streams: Any) -> None:
+        errors = os.memfd_create("errors")  # on a full disk it could not say that it is full
+        self._stack.callback(os.close, errors)
+        self._errors.append(errors)
+        program = self._started(argv, stdout=subprocess.PIPE, stderr=errors, **streams)
+        self._running.append(self._stack.enter_context(program))
+
+    def _arriving(self) -> Iterator[bytes]:
+        stdout = cast(IO[bytes], self._running[0].stdout).fileno()
+        while True:
+            ready, _write, _error = select.select([stdout], [], [], self._io_timeout)
+            if not ready:
+                self._silent = True
+                self._kill()
+                return
+            portion = os.read(stdout, _PORTION)
+            if not portion:
+                return
+            self._came += len(portion)
+            self._arrived(len(portion))
+            yield portion
+
+    def _feed(self) -> None:
+        stdin = cast(IO[bytes], self._running[1].stdin)
+        try:
+            for portion in self._arriving():
+                stdin.write(portion)
+                stdin.flush()
+        except OSError:
+            self._cut = True
+        with suppress(OSError):
+            stdin.close()
+
+    def _kill(self) -> None:
+        for process in self._running:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,252 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that builds and runs barman commands. Private to the collection."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman import parse
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, has, require
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
+    Completed,
+    LocalShell,
+    Shell,
+    SshShell,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem
+
+__all__ = ["Barman", "RestoreOrder"]
+
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
+
+
+@dataclass(frozen=True)
+class RestoreOrder:
+    """What Barman is to restore where. ``tablespaces`` are directories by tablespace name, ``bwlimit`` is KiB/s.
+
+    ``remote_ssh_command`` is the ssh command that reaches the host of the destination from the Barman host.
+    """
+
+    backup_id: str
+    destination: str
+    tablespaces: Mapping[str, str]
+    remote_ssh_command: str
+    jobs: int
+    bwlimit: int | None = None
+    network_compression: bool = False
+    options: tuple[str, ...] = ()
+
+
+class Barman:
+    """One server of one Barman, here or at the far end of ssh."""
+
+    def __init__(self, shell: Shell, server: str, executable: str = "barman", config: str | None = None) -> None:
+        self.shell = shell
+        self.server = server
+        # What `on_its_host` takes to find the same Barman.
+        self.place = {"where": shell.where, "server": server, "executable": executable, "config": config}
+        self._command = [executable, *(["--config", config] if config else [])]
+        self._plural = "s"
+        self._true_timestamps = True
+        self._restore = "restore"
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> Barman:
+        """From the options that all Barman modules share."""
+        host = params.get("barman_host")
+        shell: Shell = SshShell(host, params.get("ssh_options") or ()) if host else LocalShell()
+        return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
+
+    @classmethod
+    def on_its_host(cls, place: Mapping[str, Any]) -> Barman:
+        """The same Barman, for what runs on its host."""
+        return cls(LocalShell(place["where"]), place["server"], place["executable"], place["config"])
+
+    def holding(self, *descriptors: int) -> Barman:
+        """The same Barman on this host, whose commands keep these open for as long as they run."""
+        same = copy(self)
+        same.shell = LocalShell(self.shell.where, descriptors)
+        return same
+
+    def version(self) -> tuple[int, ...]:
+        """Barman's version; ask for it first. Raises StandbyError when it is older than what is supported."""
+        done = self.shell.run([*self._command, "-v"])
+        if done.rc != 0:
+            self._fail(done)
+        version = parse.parse_version(done.out)
+        require(version, Feature.SUPPORTED, self.shell.where)
+        # Later versions understand the singular as well, but say nothing of how long they will.
+        self._plural = "s" if has(version, Feature.PLURAL_NAMES) else ""
+        self._true_timestamps = has(version, Feature.TRUE_TIMESTAMPS)
+        self._restore = "restore" if has(version, Feature.RESTORE) else "recover"
+        return version
+
+    def show_server(self) -> BarmanServer:
+        """The server's parameters."""
+        return self.show_server_and_conninfos()[0]
+
+    def show_server_and_conninfos(self) -> tuple[BarmanServer, dict[str, str]]:
+        """The server's parameters, and by their names its connections, which may hold passwords."""
+        document = self._json(f"show-server{self._plural}", self.server)
+        return parse.parse_server(document, self.server), parse.parse_conninfos(document, self.server)
+
+    def check(self) -> tuple[CheckItem, ...]:
+        """Barman's own verdicts; a failed one is a result, not an error."""
+        return parse.parse_checks(self._json("check", self.server, may_fail=True), self.server)
+
+    def list_backups(self) -> tuple[Backup, ...]:
+        """The catalogue, newest first."""
+        answer = self._json(f"list-backup{self._plural}", self.server)
+        return parse.parse_backup_list(answer, self.server, self._true_timestamps)
+
+    def show_backup(self, backup_id: str, version: tuple[int, ...], server: BarmanServer) -> Backup:
+        """One backup with all that is known of it."""
+        backup = parse.parse_backup(self._json("show-backup", self.server, backup_id), self.server)
+        backup = replace(backup, directory=posixpath.join(server.basebackups_directory, backup.backup_id))
+        if not has(version, Feature.COMPRESSION_IN_JSON):
+            backup = parse.complete_backup(backup, self._backup_info(backup.backup_id, server))
+        return backup
+
+    def peek_wal(self, first: str, count: int) -> tuple[str, ...]:
+        """Up to ``count`` names of segments that Barman has, from ``first`` on, on its timeline.
+
+        It looks in archive, incoming and streaming, and for whole segments only (Barman manual, get-wal --peek).
+        Barman does not know the segment size: after a segment that is missing it may go on with the next whose name
+        ends in eight zeros. The caller has to compare the names with those that it wants.
+        """
+        self._require_names(self.server, first)
+        done = self.shell.run([*self._command, "get-wal", "--peek", str(count), self.server, first], timeout=300)
+        if done.rc != 0:
+            self._fail(done)
+        return tuple(filter(_SEGMENT.fullmatch, done.out.splitlines()))
+
+    def restore_argv(self, order: RestoreOrder) -> list[str]:
+        """The command that restores a backup to another host. Ask for the version before. Raises StandbyError.
+
+        With ``--get-wal`` it copies no WAL (Barman manual, restore). The settings that it writes instead have to go.
+        """
+        self._require_names(self.server, order.backup_id)
+        limits = [] if order.bwlimit is None else ["--bwlimit", str(order.bwlimit)]
+        return [
+            *self._command,
+            *["-f", "json", self._restore, "--get-wal", "--standby-mode"],
+            *["--network-compression" if order.network_compression else "--no-network-compression"],
+            *["--jobs", str(order.jobs), *limits],
+            *["--remote-ssh-command", order.remote_ssh_command],
+            *(word for name, place in order.tablespaces.items() for word in ("--tablespace", f"{name}:{place}")),
+            *[*order.options, self.server, order.backup_id, order.destination],
+        ]
+
+    def require_restored(self, done: Completed) -> tuple[str, ...]:
+        """What Barman warned of in a restore that it has finished. Raises StandbyError for one that failed."""
+        answer = parse.parse_json(done.out) if done.rc == 0 else {}
+        if done.rc != 0 or {"_ERROR", "_EXCEPTION"} & answer.keys():
+            self._fail(done)
+        return tuple(filter(None, parse.messages(done.out).splitlines()))
+
+    def keep_target(self, backup_id: str) -> str:
+        """``full``, ``standalone`` or ``nokeep`` (Barman manual, barman keep). Raises StandbyError, before 2.14 too."""
+        return parse.parse_keep(parse.parse_json(self._keep(backup_id, "--status")), self.server)
+
+    def keep(self, backup_id: str, target: str) -> None:
+        """Have retention and ``barman delete`` spare a backup. Raises StandbyError."""
+        self._keep(backup_id, "--target", target)
+
+    def release_keep(self, backup_id: str) -> None:
+        """The opposite. Raises StandbyError."""
+        self._keep(backup_id, "--release")
+
+    def _keep(self, backup_id: str, *options: str) -> str:
+        self._require_names(self.server, backup_id)
+        done = self.shell.run([*self._command, "-f", "json", "keep", *options, self.server, backup_id], timeout=300)
+        if done.rc == 2 and "invalid choice" in done.err:
+            msg = f"Barman on {self.shell.where} has no `keep`, which came with version 2.14"
+            raise StandbyError(msg, "keep_unsupported")
+        if done.rc != 0:
+            self._fail(done)
+        return done.out
+
+    def worm_mode(self) -> bool:
+        """Whether the server's storage is said to be immutable."""
+        # All versions understand the singular.
+        return parse.parse_worm_mode(self._json("show-server", self.server), self.server)
+
+    def backup_directory(self) -> str:
+        """All that Barman has of the server is there."""
+        return parse.parse_server(self._json("show-server", self.server), self.server).backup_directory
+
+    def restore(
+        self,
+        options: Sequence[str],
+        target: tuple[str, str],
+        path: str | None,
+        seconds: float,
+    ) -> None:
+        """Restore a backup to a directory on Barman's host; ``path`` takes the place of PATH. Raises StandbyError.
+
+        ``target`` is the backup's id and the directory. Ask for the version before.
+        """
+        environment = [] if path is None else ["env", f"PATH={path}"]
+        self._require_names(self.server, *target)
+        argv = [*environment, *self._command, "-f", "json", self._restore, *options, self.server, *target]
+        done = self.shell.run(argv, seconds)
+        if done.rc != 0:
+            self._fail(done)
+
+    def _backup_info(self, backup_id: str, server: BarmanServer) -> dict[str, Any]:
+        """The backup's own record: in ``meta/`` since Barman 3.13.2, beside the backup before."""
+        for path in (
+            posixpath.join(server.backup_directory, "meta", f"{backup_id}-backup.info"),
+            posixpath.join(server.basebackups_directory, backup_id, "backup.info"),
+        ):
+            done = self.shell.run(["cat", path])
+            if done.rc == 0:
+                return parse.parse_backup_info(done.out)
+        raise StandbyError(
+            f"Cannot read backup.info of backup {backup_id} on {self.shell.where}: {first_line(done.err)}",
+            "backup_info_unreadable",
+        )
+
+    def _json(self, *arguments: str, may_fail: bool = False) -> dict[str, Any]:
+        self._require_names(*arguments)
+        done = self.shell.run([*self._command, "-f", "json", *arguments], timeout=300)
+        if done.rc != 0 and not (may_fail and self._answered(done)):
+            self._fail(done)
+        return parse.parse_json(done.out)
+
+    def _require_names(self, *arguments: str) -> None:
+        """What begins with a dash would be an option. Raises StandbyError."""
+        if any(argument.startswith("-") for argument in arguments):
+            raise StandbyError(
+                f"{arguments[-1]!r} cannot name a Barman server or backup. Next: correct barman_server or backup_id.",
+                "barman_argument_invalid",
+            )
+
+    def _answered(self, done: Completed) -> bool:
+        """Whether a command that failed still says something of the server: its verdicts, say."""
+        try:
+            return self.server in parse.parse_json(done.out)
+        except StandbyError:
+            return False
+
+    def _fail(self, done: Completed) -> NoReturn:
+        """Raise what the failure means. Output is not passed on whole: show-servers prints passwords."""
+        said = parse.messages(done.out) if "{" in done.out else done.out
+        reason = of_barman(done.rc, said + done.err)
+        raise StandbyError(
+            f"Barman on {self.shell.where} failed for server {self.server}: {reason.meaning}"
+            f" ({first_line(said) or first_line(done.err) or f'exit code {done.rc}'}). Next: {reason.next_step}.",
+            reason.code,
+            rc=done.rc,
+            cmd=list(done.argv),
+            stderr=done.err,
+        )

@@ -1,0 +1,332 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Barman alone can unpack is restored once on its host, as a plain backup for everybody who copies it.
+
+``lay_out`` and ``take_away`` run on the Barman host, as one program under one lock; ``stage`` and ``unstage`` ask for
+them, from wherever Barman is reached. ``look_ahead`` there is for whoever has Barman restore it to another host.
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim_records import (
+    record_of,
+    records,
+    when_expires,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import Uses, uses_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restore_options import (
+    bytes_needed,
+    options,
+    own_name,
+    refusal,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import put_right
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict, backup_from
+
+__all__ = ["Left", "Staged", "Staging", "lay_out", "look_ahead", "stage", "sweep_staged", "take_away", "unstage"]
+
+_RELEASE_SECONDS = 3600
+
+_DIRECTORY = "pgfleet-staging"
+
+_COMBINES = "pg_combinebackup"
+
+_LANDMARKS = ("PG_VERSION", "backup_label", "global/pg_control")
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Who needs it for how many seconds, and in which directory of the Barman host; None for one of Barman's own."""
+
+    owner: str
+    seconds: int
+    directory: str | None = None
+    only_look: bool = False
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The backup as it can be copied now, or could. Bytes are what it takes and what is free there.
+
+    ``claims`` are owners and the seconds since 1970 until when.
+    """
+
+    backup: Backup
+    needed: int
+    free: int
+    claims: dict[str, float] = field(default_factory=dict)
+    restored: bool = False
+    changed: bool = False
+
+    def expiry(self, owner: str) -> str | None:
+        """When somebody's claim expires, in ISO 8601 and UTC; None without one."""
+        return when_expires(self.claims, owner)
+
+
+@dataclass(frozen=True)
+class Left:
+    """Whether a claim was given up, and those that are left."""
+
+    changed: bool
+    claims: dict[str, float]
+
+
+def stage(barman: Barman, backup: Backup, staging: Staging) -> Staged:
+    """Have it laid out, or share what is laid out already. Raises StandbyError."""
+    answer = call(barman.shell, lay_out, _request(barman, backup, staging), staging.seconds)
+    plain = replace(
+        backup, directory=answer["directory"], type="full", compression=None, encryption=None, root_backup_id=None
+    )
+    return Staged(plain, **{name: answer[name] for name in ("needed", "free", "claims", "restored", "changed")})
+
+
+def unstage(barman: Barman, backup: Backup, staging: Staging) -> Left:
+    """Give a claim up, and have the directory removed with the last one. Raises StandbyError."""
+    return Left(**call(barman.shell, take_away, _request(barman, backup, staging), _RELEASE_SECONDS))
+
+
+def _request(barman: Barman, backup: Backup, staging: Staging) -> dict[str, Any]:
+    return {
+        "barman": barman.place,
+        "backup": as_dict(backup),
+        "owner": staging.owner,
+        "seconds": staging.seconds,
+        "directory": staging.directory,
+        "only_look": staging.only_look,
+    }
+
+
+# --- on the Barman host ---------------------------------------------------------------
+def lay_out(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Restore it where nobody has, and claim it. Raises StandbyError; then nothing is left of what it began."""
+    staged = _Staged(request)
+    if request["only_look"]:
+        if not staged.whole:
+            staged.require_possible()
+        return staged.answer(staged.uses(), changed=staged.owner not in staged.uses().claims)
+    with staged.record.locked(request["seconds"]) as lock:
+        uses = staged.uses()
+        restored = not staged.whole
+        if restored:
+            staged.make(uses, lock)
+        claims = {**uses.claims, staged.owner: time.time() + request["seconds"]}
+        staged.write(claims, whole=True)
+    sweep_staged(os.path.dirname(staged.source))
+    return staged.answer(Uses(claims), changed=restored or staged.owner not in uses.claims, restored=restored)
+
+
+def look_ahead(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Where Barman would unpack it, and where pg_combinebackup is. Raises StandbyError where it cannot."""
+    staged = _Staged(request)
+    _version, bindir = staged.require_able()
+    return {"top": os.path.dirname(staged.place), "bindir": bindir}
+
+
+def take_away(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a claim up, and remove what nobody claims any more. Raises StandbyError."""
+    staged = _Staged(request)
+    uses = staged.uses()
+    claims = {owner: expires for owner, expires in uses.claims.items() if owner != staged.owner}
+    changed = staged.owner in uses.claims
+    if not request["only_look"] and staged.record.read():
+        with staged.record.locked(_RELEASE_SECONDS):
+            claims = {owner: expires for owner, expires in staged.uses().claims.items() if owner != staged.owner}
+            if claims:
+                staged.write(claims, whole=staged.whole)
+            else:
+                staged.remove()
+        sweep_staged(os.path.dirname(staged.source))
+    return {"changed": changed, "claims": claims}
+
+
+class _Staged:
+    """A backup's place below the staging directory, and its record."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.request = request
+        self.owner = str(request["owner"])
+        self.backup = backup_from(request["backup"])
+        self.source = os.path.realpath(str(self.backup.directory))
+        self.barman = Barman.on_its_host(request["barman"])
+        self.record = record_of("stage", self.barman.server, self.source)
+        self.free = 0
+        self.needed = 0
+        self._wanted: str | None = None
+
+    def uses(self) -> Uses:
+        return uses_of(self.record.read(), time.time())
+
+    @property
+    def place(self) -> str:
+        """Where it is, or would be: whoever was first has chosen."""
+        found = self.record.read().get("staging")
+        if found is None and self._wanted is None:
+            top = self.request["directory"] or os.path.join(self.barman.backup_directory(), _DIRECTORY)
+            self._wanted = os.path.join(top, own_name(self.barman.server, self.backup.backup_id))
+        return str(found or self._wanted)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is there: an earlier run has ended, and this host has not crashed since."""
+        found = self.record.read()
+        return bool(found.get("whole")) and found.get("boot") == _boot() and os.path.isdir(self.place)
+
+    def answer(self, uses: Uses, changed: bool, restored: bool = False) -> dict[str, Any]:
+        return {
+            "directory": self.place,
+            "needed": self.needed,
+            "free": self.free,
+            "claims": uses.claims,
+            "restored": restored,
+            "changed": changed,
+        }
+
+    def write(self, claims: Mapping[str, float], whole: bool) -> None:
+        self.record.write(
+            {
+                "server": self.barman.server,
+                "directory": self.source,
+                "staging": self.place,
+                "whole": whole,
+                "boot": _boot(),
+                "claims": claims,
+            }
+        )
+
+    def remove(self) -> None:
+        """The directory first: what is left half way is still on record."""
+        if self.record.read():
+            _remove(self.place)
+            top = os.path.dirname(self.place)
+            if os.path.basename(top) == _DIRECTORY:
+                with contextlib.suppress(OSError):
+                    os.rmdir(top)
+            self.record.remove()
+
+    def require_possible(self) -> tuple[tuple[int, ...], str | None]:
+        """What ``require_able`` says, where nothing is in the way. Raises StandbyError, before anything changes."""
+        if not self.record.read() and os.path.lexists(self.place):
+            raise StandbyError(
+                f"{self.place} exists on {self.barman.shell.where}, and is not on record as made for backup"
+                f" {self.backup.backup_id}. Nothing was changed. Next: look at it and remove it, or choose another"
+                " staging_directory.",
+                "staging_exists",
+            )
+        return self.require_able()
+
+    def require_able(self) -> tuple[tuple[int, ...], str | None]:
+        """Barman's version and where pg_combinebackup is. Raises StandbyError, before anything changes."""
+        version = self.barman.version()
+        why = refusal(self.backup, version, self.place, self.barman.shell.where)
+        if why is not None:
+            raise why
+        bindir = self._combining() if self.backup.type == "incremental" else None
+        self._require_room(version)
+        return version, bindir
+
+    def _require_room(self, version: tuple[int, ...]) -> None:
+        top = self.place
+        while not os.path.isdir(top):
+            top = os.path.dirname(top)
+        status = os.statvfs(top)
+        self.free, self.needed = status.f_bavail * status.f_frsize, bytes_needed(self.backup, version)
+        if self.needed > self.free:
+            raise StandbyError(
+                f"To stage backup {self.backup.backup_id}, {self.needed} bytes are needed below {top} on the Barman"
+                f" host, and {self.free} are free. Nothing was changed. Next: make room there, or choose a"
+                " staging_directory on another file system.",
+                "staging_space",
+            )
+
+    def _combining(self) -> str:
+        """The directory of pg_combinebackup of the backup's major version. Raises StandbyError."""
+        major = self.backup.major
+        known = [f"/usr/lib/postgresql/{major}/bin", f"/usr/pgsql-{major}/bin", f"/opt/pgsql-{major}/bin"]
+        seen = []
+        for directory in [*os.environ.get("PATH", os.defpath).split(os.pathsep), *known]:
+            program = os.path.join(directory, _COMBINES)
+            if not os.access(program, os.X_OK):
+                continue
+            # pg_combinebackup (PostgreSQL) 18.6
+            said = LocalShell().run([program, "--version"]).out.split()
+            if [word.partition(".")[0] for word in said[2:3]] == [str(major)]:
+                return directory
+            seen.append(program)
+        raise StandbyError(
+            f"Backup {self.backup.backup_id} is incremental, and the Barman host has no pg_combinebackup of PostgreSQL"
+            f" {major} to combine it ({', '.join(seen) or 'none at all'}). Nothing was changed."
+            f" Next: install the server or client programs of PostgreSQL {major} there, or choose another backup_id.",
+            "combinebackup_missing",
+        )
+
+    def make(self, uses: Uses, lock: int) -> None:
+        """Restore it. What a killed run has left half-made goes first. Raises StandbyError."""
+        self.remove()
+        version, bindir = self.require_possible()
+        self.write({**uses.claims, self.owner: time.time() + self.request["seconds"]}, whole=False)
+        try:
+            os.makedirs(self.place, mode=0o700)
+            self._restore(version, bindir, lock)
+            put_right(os.path.join(self.place, "data"), self.backup.backup_id)
+            self._require_whole()
+        except BaseException:
+            self.remove()
+            raise
+
+    def _restore(self, version: tuple[int, ...], bindir: str | None, lock: int) -> None:
+        work = os.path.join(self.place, "work")
+        os.mkdir(work, 0o700)
+        # A Barman that outlives us keeps the lock until it has ended.
+        barman = self.barman.holding(lock)
+        path = None if bindir is None else os.pathsep.join([bindir, os.environ.get("PATH", os.defpath)])
+        wanted = options(self.backup, version, self.place, work)
+        target = (self.backup.backup_id, os.path.join(self.place, "data"))
+        barman.restore(wanted, target, path, self.request["seconds"])
+        shutil.rmtree(work)
+
+    def _require_whole(self) -> None:
+        """Whether it is a whole cluster. Raises StandbyError."""
+        missing = [name for name in _LANDMARKS if not os.path.exists(os.path.join(self.place, "data", name))]
+        if missing:
+            raise StandbyError(
+                f"Barman restored backup {self.backup.backup_id} without {', '.join(missing)}."
+                " Next: choose another backup_id, and look at this one with `barman verify-backup`.",
+                "backup_files_missing",
+            )
+
+
+def _boot() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return stream.read().strip()
+
+
+def _remove(directory: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+
+
+def sweep_staged(directory: str) -> None:
+    """Remove what is staged of the backups in this directory and nobody claims any more: its users were killed."""
+    for record in records("stage"):
+        with contextlib.suppress(StandbyError, OSError):
+            found = record.read()
+            same = os.path.dirname(str(found.get("directory"))) == directory
+            if same and not uses_of(found, time.time()).claims:
+                with record.locked(0):
+                    if not uses_of(record.read(), time.time()).claims:
+                        _remove(str(found["staging"]))
+                        record.remove()

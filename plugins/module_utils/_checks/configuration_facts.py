@@ -1,0 +1,169 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration that a server will read: that of a backup before it is copied, or of a directory that is there.
+
+Changes nothing. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Archive, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as judge_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_size_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+    control_data,
+    place_exists,
+    read_small,
+    write_atomically,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
+    configured_data_directory,
+    effective,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import foreign_paths
+
+__all__ = ["Configuration", "Places", "of_backup", "of_directory", "of_upstream"]
+
+# The configuration that a backup may carry in its data directory, includes of the usual names with it.
+_CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
+
+_PRELOAD = "shared_preload_libraries"
+
+
+@dataclass(frozen=True)
+class Places:
+    """``directory`` holds postgresql.conf when the data directory does not; ``created``: the packaging will make it.
+
+    ``from_backup``: that of the backup will take its place.
+    """
+
+    data_directory: str
+    state_directory: str
+    bindir: str
+    directory: str | None = None
+    created: bool = False
+    from_backup: bool = False
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """``limits`` are the settings of a hot standby as the server would have them; None where it has no configuration.
+
+    ``control`` is the backup's, or the directory's; of a packed backup it holds what the catalogue tells, and no
+    limits and no block size (0). It is None for a copy that has not been taken yet.
+    """
+
+    control: ControlData | None
+    verdicts: tuple[Verdict, ...]
+    limits: dict[str, int] | None = None
+    preload: str = ""
+    file: str = ""
+
+
+def of_backup(job: Job, root: Root, places: Places) -> Configuration:
+    """From the backup's own small files, in a directory that is gone afterwards. Raises StandbyError."""
+    if root.archive is not None:
+        return _of_tar(job, root, root.archive, places)
+    with _fetched(job, root) as scratch:
+        control = control_data(scratch, f"Backup {job.backup.backup_id}")
+        named, read = _file(scratch, places)
+        return _read(named, read, scratch, control, places)
+
+
+def _of_tar(job: Job, root: Root, archive: Archive, places: Places) -> Configuration:
+    """What the catalogue tells has to do: what is in a tar could only be had by reading all of it."""
+    backup = job.backup
+    pairs = [(backup.begin_wal, backup.begin_lsn), (backup.end_wal, backup.end_lsn)]
+    control = ControlData(
+        system_identifier=backup.system_identifier or "",
+        state="",
+        timeline=backup.timeline or 0,
+        checkpoint_lsn=backup.begin_lsn or "0/0",
+        block_size=0,
+        wal_segment_size=segment_size_of(*((name, parse_lsn(lsn)) for name, lsn in pairs if name and lsn)),
+        data_checksums=False,
+    )
+    if (places.directory is None or places.from_backup) and "postgresql.conf" in root.files.paths:
+        named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
+        said = f"{named} comes out of {archive.path}, and can only be looked at when that has been unpacked"
+        return Configuration(control, (Verdict("configuration", "ok", said),), file=named)
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        named, read = _file(scratch, places)
+        return _read(named, read, scratch, control, places)
+
+
+def of_directory(control: ControlData, places: Places) -> Configuration:
+    """Of a cluster that is there. Raises StandbyError."""
+    named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
+    read = named if os.path.exists(named) else None
+    return _read(named, read, places.data_directory, control, places)
+
+
+def of_upstream(places: Places) -> Configuration:
+    """Of a standby whose files the upstream is going to send. Raises StandbyError."""
+    if places.directory is None or places.from_backup:
+        said = "the configuration comes with the copy, if the upstream keeps it in its data directory"
+        return Configuration(None, (Verdict("configuration", "ok", said),))
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        named, read = _file(scratch, places)
+        return _read(named, read, scratch, None, places)
+
+
+@contextmanager
+def _fetched(job: Job, root: Root) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        os.mkdir(os.path.join(scratch, "global"), 0o700)
+        carried = list(filter(_CARRIED.fullmatch, root.files.paths))
+        for path in carried:
+            os.makedirs(os.path.join(scratch, os.path.dirname(path)), exist_ok=True)
+        fetch(job.source, root.source, [CONTROL, *carried], scratch)
+        yield scratch
+
+
+def _file(scratch: str, places: Places) -> tuple[str, str | None]:
+    """The configuration file that the server will have, and the file to read for it now, if there is any."""
+    if places.directory is None or places.from_backup:
+        named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
+        read = os.path.join(scratch, "postgresql.conf")
+        text = read_small(read)
+        if text is None:
+            return named, None
+        write_atomically(read, foreign_paths(text, lambda name, value: place_exists(scratch, name, value)))
+        return named, read
+    named = os.path.join(places.directory, "postgresql.conf")
+    if os.path.exists(named):
+        return named, named
+    if not places.created:
+        return named, None
+    # The packaging will make one that leaves the settings in question at their defaults.
+    read = os.path.join(scratch, "packaged.conf")
+    write_atomically(read, "# defaults\n")
+    return named, read
+
+
+def _read(
+    named: str, read: str | None, data_directory: str, control: ControlData | None, places: Places
+) -> Configuration:
+    elsewhere = places.directory is not None and read == named
+    sets = configured_data_directory(places.bindir, named) if elsewhere else None
+    if sets == os.path.join(places.state_directory, "initdb"):
+        sets = None  # the role had the packaging make this configuration, and is about to correct it
+    verdicts = judge_of.configuration(named, read is not None, sets, places.data_directory)
+    if read is None:
+        return Configuration(control, tuple(verdicts), file=named)
+    values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD))
+    preload = values.pop(_PRELOAD)
+    limits = {name: int(value) for name, value in values.items()}
+    return Configuration(control, tuple(verdicts), limits, preload, named)

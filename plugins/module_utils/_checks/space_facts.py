@@ -1,0 +1,157 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The room that a copy needs on the file systems of its places, and how long it may take. Changes nothing.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import Pipeline
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import nearest_existing
+
+__all__ = ["Room", "measure", "of_whole", "rate"]
+
+_SAMPLE_BYTES = 16 << 20
+
+_SAMPLE_SECONDS = 1.0
+
+# What is removed is told by name up to here.
+_NAMES = 20
+
+
+@dataclass
+class Room:
+    """Bytes and files per file system, each named by a place on it, and what is here already.
+
+    ``removed`` are entries that the backup does not know, the first of them by name.
+    """
+
+    needed: dict[str, int] = field(default_factory=dict)
+    available: dict[str, int] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    to_copy: int = 0
+    removed: int = 0
+    removed_names: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Present:
+    """Of a tree: bytes in files that an earlier copy has finished, and in any of the same names; and how many."""
+
+    complete: int = 0
+    occupied: int = 0
+    files: int = 0
+    strangers: tuple[str, ...] = ()
+
+
+def measure(roots: tuple[Root, ...], action: str) -> Room:
+    """What the copy by this action needs. Raises StandbyError."""
+    room = Room()
+    devices: dict[int, str] = {}
+    for root in roots:
+        place = nearest_existing(root.target)
+        name = devices.setdefault(os.stat(place).st_dev, place)
+        here = _present(root, action)
+        room.needed[name] = room.needed.get(name, 0) + root.bytes - here.occupied
+        room.files[name] = room.files.get(name, 0) + len(root.files) + len(root.directories) - here.files
+        room.to_copy += root.bytes - (here.complete if action == "resume" else 0)
+        room.removed += len(here.strangers)
+        room.removed_names += [os.path.join(root.target, path) for path in here.strangers]
+        status = os.statvfs(place)
+        room.available[name] = status.f_bavail * status.f_frsize
+    room.removed_names = sorted(room.removed_names)[:_NAMES]
+    return room
+
+
+def of_whole(data_directory: str, others: Sequence[str]) -> int:
+    """The bytes that are free on all file systems of these places together. Raises StandbyError."""
+    free = {}
+    for place in map(nearest_existing, [data_directory, *others]):
+        status = os.statvfs(place)
+        free[os.stat(place).st_dev] = status.f_bavail * status.f_frsize
+    return sum(free.values())
+
+
+def _present(root: Root, action: str) -> _Present:
+    if action not in ("resume", "delta", "replace") or not os.path.isdir(root.target):
+        return _Present()
+    if action == "replace":
+        return _all_of(root)
+    complete = occupied = files = 0
+    survey = _local_tree.survey(root)
+    for position, mark in enumerate(survey.marks):
+        size = root.files.sizes[position]
+        if mark == _local_tree.COMPLETE:
+            complete += size
+            occupied += size
+            files += 1
+        elif mark == _local_tree.OTHER:
+            occupied += min(size, os.lstat(os.path.join(root.target, root.files.paths[position])).st_size)
+            files += 1
+    return _Present(complete, occupied, files, tuple(survey.strangers))
+
+
+def _all_of(root: Root) -> _Present:
+    """What is there goes before anything comes."""
+    occupied = files = 0
+    for directory, names, plain in os.walk(root.target):
+        files += len(names) + len(plain)
+        for name in plain:
+            occupied += os.lstat(os.path.join(directory, name)).st_blocks * 512
+    entries = tuple(sorted(name for name in os.listdir(root.target) if name != "lost+found"))
+    return _Present(0, occupied, files, entries)
+
+
+def rate(source: Source, roots: tuple[Root, ...]) -> float | None:
+    """Bytes of files per second in one stream; None where there is too little to measure.
+
+    Of a plain backup it is the largest file as it is: several workers are faster where the link lets them, compression
+    too, so a copy takes no longer than this says. Of a packed one it is the largest tar, as it is decompressed.
+    """
+    if roots[0].archive is not None:
+        largest = max((root.archive for root in roots if root.archive is not None), key=lambda archive: archive.bytes)
+        with Pipeline(source, largest) as pipeline:
+            return _pace(pipeline.chunks())
+    root = max(roots, key=lambda tree: max(tree.files.sizes, default=0))
+    size, position = max(((size, n) for n, size in enumerate(root.files.sizes)), default=(0, 0))
+    if size < _SAMPLE_BYTES // 16:
+        return None
+    path = os.path.join(root.source, root.files.paths[position])
+    shell = SshShell(source.destination, source.ssh_options)
+    try:
+        return _pace(shell.stream(["head", "-c", str(_SAMPLE_BYTES), path], 60, _failed))
+    except StandbyError:
+        return None
+
+
+def _pace(chunks: Iterator[bytes]) -> float | None:
+    """Bytes per second of what comes in a second, or of the whole sample."""
+    taken, began = 0, 0.0
+    for chunk in chunks:
+        now = time.monotonic()
+        if not began:  # what came before is the login
+            began = now
+            continue
+        taken += len(chunk)
+        if taken > _SAMPLE_BYTES or now - began > _SAMPLE_SECONDS:
+            break
+    seconds = time.monotonic() - began
+    return taken / seconds if taken and seconds > 0 else None
+
+
+def _failed(rc: int, stderr: str) -> StandbyError:
+    return StandbyError(
+        f"The backup's largest file cannot be read: exit code {rc}.", "backup_files_missing", stderr=stderr
+    )

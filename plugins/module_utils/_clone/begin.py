@@ -1,0 +1,177 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every method of filling a data directory begins with: alone, on record, and with nothing there that starts.
+
+The order is the safety: the record first, then, where there is a cluster already, it is renamed aside, or its
+``global/pg_control`` goes. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Job,
+    Outcome,
+    describe,
+    kept_before,
+    look,
+    may_copy,
+    require_place,
+    to_keep,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+    fsync_directory,
+    inspect,
+    linked_directories,
+    require_stopped,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import Keeping, keep, recorded_keeping
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import (
+    Lock,
+    boot_id,
+    holding,
+    now,
+    save_state,
+)
+
+__all__ = ["Takeover", "alone"]
+
+
+def alone(job: Job, progress: Progress, work: Callable[[str, DataDir, int], Outcome]) -> Outcome:
+    """Have ``work`` fill the data directory, unless it holds this copy already.
+
+    The programs of a copy that was killed end by themselves; nobody else writes before they have. ``work`` is told the
+    action, what was found, and the lock that the programs that it starts are to inherit. Raises StandbyError.
+    """
+    began = time.monotonic()
+    require_place(job)
+    path = os.path.join(job.state_directory, "lock")
+    if Lock.holder(path) is not None:
+        progress.enter("waiting")
+    with holding(path, _still_writing(job), job.lock_timeout) as lock:
+        found = look(job)
+        action = may_copy(job, found)
+        if action is None:
+            _complete_record(job, found)
+            outcome = Outcome("none")
+        else:
+            outcome = work(action, found, lock)
+    return replace(outcome, seconds=time.monotonic() - began, before=describe(found))
+
+
+def _still_writing(job: Job) -> StandbyError:
+    return StandbyError(
+        f"Processes of an earlier copy still write into {job.data_directory} after {job.lock_timeout:g} seconds."
+        " Next: look for rsync among the processes and end it.",
+        "clone_running",
+    )
+
+
+def _complete_record(job: Job, found: DataDir) -> None:
+    """A run that was killed between the last rename and its record."""
+    state = found.clone or {}
+    if state.get("phase") == "committing":
+        noted = {name: state.get(name, []) for name in ("left_behind", "kept_old")}
+        _record(job, "committed", state.get("digest"), **noted)
+
+
+def _record(
+    job: Job, phase: str, name: str | None, left_behind: Iterable[str] = (), boot: str | None = None, **more: Any
+) -> None:
+    """Write down where the copy stands; ``boot`` is the one since which its files are on the disk, by default this."""
+    save_state(
+        job.state_directory,
+        phase=phase,
+        digest=name,
+        system_identifier=job.backup.system_identifier,
+        boot_id=boot_id() if boot is None else boot,
+        left_behind=list(left_behind),
+        at=now(),
+        **more,
+        **job.identity,
+    )
+
+
+class Takeover:
+    """The data directory from the record of a copy on. ``places`` are all directories that it writes.
+
+    ``left_behind`` and ``kept_old`` are those of its outcome.
+    """
+
+    def __init__(self, job: Job, places: Sequence[str]) -> None:
+        self.job = job
+        self.places = places
+        self.left_behind: tuple[str, ...] = ()
+        self.kept_old: tuple[str, ...] = ()
+
+    def begin(self, action: str, found: DataDir, name: str | None) -> None:
+        """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
+
+        ``name`` is that of the copy if what an earlier run has left is known for a part of it. pg_control goes before
+        anybody gets the right modes: a wrong one is what keeps a server from starting on a directory that pg_rewind
+        has left half way.
+        """
+        state = found.clone or {}
+        keeping = recorded_keeping(state) if action == "resume" else to_keep(self.job, found)
+        self._note_left_behind(state)
+        self.kept_old = keeping.kept if keeping else kept_before(found)
+        if keeping:
+            self._keep(keeping)
+        self.record("copying", name)
+        if action in ("delta", "replace"):
+            self._remove_control()
+
+    def record(self, phase: str, name: str | None, **more: Any) -> None:
+        """Write down where the copy stands."""
+        _record(self.job, phase, name, left_behind=self.left_behind, kept_old=list(self.kept_old), **more)
+
+    @contextlib.contextmanager
+    def doubting(self, name: str) -> Iterator[None]:
+        """Should a disk fail meanwhile, size and time of what was written prove no more than after a crash."""
+        try:
+            yield
+        except StandbyError as failure:
+            if failure.code == "disk_error":
+                with contextlib.suppress(OSError, StandbyError):  # the record may be on that disk
+                    self.record("copying", name, boot="")
+            raise
+
+    def _note_left_behind(self, state: dict[str, Any]) -> None:
+        """The links that tell of them go with the first run; what it noted counts for those that resume it.
+
+        An unfinished copy of other places leaves those, too.
+        """
+        places = linked_directories(self.job.data_directory)
+        if state.get("phase") in ("keeping", "copying"):
+            noted = [*state.get("left_behind", ()), *filter(os.path.isdir, state.get("targets", ()))]
+            places.update(map(os.path.realpath, noted))
+        inside = os.path.join(os.path.realpath(self.job.data_directory), "")
+        left = places - set(map(os.path.realpath, self.places))
+        self.left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
+
+    def _keep(self, keeping: Keeping) -> None:
+        """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
+        # A run that was interrupted may have renamed a part, and somebody have started that since.
+        require_stopped(inspect(keeping.kept[0], self.job.state_directory))
+        self.record("keeping", None, **keeping.record)
+        keep(keeping)
+
+    def _remove_control(self) -> None:
+        control = os.path.join(self.job.data_directory, CONTROL)
+        directory = os.path.dirname(control)
+        # What a link leads to is not ours to change; without the link there is no pg_control here either.
+        gone = directory if os.path.islink(directory) else control
+        if os.path.lexists(gone):
+            os.unlink(gone)
+            fsync_directory(os.path.dirname(gone))

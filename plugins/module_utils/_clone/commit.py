@@ -1,0 +1,105 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a copy: what makes the files a standby's, then the one file that makes them a cluster's.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import cast
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+    control_data,
+    fsync_directory,
+    private_directory,
+    read_small,
+    write_atomically,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import without_leftovers
+
+__all__ = ["commit", "empty_staging", "finish"]
+
+_STAGING = "control"
+
+
+def finish(job: Job) -> None:
+    """Links, the standby signal, and settings without the source's recovery. Raises StandbyError."""
+    top = job.data_directory
+    mode = _mode(os.path.join(top, "PG_VERSION"))
+    for oid, target in job.targets.items():
+        os.symlink(target, os.path.join(top, "pg_tblspc", str(oid)))
+    if job.waldir is not None:
+        directory_mode = _mode(top)
+        private_directory(job.waldir, directory_mode)
+        private_directory(os.path.join(job.waldir, "archive_status"), directory_mode)
+        os.symlink(job.waldir, os.path.join(top, "pg_wal"))
+    stand_by(top, cast(int, job.backup.major), mode)
+    settings = os.path.join(top, "postgresql.auto.conf")
+    write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
+
+
+def empty_staging() -> str:
+    """A directory below the working one for the backup's pg_control, by its name."""
+    shutil.rmtree(_STAGING, ignore_errors=True)
+    os.makedirs(os.path.join(_STAGING, "global"), mode=0o700)
+    return _STAGING
+
+
+def commit(job: Job, staging: str, contents: Contents | None, record: Callable[[str], None]) -> None:
+    """Look at the pg_control below ``staging``, which goes, and let it appear in one rename. Raises StandbyError."""
+    _require_consistent(job, staging)
+    if contents is not None:
+        contents.require_control(staging)
+    final = os.path.join(job.data_directory, CONTROL)
+    temporary = final + ".new"
+    shutil.copyfile(os.path.join(staging, CONTROL), temporary)
+    os.chmod(temporary, _mode(os.path.join(job.data_directory, "PG_VERSION")))
+    _fsync_file(temporary)
+    shutil.rmtree(staging)
+    record("committing")
+    os.rename(temporary, final)
+    fsync_directory(os.path.dirname(final))
+    fsync_directory(job.data_directory)
+    record("committed")
+
+
+def _require_consistent(job: Job, staging: str) -> None:
+    """pg_control, backup_label and the catalogue must speak of the same backup."""
+    control = control_data(staging, f"Backup {job.backup.backup_id}")
+    label = parse_backup_label(read_small(os.path.join(job.data_directory, "backup_label")) or "")
+    wanted = job.backup
+    if wanted.system_identifier not in (None, control.system_identifier):
+        raise StandbyError(
+            f"pg_control of backup {wanted.backup_id} has system identifier {control.system_identifier},"
+            f" the catalogue says {wanted.system_identifier}. Next: choose another backup_id.",
+            "backup_inconsistent",
+        )
+    if wanted.begin_lsn not in (None, label.begin_lsn):
+        raise StandbyError(
+            f"backup_label of backup {wanted.backup_id} begins at {label.begin_lsn},"
+            f" the catalogue says {wanted.begin_lsn}. Next: choose another backup_id.",
+            "backup_inconsistent",
+        )
+
+
+def _mode(path: str) -> int:
+    return os.stat(path).st_mode & 0o777
+
+
+def _fsync_file(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

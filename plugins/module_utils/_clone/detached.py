@@ -1,0 +1,271 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A copy in a process of its own, which neither a lost connection nor a killed control node ends; and whoever waits.
+
+At most one such process works for a state directory: it holds the lock ``runner``, whose note tells of it.
+A second run waits for the first one's result instead. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Job,
+    Outcome,
+    look,
+    may_copy,
+    require_place,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import Lock, ResultFile, now, sweep
+
+__all__ = ["Running", "follow"]
+
+_LOOK_SECONDS = 0.2
+
+if TYPE_CHECKING:
+    Act = Callable[[Job, Progress], Outcome]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A copy that goes on: its name, and how far it has come."""
+
+    run: str
+    progress: dict[str, Any]
+
+
+def follow(job: Job, seconds: float | None = None, run: str | None = None, act: Act | None = None) -> Outcome | Running:
+    """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
+
+    With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts.
+    ``act`` is what copies, by default the rsyncs of ``_copy``. Raises StandbyError as it did.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        holder = Lock.holder(_runner(job))
+        if holder == {}:  # taken a moment ago, and the note is still to come; or there was no room for it
+            if deadline is not None and time.monotonic() >= deadline:
+                return _running(job, run or "")
+            time.sleep(_LOOK_SECONDS)
+            continue
+        if holder is not None:
+            run = _same(job, holder)
+            result = _await(job, run, deadline)
+        elif run is not None:
+            result = ResultFile(job.state_directory).read() or {"run": None}
+        else:
+            run = uuid.uuid4().hex
+            result = _start(job, run, deadline, act or copy)
+        if result is None:
+            return _running(job, run)
+        if result.get("run") == run:
+            return _outcome(result)
+        run = None  # it was killed, or another one was quicker: look again
+
+
+def _running(job: Job, run: str) -> Running:
+    return Running(run, read_progress(_progress(job)) or {"phase": "preparing"})
+
+
+def _start(job: Job, run: str, deadline: float | None, act: Act) -> dict[str, Any] | None:
+    """Start the process; its result, or None when it is still at work."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            if os.fork() == 0:
+                _work(job, run, writer, act)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    try:
+        return _receive(reader, run, deadline)
+    finally:
+        os.close(reader)
+
+
+def _receive(reader: int, run: str, deadline: float | None) -> dict[str, Any] | None:
+    text = b""
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _write, _error = select.select([reader], [], [], left)
+        if not ready:
+            return None
+        more = os.read(reader, 1 << 16)
+        if not more:
+            break
+        text += more
+    if text:
+        return dict(json.loads(text))
+    error = StandbyError(
+        "The process that copied was killed; it left no result. An unfinished copy cannot be started."
+        " Next: look for the reason in the kernel's log (out of memory?), then run again: it resumes.",
+        "copy_killed",
+    )
+    return {"run": run, "error": error.as_result()}
+
+
+def _await(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:
+    """The result of somebody else's process, an empty one if it left none, or None when it is still at work."""
+    while (Lock.holder(_runner(job)) or {}).get("run") == run:
+        if deadline is not None and time.monotonic() >= deadline:
+            return None
+        time.sleep(_LOOK_SECONDS)
+    return ResultFile(job.state_directory).read() or {}
+
+
+def _outcome(result: dict[str, Any]) -> Outcome:
+    if "error" in result:
+        details = dict(result["error"])
+        raise StandbyError(details.pop("msg"), details.pop("error_code"), **details)
+    return Outcome(**{**result["outcome"], "left_behind": tuple(result["outcome"]["left_behind"])})
+
+
+def _same(job: Job, holder: dict[str, Any]) -> str:
+    """The name of the copy that runs. Raises StandbyError unless it is the one that is wanted."""
+    different = [name for name, value in job.identity.items() if holder.get(name) != value]
+    if different:
+        raise StandbyError(
+            f"Another copy into {job.data_directory} is running (pid {holder.get('pid')} since {holder.get('since')},"
+            f" backup {holder.get('backup_id')} of {holder.get('server')}). Nothing was changed by this run."
+            " Next: wait for it, or end it by `kill`, then run again.",
+            "clone_running",
+        )
+    return str(holder["run"])
+
+
+# --- in the process of its own --------------------------------------------------------
+def _work(job: Job, run: str, writer: int, act: Act) -> NoReturn:
+    """Copy, and leave the result for whoever asks. Never returns."""
+    _detach(writer)
+    runner = Lock(_runner(job), {"run": run, "pid": os.getpid(), "since": now(), **job.identity})
+    try:
+        made = _make_place(job)
+        if not runner.take(1):
+            _send(writer, {"run": None})
+            os._exit(0)
+        result = _result(job, run, act)
+        ResultFile(job.state_directory).write(result)
+        runner.release()  # whoever hears of the result may start the next copy at once
+        delivered = _send(writer, result)
+        if made and delivered and _refused(job, result) and runner.take():
+            _remove_place(job, made)
+    except Exception as failed:
+        _send(writer, _failed(run, failed))
+    finally:
+        os._exit(0)
+
+
+def _refused(job: Job, result: dict[str, Any]) -> bool:
+    """Whether the copy ended before its first change: then the directory of its record has no reason to be there."""
+    return "error" in result and not os.path.exists(os.path.join(job.state_directory, "state.json"))
+
+
+def _detach(writer: int) -> None:
+    """Keep nothing of whoever started us: not its directory, its terminal, its streams, its files."""
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.closerange(3, writer)
+    os.closerange(writer + 1, 4096)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise StandbyError(
+        "The copy was ended by a signal. An unfinished copy cannot be started. Next: run again, it resumes.",
+        "interrupted",
+    )
+
+
+def _make_place(job: Job) -> list[str]:
+    """Make the state directory; what was not there, the deepest first.
+
+    Raises StandbyError, also where nothing may be copied.
+    """
+    require_place(job)
+    may_copy(job, look(job))
+    made = []
+    place = job.state_directory
+    while not os.path.isdir(place):
+        made.append(place)
+        place = os.path.dirname(place)
+    private_directory(job.state_directory)
+    return made
+
+
+def _remove_place(job: Job, made: list[str]) -> None:
+    """Remove what was made, unless somebody else uses it meanwhile."""
+    shutil.rmtree(job.state_directory, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for parent in made[1:]:
+            os.rmdir(parent)
+
+
+def _result(job: Job, run: str, act: Act) -> dict[str, Any]:
+    work = os.path.join(job.state_directory, "work")
+    progress = Progress(_progress(job))
+    try:
+        with contextlib.suppress(OSError):
+            os.unlink(work)  # a link: what it leads to is not ours
+        shutil.rmtree(work, ignore_errors=True)
+        sweep(job.state_directory)
+        private_directory(work)
+        os.chdir(work)
+        ResultFile(job.state_directory).reserve()
+        progress.start()
+        return {"run": run, "outcome": asdict(act(job, progress))}
+    except BaseException as failed:
+        return _failed(run, failed)
+    finally:
+        progress.stop()
+        os.chdir("/")
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _failed(run: str, failure: BaseException) -> dict[str, Any]:
+    """The result of a copy that raised this."""
+    if not isinstance(failure, StandbyError):
+        text = f"The copy failed: {failure!r}. An unfinished copy cannot be started. Next: report this traceback."
+        failure = StandbyError(text, "copy_failed", exception=traceback.format_exc())
+    return {"run": run, "error": failure.as_result()}
+
+
+def _send(writer: int, result: dict[str, Any]) -> bool:
+    """Tell whoever started us, if he is still there; whether he is."""
+    text = json.dumps(result).encode()
+    with contextlib.suppress(BrokenPipeError):
+        while text:
+            text = text[os.write(writer, text) :]
+        return True
+    return False
+
+
+def _runner(job: Job) -> str:
+    return os.path.join(job.state_directory, "runner")
+
+
+def _progress(job: Job) -> str:
+    return os.path.join(job.state_directory, "progress.json")

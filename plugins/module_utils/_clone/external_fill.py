@@ -1,0 +1,308 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Have another program fill a data directory in its own order, and let it be startable only when it is complete.
+
+It fills nested directories. Then come the same steps as after our own copy: verification, links, the standby signal
+and harmless settings, a sync of every file system, and ``global/pg_control`` last of all. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import shards
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import Takeover, alone
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import NESTED, Nested
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Job,
+    Outcome,
+    count_files,
+    describe,
+    look,
+    may_copy,
+    old_places,
+    require_place,
+    roots_of,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
+    MANIFEST,
+    Contents,
+    contents_of,
+    fetch_contents,
+    read_promises,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory, require_stopped
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import observe
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+
+__all__ = ["Filled", "Filler", "fill", "measured", "preview_fill"]
+
+_LEAVE_SECONDS = 60.0
+
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a program has brought: the job with the tablespaces that there are, and what the program warned of."""
+
+    job: Job
+    said: tuple[str, ...] = ()
+
+
+class Filler:
+    """A program that fills nested directories with what a backup is, or what it makes of it.
+
+    ``BESIDE`` are the directories whose contents it brings although a copy of the backup would not have them.
+    ``NEXT`` is what helps where it has brought something else than the backup.
+    """
+
+    BESIDE: tuple[str, ...] = ()
+    NEXT = "run again"
+
+    def name(self, job: Job) -> str:
+        """The name of what it fills for a job. A run goes on with what one of the same name has filled."""
+        return hashlib.sha256(json.dumps(job.identity, sort_keys=True).encode()).hexdigest()
+
+    def require(self, job: Job) -> None:
+        """What can refuse before the first change. Changes nothing. Raises StandbyError."""
+        raise NotImplementedError
+
+    def roots(self, job: Job) -> tuple[Root, ...] | None:
+        """The trees that it is known to bring; None where that is to be seen when it has. Raises StandbyError."""
+        raise NotImplementedError
+
+    def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
+        """Fill them with what belongs to the backup and nothing else.
+
+        Programs that it starts inherit the file descriptor ``lock``. Raises StandbyError.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What has been found out before the first change. ``roots`` and ``contents`` are None where that comes later."""
+
+    roots: tuple[Root, ...] | None
+    contents: Contents | None
+
+
+def preview_fill(filler: Filler, job: Job) -> Outcome:
+    """What it would do; refuses as it would."""
+    require_place(job)
+    found = look(job)
+    if found.running:
+        filler.require(job)  # whoever is about to stop it wants to know before
+    action = may_copy(job, found)
+    if action is None:
+        return Outcome("none", before=describe(found))
+    filler.require(job)
+    _require_no_mount_point_inside(job)
+    roots = filler.roots(job)
+    files, size = (0, job.backup.size or 0) if roots is None else (count_files(roots), _size(roots))
+    goes_on = _goes_on(action, found, filler.name(job), _nested(job))
+    kept = old_places(job, found)
+    return Outcome(_said(action, goes_on), files, size, 0 if goes_on else size, before=describe(found), kept_old=kept)
+
+
+def fill(filler: Filler, job: Job, progress: Progress) -> Outcome:
+    """Fill, verify and commit. The working directory is taken for what is needed meanwhile.
+
+    Raises StandbyError; then nothing was changed, or the directory cannot be started and a new run begins anew, or
+    goes on if the program had come to its end and its work can still be used.
+    """
+    return alone(job, progress, partial(_fill, filler, job, progress))
+
+
+def _fill(filler: Filler, job: Job, progress: Progress, action: str, found: DataDir, lock: int) -> Outcome:
+    filler.require(job)
+    _require_no_mount_point_inside(job)
+    roots = filler.roots(job)
+    planned = _Plan(roots, fetch_contents(job, roots) if roots else None)
+    require_stopped(look(job))  # what was asked of other hosts took its time, in which one may have been started
+    return _Filling(job, filler, planned, progress).run(action, found, lock)
+
+
+def _nested(job: Job) -> Nested:
+    return Nested(job.data_directory, job.targets, uuid.uuid4().hex, job.waldir)
+
+
+def _size(roots: tuple[Root, ...]) -> int:
+    return sum(root.bytes for root in roots)
+
+
+def _goes_on(action: str, found: DataDir, name: str, nested: Nested) -> bool:
+    """Whether everything is there; without a crash since, after which what was not synced may be gone."""
+    state = found.clone or {}
+    return action == "resume" and (state.get("digest"), state.get("boot_id")) == (name, boot_id()) and nested.whole
+
+
+def _said(action: str, goes_on: bool) -> str:
+    """Nothing else that is there is made use of."""
+    return action if goes_on or action == "clone" else "replace"
+
+
+def _require_no_mount_point_inside(job: Job) -> None:
+    """Nothing can be renamed over one. Raises StandbyError."""
+    top = os.path.realpath(job.data_directory)
+    inside = [point for point in observe(top, ())[0][0].mount_points if point != top]
+    if inside:
+        raise StandbyError(
+            f"{', '.join(inside)} is a mount point inside of {job.data_directory}, over which nothing can be renamed."
+            f" Nothing was changed. Next: use method rsync, or waldir for the WAL, instead of {job.method}.",
+            "mount_point_inside",
+        )
+
+
+class _Filling:
+    """The part that changes things."""
+
+    def __init__(self, job: Job, filler: Filler, planned: _Plan, progress: Progress) -> None:
+        self.job = job
+        self.filler = filler
+        self.plan = planned
+        self.progress = progress
+        self.takeover = Takeover(job, [job.data_directory, *job.places_outside])
+        self.nested = _nested(job)
+        self.name = filler.name(job)
+
+    def run(self, action: str, found: DataDir, lock: int) -> Outcome:
+        goes_on = _goes_on(action, found, self.name, self.nested)
+        self.takeover.begin(action, found, self.name if goes_on else None)
+        with self.takeover.doubting(self.name), Syncing(self.takeover.places) as syncing:
+            said = () if goes_on else self._fill(lock)
+            self.nested.lift()
+            roots = self._tidy()
+            self.progress.enter("verifying")
+            contents = self.plan.contents or self._contents_of(roots)
+            with contents or contextlib.nullcontext():
+                verified = self._verify(roots, contents)
+            finish(self.job)
+            self.progress.enter("syncing")
+            syncing.complete()
+        self.progress.enter("committing")
+        commit(self.job, self.nested.staging, contents, lambda phase: self.takeover.record(phase, self.name))
+        size = _size(roots)
+        return Outcome(
+            _said(action, goes_on),
+            count_files(roots),
+            size,
+            0 if goes_on else size,
+            verified=verified,
+            left_behind=self.takeover.left_behind,
+            kept_old=self.takeover.kept_old,
+            said=said,
+        )
+
+    def _fill(self, lock: int) -> tuple[str, ...]:
+        self._wait_for_others()
+        for place in self.takeover.places:
+            private_directory(place)
+            _local_tree.empty(place)
+        self.nested.make()
+        self.progress.enter("copying", _size(self.plan.roots) if self.plan.roots else self.job.backup.size or 0)
+        filled = self.filler.fill(self.job, self.nested, lock, self.progress)
+        self.job = self.takeover.job = filled.job
+        self.nested.hold()
+        self.takeover.record("copying", self.name)
+        return filled.said
+
+    def _wait_for_others(self) -> None:
+        """What an earlier attempt started elsewhere has lost whom it works for, and ends soon. Raises StandbyError."""
+        until = time.monotonic() + _LEAVE_SECONDS
+        while self.nested.writers():
+            self.progress.enter("waiting")
+            if time.monotonic() > until:
+                raise StandbyError(
+                    f"Processes of an earlier attempt still write below {self.nested.staging}: pid"
+                    f" {', '.join(map(str, self.nested.writers()))}. The directory cannot be started."
+                    " Next: end them, then run again.",
+                    "clone_running",
+                )
+            time.sleep(_LOOK_SECONDS)
+
+    def _tidy(self) -> tuple[Root, ...]:
+        """Leave what belongs to a clone and nothing else."""
+        job = self.job
+        roots = self.plan.roots or roots_of(job, replace(self.nested, targets=job.targets).entries())
+        stays = (NESTED, *self.filler.BESIDE)
+        for root in roots:
+            private_directory(root.target, root.directory_mode)
+            strangers = _local_tree.survey(root).strangers
+            _local_tree.remove(root, (path for path in strangers if path.partition("/")[0] not in stays))
+            _local_tree.make_directories(root)
+        return roots
+
+    def _contents_of(self, roots: tuple[Root, ...]) -> Contents | None:
+        """What compares with the manifest that came with the files; None where none is wanted or there."""
+        if self.job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
+            return None
+        return contents_of(self.job, roots, os.path.join(self.job.data_directory, MANIFEST))
+
+    def _verify(self, roots: tuple[Root, ...], contents: Contents | None) -> str:
+        """Names and sizes, and the contents where there is a manifest; which it was. Raises StandbyError."""
+        known = self.plan.roots is not None
+        differences = [f"{root.target}/{line}" for root in roots for line in _differences(root)] if known else []
+        wrong = []
+        if contents is not None:
+            for root in roots:
+                for shard in shards(root, range(len(root.files))):
+                    contents.check(shard)
+            wrong = [f"{root.target}/{root.files.paths[n]}" for root, n in contents.differing()]
+            differences += [f"{path}: not the contents of the backup" for path in wrong]
+        if differences:
+            raise StandbyError(
+                f"What {self.job.method} has brought differs from the backup in {len(differences)} places:"
+                f" {'; '.join(differences[:5])}. The directory cannot be started. Next: {self.filler.NEXT}.",
+                "manifest_mismatch" if wrong else "verification_failed",
+                differences=differences[:100],
+            )
+        if contents is not None:
+            return "manifest"
+        if not known and self.job.verify == "size" and MANIFEST in roots[0].files.paths:
+            read_promises(self.job.backup.backup_id, roots, os.path.join(self.job.data_directory, MANIFEST))
+            known = True
+        return "size" if known else "none"
+
+
+def _differences(root: Root) -> list[str]:
+    return [line for line in _local_tree.difference(root) if not line.startswith(f"{NESTED}: ")]
+
+
+@contextlib.contextmanager
+def measured(nested: Nested, progress: Progress) -> Iterator[None]:
+    """Tell meanwhile how much is there. A look takes the longer the more there is, and the next one waits for that."""
+    ended = threading.Event()
+
+    def measure() -> None:
+        pause = 1.0
+        while not ended.wait(pause):
+            began = time.monotonic()
+            progress.at(0, nested.bytes)
+            pause = max(1.0, 20 * (time.monotonic() - began))
+
+    thread = threading.Thread(target=measure, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

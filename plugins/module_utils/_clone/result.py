@@ -1,0 +1,61 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of a data directory, as the modules that fill one return it. Private to the collection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job, Outcome
+
+__all__ = ["result_of", "values_of"]
+
+
+def result_of(job: Job, outcome: Outcome | Running) -> dict[str, Any]:
+    """What every method returns that brings a backup."""
+    content = f"a clone of backup {job.backup.backup_id} of {job.backup.server}"
+    return {"backup_id": job.backup.backup_id, **values_of(job, outcome, content)}
+
+
+def values_of(job: Job, outcome: Outcome | Running, content: str) -> dict[str, Any]:
+    """What every method returns. ``content`` is what the directory holds then, in words."""
+    if isinstance(outcome, Running):
+        return {
+            "changed": True,
+            "method": job.method,
+            "finished": False,
+            "run": outcome.run,
+            "progress": outcome.progress,
+        }
+    return {
+        "changed": outcome.action != "none",
+        "action": outcome.action,
+        "method": job.method,
+        "finished": True,
+        "files": outcome.files,
+        "bytes": outcome.bytes,
+        "bytes_sent": outcome.sent,
+        "seconds": round(outcome.seconds, 2),
+        "verified": outcome.verified,
+        "left_behind": list(outcome.left_behind),
+        "kept_old": list(outcome.kept_old),
+        "diff": _difference(job, outcome, content),
+    }
+
+
+def _difference(job: Job, outcome: Outcome, content: str) -> dict[str, str]:
+    """Before and after in words."""
+    after = (
+        f"it holds {content}, {outcome.files} files, {outcome.bytes} bytes,"
+        f" system identifier {job.backup.system_identifier}"
+    )
+    if outcome.kept_old:
+        after += f"; what was there is kept in {', '.join(outcome.kept_old)}"
+    return {
+        "before_header": job.data_directory,
+        "after_header": job.data_directory,
+        "before": f"{outcome.before}\n",
+        "after": f"{outcome.before if outcome.action == 'none' else after}\n",
+    }

@@ -1,0 +1,125 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare the contents of copied files with the backup's manifest, while others are being copied.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import Promises
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import parse_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory
+
+__all__ = ["MANIFEST", "Contents", "contents_of", "fetch_contents", "read_promises", "verifier_for"]
+
+MANIFEST = "backup_manifest"
+
+# The values of ``verify`` that compare with the manifest.
+_OF_PLAIN = ("manifest",)
+
+_OF_PACKED = ("manifest", "checksum")
+
+
+def fetch_contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
+    """What compares with the backup's manifest, fetched into the working directory; None where none is wanted or there.
+
+    Raises StandbyError.
+    """
+    packed = roots[0].archive is not None  # then there is nothing else that checksums could be compared with
+    if not (packed or MANIFEST in roots[0].files.paths) or job.verify not in (_OF_PACKED if packed else _OF_PLAIN):
+        return None
+    private_directory("manifest")
+    fetch(job.source, roots[0].source, [MANIFEST], "manifest")
+    return contents_of(job, roots, os.path.join("manifest", MANIFEST))
+
+
+def contents_of(job: Job, roots: tuple[Root, ...], path: str) -> Contents:
+    """What compares with a manifest on this host. Raises StandbyError."""
+    promises = read_promises(job.backup.backup_id, roots, path)
+    verifier = verifier_for(job.bindir, promises, os.getcwd())
+    if verifier is None:
+        raise StandbyError(
+            f"The checksums of the backup's manifest ({', '.join(sorted(promises.algorithms))}) cannot be computed"
+            f" here: there is no pg_verifybackup in {job.bindir}. Nothing was changed that could be started."
+            " Next: install it, or choose verify=size or verify=checksum.",
+            "verifier_missing",
+        )
+    return Contents(verifier, promises, max(1, job.jobs // 2))
+
+
+def read_promises(backup_id: str, roots: tuple[Root, ...], path: str) -> Promises:
+    """The promises of a manifest on this host. Raises StandbyError when it is broken or the backup is."""
+    with open(path, "rb") as lines:
+        return Promises(backup_id, roots, parse_manifest(lines))
+
+
+class Contents:
+    """Checks shards in threads of its own, so that the workers' connections are never idle meanwhile."""
+
+    def __init__(self, verifier: Verifier, promises: Promises, workers: int) -> None:
+        self._verifier = verifier
+        self._promises = promises
+        self._pool = ThreadPoolExecutor(workers)
+        self._checks: list[Future[list[tuple[Root, int]]]] = []
+
+    def check(self, shard: Shard) -> None:
+        """Have the files of a shard compared, soon."""
+        self._checks.append(self._pool.submit(self._compare, shard))
+
+    def differing(self) -> list[tuple[Root, int]]:
+        """The files that are not as promised, of all that were to be checked since the last call."""
+        checks, self._checks = self._checks, []
+        return [file for check in checks for file in check.result()]
+
+    def matching(self, shards: Iterable[Shard]) -> set[tuple[int | None, int]]:
+        """The files of these shards whose contents are as promised: the oid of the tree and the position."""
+        shards = list(shards)
+        for shard in shards:
+            self.check(shard)
+        different = {(root.oid, position) for root, position in self.differing()}
+        return {
+            (shard.root.oid, position)
+            for shard in shards
+            for position in shard.positions
+            if self._promises.covers(shard.root, position)
+        } - different
+
+    def require_control(self, staging: str) -> None:
+        """pg_control, which is fetched by itself, has to be as promised as well. Raises StandbyError."""
+        promise = self._promises.control
+        if promise is not None and promise.algorithm and self._verifier.differing(staging, [promise]):
+            raise StandbyError(
+                f"{CONTROL} is not what the backup's manifest promises. Next: choose another backup_id.",
+                "manifest_mismatch",
+            )
+
+    def __enter__(self) -> Contents:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        """End the threads."""
+        for check in self._checks:
+            check.cancel()
+        self._pool.shutdown()
+
+    def _compare(self, shard: Shard) -> list[tuple[Root, int]]:
+        wrong = set(self._verifier.differing(shard.root.target, self._promises.of(shard)))
+        return [(shard.root, position) for position in shard.positions if shard.root.files.paths[position] in wrong]
+
+
+def verifier_for(bindir: str, promises: Promises, state_directory: str) -> Verifier | None:
+    """What can compare with these promises here; None when nothing can."""
+    verifier = Verifier(bindir, state_directory)
+    return verifier if all(verifier.supports(algorithm) for algorithm in promises.algorithms) else None

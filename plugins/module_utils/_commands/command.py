@@ -1,0 +1,270 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that starts programs, here or at the far end of ssh. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, NamedTuple, cast
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_ssh
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+
+__all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv", "ssh_destination"]
+
+_PORTION = 1 << 20
+
+# The last for a closed directory of PATH, too.
+_NO_PROGRAM = (FileNotFoundError, NotADirectoryError, PermissionError)
+
+_STDERR_BYTES = 64 << 10
+
+# poll(2) takes milliseconds in an int, which are 24 days.
+_LONGEST = 2_000_000
+
+# ssh's options that take a value (ssh(1), SYNOPSIS).
+_SSH_WITH_VALUE = "BbcDEeFIiJLlmOopPQRSWw"
+
+# Ends a program, with all that it has started, when nothing comes in any more: at the end of input, or after a minute
+# without a sign of life from whoever started it here. A session of its own makes them one group for the signal.
+_TIED = """\
+exec 3<&0
+setsid "$@" </dev/null 3<&- &
+program=$!
+(
+    while [ "$(timeout 60 head -c 1 <&3)" ]; do :; done
+    kill -s TERM -- "-$program"
+    sleep 5
+    kill -s KILL -- "-$program"
+) >/dev/null 2>&1 &
+watch=$!
+wait "$program"
+code=$?
+kill "$watch" 2>/dev/null
+exit "$code"
+"""
+
+_BEAT, _GRACE = 1.0, 10.0
+
+
+class Completed(NamedTuple):
+    """A finished program. Bytes that are not UTF-8 survive as surrogates."""
+
+    argv: tuple[str, ...]
+    rc: int
+    out: str
+    err: str
+
+
+def environment() -> dict[str, str]:
+    """The environment of every program we start: messages in English and without colours, for they are read."""
+    return dict(os.environ, LC_ALL="C", LANGUAGE="C", PG_COLOR="never")
+
+
+def _run(argv: Sequence[str], timeout: float, inherited: Sequence[int] = ()) -> Completed:
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=min(timeout, _LONGEST),
+            env=environment(),
+            check=False,
+            encoding="utf-8",
+            errors="surrogateescape",
+            pass_fds=inherited,
+        )
+    except _NO_PROGRAM:
+        return Completed(tuple(argv), 127, "", f"{argv[0]}: command not found")
+    except subprocess.TimeoutExpired as expired:
+        raise _overdue(argv, timeout) from expired
+    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def _overdue(argv: Sequence[str], timeout: float) -> StandbyError:
+    return StandbyError(
+        f"{argv[0]} did not finish within {timeout:g} seconds. It was ended; nothing else was tried.",
+        "command_timeout",
+        cmd=list(argv),
+    )
+
+
+class Shell:
+    """Somewhere to run programs. ``where`` names it in messages."""
+
+    where: str
+
+    def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
+        """Run an argument list; any exit code is the caller's to judge. Raises StandbyError on a time-out."""
+        raise NotImplementedError
+
+
+class LocalShell(Shell):
+    """This host. Its programs keep the descriptors ``inherited`` open, such as a lock, for as long as they run."""
+
+    def __init__(self, where: str = "this host", inherited: Sequence[int] = ()) -> None:
+        self.where = where
+        self.inherited = tuple(inherited)
+
+    def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
+        return _run(argv, timeout, self.inherited)
+
+
+def ssh_argv(options: Sequence[str]) -> list[str]:
+    """The ssh command up to the destination.
+
+    ssh takes the first value given for an option: nobody can switch off host key checking or
+    bring back password prompts, while the time-outs below are defaults that the user may replace.
+    """
+    _require_options(options)
+    fixed = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
+    defaults = ["-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"]
+    return ["ssh", "-T", "-x", *fixed, *options, *defaults]
+
+
+def _require_options(options: Sequence[str]) -> None:
+    """A bare word would become ssh's destination. Raises StandbyError."""
+    waits_for_value = False
+    for word in options:
+        if not waits_for_value and not word.startswith("-"):
+            raise StandbyError(
+                f"ssh_options holds {word!r}, which belongs to no option. Next: give ssh's options and their values,"
+                " one list element for each.",
+                "ssh_options_invalid",
+            )
+        waits_for_value = not waits_for_value and len(word) == 2 and word[1] in _SSH_WITH_VALUE
+    if waits_for_value:
+        raise StandbyError(f"ssh_options ends with {options[-1]}. Next: give its value.", "ssh_options_invalid")
+
+
+def ssh_destination(text: str) -> str:
+    """A destination as ssh takes it: an IPv6 address without the brackets that it has elsewhere, as in rsync's."""
+    user, at, host = text.rpartition("@")
+    return f"{user}{at}{host[1:-1]}" if host.startswith("[") and host.endswith("]") and ":" in host else text
+
+
+class SshShell(Shell):
+    """The far end of ssh. ``destination`` is ``[user@]host`` or a Host alias of ssh_config."""
+
+    def __init__(self, destination: str, options: Sequence[str] = ()) -> None:
+        if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
+            raise StandbyError(
+                f"barman_host={destination!r} is no ssh destination."
+                " Next: give a host name, user@host or a Host alias.",
+                "barman_host_invalid",
+            )
+        self.where = ssh_destination(destination)
+        self.options = tuple(options)
+
+    def argv(self, argv: Sequence[str]) -> list[str]:
+        """The command here that runs an argument list there."""
+        return [*ssh_argv(self.options), "--", self.where, remote_command(argv)]
+
+    def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
+        """As for every shell. Raises StandbyError too when ssh itself fails, with the reason told apart."""
+        done = _run(self.argv(argv), timeout)
+        if done.rc == 255:
+            raise self.failure(done.rc, done.err)
+        return done
+
+    def stream(
+        self, argv: Sequence[str], timeout: float, failed: Callable[[int, str], StandbyError]
+    ) -> Iterator[bytes]:
+        """The output of a program, in portions as they come.
+
+        Raises StandbyError at its end: of ssh's own failure or a time-out, or what ``failed`` makes of the exit code
+        and stderr.
+        """
+        command = self.argv(argv)
+        ended = threading.Event()
+        with tempfile.TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment()
+                )
+            except _NO_PROGRAM:
+                raise failed(127, "ssh: command not found") from None
+
+            def end() -> None:
+                ended.set()
+                process.kill()
+
+            overdue = threading.Timer(timeout, end)
+            overdue.daemon = True
+            overdue.start()
+            stdout = cast(IO[bytes], process.stdout)
+            try:
+                yield from iter(lambda: stdout.read(_PORTION), b"")
+                rc = process.wait()
+            finally:
+                overdue.cancel()
+                process.kill()
+                process.wait()
+                stdout.close()
+            errors.seek(0)
+            stderr = errors.read(_STDERR_BYTES).decode("utf-8", "replace")
+        if rc == 255:
+            raise self.failure(rc, stderr)
+        if rc != 0 and ended.is_set():
+            raise _overdue(command, timeout)
+        if rc != 0:
+            raise failed(rc, stderr)
+
+    def run_tied(self, argv: Sequence[str], inherited: Sequence[int] = ()) -> Completed:
+        """Run a program that ends there soon after this process or the connection does, in whatever way.
+
+        It may take as long as it wants. ssh inherits the file descriptors. Raises StandbyError when ssh itself fails.
+        """
+        command = self.argv(["sh", "-c", _TIED, "sh", *argv])
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment(), pass_fds=tuple(inherited)
+                )
+            except _NO_PROGRAM:
+                return Completed(tuple(command), 127, "", "ssh: command not found")
+            try:
+                _beat(process)
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    cast(IO[bytes], process.stdin).close()  # the program there, if it still runs, ends now
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE)
+                process.kill()
+                process.wait()
+            texts = []
+            for stream in (out, err):
+                stream.seek(0)
+                texts.append(stream.read().decode("utf-8", "surrogateescape"))
+        if process.returncode == 255:
+            raise self.failure(255, texts[1])
+        return Completed(tuple(command), process.returncode, *texts)
+
+    def failure(self, rc: int, stderr: str) -> StandbyError:
+        """What ssh's own failure means."""
+        reason = of_ssh(stderr)
+        return StandbyError(
+            f"Cannot reach the Barman host {self.where} by ssh: {reason.meaning}"
+            f" ({first_line(stderr) or 'ssh said nothing'}). Next: {reason.next_step}.",
+            reason.code,
+            rc=rc,
+            stderr=stderr,
+        )
+
+
+def _beat(process: subprocess.Popen[bytes]) -> None:
+    """Give a sign of life again and again until the process ends."""
+    handle = cast(IO[bytes], process.stdin).fileno()
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_BEAT)
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(handle, b".")

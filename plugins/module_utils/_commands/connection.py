@@ -1,0 +1,164 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One ssh connection for each worker, opened once and used for all that the worker does. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import select
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import replace
+from typing import IO, cast
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+
+__all__ = ["GATE", "Connection"]
+
+_ATTEMPTS = 6
+
+_HANDSHAKE_SECONDS = 120
+
+_GREETING = b"connected\n"
+
+# At 150 MB/s this takes 14 ms, which a clock and a scheduler can tell from nothing.
+_ECHO = 2 << 20
+
+_FIRST_ECHO = 64 << 10
+
+# sshd drops a share of the connections that have not logged in yet (sshd_config(5), MaxStartups): we never have two.
+GATE = threading.Lock()
+
+
+class Connection:
+    """A connection that later programs share, by a socket named ``name`` in the working directory.
+
+    The far end runs ``cat``: what we write comes back, which proves that we are logged in and that nothing
+    else prints there. It ends with us, however we end, but not before the last program that shares the connection.
+    The name is relative because a socket's path is short and ssh expands ``%`` in it.
+    """
+
+    def __init__(self, source: Source, name: str) -> None:
+        self._origin = source
+        self._name = name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._was_open = False
+        shared = ("-o", "ControlMaster=no", "-o", f"ControlPath={name}")
+        self.source = replace(source, ssh_options=(*shared, *source.ssh_options))
+
+    def open(self) -> None:
+        """Connect, unless we are connected. Raises StandbyError when it cannot be had after some attempts."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            if self._process is not None and self._process.poll() is None:
+                return
+            self.close()
+            with GATE:
+                failure = self._connect()
+            if failure is None:
+                self._was_open = True
+                return
+            if attempt == _ATTEMPTS or not self._may_retry(failure):
+                raise failure
+            # Of many hosts that were turned away at once, each comes back at a moment of its own.
+            time.sleep(min(20, 2**attempt) * random.uniform(0.5, 1))  # noqa: S311 - no secret
+
+    def rate(self) -> float:
+        """Bytes per second that the connection carries there and back, by a short echo; 0 when it breaks.
+
+        A look, not a measurement. A little goes before, because the first bytes of a connection wait for its window.
+        """
+        self._echo(_FIRST_ECHO)
+        return self._echo(_ECHO)
+
+    def _echo(self, size: int) -> float:
+        if self._process is None:
+            return 0
+        stdin, stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        data = os.urandom(size)  # nothing compresses it on the way
+        writer = threading.Thread(target=_write, args=(stdin, data), daemon=True)
+        began = time.monotonic()
+        writer.start()
+        left = size
+        while left:
+            ready, _write_ready, _error = select.select([stdout], [], [], _HANDSHAKE_SECONDS)
+            more = stdout.read1(left) if ready else b""  # type: ignore[attr-defined]
+            if not more:
+                return 0
+            left -= len(more)
+        return size / (time.monotonic() - began)
+
+    def close(self) -> None:
+        """End the connection; a program that still uses it is not cut off."""
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):
+            cast(IO[bytes], self._process.stdin).close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            cast(IO[bytes], stream).close()
+        self._process = None
+
+    def _may_retry(self, failure: StandbyError) -> bool:
+        """A host that has never answered is told at once; one that did may be starting anew."""
+        dropped = failure.code == "ssh_dropped"
+        return dropped or (self._was_open and failure.code in ("ssh_refused", "ssh_timeout", "ssh_failed"))
+
+    def _connect(self) -> StandbyError | None:
+        own = ("-o", "ControlMaster=yes", "-o", f"ControlPath={self._name}", "-o", "ControlPersist=no")
+        shell = SshShell(self._origin.destination, (*own, *self._origin.ssh_options))
+        self._process = process = subprocess.Popen(
+            shell.argv(["cat"]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            start_new_session=True,
+        )
+        answer = self._answer(process)
+        if answer == _GREETING:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with a proxy that it started, which would hold stderr open
+        stderr = cast(IO[bytes], process.stderr).read(64 << 10).decode("utf-8", "replace")
+        if answer:
+            return StandbyError(
+                f"Something on {shell.where} prints on login ({answer[:100].decode('utf-8', 'replace')!r}),"
+                " which garbles rsync's protocol. Next: silence the login scripts of the user on the Barman host.",
+                "ssh_stdout_polluted",
+            )
+        return shell.failure(process.wait(), stderr)
+
+    @staticmethod
+    def _answer(process: subprocess.Popen[bytes]) -> bytes:
+        """The first line from the far end, empty when there is none."""
+        stdout = cast(IO[bytes], process.stdout)
+        with contextlib.suppress(BrokenPipeError):
+            cast(IO[bytes], process.stdin).write(_GREETING)
+            cast(IO[bytes], process.stdin).flush()
+        deadline = time.monotonic() + _HANDSHAKE_SECONDS
+        answer = b""
+        while not answer.endswith(b"\n") and time.monotonic() < deadline:
+            ready, _write, _error = select.select([stdout], [], [], 1)
+            if ready:
+                more = stdout.read1(4096)  # type: ignore[attr-defined]
+                if not more:
+                    break
+                answer += more
+        return answer
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):  # whoever reads the echo sees that it ends
+        stream.write(data)
+        stream.flush()

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run one of our functions on the Barman host, whole: what it begins goes on there when the connection is lost.
+
+The text of its module, and of those of ours that it imports, is handed to ``python3 -c`` there. Nothing is left behind.
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import inspect
+import json
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+
+__all__ = ["call"]
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+_MARK = "pgfleet:"
+
+# The exit code of the forced command that restricts a key; Python's own are others.
+_REFUSED = 125
+
+# The modules come in an order in which each imports only those before it.
+_LOADER = """\
+import base64, json, sys, types, zlib
+package, name, texts = json.loads(zlib.decompress(base64.b64decode(sys.argv[1])))
+here = sys.modules[package] = types.ModuleType(package)
+for module, text in texts:
+    made = types.ModuleType(package + "." + module)
+    sys.modules[made.__name__] = made
+    setattr(here, module, made)
+    exec(compile(text, module + ".py", "exec"), made.__dict__)
+try:
+    answer = {"done": getattr(made, name)(json.loads(sys.argv[2]))}
+except here._errors.StandbyError as error:
+    answer = {"failed": error.as_result()}
+except Exception as error:
+    answer = {"broken": repr(error)}
+print("pgfleet:" + json.dumps(answer))
+"""
+
+
+def call(
+    shell: Shell, function: Callable[[Mapping[str, Any]], dict[str, Any]], request: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """What the function returns there. Raises StandbyError as it does, and when it cannot be run there."""
+    if isinstance(shell, LocalShell):
+        return function(request)
+    argv = ["python3", "-I", "-c", _LOADER, _bundle(function), json.dumps(request)]
+    done = shell.run(argv, seconds)
+    said = [line for line in done.out.splitlines() if line.startswith(_MARK)]
+    answer = json.loads(said[-1][len(_MARK) :]) if said else {}
+    if "failed" in answer:
+        details = dict(answer["failed"])
+        raise StandbyError(details.pop("msg"), details.pop("error_code"), **details)
+    if "broken" in answer:
+        raise StandbyError(
+            f"On {shell.where} something could not be done: {answer['broken']}. Next: mend that, then run again.",
+            "far_side_failed",
+        )
+    if done.rc == _REFUSED:
+        raise StandbyError(
+            f"Our key may not run our program on {shell.where}: {first_line(done.err)}. Next: give its forced command"
+            " --keep and --stage, and plugins/module_utils of this version of the collection (docs/restricted_key.md).",
+            "far_side_refused",
+            rc=done.rc,
+            stderr=done.err,
+        )
+    if "done" not in answer:
+        told = done.err.strip().splitlines()
+        raise StandbyError(
+            f"Python 3.8 or later could not be run on {shell.where}:"
+            f" {told[-1] if told else first_line(done.out) or f'exit code {done.rc}'}."
+            " Next: install python3 there, or let our key run it.",
+            "far_side_python",
+            rc=done.rc,
+            stderr=done.err,
+        )
+    return dict(answer["done"])
+
+
+def _bundle(function: Callable[..., Any]) -> str:
+    texts: dict[str, str] = {}
+    _add(function.__module__.rpartition(".")[2], texts)
+    packed = json.dumps([_PACKAGE, function.__name__, list(texts.items())])
+    return base64.b64encode(zlib.compress(packed.encode(), 9)).decode()
+
+
+def _add(name: str, texts: dict[str, str]) -> None:
+    """The text of one of our modules, after those that it needs."""
+    text = inspect.getsource(sys.modules[f"{_PACKAGE}.{name}"])
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PACKAGE):
+            known = [alias.name for alias in node.names] if node.module == _PACKAGE else [str(node.module)]
+            for module in (full.rpartition(".")[2] for full in known):
+                if module not in texts:
+                    _add(module, texts)
+    texts[name] = text

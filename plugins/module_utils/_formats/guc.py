@@ -1,0 +1,57 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values of settings as a file holds them and as a server shows them. Pure.
+
+Units and booleans as in the PostgreSQL manual, 20.1.1. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+__all__ = ["in_unit", "same_value", "truth"]
+
+_TIME = {"us": 1, "ms": 1000, "s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
+
+_MEMORY = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+
+_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def same_value(written: str, shown: str, vartype: str, unit: str) -> bool:
+    """Whether a file's text means what pg_settings shows as ``setting`` with this ``vartype`` and ``unit``."""
+    if vartype == "bool":
+        return truth(written) == truth(shown)
+    if vartype == "enum":
+        return written.lower() == shown.lower()
+    if vartype in ("integer", "real"):
+        amount = in_unit(written, unit)
+        # An integer setting rounds what has a smaller unit than its own.
+        return amount is not None and (round(amount) if vartype == "integer" else amount) == Fraction(shown)
+    return written == shown
+
+
+def truth(value: str) -> bool | None:
+    """A boolean: a word or an unambiguous beginning of it; None for what is none."""
+    text = value.strip().lower()
+    meant = {meaning for word, meaning in _WORDS.items() if text and word.startswith(text)}
+    return meant.pop() if len(meant) == 1 else None
+
+
+def in_unit(text: str, unit: str) -> Fraction | None:
+    """A number in the setting's own unit, such as ``ms``, ``kB`` or ``8kB``."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    amount, given = Fraction(match.group(1)), match.group(2)
+    if not given:
+        return amount
+    base = re.fullmatch(r"(\d*)([A-Za-z]+)", unit)
+    for units in (_TIME, _MEMORY):
+        if base is not None and given in units and base.group(2) in units:
+            return amount * units[given] / (units[base.group(2)] * int(base.group(1) or 1))
+    return None

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bytes of global/pg_control, of PostgreSQL 10 to 18. Pure. Private to the collection.
+
+It is one C structure, ended by a checksum (PostgreSQL source, catalog/pg_control.h). Reading it here takes no
+program of the right version, and does not go on after a wrong checksum, as pg_controldata does with a warning.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
+
+__all__ = ["crc32c", "parse_control_file"]
+
+_FILE_BYTES = 8192
+
+# The version of the format, which only changes with a major version; 13 to 16 have the same.
+_VERSIONS = {1002: 10, 1100: 11, 1201: 12, 1300: 13, 1700: 17, 1800: 18}
+
+_VERSION = struct.Struct("<8xI")
+
+# In the order of their numbers, in the words of pg_controldata.
+_STATES = (
+    "starting up",
+    "shut down",
+    "shut down in recovery",
+    "shutting down",
+    "in crash recovery",
+    "in archive recovery",
+    "in production",
+)
+
+
+class _Field(NamedTuple):
+    """A member of the structure, its type as in the module struct, and the major versions that have it."""
+
+    name: str
+    type: str
+    first: int = 10
+    last: int = 18
+
+
+_FIELDS = (
+    _Field("system_identifier", "Q"),
+    _Field("pg_control_version", "I"),
+    _Field("catalog_version_no", "I"),
+    _Field("state", "I"),
+    _Field("time", "q"),
+    _Field("checkpoint", "Q"),
+    _Field("previous_checkpoint", "Q", last=10),
+    # A copy of the latest checkpoint's record:
+    _Field("redo", "Q"),
+    _Field("timeline", "I"),
+    _Field("previous_timeline", "I"),
+    _Field("full_page_writes", "B"),
+    _Field("checkpoint_wal_level", "I", first=17),
+    _Field("next_xid_epoch", "I", last=11),
+    _Field("next_xid", "I", last=11),
+    _Field("next_full_xid", "Q", first=12),
+    _Field("next_oid", "I"),
+    _Field("next_multi", "I"),
+    _Field("next_multi_offset", "I"),
+    _Field("oldest_xid", "I"),
+    _Field("oldest_xid_database", "I"),
+    _Field("oldest_multi", "I"),
+    _Field("oldest_multi_database", "I"),
+    _Field("checkpoint_time", "q"),
+    _Field("oldest_commit_timestamp_xid", "I"),
+    _Field("newest_commit_timestamp_xid", "I"),
+    _Field("oldest_active_xid", "I"),
+    # The cluster again:
+    _Field("unlogged_lsn", "Q"),
+    _Field("min_recovery", "Q"),
+    _Field("min_recovery_timeline", "I"),
+    _Field("backup_start", "Q"),
+    _Field("backup_end", "Q"),
+    _Field("backup_end_required", "B"),
+    _Field("wal_level", "I"),
+    _Field("wal_log_hints", "B"),
+    _Field("max_connections", "I"),
+    _Field("max_worker_processes", "I"),
+    _Field("max_wal_senders", "I", first=12),
+    _Field("max_prepared_transactions", "I"),
+    _Field("max_locks_per_transaction", "I"),
+    _Field("track_commit_timestamp", "B"),
+    _Field("max_align", "I"),
+    _Field("float_format", "d"),
+    _Field("block_size", "I"),
+    _Field("blocks_per_file", "I"),
+    _Field("wal_block_size", "I"),
+    _Field("wal_segment_size", "I"),
+    _Field("name_length", "I"),
+    _Field("index_columns", "I"),
+    _Field("toast_chunk", "I"),
+    _Field("large_object_chunk", "I"),
+    _Field("float4_by_value", "B", last=12),
+    _Field("float8_by_value", "B"),
+    _Field("data_checksum_version", "I"),
+    _Field("default_char_signedness", "B", first=18),
+    _Field("mock_authentication_nonce", "32s"),
+    _Field("crc", "I"),
+)
+
+
+def parse_control_file(content: bytes) -> ControlData:
+    """What pg_controldata would tell of it. Raises StandbyError for a file that cannot be believed."""
+    if len(content) != _FILE_BYTES:
+        raise _unreadable(f"has {len(content)} bytes instead of {_FILE_BYTES}")
+    (version,) = _VERSION.unpack_from(content)
+    if version not in _VERSIONS:
+        if int.from_bytes(content[8:12], "big") in _VERSIONS:
+            raise _unreadable("was written on a machine of another byte order")
+        raise _unreadable(f"has version {version} of its format, which is none of PostgreSQL 10 to 18")
+    offsets = _offsets(_VERSIONS[version])
+    values = {name: struct.unpack_from(f"<{kind}", content, at)[0] for name, (at, kind) in offsets.items()}
+    if values["crc"] != crc32c(content[: offsets["crc"][0]]):
+        raise _unreadable("has a wrong checksum")
+    if values["state"] >= len(_STATES):
+        raise _unreadable(f"tells of an unknown state {values['state']}")
+    return _control_data(values)
+
+
+def _control_data(values: dict[str, Any]) -> ControlData:
+    return ControlData(
+        system_identifier=str(values["system_identifier"]),
+        state=_STATES[values["state"]],
+        timeline=values["timeline"],
+        checkpoint_lsn=format_lsn(values["checkpoint"]),
+        block_size=values["block_size"],
+        wal_segment_size=values["wal_segment_size"],
+        data_checksums=values["data_checksum_version"] != 0,
+        settings={name: values[name] for name in HOT_STANDBY_SETTINGS if name in values},
+        redo_lsn=format_lsn(values["redo"]),
+        min_recovery_lsn=format_lsn(values["min_recovery"]),
+        min_recovery_timeline=values["min_recovery_timeline"],
+        next_oid=values["next_oid"],
+        wal_log_hints=values["wal_log_hints"] != 0,
+    )
+
+
+def _offsets(major: int) -> dict[str, tuple[int, str]]:
+    """Where each member begins, and its type: every number at a multiple of its size, as 64-bit machines have it."""
+    found, end = {}, 0
+    for field in _FIELDS:
+        if field.first <= major <= field.last:
+            size = struct.calcsize(f"<{field.type}")
+            alignment = 1 if field.type.endswith("s") else size
+            begin = -(-end // alignment) * alignment
+            found[field.name] = (begin, field.type)
+            end = begin + size
+    return found
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _bit in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+_CRC = _crc_table()
+
+
+def crc32c(data: bytes) -> int:
+    """The checksum of Castagnoli, as iSCSI has it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+def _unreadable(why: str) -> StandbyError:
+    return StandbyError(f"pg_control {why}.", "control_data_unreadable")

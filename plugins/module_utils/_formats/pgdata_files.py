@@ -1,0 +1,65 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The small files of a data directory, as text. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
+
+__all__ = ["BackupLabel", "PidFile", "parse_backup_label", "parse_history", "parse_pid_file", "standby_mode"]
+
+
+class PidFile(NamedTuple):
+    """postmaster.pid: its first, fourth and fifth line."""
+
+    pid: int
+    port: int | None
+    socket_directory: str | None
+
+
+class BackupLabel(NamedTuple):
+    """backup_label: where replay has to begin."""
+
+    begin_lsn: str
+    begin_wal: str
+    timeline: int | None
+
+
+def parse_pid_file(text: str) -> PidFile | None:
+    """postmaster.pid, or None when it holds no process id yet."""
+    lines = text.splitlines()
+    try:
+        pid = abs(int(lines[0]))
+    except (IndexError, ValueError):
+        return None
+    port = int(lines[3]) if len(lines) > 3 and lines[3].isdigit() else None
+    return PidFile(pid, port, lines[4] if len(lines) > 4 and lines[4] else None)
+
+
+def parse_backup_label(text: str) -> BackupLabel:
+    """backup_label. Raises StandbyError when it names no start of the WAL."""
+    start = re.search(r"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+) \(file ([0-9A-F]{24})\)", text, re.MULTILINE)
+    if start is None:
+        raise StandbyError("backup_label names no START WAL LOCATION.", "backup_label_invalid")
+    timeline = re.search(r"^START TIMELINE: (\d+)", text, re.MULTILINE)
+    return BackupLabel(start.group(1), start.group(2), int(timeline.group(1)) if timeline else None)
+
+
+def parse_history(text: str) -> tuple[tuple[int, str], ...]:
+    """A timeline history file: (timeline, LSN at which it was left) for every ancestor."""
+    return tuple(
+        (int(match.group(1)), match.group(2))
+        for match in re.finditer(r"^\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)", text, re.MULTILINE)
+    )
+
+
+def standby_mode(recovery_conf: str) -> bool:
+    """Whether a recovery.conf, the file of PostgreSQL 11 and before, makes the server a standby."""
+    values = [setting.value for setting in _conf.read(recovery_conf) if setting.name == "standby_mode"]
+    return bool(values) and truth(values[-1]) is True

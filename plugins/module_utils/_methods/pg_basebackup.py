@@ -1,0 +1,88 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a running upstream's files into a data directory by pg_basebackup.
+
+It fills the nested directories with the WAL that the copy needs, which stays. It cannot go on where it stopped: after
+an interruption everything is removed and fetched anew. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filled, Filler
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import Nested
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import command
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_run import (
+    credentials,
+    require_no_secret_key,
+    require_program,
+    run,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
+
+__all__ = ["BaseBackup"]
+
+
+@dataclass(frozen=True)
+class BaseBackup(Filler):
+    """One pg_basebackup: the login, the slot that it and then the standby streams by, and checked options."""
+
+    BESIDE = ("pg_wal",)
+    NEXT = "check disk and memory here, and that nothing else writes there, then run again"
+
+    keywords: Mapping[str, str]
+    slot_name: str | None = None
+    options: tuple[str, ...] = ()
+
+    def name(self, job: Job) -> str:
+        """One that no other run has: the upstream may have removed the WAL that comes after what an earlier one has."""
+        return uuid.uuid4().hex
+
+    def require(self, job: Job) -> None:
+        """It has to be there, know its options, and need no secret but a password. Raises StandbyError."""
+        require_program(job.bindir, self.options)
+        require_no_secret_key(self.keywords)
+
+    def roots(self, job: Job) -> tuple[Root, ...] | None:
+        """Only the upstream knows, until it is there."""
+        return None
+
+    def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
+        """Run it to its end; its estimate is the upstream's. Raises StandbyError."""
+        program = require_program(job.bindir, self.options)
+        mapping = {one.location: nested.tablespaces[one.oid] for one in job.backup.tablespaces}
+        with credentials(self.keywords, os.getcwd()) as (conninfo, environment):
+            limit = job.bwlimit
+            argv = command(program, nested.data, conninfo, mapping, nested.wal, self.slot_name, limit, self.options)
+            run(argv, environment, progress, [lock])
+        return Filled(_known_by_oid(job, nested))
+
+
+def _known_by_oid(job: Job, nested: Nested) -> Job:
+    """The job with all tablespaces that pg_basebackup has written, after their links, which ``finish`` makes again.
+
+    One that the upstream did not tell of, or that was made meanwhile, is where its link leads.
+    """
+    places = {os.path.normpath(place): nested.targets[oid] for oid, place in nested.tablespaces.items()}
+    names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
+    links = os.path.join(nested.data, "pg_tblspc")
+    targets: dict[int, str] = {}
+    for name in sorted(os.listdir(links)):
+        link = os.path.join(links, name)
+        if name.isdecimal() and os.path.islink(link):
+            place = os.path.normpath(os.readlink(link))
+            targets[int(name)] = places.get(place, place)
+            os.unlink(link)
+    wal = os.path.join(nested.data, "pg_wal")
+    if job.waldir is not None and os.path.islink(wal):
+        os.unlink(wal)
+    tablespaces = tuple(Tablespace(names.get(oid, str(oid)), oid, place) for oid, place in targets.items())
+    return replace(job, targets=targets, backup=replace(job.backup, tablespaces=tablespaces))

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of pg_basebackup, which ends with whoever started it. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
+    diagnosis,
+    missing_options,
+    parse_progress,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
+
+__all__ = ["credentials", "require_no_secret_key", "require_program", "run"]
+
+# As the standby's own name it could be counted as a synchronous standby that has the WAL it streams.
+_NAME = "pgfleet_basebackup"
+
+# A link that is dead is noticed after about two minutes; the upstream may be silent for longer during a checkpoint.
+_KEEPALIVES = {"connect_timeout": "15", "keepalives_idle": "60", "keepalives_interval": "15", "keepalives_count": "4"}
+
+_LAST_LINES = 50
+
+_GUARD = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
+
+
+def require_program(bindir: str, options: Sequence[str]) -> str:
+    """Its path. Raises StandbyError where it is missing, or does not know one of the user's options."""
+    program = os.path.join(bindir, "pg_basebackup")
+    done = LocalShell().run([program, "--help"])
+    if done.rc != 0:
+        raise StandbyError(
+            f"There is no pg_basebackup in {bindir}. Nothing was changed."
+            " Next: install PostgreSQL's client programs of that version, or name their directory in pg_bindir.",
+            "basebackup_missing",
+        )
+    missing = missing_options(options, done.out)
+    if missing:
+        raise StandbyError(
+            f"pg_basebackup_options holds {missing[0]}, which {program} does not know. Nothing was changed."
+            " Next: take it out, or install another release.",
+            "basebackup_option_refused",
+        )
+    return program
+
+
+def require_no_secret_key(keywords: Mapping[str, str]) -> None:
+    """Raises StandbyError for a secret that libpq takes only from where everybody can read it."""
+    if "sslpassword" in keywords:
+        raise StandbyError(
+            "pg_basebackup takes sslpassword only where everybody on this host can read it. Nothing was changed."
+            " Next: use a key without a passphrase, which only the database's OS user may read.",
+            "conninfo_password",
+        )
+
+
+@contextlib.contextmanager
+def credentials(keywords: Mapping[str, str], directory: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """A conninfo that everybody may read, and the environment that brings the password.
+
+    A password that was given is in a private file in ``directory`` meanwhile; every other is where libpq looks for it
+    by itself.
+    """
+    shown = {**_KEEPALIVES, **without_password(keywords), "application_name": _NAME}
+    if "password" not in keywords:
+        yield conninfo_text(shown), {}
+        return
+    shown.pop("passfile", None)
+    path = os.path.abspath(os.path.join(directory, "passfile"))
+    write_atomically(path, edit("", keys_of(keywords), keywords["password"]))
+    try:
+        yield conninfo_text(shown), {"PGPASSFILE": path}
+    finally:
+        os.unlink(path)
+
+
+def run(argv: Sequence[str], more: Mapping[str, str], progress: Progress, inherited: Sequence[int]) -> None:
+    """Run it to its end. Raises StandbyError when it fails.
+
+    When we are killed it goes as well; until then it holds the files in ``inherited`` open, a lock among them.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**environment(), **more},
+            cwd="/",
+            start_new_session=True,
+            pass_fds=tuple(inherited),
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+    except OSError as failed:
+        raise StandbyError(
+            f"{argv[0]} does not run: {failed.strerror}. Next: install PostgreSQL's client programs.",
+            "basebackup_missing",
+        ) from failed
+    lines: deque[str] = deque(maxlen=_LAST_LINES)
+    estimated = False
+    guard = _guard(process.pid)
+    try:
+        said: Iterable[str] = process.stderr or ()
+        for line in said:
+            done = parse_progress(line.rstrip())
+            if done is None:
+                lines.append(line.rstrip())
+                continue
+            if not estimated:  # later it is raised to what has come
+                progress.enter("copying", done[1])
+                estimated = True
+            progress.at(0, done[0])
+        rc = process.wait()
+    finally:
+        _end(process)
+        guard.kill()
+        guard.wait()
+    if rc != 0:
+        raise _failure(argv[0], rc, list(lines))
+
+
+def _failure(program: str, rc: int, lines: list[str]) -> StandbyError:
+    said, meaning = diagnosis(lines)
+    return StandbyError(
+        f"{program} failed with exit code {rc}: {meaning.meaning} ({said.strip()}). The directory cannot be started;"
+        f" a new run begins anew. Next: {meaning.next_step}.",
+        meaning.code,
+        rc=rc,
+        stderr="\n".join(lines),
+    )
+
+
+def _guard(group: int) -> subprocess.Popen[bytes]:
+    """Ends the process group when we are gone, which closes its input.
+
+    pg_basebackup itself breaks off soon after that, but not the process that it has started for the WAL.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _GUARD, str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """With the one that it has started for the WAL, which would outlive it if it was killed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

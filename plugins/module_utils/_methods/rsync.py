@@ -1,0 +1,242 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a backup's files into a data directory, so that it can be started only when it is complete.
+
+After ``_takeover`` there is no ``global/pg_control``, without which no server starts. Then come files, verification,
+links, the standby signal and harmless settings, a sync of every file system, and that file last of all.
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.deleted import missing_files_explained
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root, digest
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard, largest_first, shards
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import Takeover, alone
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Job,
+    Outcome,
+    count_files,
+    look,
+    plan,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents, fetch_contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.transports import (
+    Transport,
+    forget_controls,
+    transport_of,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory, require_stopped
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import Far, cipher_options, probe
+
+__all__ = ["copy"]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What has been found out before the first change."""
+
+    roots: tuple[Root, ...]
+    name: str
+    far: Far
+    contents: Contents | None
+
+    @property
+    def bytes(self) -> int:
+        return sum(root.bytes for root in self.roots)
+
+
+def copy(job: Job, progress: Progress) -> Outcome:
+    """Copy, verify and commit. The working directory is taken for what is needed meanwhile.
+
+    Raises StandbyError; then nothing was changed, or the directory cannot be started and a new run resumes.
+    """
+    return replace(alone(job, progress, partial(_pull, job, progress)), retries=progress.retries)
+
+
+def _pull(job: Job, progress: Progress, action: str, found: DataDir, lock: int) -> Outcome:
+    with _connected(job) as connections:
+        job = replace(job, source=connections[0].source)
+        planned = _prepare(job)
+        require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
+        transfer = transport_of(job, planned.roots, planned.far, connections, lock, progress)
+        packed = planned.roots[0].archive is not None
+        explained = missing_files_explained(job.source, job.backup, packed=packed)
+        with planned.contents or contextlib.nullcontext(), explained:
+            return _Copy(job, planned, transfer, progress).run(action, found)
+
+
+@contextlib.contextmanager
+def _connected(job: Job) -> Iterator[list[Connection]]:
+    source = replace(job.source, ssh_options=(*job.source.ssh_options, *cipher_options(job.source)))
+    connections = [Connection(source, f"ssh-{number}") for number in range(job.jobs)]
+    try:
+        connections[0].open()
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def _prepare(job: Job) -> _Plan:
+    """Everything that can refuse, before anything changes. Raises StandbyError."""
+    far = probe(job.source, job.compress)
+    roots = plan(job)
+    return _Plan(roots, digest(roots), far, fetch_contents(job, roots))
+
+
+class _Copy:
+    """The part that changes things."""
+
+    def __init__(self, job: Job, planned: _Plan, transfer: Transport, progress: Progress) -> None:
+        self.job = job
+        self.plan = planned
+        self.transfer = transfer
+        self.progress = progress
+        self.takeover = Takeover(job, [job.data_directory, *job.places_outside])
+
+    def run(self, action: str, found: DataDir) -> Outcome:
+        job, planned = self.job, self.plan
+        state = found.clone or {}
+        same = action == "resume" and state.get("digest") == planned.name
+        trusted = same and state.get("boot_id") == boot_id()
+        self.takeover.begin(action, found, planned.name if trusted else None)
+        forget_controls(job.state_directory, but=planned.name)
+        for root in planned.roots:
+            private_directory(root.target, root.directory_mode)
+        if action == "replace":
+            for root in planned.roots:
+                _local_tree.clear(root)
+        queue = self._queue(trusted)
+        with self.takeover.doubting(planned.name), Syncing(self.takeover.places) as syncing:
+            self._transfer(queue)
+            self._verify()
+            finish(job)
+            self.progress.enter("syncing")
+            syncing.complete()
+        self.progress.enter("committing")
+        self.transfer.connections[0].open()  # it may have broken while nothing was sent
+        staging = empty_staging()
+        self.transfer.fetch_control(planned.roots[0], staging)
+        commit(job, staging, planned.contents, lambda phase: self.takeover.record(phase, planned.name))
+        forget_controls(job.state_directory)
+        return Outcome(
+            "clone" if action == "resume" and not same else action,
+            count_files(planned.roots),
+            planned.bytes,
+            self.transfer.literal,
+            self.transfer.received,
+            compress=self.transfer.compress if queue else None,
+            verified="manifest" if planned.contents else "checksum" if job.verify == "checksum" else "size",
+            left_behind=self.takeover.left_behind,
+            kept_old=self.takeover.kept_old,
+        )
+
+    def _queue(self, trusted: bool) -> list[Shard]:
+        """What has to be sent, the largest first, after directories are made and strangers are gone.
+
+        Size and time tell that a file is complete only of files that we wrote since the last boot: a server
+        changes pages in place, and what was not synced may be lost in a crash that the file's size survived.
+        All others get another time, which they lose when they have been compared, and only then the record has
+        the name by which the next run knows the files for ours.
+        """
+        missing: list[Shard] = []
+        doubtful: list[Shard] = []
+        complete: list[Shard] = []
+        for root in self.plan.roots:
+            survey = _local_tree.survey(root)
+            _local_tree.remove(root, survey.strangers)
+            _local_tree.make_directories(root)
+            missing += shards(root, survey.marked(_local_tree.MISSING))
+            if trusted:
+                doubtful += shards(root, survey.marked(_local_tree.OTHER), basis=True)
+                complete += shards(root, survey.marked(_local_tree.COMPLETE))
+            else:
+                doubtful += shards(root, survey.marked(_local_tree.OTHER, _local_tree.COMPLETE), basis=True)
+                _local_tree.doubt(root, survey.marked(_local_tree.COMPLETE))
+        if self.job.waldir is not None and os.path.isdir(self.job.waldir):
+            _local_tree.empty(self.job.waldir)
+        if not trusted:
+            self.takeover.record("copying", self.plan.name)
+        queue = largest_first([*missing, *self._without_matching(doubtful)])
+        if self.plan.contents is not None:
+            for shard in complete:  # the run that wrote them may have ended before it compared them
+                self.plan.contents.check(shard)
+        return queue
+
+    def _without_matching(self, doubtful: list[Shard]) -> list[Shard]:
+        """Less the files that the manifest shows to be right already, which costs the Barman host nothing."""
+        if self.plan.contents is None or not doubtful:
+            return doubtful
+        self.progress.enter("comparing")
+        right = self.plan.contents.matching(doubtful)
+        for shard in doubtful:
+            _local_tree.adopt(shard.root, (n for n in shard.positions if (shard.root.oid, n) in right))
+        left = [Shard(s.root, [n for n in s.positions if (s.root.oid, n) not in right], basis=True) for s in doubtful]
+        return [shard for shard in left if len(shard)]
+
+    def _transfer(self, queue: list[Shard]) -> None:
+        self.progress.enter("copying", sum(shard.bytes for shard in queue))
+        if self.plan.contents is not None:
+            self.transfer.finished = self.plan.contents.check
+        self.transfer.pull(queue)
+
+    def _verify(self) -> None:
+        """Names and sizes always; contents as the job wants it. What differs is sent once more. Raises StandbyError."""
+        self.progress.enter("verifying", self.plan.bytes if self.job.verify == "checksum" else 0)
+        wrong = self._differing_contents()
+        if wrong:
+            again = [shard for root, positions in wrong for shard in shards(root, positions)]
+            self.transfer.run(again)
+            still = [f"{root.target}/{root.files.paths[n]}" for root, ns in self._differing_contents(again) for n in ns]
+            if still:
+                raise StandbyError(
+                    f"The contents of {len(still)} files are not those of the backup, after they were sent twice:"
+                    f" {', '.join(still[:5])}. The backup is damaged, or a disk or memory here is. The directory cannot"
+                    " be started. Next: choose another backup_id, and look at this one with `barman verify-backup`.",
+                    "manifest_mismatch" if self.plan.contents else "verification_failed",
+                    differences=still[:100],
+                )
+        differences = [f"{root.target}/{line}" for root in self.plan.roots for line in _local_tree.difference(root)]
+        if differences:
+            raise StandbyError(
+                f"The copy differs from the backup in {len(differences)} places: {'; '.join(differences[:5])}."
+                " The directory cannot be started. Next: check that nothing else writes there, then run again.",
+                "verification_failed",
+                differences=differences[:100],
+            )
+
+    def _differing_contents(self, of: list[Shard] | None = None) -> list[tuple[Root, list[int]]]:
+        """The files whose contents are wrong, by tree."""
+        found: list[tuple[Root, int]] = []
+        if self.plan.contents is not None:
+            found = self.plan.contents.differing()
+        elif self.job.verify == "checksum":
+            everything = [shard for root in self.plan.roots for shard in shards(root, range(len(root.files)))]
+
+            def compare(worker: int, shard: Shard) -> None:
+                names = set(self.transfer.differing(worker, shard))
+                found.extend((shard.root, n) for n in shard.positions if shard.root.files.paths[n] in names)
+
+            self.transfer.each(everything if of is None else of, compare)
+        return [
+            (root, positions)
+            for root in self.plan.roots
+            for positions in [sorted(n for tree, n in found if tree.oid == root.oid)]
+            if positions
+        ]

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which paths may hold a data directory or a tablespace at all. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+
+__all__ = ["overlaps", "problem"]
+
+# Places of the system: neither they nor, for the second set, anything below them is a database's.
+_NEVER = frozenset(
+    (
+        "/",
+        *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root"),
+        *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/local", "/var"),  # noqa: S108 - named to be refused
+        *("/var/cache", "/var/lib", "/var/log", "/var/opt", "/var/spool", "/var/tmp"),  # noqa: S108
+        *("/var/lib/postgresql", "/var/lib/pgsql"),
+    )
+)
+
+_USR = ("bin", "include", "lib", "lib64", "libexec", "local/bin", "sbin", "share")
+
+_NEVER_BELOW = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    *(f"/usr/{name}" for name in _USR),
+)
+
+
+def problem(path: str, homes: Iterable[str] = ()) -> str | None:
+    """Why a path must not be used, or None. ``homes`` are the home directories of the host's users."""
+    if not path.startswith("/"):
+        return "it is not absolute"
+    if "\n" in path or "\r" in path or "\0" in path:
+        return "it holds a line break"
+    plain = posixpath.normpath(path).replace("//", "/")
+    if ".." in path.split("/"):
+        return "it holds `..`"
+    if plain in _NEVER or any(plain.startswith(place + "/") for place in _NEVER_BELOW):
+        return "it is a place of the system"
+    if plain in {posixpath.normpath(home) for home in homes}:
+        return "it is the home directory of a user"
+    return None
+
+
+def overlaps(paths: Iterable[str]) -> tuple[str, str] | None:
+    """The first two paths of which one is or contains the other, or None."""
+    # By components: as text, /srv/pg-fast would come between /srv/pg and /srv/pg/slow.
+    plain = sorted((posixpath.normpath(path) for path in paths), key=lambda path: path.split("/"))
+    for one, next_one in zip(plain, plain[1:]):
+        if next_one == one or next_one.startswith(one.rstrip("/") + "/"):
+            return one, next_one
+    return None

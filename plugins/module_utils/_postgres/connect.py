@@ -1,0 +1,271 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running servers, asked through psycopg2: the standby itself and its upstream. Private to the collection."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import MASK, masked
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
+    HOT_STANDBY_SETTINGS,
+    Instance,
+    Receiver,
+    Upstream,
+)
+
+try:
+    import psycopg2
+    import psycopg2.extensions
+    import psycopg2.extras
+except ImportError:
+    psycopg2 = None  # type: ignore[assignment]
+    _PSYCOPG2_ERROR: str | None = traceback.format_exc()
+else:
+    _PSYCOPG2_ERROR = None
+
+__all__ = [
+    "conninfo_text",
+    "identify",
+    "keywords_of",
+    "local_connection",
+    "local_instance",
+    "masked_conninfo",
+    "parsed_conninfo",
+    "replication_connection",
+    "require_psycopg2",
+    "signs_of_use",
+]
+
+_CONNECT_SECONDS = 10
+
+_INSTANCE_SQL = """
+SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
+       (SELECT system_identifier::text FROM pg_control_system()),
+       (SELECT timeline_id FROM pg_control_checkpoint()),
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END::text,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
+"""
+
+_RECEIVER_SQL = "SELECT status, sender_host, sender_port, slot_name, received_tli FROM pg_stat_wal_receiver"
+
+# PostgreSQL 10 tells the sender only as part of the conninfo, in which it has masked what is secret.
+_RECEIVER_SQL_10 = "SELECT status, conninfo, slot_name, received_tli FROM pg_stat_wal_receiver"
+
+# The first object of a user's own has the number 16384 (PostgreSQL source, access/transam.h, FirstNormalObjectId).
+_USE_SQL = """
+SELECT 'database ' || datname FROM pg_database WHERE oid >= 16384
+UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE oid >= 16384
+UNION ALL SELECT 'tablespace ' || spcname FROM pg_tablespace WHERE oid >= 16384
+UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots
+UNION ALL SELECT 'client ' || usename FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+UNION ALL SELECT 'relation ' || relname FROM pg_class WHERE oid >= 16384
+UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'
+"""
+
+_SETTINGS_SQL = "SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)"
+
+
+def require_psycopg2() -> None:
+    """Raises StandbyError when psycopg2 is missing for the Python that runs the module."""
+    if psycopg2 is None:
+        raise StandbyError(
+            "The Python library psycopg2 is missing here. Next: install python3-psycopg2 on this host.",
+            "psycopg2_missing",
+            exception=_PSYCOPG2_ERROR,
+        )
+
+
+def keywords_of(conninfo: Any) -> dict[str, str]:
+    """libpq keywords of a conninfo string, a URI or a dictionary, checked by libpq itself.
+
+    Raises StandbyError for an unknown keyword, bad syntax, or a password, which belongs in ~/.pgpass.
+    """
+    require_psycopg2()
+    try:
+        if isinstance(conninfo, Mapping):
+            given = {str(name): str(value) for name, value in conninfo.items() if value is not None}
+            psycopg2.extensions.make_dsn(**given)
+        else:
+            given = dict(psycopg2.extensions.parse_dsn(str(conninfo)))
+    except psycopg2.ProgrammingError as wrong:
+        # Only a keyword's name may be told: libpq quotes what it cannot parse, which can be part of a password.
+        said = first_line(str(wrong))
+        said = said if "invalid connection option" in said or "invalid URI query" in said else said.partition('"')[0]
+        raise StandbyError(
+            f"upstream_conninfo is not valid: {said.strip()}. Next: use libpq's keywords, such as host, port and user.",
+            "conninfo_invalid",
+        ) from None
+    if given.get("password"):
+        raise StandbyError(
+            "upstream_conninfo holds a password. Next: put it into ~/.pgpass of the database's OS user"
+            " (one line, database name `replication`) and take it out of upstream_conninfo.",
+            "conninfo_password",
+        )
+    return given
+
+
+def conninfo_text(keywords: Mapping[str, str]) -> str:
+    """The keywords as one conninfo string, quoted by libpq's rules."""
+    require_psycopg2()
+    return str(psycopg2.extensions.make_dsn(**dict(keywords)))
+
+
+def masked_conninfo(text: str) -> str:
+    """A conninfo string for people and logs; one that cannot be parsed is not shown at all."""
+    keywords = parsed_conninfo(text)
+    if keywords is None:
+        return MASK
+    shown = masked(keywords)
+    return text if shown == keywords else conninfo_text(shown)
+
+
+def parsed_conninfo(text: str) -> dict[str, str] | None:
+    """The keywords of a conninfo string or URI, secrets among them; None for what libpq does not understand."""
+    require_psycopg2()
+    try:
+        return dict(psycopg2.extensions.parse_dsn(text))
+    except psycopg2.ProgrammingError:
+        return None
+
+
+def replication_connection(keywords: Mapping[str, str], seconds: int) -> Any:
+    """A login by the replication protocol, as the WAL receiver does it, within so many seconds for each host.
+
+    Raises psycopg2.Error when it fails, and StandbyError where psycopg2 is missing.
+    """
+    require_psycopg2()
+    return psycopg2.connect(
+        conninfo_text(keywords),
+        connection_factory=psycopg2.extras.PhysicalReplicationConnection,
+        connect_timeout=seconds,
+    )
+
+
+def identify(keywords: Mapping[str, str]) -> Upstream:
+    """Log in to the upstream by the replication protocol, as the WAL receiver will, and ask who it is.
+
+    IDENTIFY_SYSTEM, SHOW and TIMELINE_HISTORY need no more than the REPLICATION attribute
+    (PostgreSQL manual, 55.4). Raises StandbyError when the login fails.
+    """
+    require_psycopg2()
+    try:
+        connection = replication_connection(keywords, _CONNECT_SECONDS)
+    except psycopg2.Error as failed:
+        raise StandbyError(
+            f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."
+            " Next: check that it runs, its pg_hba.conf (database `replication`), the user's REPLICATION attribute"
+            " and ~/.pgpass on the standby. A standby is made without it by upstream_connection=none.",
+            "upstream_unreachable",
+        ) from failed
+    with closing(connection), connection.cursor() as cursor:
+        try:
+            cursor.execute("IDENTIFY_SYSTEM")
+            system_identifier, timeline, lsn, _dbname = _row(cursor)
+            settings = {}
+            for name in HOT_STANDBY_SETTINGS:
+                cursor.execute(f"SHOW {name}")
+                settings[name] = int(_row(cursor)[0])
+            history: tuple[tuple[int, int], ...] = ()
+            if int(timeline) > 1:
+                cursor.execute(f"TIMELINE_HISTORY {int(timeline)}")
+                content = _row(cursor)[1]
+                text = content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")
+                history = tuple((left, parse_lsn(at)) for left, at in parse_history(text))
+        except psycopg2.Error as failed:
+            raise StandbyError(
+                f"The upstream accepts a replication login but refuses to identify itself: {first_line(str(failed))}.",
+                "upstream_refuses",
+            ) from failed
+        info = connection.info
+        return Upstream(
+            host=str(info.host),
+            port=str(info.port),
+            system_identifier=str(system_identifier),
+            timeline=int(timeline),
+            lsn=parse_lsn(lsn),
+            version=connection.server_version,
+            settings=settings,
+            history=history,
+        )
+
+
+def _row(cursor: Any) -> tuple[Any, ...]:
+    """The row of a question that always has an answer."""
+    row = cursor.fetchone()
+    if row is None:
+        raise psycopg2.ProgrammingError("the server answered with nothing")
+    return tuple(row)
+
+
+def local_instance(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Instance:
+    """Ask the server on this host through its socket. Raises StandbyError when it does not let us in."""
+    with closing(local_connection(socket_directory, port, user, dbname)) as connection, connection.cursor() as cursor:
+        cursor.execute(_INSTANCE_SQL)
+        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
+        receiver = _receiver(cursor, version)
+        cursor.execute(_SETTINGS_SQL, (list(HOT_STANDBY_SETTINGS),))
+        settings = dict(cursor.fetchall())
+    return Instance(
+        version=version,
+        in_recovery=in_recovery,
+        system_identifier=system_identifier,
+        timeline=timeline,
+        receive_lsn=parse_lsn(receive_lsn) if receive_lsn else None,
+        replay_lsn=parse_lsn(replay_lsn) if replay_lsn else None,
+        receiver=receiver,
+        settings=settings,
+    )
+
+
+def _receiver(cursor: Any, version: int) -> Receiver | None:
+    cursor.execute(_RECEIVER_SQL if version >= 110000 else _RECEIVER_SQL_10)
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    if version >= 110000:
+        return Receiver(*row)
+    status, conninfo, slot_name, timeline = row
+    keywords = psycopg2.extensions.parse_dsn(conninfo or "")
+    port = int(keywords.get("port", "5432").split(",")[0])
+    return Receiver(status, keywords.get("host") or keywords.get("hostaddr"), port, slot_name, timeline)
+
+
+def signs_of_use(socket_directory: str, port: int) -> list[str]:
+    """What a server on this host has that initdb did not make, and its clients; empty when nobody uses it.
+
+    Raises StandbyError when it does not let us in.
+    """
+    found: list[str] = []
+    for dbname in ("postgres", "template1"):
+        with closing(
+            local_connection(socket_directory, port, None, dbname)
+        ) as connection, connection.cursor() as cursor:
+            cursor.execute(_USE_SQL)
+            found += [row[0] for row in cursor.fetchall()]
+    # Some are seen in both databases.
+    return list(dict.fromkeys(found))
+
+
+def local_connection(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Any:
+    """A connection through the server's socket. Raises StandbyError."""
+    require_psycopg2()
+    try:
+        return psycopg2.connect(
+            host=socket_directory, port=port, user=user, dbname=dbname, connect_timeout=_CONNECT_SECONDS
+        )
+    except psycopg2.Error as failed:
+        raise StandbyError(
+            f"Cannot connect to database {dbname} of the server on port {port} in {socket_directory}:"
+            f" {first_line(str(failed))}.",
+            "instance_unreachable",
+        ) from failed

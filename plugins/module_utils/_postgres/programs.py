@@ -1,0 +1,109 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a server that does not run yet would do: its own program is asked. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import read_small, write_atomically
+
+__all__ = ["configured", "configured_data_directory", "effective", "require_valid", "server_version"]
+
+# As deep as the server itself follows includes (PostgreSQL's conffiles.h).
+_DEPTH = 10
+
+# What the server puts before a message of its own, and where it says that it found it.
+_STAMP = re.compile(r"^.*?(?:LOG|FATAL|ERROR|WARNING):\s+")
+
+_PLACE = re.compile(r' in file "[^"]*" line \d+')
+
+
+def server_version(bindir: str) -> str:
+    """What ``postgres --version`` prints. Raises StandbyError."""
+    done = LocalShell().run([os.path.join(bindir, "postgres"), "--version"])
+    if done.rc != 0:
+        raise StandbyError(
+            f"{bindir}/postgres does not run: {first_line(done.err)}."
+            " Next: install the server package, or correct pg_bindir.",
+            "postgresql_not_installed",
+        )
+    return done.out.strip()
+
+
+def effective(bindir: str, config_file: str, data_directory: str, names: Iterable[str]) -> dict[str, str]:
+    """The values that a start with this configuration file and this directory's postgresql.auto.conf would use.
+
+    Raises StandbyError when the server's own parser refuses the configuration.
+    """
+    values = {}
+    for name in names:
+        done = _printed(bindir, name, config_file, data_directory)
+        if done.rc != 0:
+            raise StandbyError(
+                f"The server refuses its configuration {config_file}: {first_line(done.err)}. Next: mend that file.",
+                "configuration_invalid",
+                stderr=done.err,
+            )
+        values[name] = done.out.strip()
+    return values
+
+
+def configured_data_directory(bindir: str, config_file: str) -> str | None:
+    """The data directory that a configuration file names, or None when it names none."""
+    done = _printed(bindir, "data_directory", config_file)
+    return done.out.strip() or None if done.rc == 0 else None
+
+
+def _printed(bindir: str, name: str, config_file: str, data_directory: str | None = None) -> Completed:
+    """What the server's program prints for a setting. It reads the whole configuration for that, and may refuse it."""
+    places = {"config_file": config_file}
+    if data_directory is not None:
+        places["data_directory"] = data_directory
+    # It wants to know these two files before it answers, though it does not read them.
+    places.update(hba_file="/dev/null", ident_file="/dev/null")
+    settings = [word for setting, value in places.items() for word in ("-c", f"{setting}={value}")]
+    return LocalShell().run([os.path.join(bindir, "postgres"), "-C", name, *settings])
+
+
+def configured(config_file: str, depth: int = 0) -> dict[str, str]:
+    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing where there is no file."""
+    found: dict[str, str] = {}
+    directory = os.path.dirname(config_file)
+    for setting in _conf.read(read_small(config_file) or ""):
+        if setting.name not in _conf.INCLUDES:
+            found[setting.name] = setting.value
+        elif depth < _DEPTH:
+            for path in _included(setting.name, os.path.join(directory, setting.value)):
+                found.update(configured(path, depth + 1))
+    return found
+
+
+def _included(kind: str, path: str) -> list[str]:
+    """The files of an include line: of a directory, those whose names end in .conf and begin with no dot."""
+    if kind != "include_dir":
+        return [path]
+    names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    return [os.path.join(path, name) for name in names if name.endswith(".conf") and not name.startswith(".")]
+
+
+def require_valid(bindir: str, settings: Mapping[str, str]) -> None:
+    """That the server takes these settings from a file. Raises StandbyError with what it says against one of them."""
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        file = os.path.join(scratch, "postgresql.conf")
+        write_atomically(file, "".join(f"{name} = {_conf.quote(value)}\n" for name, value in settings.items()))
+        done = _printed(bindir, "data_directory", file, scratch)
+    if done.rc != 0:
+        said = _PLACE.sub("", _STAMP.sub("", first_line(done.err)))
+        raise StandbyError(
+            f"The server would not start with these settings: {said}. Nothing was changed. Next: correct settings.",
+            "setting_invalid",
+        )

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is it the standby that was asked for, and if not, why not. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import hosts
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance, Upstream
+
+__all__ = ["lag_bytes", "reasons"]
+
+
+def lag_bytes(instance: Instance, upstream: Upstream | None) -> int | None:
+    """How many bytes of WAL the upstream has written that are not replayed here."""
+    if upstream is None or instance.replay_lsn is None:
+        return None
+    return max(0, upstream.lsn - instance.replay_lsn)
+
+
+def reasons(
+    instance: Instance,
+    keywords: Mapping[str, str] | None = None,
+    upstream: Upstream | None = None,
+    slot_name: str | None = None,
+    min_replay_lsn: int | None = None,
+    max_lag_bytes: int | None = None,
+) -> list[str]:
+    """Every reason why the instance is not ready; empty when it is. What is not given is not asked for."""
+    if not instance.in_recovery:
+        return ["it is not in recovery: it runs as a primary"]
+    found = _receiver(instance, keywords, slot_name)
+    if upstream is not None:
+        if instance.system_identifier != upstream.system_identifier:
+            found.append(
+                f"its system identifier is {instance.system_identifier}, the upstream's is {upstream.system_identifier}"
+            )
+        if instance.receiver is not None and instance.receiver.timeline not in (None, upstream.timeline):
+            found.append(f"it receives timeline {instance.receiver.timeline}, the upstream is on {upstream.timeline}")
+    lag = lag_bytes(instance, upstream)
+    if max_lag_bytes is not None and lag is not None and lag > max_lag_bytes:
+        found.append(f"it is {lag} bytes behind the upstream, more than max_lag_bytes={max_lag_bytes}")
+    if min_replay_lsn is not None and (instance.replay_lsn is None or instance.replay_lsn < min_replay_lsn):
+        at = "nothing yet" if instance.replay_lsn is None else format_lsn(instance.replay_lsn)
+        found.append(f"it has replayed {at}, not yet {format_lsn(min_replay_lsn)}")
+    return found
+
+
+def _receiver(instance: Instance, keywords: Mapping[str, str] | None, slot_name: str | None) -> list[str]:
+    receiver = instance.receiver
+    if receiver is None:
+        return ["it has no WAL receiver: it is not connected to any upstream"]
+    found = []
+    if receiver.status != "streaming":
+        found.append(f"its WAL receiver is {receiver.status}, not streaming")
+    if keywords is not None:
+        wanted_port = keywords.get("port", "5432").split(",")
+        if receiver.sender_host not in hosts(keywords):
+            found.append(f"it receives from {receiver.sender_host}, not from {' or '.join(hosts(keywords))}")
+        elif str(receiver.sender_port) not in wanted_port:
+            found.append(f"it receives from port {receiver.sender_port}, not from {' or '.join(wanted_port)}")
+    if slot_name and receiver.slot_name != slot_name:
+        found.append(f"it uses {f'slot {receiver.slot_name}' if receiver.slot_name else 'no slot'}, not {slot_name}")
+    return found

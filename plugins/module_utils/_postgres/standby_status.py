@@ -1,0 +1,106 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One look at a standby and its upstream. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import find_bindir, inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify, local_instance
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
+
+__all__ = ["pgdata_of", "snapshot"]
+
+_PROBE = "pgfleet_standby_info"
+
+
+def snapshot(params: dict[str, Any]) -> dict[str, Any]:
+    """The result of standby_info. Raises StandbyError only for wrong options."""
+    asked = params.get("upstream_connection") != "none"
+    keywords = None
+    if params["upstream_conninfo"]:
+        keywords = login_of(params, _PROBE).keywords
+    minimum = _position(params["min_replay_lsn"])
+    found = inspect(params["data_directory"], params["state_directory"])
+    instance, upstream = None, None
+    reasons: list[str] = []
+    try:
+        # The upstream first: what it has written by then can be replayed by the time we ask here.
+        upstream = identify(keywords) if keywords is not None and asked else None
+    except StandbyError as failed:
+        reasons.append(failed.msg)
+    if not found.running:
+        reasons.append(f"no server runs on {found.path}, which is {found.state}")
+    elif found.port is None or found.socket_directory is None:
+        reasons.append(f"the server on {found.path} (pid {found.pid}) has not opened its socket")
+    else:
+        try:
+            instance = local_instance(found.socket_directory, found.port, params["login_user"], params["login_db"])
+        except StandbyError as failed:
+            reasons.append(failed.msg)
+    if instance is not None and not asked:
+        reasons += _without_upstream.reasons(instance)
+    elif instance is not None:
+        reasons += _readiness.reasons(
+            instance, keywords, upstream, params["slot_name"], minimum, params["max_lag_bytes"]
+        )
+    return {
+        "pgdata": pgdata_of(found, params["pg_bindir"], upstream.system_identifier if upstream is not None else None),
+        "ready": not reasons,
+        "state": _without_upstream.state(instance, not reasons),
+        "reasons": reasons,
+        "running": found.running,
+        "instance": _instance(instance) if instance is not None else None,
+        "upstream": _upstream(upstream) if upstream is not None else None,
+        "lag_bytes": _readiness.lag_bytes(instance, upstream) if instance is not None else None,
+    }
+
+
+def pgdata_of(found: DataDir, bindir: str | None, system_identifier: str | None = None) -> dict[str, Any]:
+    """A data directory as modules return it. Raises StandbyError where the programs of a cluster are missing."""
+    pgdata = as_dict(found)
+    del pgdata["entries"]
+    pgdata.update(
+        kind=found.kind(system_identifier),
+        mount_point=os.path.ismount(found.path),
+        running=found.running,
+        ours=is_ours(found),
+        pg_bindir=None,
+    )
+    if found.control is not None:
+        pgdata["pg_bindir"] = find_bindir(found.major, bindir)
+    return pgdata
+
+
+def _position(text: str | None) -> int | None:
+    if not text:
+        return None
+    try:
+        return parse_lsn(text)
+    except ValueError as wrong:
+        raise StandbyError(
+            f"min_replay_lsn={text!r} is no WAL position. Next: give one such as 0/3000028.", "lsn_invalid"
+        ) from wrong
+
+
+def _instance(instance: Instance) -> dict[str, Any]:
+    result = as_dict(instance)
+    for name in ("receive_lsn", "replay_lsn"):
+        if result[name] is not None:
+            result[name] = format_lsn(result[name])
+    return result
+
+
+def _upstream(upstream: Upstream) -> dict[str, Any]:
+    result = as_dict(upstream)
+    del result["history"], result["settings"]
+    return dict(result, lsn=format_lsn(upstream.lsn))

@@ -1,0 +1,188 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host has now, seen from outside and asked from inside, as the ladder wants to know it. Changes nothing.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof, prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
+    BackupLabel,
+    parse_backup_label,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
+    ControlData,
+    DataDir,
+    Instance,
+    Upstream,
+    Verdict,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import find_bindir, read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import local_instance, signs_of_use
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Situation, allows
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, relation
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import own_history, possible
+
+__all__ = ["Seen", "Wanted", "see"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the host is to be: a standby of this cluster, by this upstream, with this slot, at this level of consent.
+
+    ``barman`` is where WAL can be had beside the upstream; None where there is no such place. Without
+    ``upstream_asked`` nobody expects the upstream to answer.
+    """
+
+    keywords: Mapping[str, str]
+    system_identifier: str | None
+    slot_name: str | None
+    overwrite: str
+    bindir: str | None
+    barman: Barman | None
+    rewind_user: str | None = None
+    restore_command: str | None = None
+    upstream_asked: bool = True
+
+
+@dataclass(frozen=True)
+class Seen:
+    """``relation`` and ``proof`` are there where something of the wanted cluster is, and the upstream answers."""
+
+    situation: Situation
+    instance: Instance | None = None
+    relation: Relation | None = None
+    proof: WalProof | None = None
+    verdicts: tuple[Verdict, ...] = ()
+
+
+def see(found: DataDir, upstream: Upstream | None, wanted: Wanted) -> Seen:
+    """Look at what is there, as closely as the ladder needs it. Raises StandbyError."""
+    identifier = wanted.system_identifier or (upstream.system_identifier if upstream is not None else None)
+    if identifier is None and not wanted.upstream_asked and is_ours(found) and found.control is not None:
+        identifier = found.control.system_identifier
+    same = None if found.control is None else found.control.system_identifier == identifier
+    instance, verdicts = _ask(found)
+    now = Situation(
+        found.state,
+        running=found.running,
+        primary=found.running and not (instance.in_recovery if instance is not None else found.state == "standby"),
+        same_cluster=same,
+        ours=is_ours(found),
+        healthy=_healthy(instance, upstream, wanted),
+        unused=found.state == "pristine" and found.running and _unused(found),
+        postgresql=found.version is not None,
+    )
+    control = found.control
+    if same and not wanted.upstream_asked:
+        return Seen(replace(now, relation=_without_upstream.relation(found.state)), instance, verdicts=verdicts)
+    if now.healthy or not same or upstream is None or control is None:
+        return Seen(now, instance, verdicts=verdicts)
+    where = _relation(found, instance, upstream)
+    proof = _prove(found, control, where, upstream, wanted) if where.kind == "behind" else None
+    now = replace(
+        now,
+        relation=where.kind,
+        wal_missing=proof is not None and any(verdict.error_code == "wal_missing" for verdict in proof.verdicts),
+        no_rewind=_no_rewind(found, where, upstream, wanted),
+    )
+    return Seen(now, instance, where, proof, verdicts)
+
+
+def _ask(found: DataDir) -> tuple[Instance | None, tuple[Verdict, ...]]:
+    if not found.running or found.port is None or found.socket_directory is None:
+        return None, ()
+    try:
+        return local_instance(found.socket_directory, found.port), ()
+    except StandbyError as failed:
+        return None, (Verdict("server", "warning", failed.msg, failed.code),)
+
+
+def _healthy(instance: Instance | None, upstream: Upstream | None, wanted: Wanted) -> bool:
+    if instance is None or upstream is None:
+        return False
+    return not _readiness.reasons(instance, wanted.keywords, upstream, wanted.slot_name)
+
+
+def _unused(found: DataDir) -> bool:
+    """Whether the server itself knows of no user, database or relation that initdb did not make, and of no client."""
+    if found.port is None or found.socket_directory is None:
+        return False
+    try:
+        return not signs_of_use(found.socket_directory, found.port)
+    except StandbyError:
+        return False
+
+
+def _relation(found: DataDir, instance: Instance | None, upstream: Upstream) -> Relation:
+    if instance is not None:
+        return _running(instance, upstream)
+    label = read_small(os.path.join(found.path, "backup_label"))
+    if label is not None and not found.running:
+        return _not_started(parse_backup_label(label), upstream)
+    return relation(found, upstream, own_history(found))
+
+
+def _not_started(label: BackupLabel, upstream: Upstream) -> Relation:
+    """A backup that no server has been started on goes where its label says, whatever pg_control does."""
+    timeline, lsn = label.timeline or int(label.begin_wal[:8], 16), parse_lsn(label.begin_lsn)
+    return _at(timeline, lsn, upstream, "it begins at")
+
+
+def _running(instance: Instance, upstream: Upstream) -> Relation:
+    """A running standby may be beyond what the upstream had written when it was asked: it waits for it, then."""
+    timeline = instance.timeline
+    if instance.receiver is not None and instance.receiver.timeline is not None:
+        timeline = max(timeline, instance.receiver.timeline)
+    return _at(timeline, instance.replay_lsn or 0, upstream, "it has replayed")
+
+
+def _at(timeline: int, lsn: int, upstream: Upstream, what: str) -> Relation:
+    place = f"{what} {format_lsn(lsn)} on timeline {timeline}"
+    left = dict(upstream.history).get(timeline)
+    if timeline == upstream.timeline or (left is not None and lsn <= left):
+        return Relation("behind", timeline, lsn, left, f"{place}, which the upstream's history holds")
+    return Relation("diverged", timeline, lsn, left, f"{place}, which the upstream's history does not hold")
+
+
+def _prove(found: DataDir, control: ControlData, where: Relation, upstream: Upstream, wanted: Wanted) -> WalProof:
+    """Whether what comes after the WAL that is here can be had."""
+    begin = (where.timeline, where.lsn)
+    redo = (control.timeline, parse_lsn(control.redo_lsn))
+    replays = not found.running and "backup_label" not in found.entries
+    if replays and redo < begin and not _has_wal(found, redo, control.wal_segment_size):
+        begin = redo
+    return prove(begin, upstream, wanted.keywords, control.wal_segment_size, wanted.barman)
+
+
+def _has_wal(found: DataDir, position: tuple[int, int], segment_size: int) -> bool:
+    """Whether the server has kept the WAL from where its replay begins; it keeps all after that, too."""
+    return os.path.exists(os.path.join(found.path, "pg_wal", segment_name(*position, segment_size)))
+
+
+def _no_rewind(found: DataDir, where: Relation, upstream: Upstream, wanted: Wanted) -> str | None:
+    if where.kind != "diverged":
+        return "it has not diverged"
+    if found.running:
+        return "a server runs on the directory"
+    if not allows(wanted.overwrite, "same_cluster"):
+        return "it was not asked"
+    bindir = find_bindir(found.major, wanted.bindir)
+    keywords = {**without_password(wanted.keywords), **({"user": wanted.rewind_user} if wanted.rewind_user else {})}
+    reasons = possible(found, keywords, bindir, upstream, restore_command=wanted.restore_command)
+    return "; ".join(reasons) or None

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recovery settings of one data directory: what is there, what is wanted, and the careful change.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+    place_exists,
+    read_small,
+    write_atomically,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import masked_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
+    AUTO_CONF,
+    RECOVERY_CONF,
+    foreign_paths,
+    needs_signal,
+    texts,
+)
+
+__all__ = ["Change", "apply", "compare", "shown", "stand_by"]
+
+_SIGNAL = "# Written by pgfleet.standby: this server follows an upstream.\n"
+
+_MODE = "# Written by pgfleet.standby: this server follows an upstream.\nstandby_mode = 'on'\n"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What differs. ``before`` and ``after`` are the settings that differ, secrets masked."""
+
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+    texts: Mapping[str, str]
+    obsolete: tuple[str, ...]
+
+    @property
+    def settings(self) -> list[str]:
+        """The names of the settings whose value changes."""
+        return sorted(set(self.before) | set(self.after))
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that is written or removed."""
+        return sorted([*self.texts, *self.obsolete])
+
+
+def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: bool, major: int) -> Change:
+    """What has to change. ``own_configuration``: the data directory holds the server's postgresql.conf."""
+    old = {name: _read(data_directory, name) for name in (AUTO_CONF, RECOVERY_CONF)}
+    new = texts(old, wanted, major)
+    changed = {name: text for name, text in new.items() if text != old[name]}
+    if needs_signal(major):
+        if not os.path.exists(os.path.join(data_directory, "standby.signal")):
+            changed = {"standby.signal": _SIGNAL, **changed}
+        obsolete: tuple[str, ...] = ("recovery.signal", RECOVERY_CONF)
+    else:
+        obsolete = ("recovery.done",)
+    if own_configuration:
+        copied = _read(data_directory, "postgresql.conf")
+        localised = foreign_paths(copied, lambda name, value: place_exists(data_directory, name, value))
+        if localised != copied:
+            changed["postgresql.conf"] = localised
+    before, after = (_values(side[name] for name in new) for side in (old, new))
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    return Change(
+        before=shown({name: before[name] for name in names if name in before}),
+        after=shown({name: after[name] for name in names if name in after}),
+        texts=changed,
+        obsolete=tuple(name for name in obsolete if os.path.lexists(os.path.join(data_directory, name))),
+    )
+
+
+def apply(data_directory: str, change: Change) -> None:
+    """Make the change; what makes it a standby first, so that no crash leaves a directory that starts as a primary."""
+    first = [name for name in ("standby.signal", RECOVERY_CONF) if name in change.texts]
+    for name in [*first, *(name for name in change.texts if name not in first)]:
+        write_atomically(os.path.join(data_directory, name), change.texts[name])
+    for name in change.obsolete:
+        os.unlink(os.path.join(data_directory, name))
+
+
+def stand_by(data_directory: str, major: int, mode: int) -> None:
+    """Make sure that a server started on the directory waits for an upstream, whatever else is set.
+
+    Raises StandbyError.
+    """
+    if needs_signal(major):
+        write_atomically(os.path.join(data_directory, "standby.signal"), _SIGNAL, mode)
+    else:
+        write_atomically(os.path.join(data_directory, RECOVERY_CONF), _MODE, mode)
+
+
+def _read(data_directory: str, name: str) -> str:
+    return read_small(os.path.join(data_directory, name)) or ""
+
+
+def _values(files: Iterable[str]) -> dict[str, str]:
+    return {setting.name: setting.value for text in files for setting in _conf.read(text)}
+
+
+def shown(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings for people and logs."""
+    return {name: masked_conninfo(value) if name == "primary_conninfo" else value for name, value in settings.items()}

@@ -1,0 +1,158 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a standby fetches WAL from Barman: the command for its restore_command. Private to the collection.
+
+Barman's own script ``barman-wal-restore`` where it is installed and can do what is asked, else ``barman get-wal``
+over ssh. The script is asked for its options (``--help``) instead of being judged by its version.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
+    LocalShell,
+    SshShell,
+    ssh_destination,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+
+__all__ = ["RestoreCommand", "restore_command", "ssh_port"]
+
+_SCRIPT = "barman-wal-restore"
+
+# The script's switch for each compression on the wire; what is not said is no compression.
+_COMPRESSION = {"gzip": "--gzip", "bzip2": "--bzip2", "keep": "--keep-compression"}
+
+_TEST_SECONDS = 60
+
+_USER = re.compile(r"^user (\S+)$", re.MULTILINE)
+
+_PORT = re.compile(r"-p(\d+)|-oPort=(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RestoreCommand:
+    """The setting's value, or None for no command.
+
+    ``script`` is the argument list of the script up to its options, where it is used; ``note`` says why it is not.
+    """
+
+    text: str | None
+    script: tuple[str, ...] = field(default=())
+    note: str | None = None
+
+    def test(self) -> str | None:
+        """What the script's own test of the connection and of Barman's configuration complains about, or None."""
+        if not self.script:
+            return None
+        program, *rest = self.script
+        done = LocalShell().run([program, "--test", *rest, "-", "-"], timeout=_TEST_SECONDS)
+        return None if done.rc == 0 else first_line(done.err or done.out) or f"exit code {done.rc}"
+
+
+def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreCommand:
+    """The command that the options ask for. Raises StandbyError when ``auto`` is not told enough.
+
+    The script gets a private spool directory: the default one is shared by all clusters of a host, whose segments
+    have the same names. ``%`` is doubled, for PostgreSQL replaces ``%f`` and ``%p`` (manual, 25.3.4).
+    """
+    option = params.get("restore_command")
+    if option in (None, "", "none"):
+        return RestoreCommand(None)
+    if option != "auto":
+        return RestoreCommand(str(option))
+    if not params.get("barman_host") or not params.get("barman_server"):  # Ansible takes null for given
+        raise StandbyError(
+            "restore_command=auto needs to know where Barman is. Next: give barman_host and barman_server,"
+            " or restore_command=none.",
+            "restore_command_incomplete",
+        )
+    options = tuple(params.get("ssh_options") or ())
+    script = shutil.which(_SCRIPT)
+    lacks = _lacks(script, params, options)
+    if script is None or lacks is not None:
+        return RestoreCommand(_over_ssh(params, options), note=lacks)
+    words = (script, *_options(params, options, spool_directory), *_place(params))
+    return RestoreCommand(" ".join([*map(_word, words), "%f", "%p"]), script=words)
+
+
+def ssh_port(options: Sequence[str]) -> str | None:
+    """The port in ssh's options when they say nothing else; ``""`` when there are none."""
+    joined = "".join(options)
+    if not joined:
+        return ""
+    match = _PORT.fullmatch(joined)
+    return None if match is None else match.group(1) or match.group(2)
+
+
+def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]) -> str | None:
+    """Why the script cannot be used, or None."""
+    if script is None:
+        return f"{_SCRIPT} is not installed here (package barman-cli)"
+    if params.get("barman_executable") not in (None, "", "barman"):
+        return f"{_SCRIPT} calls nothing but `barman` on the Barman host"
+    port = ssh_port(options)
+    if port is None:
+        return f"{_SCRIPT} takes no ssh options but a port; a Host section in ~/.ssh/config would do"
+    wanted = [*(["--port"] if port else []), *_compression(params)]
+    # Only what is asked for is worth the time of starting it.
+    known = LocalShell().run([script, "--help"]).out if wanted else ""
+    missing = [word for word in wanted if word not in known]
+    return f"{script} does not know {missing[0]}" if missing else None
+
+
+def _options(params: Mapping[str, Any], options: Sequence[str], spool_directory: str) -> list[str]:
+    user = _user(str(params["barman_host"]), options)
+    words = ["-U", user] if user else []
+    words += ["--port", port] if (port := ssh_port(options)) else []
+    words += ["--parallel", str(params["restore_jobs"])] if params.get("restore_jobs") else []
+    words += _compression(params)
+    words += ["--spool-dir", spool_directory]
+    return words + (["--config", str(params["barman_config"])] if params.get("barman_config") else [])
+
+
+def _user(destination: str, options: Sequence[str]) -> str:
+    """Whom ssh would log in as; the script has a default of its own. ``ssh -G`` reads a Host section as ssh does."""
+    user, at, _host = destination.rpartition("@")
+    if at:
+        return user
+    told = LocalShell().run(["ssh", "-G", *options, "--", ssh_destination(destination)])
+    match = _USER.search(told.out)
+    return match.group(1) if match else ""
+
+
+def _compression(params: Mapping[str, Any]) -> list[str]:
+    """The script's switch, none for no compression."""
+    switch = _COMPRESSION.get(str(params.get("restore_compression")))
+    return [] if switch is None else [switch]
+
+
+def _place(params: Mapping[str, Any]) -> list[str]:
+    return [ssh_destination(str(params["barman_host"])).rpartition("@")[2], str(params["barman_server"])]
+
+
+def _over_ssh(params: Mapping[str, Any], options: Sequence[str]) -> str:
+    """``barman get-wal`` at the far end of ssh.
+
+    The server gives up its recovery when the command ends with more than 125 (PostgreSQL's xlogarchive.c), and ssh
+    ends with 255 when it cannot connect: that must not be the command's own end.
+    """
+    config = ["--config", str(params["barman_config"])] if params.get("barman_config") else []
+    barman = [str(params.get("barman_executable") or "barman"), *config, "get-wal", str(params["barman_server"])]
+    ssh = SshShell(str(params["barman_host"]), options).argv([*barman, "WAL"])
+    # The name is the last word of the far command, which is one word here: it is put in after the quoting.
+    far = ssh.pop()[: -len("WAL")]
+    return " ".join([*map(_word, ssh), f"{_word(far)}%f", ">", '"%p"', "||", "exit", "1"])
+
+
+def _word(word: str) -> str:
+    """One word for the shell that PostgreSQL starts."""
+    return shlex.quote(word).replace("%", "%%")

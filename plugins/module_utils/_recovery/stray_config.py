@@ -1,0 +1,82 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configuration files that a backup brings into a data directory whose server has its own elsewhere.
+
+Barman's rsync backups carry postgresql.conf, pg_hba.conf and pg_ident.conf of a primary that keeps them outside of
+its data directory, as Debian's do. In the data directory they look as if they counted. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+    fsync_directory,
+    place_exists,
+    private_directory,
+    read_small,
+    write_atomically,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import foreign_paths
+
+__all__ = ["NAMES", "Strays", "carry_out", "find"]
+
+NAMES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
+
+# What of the host's own postgresql.conf stays when the primary's takes its place: where things are on this host.
+_LOCAL = ("data_directory", "hba_file", "ident_file", "external_pid_file")
+
+
+@dataclass(frozen=True)
+class Strays:
+    """``names`` are in the data directory and go ``aside``; ``texts`` are files to write, by their paths."""
+
+    aside: str
+    names: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def find(
+    data_directory: str, config_directory: str, local: Mapping[str, str], state_directory: str, from_backup: bool
+) -> Strays:
+    """What is to be done about them. ``from_backup``: they replace those of the configuration directory.
+
+    ``local`` is what the postgresql.conf there and its includes set. A file that it names is no stray.
+    """
+    aside = os.path.join(state_directory, "from_backup")
+    if os.path.realpath(data_directory) == os.path.realpath(config_directory):
+        return Strays(aside)
+    used = {os.path.realpath(local[name]) for name in ("hba_file", "ident_file") if name in local}
+    here = (name for name in NAMES if os.path.isfile(os.path.join(data_directory, name)))
+    names = tuple(name for name in here if os.path.realpath(os.path.join(data_directory, name)) not in used)
+    if not from_backup or NAMES[0] not in names:
+        return Strays(aside, names)
+    read = {name: read_small(os.path.join(data_directory, name)) or "" for name in names}
+    places = {name: local[name] for name in _LOCAL if name in local}
+    stays = {"data_directory": data_directory, **places}
+    text = foreign_paths(
+        read[NAMES[0]], lambda name, value: name not in stays and place_exists(config_directory, name, value)
+    )
+    texts = {**read, NAMES[0]: _conf.edit(text, stays)}
+    return Strays(aside, names, {os.path.join(config_directory, name): text for name, text in texts.items()})
+
+
+def carry_out(data_directory: str, strays: Strays) -> None:
+    """Put aside what is replaced and what is stray, and write the new files. Raises StandbyError."""
+    if not strays.names:
+        return
+    private_directory(strays.aside)
+    for path, text in strays.texts.items():
+        before = read_small(path)
+        if before is not None:
+            write_atomically(os.path.join(strays.aside, f"{os.path.basename(path)}.local"), before)
+        write_atomically(path, text)
+    for name in strays.names:
+        source = os.path.join(data_directory, name)
+        write_atomically(os.path.join(strays.aside, name), read_small(source) or "")
+        os.unlink(source)
+    fsync_directory(data_directory)

@@ -1,0 +1,136 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a stopped cluster stands to the history of the server that it is to follow. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
+
+__all__ = ["Relation", "is_clean", "relation"]
+
+# pg_control's own words (PostgreSQL's pg_controldata.c, dbState).
+_CLEAN = ("shut down", "shut down in recovery")
+
+# A standby notes how far it has to replay before a page goes to disk (xlog.c, UpdateMinRecoveryPoint), so what is on
+# its disk is known even after a crash. A primary notes no more than its checkpoints.
+_END_IS_KNOWN = (*_CLEAN, "in archive recovery")
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Where the pages of a cluster end, and what the upstream's history says of that place.
+
+    ``kind``: ``behind`` (a part of the upstream's history: it can follow), ``diverged`` (it has what the upstream
+    never had), ``ahead`` (it is beyond the upstream on the upstream's own timeline) or ``unknown``. ``lsn`` is the
+    end of the pages on ``timeline``, of a primary its last checkpoint; ``fork`` where the upstream took another way,
+    None where it did not or that cannot be seen. ``reason`` says it in words, without a full stop.
+    WAL in pg_wal beyond that end is not counted.
+    """
+
+    kind: str
+    timeline: int
+    lsn: int
+    fork: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class _End:
+    """The end of the pages. ``needs``: the least position up to which a history has to agree to hold all of it."""
+
+    timeline: int
+    lsn: int
+    needs: int
+
+
+def is_clean(control: ControlData) -> bool:
+    """Whether the server wrote all there is before it ended."""
+    return control.state in _CLEAN
+
+
+def relation(found: DataDir, upstream: Upstream, own_history: Sequence[tuple[int, int]] = ()) -> Relation:
+    """How the cluster of a stopped server stands to an upstream of the same system identifier.
+
+    ``own_history`` is what the cluster's own history file says, as ``Upstream.history``; it tells two timelines of
+    the same number apart, and where the cluster left a timeline that both had. The rules are those of pg_rewind
+    (pg_rewind.c, findCommonAncestorTimeline and main) and of the server's start (xlogrecovery.c,
+    "requested timeline is not a child of this server's history").
+    """
+    if found.control is None or found.running:
+        why = "a server runs on it" if found.running else f"it is {found.state}"
+        return Relation("unknown", 0, 0, None, f"the end of its WAL cannot be read: {why}")
+    end = _end(found.control)
+    place = f"{format_lsn(end.lsn)} on timeline {end.timeline}"
+    shared, fork = _fork(end.timeline, upstream, own_history)
+    if not shared or (fork is not None and end.needs > fork):
+        return Relation("diverged", end.timeline, end.lsn, fork, _how_diverged(place, shared, fork, end, upstream))
+    if fork is None and end.needs > upstream.lsn:
+        said = f"it ends at {place}, the upstream on the same timeline at {format_lsn(upstream.lsn)} already"
+        return Relation("ahead", end.timeline, end.lsn, None, said)
+    doubt = _doubt(found, found.control)
+    if doubt is not None:
+        return Relation(
+            "unknown", end.timeline, end.lsn, fork, f"{doubt}, and what it wrote after {place} is not known"
+        )
+    return Relation("behind", end.timeline, end.lsn, fork, f"it ends at {place}, which the upstream's history holds")
+
+
+def _end(control: ControlData) -> _End:
+    """Of the last checkpoint's record only the beginning is known; a history that goes on behind that has all of it.
+
+    On a primary the checkpoint is the later of the two places, just promoted or a standby it is what was replayed.
+    """
+    checkpoint = parse_lsn(control.checkpoint_lsn)
+    replayed = parse_lsn(control.min_recovery_lsn)
+    if replayed > checkpoint:
+        return _End(control.min_recovery_timeline, replayed, replayed)
+    return _End(control.timeline, checkpoint, checkpoint + 1)
+
+
+def _doubt(found: DataDir, control: ControlData) -> str | None:
+    """Why there may be more than pg_control tells of. What pg_rewind or a backup of a standby left knows its end."""
+    if control.state in _END_IS_KNOWN:
+        return None
+    if "backup_label" in found.entries:
+        return "it is a backup that has not been started yet"
+    return f"its server was not shut down (pg_control says {control.state!r})"
+
+
+def _fork(timeline: int, upstream: Upstream, own: Sequence[tuple[int, int]]) -> tuple[bool, int | None]:
+    """Whether the upstream's history has the timeline, and where it left that or the last one that both have."""
+    theirs = _spans(upstream.timeline, upstream.history)
+    numbers = [number for number, _begin, _end in theirs]
+    if own or timeline == 1:
+        ours = _spans(timeline, own)
+    elif timeline in numbers:
+        ours = theirs[: numbers.index(timeline) + 1]
+    else:
+        return False, None
+    both = 0
+    while both < min(len(ours), len(theirs)) and ours[both][:2] == theirs[both][:2]:
+        both += 1
+    if both == 0:
+        return False, None
+    if both == len(ours):
+        return True, theirs[both - 1][2]
+    ends = [end for end in (ours[both - 1][2], theirs[both - 1][2]) if end is not None]
+    return False, min(ends)
+
+
+def _spans(timeline: int, history: Sequence[tuple[int, int]]) -> list[tuple[int, int, int | None]]:
+    """Every timeline of a history with its beginning and its end; the last one has none."""
+    begins = [0, *(left for _number, left in history)]
+    ends = [*history, (timeline, None)]
+    return [(number, begin, end) for begin, (number, end) in zip(begins, ends)]
+
+
+def _how_diverged(place: str, shared: bool, fork: int | None, end: _End, upstream: Upstream) -> str:
+    if shared:
+        return f"it went on to {place}, which the upstream left at {format_lsn(fork or 0)}"
+    where = "" if fork is None else f"; they parted at {format_lsn(fork)}"
+    return f"it ends at {place}, and timeline {upstream.timeline} of the upstream does not descend from that{where}"

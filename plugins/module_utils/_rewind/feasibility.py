@@ -1,0 +1,330 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether pg_rewind can be used, asked of the directory, of the upstream and at last of itself; and its call.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import unwritable
+
+__all__ = ["Done", "Proof", "complaint", "pg_rewind", "prove"]
+
+_CONNECT_SECONDS = "10"
+
+# What a role needs beside LOGIN (PostgreSQL manual, pg_rewind, Notes).
+_FUNCTIONS = (
+    "pg_ls_dir(text,boolean,boolean)",
+    "pg_stat_file(text,boolean)",
+    "pg_read_binary_file(text)",
+    "pg_read_binary_file(text,bigint,bigint,boolean)",
+)
+
+_ARRAY = ",".join(f'"{function}"' for function in _FUNCTIONS)
+
+_QUESTION = f"""
+SELECT pg_catalog.json_build_object(
+  'user', current_user,
+  'in_recovery', pg_catalog.pg_is_in_recovery(),
+  'full_page_writes', pg_catalog.current_setting('full_page_writes'),
+  'lacks', (SELECT pg_catalog.json_agg(f) FROM pg_catalog.unnest('{{{_ARRAY}}}'::text[]) AS f
+            WHERE NOT pg_catalog.has_function_privilege('pg_catalog.' || f, 'EXECUTE')),
+  'tablespaces', (SELECT pg_catalog.json_object_agg(oid, spcname) FROM pg_catalog.pg_tablespace
+                  WHERE pg_catalog.pg_tablespace_location(oid) LIKE '/%'))
+"""  # noqa: S608 - made of constants
+
+_FORK = re.compile(r"servers diverged at WAL location ([0-9A-F]+/[0-9A-F]+) on timeline (\d+)")
+
+# It has read all of the target's WAL and both lists of files by then; what would come next is the copying.
+_SIZE = re.compile(r"need to copy (\d+) MB")
+
+_PROGRESS = re.compile(r"\(\d+%\) copied")
+
+_COMPLAINT = re.compile(r"(?:error|fatal|Failure)[,:]\s*(.*)")
+
+_WAL_IS_GONE = re.compile(r"could not (?:find previous|read) WAL record|could not open file \"[^\"]*/pg_wal/")
+
+_SINCE_STANDBY_SOURCE = 14  # release notes of 14, 13 and 15
+
+_SINCE_RESTORE = 13
+
+_SINCE_CONFIG_FILE = 15
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Why pg_rewind cannot be used; or, without reasons, that ``timeline`` was left at ``fork``, and what it copies.
+
+    ``bytes`` are rounded down to MiB by pg_rewind.
+    """
+
+    reasons: tuple[str, ...] = ()
+    timeline: int = 0
+    fork: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Done:
+    """A pg_rewind that has ended: its exit code, and what it said without its progress."""
+
+    rc: int
+    lines: tuple[str, ...]
+
+
+def prove(
+    found: DataDir,
+    keywords: Mapping[str, str],
+    bindir: str,
+    upstream: Upstream,
+    timeout: float = 3600,
+    restore_command: str | None = None,
+) -> Proof:
+    """Ask for everything that speaks against it; where nothing does, pg_rewind's dry run is the proof.
+
+    The dry run ends as soon as pg_rewind knows what it would copy, or after ``timeout`` seconds. Changes nothing.
+    """
+    program = os.path.join(bindir, "pg_rewind")
+    reasons = _of_directory(found, upstream)
+    if not os.access(program, os.X_OK):
+        reasons.append(f"there is no {program}")
+    reasons += _of_upstream(found, keywords, bindir, upstream)
+    if reasons:
+        return Proof(tuple(reasons))
+    with _wal_as_it_was(found):
+        done = pg_rewind(found, keywords, bindir, timeout, restore_command, dry_run=True)
+    return _judged(found, done, restore_command)
+
+
+@contextlib.contextmanager
+def _wal_as_it_was(found: DataDir) -> Iterator[None]:
+    """A dry run, too, leaves the segments in pg_wal that it has fetched by restore_command; they are taken away."""
+    place = os.path.join(found.path, "pg_wal")
+    if not os.path.isdir(place):
+        yield
+        return
+    before, times = set(os.listdir(place)), os.stat(place)
+    try:
+        yield
+    finally:
+        fetched = set(os.listdir(place)) - before
+        for name in fetched:
+            os.unlink(os.path.join(place, name))
+        if fetched:
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def pg_rewind(
+    found: DataDir,
+    keywords: Mapping[str, str],
+    bindir: str,
+    timeout: float,
+    restore_command: str | None = None,
+    dry_run: bool = False,
+    inherited: Sequence[int] = (),
+) -> Done:
+    """Run it, for ``timeout`` seconds at most; ``inherited`` are files that it holds open."""
+    argv = [
+        os.path.join(bindir, "pg_rewind"),
+        f"--target-pgdata={found.path}",
+        f"--source-server={conninfo_text(_login(keywords))}",
+        "--progress",
+    ]
+    if (found.major or 0) >= _SINCE_RESTORE:
+        argv.append("--no-ensure-shutdown")  # it would start a server on the directory
+    if dry_run:
+        argv.append("--dry-run")
+    with _restoring(found, restore_command) as more:
+        return _run([*argv, *more], timeout, _SIZE if dry_run else None, inherited)
+
+
+def complaint(lines: Iterable[str]) -> str:
+    """What pg_rewind says is wrong, for a message."""
+    told = list(lines)
+    errors = [match[1].strip() for match in map(_COMPLAINT.search, told) if match]
+    return "; ".join(errors[-3:]) or (told[-1].strip() if told else "it said nothing")
+
+
+def _login(keywords: Mapping[str, str]) -> dict[str, str]:
+    return {"connect_timeout": _CONNECT_SECONDS, **keywords, "dbname": "postgres"}
+
+
+def _of_directory(found: DataDir, upstream: Upstream) -> list[str]:
+    """What of the cluster here speaks against it."""
+    control = found.control
+    if control is None:
+        return [f"{found.path} holds no complete cluster"]
+    reasons = []
+    if found.major is None or found.major < 12:
+        reasons.append(f"PostgreSQL {found.version} is too old, a standby is made of 12 and later")
+    if found.major != upstream.version // 10000:
+        reasons.append(f"the upstream is PostgreSQL {upstream.version // 10000}, the cluster is of {found.major}")
+    if not control.data_checksums and not control.wal_log_hints:
+        reasons.append("the cluster has neither data checksums nor wal_log_hints, so changed pages may be unknown")
+    if not is_clean(control):
+        reasons.append(
+            f"the server was not shut down cleanly (pg_control says {control.state!r}); pg_rewind would start it"
+            " for crash recovery, which is not done here, and a copy by delta needs no such start"
+        )
+    strangers = unwritable(found.path)
+    if strangers:
+        reasons.append(f"pg_rewind could not write files of another owner: {', '.join(strangers[:5])}")
+    return reasons
+
+
+def _of_upstream(found: DataDir, keywords: Mapping[str, str], bindir: str, upstream: Upstream) -> list[str]:
+    """What of the upstream speaks against it, asked by SQL over the connection that pg_rewind would use."""
+    secret = [name for name, value in masked(keywords).items() if value != keywords[name]]
+    if secret:
+        return [f"{secret[0]} in the connection would be seen in the list of processes"]
+    psql = os.path.join(bindir, "psql")  # with the libpq of pg_rewind, ~/.pgpass included
+    argv = [psql if os.access(psql, os.X_OK) else "psql", "-XAtqw", "-c", _QUESTION, "-d"]
+    done = LocalShell().run([*argv, conninfo_text(_login(keywords))])
+    if done.rc == 127:
+        return [f"there is no psql in {bindir}"]
+    if done.rc != 0:
+        shown = {name: value for name, value in keywords.items() if name in ("host", "hostaddr", "port", "user")}
+        return [
+            f"the SQL login to database postgres of the upstream with {shown} fails: {first_line(done.err)}"
+            " (it needs a line in its pg_hba.conf, and in ~/.pgpass here one for that database)"
+        ]
+    return _of_answer(dict(json.loads(done.out)), found, upstream)
+
+
+def _of_answer(answer: dict[str, Any], found: DataDir, upstream: Upstream) -> list[str]:
+    reasons = []
+    if answer["in_recovery"] and upstream.version // 10000 < _SINCE_STANDBY_SOURCE:
+        reasons.append(f"the upstream is itself a standby, which pg_rewind accepts from {_SINCE_STANDBY_SOURCE} on")
+    if answer["full_page_writes"] != "on":
+        reasons.append("full_page_writes is off on the upstream")
+    if answer["lacks"]:
+        functions = ", ".join(f"pg_catalog.{name}" for name in answer["lacks"])
+        reasons.append(
+            f"the role {answer['user']} may not read the upstream's files; a superuser can allow it with"
+            f' GRANT EXECUTE ON FUNCTION {functions} TO "{answer["user"]}"'
+        )
+    places = os.path.join(found.path, "pg_tblspc")
+    here = set(os.listdir(places)) if os.path.isdir(places) else set()
+    new = sorted(name for oid, name in (answer["tablespaces"] or {}).items() if oid not in here)
+    if new:
+        # It would make the upstream's link here, and write to wherever that leads on this host.
+        reasons.append(f"the upstream has tablespaces that are not here: {', '.join(new)}")
+    return reasons
+
+
+def _judged(found: DataDir, done: Done, restore_command: str | None) -> Proof:
+    """What a dry run says."""
+    text = "\n".join(done.lines)
+    fork, size = _FORK.search(text), _SIZE.search(text)
+    if done.rc == 0 and fork and size:
+        return Proof((), int(fork[2]), parse_lsn(fork[1]), int(size[1]) << 20)
+    if done.rc == 0 and "on the same timeline" in text:
+        return Proof(
+            (
+                "pg_rewind sees both on the same timeline, because the upstream has not completed a checkpoint since"
+                " its promotion; run CHECKPOINT there, or wait for one",
+            )
+        )
+    if done.rc == 0:
+        return Proof((f"pg_rewind finds nothing to rewind ({'; '.join(done.lines[-2:])})",))
+    said = complaint(done.lines)
+    if _WAL_IS_GONE.search(text):
+        help_missing = _no_help(found, restore_command)
+        return Proof((f"WAL from before the fork is not in {found.path}/pg_wal any more{help_missing}: {said}",))
+    return Proof((f"its dry run fails: {said}",))
+
+
+def _no_help(found: DataDir, restore_command: str | None) -> str:
+    """Why the archive did not help."""
+    if restore_command is None:
+        return ", and no restore_command was given to fetch it"
+    if (found.major or 0) < _SINCE_CONFIG_FILE:
+        return f", and pg_rewind can be given a restore_command from {_SINCE_CONFIG_FILE} on only"
+    return ", and restore_command did not bring it"
+
+
+@contextlib.contextmanager
+def _restoring(found: DataDir, restore_command: str | None) -> Iterator[list[str]]:
+    """Arguments that let pg_rewind fetch WAL. It asks ``postgres -C restore_command`` of a configuration, which need
+    not be the server's; a restore_command in the directory's postgresql.auto.conf wins."""
+    if restore_command is None or (found.major or 0) < _SINCE_CONFIG_FILE:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        config = os.path.join(scratch, "postgresql.conf")
+        write_atomically(config, f"restore_command = {quote(restore_command)}\n")
+        yield ["--restore-target-wal", f"--config-file={config}"]
+
+
+def _run(argv: Sequence[str], timeout: float, enough: re.Pattern[str] | None, inherited: Sequence[int]) -> Done:
+    """The program in a process group of its own, up to its end or the line that is enough."""
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            cwd="/",
+            start_new_session=True,
+            pass_fds=tuple(inherited),
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+    except OSError as failed:
+        return Done(127, (f"error: {argv[0]} does not run: {failed.strerror}",))
+    overdue = threading.Event()
+
+    def end() -> None:
+        overdue.set()
+        _end(process)
+
+    timer = threading.Timer(timeout, end)
+    timer.daemon = True
+    timer.start()
+    lines: list[str] = []
+    stdout = cast("Iterable[str]", process.stdout)
+    try:
+        for line in stdout:
+            if not _PROGRESS.search(line):
+                lines.append(line.rstrip())
+            if enough is not None and enough.search(line):
+                return Done(0, tuple(lines))
+        rc = process.wait()
+    finally:
+        timer.cancel()
+        _end(process)
+        process.wait()
+    if overdue.is_set():
+        lines.append(f"error: it did not end within {timeout:g} seconds and was killed")
+    return Done(rc, tuple(lines))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """With all that it has started."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,336 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make a cluster that has diverged a standby of the upstream with pg_rewind.
+
+The order is the safety, as in a copy: the record first, then the data directory is closed, a mode with which
+no server starts; pg_rewind, the standby signal, what was this host's own, a sync of every file system; and only
+then the directory is opened again. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.backup import errors, paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+    fsync_directory,
+    home_directories,
+    inspect,
+    linked_directories,
+    private_directory,
+    read_small,
+    require_stopped,
+    write_atomically,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, holding, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, relation
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
+    Proof,
+    complaint,
+    pg_rewind,
+    prove,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import OwnFiles, own_names
+
+__all__ = [
+    "Examined",
+    "Rewound",
+    "Task",
+    "examine",
+    "is_closed",
+    "own_history",
+    "possible",
+    "require_stopped_cluster",
+    "rewind",
+]
+
+# PostgreSQL refuses a data directory with any right for others (miscinit.c, checkDataDir; the same from 12 to 18).
+# This right gives nobody anything, for others may not search the directory. pg_rewind takes the modes for what it
+# makes from the group's rights, which stay (file_perm.c, SetDataDirectoryCreatePerm).
+_CLOSED = 0o002
+
+_RIGHTS = 0o750
+
+# What pg_rewind may bring from an upstream that is a standby itself.
+_OTHER_SIGNALS = ("recovery.signal", "recovery.conf", "promote")
+
+_DELTA = "bring it to a backup's state by a copy with overwrite=same_cluster"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to rewind to whom. ``keywords`` are those of an SQL login; ``timeout`` is seconds for one pg_rewind.
+
+    ``restore_command`` fetches WAL that the directory no longer holds, from PostgreSQL 15 on.
+    """
+
+    data_directory: str
+    state_directory: str
+    bindir: str
+    keywords: Mapping[str, str]
+    upstream: Upstream
+    timeout: float = 3600
+    restore_command: str | None = None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found before any change: the directory, how it stands to the upstream, and that it can be rewound.
+
+    ``kept`` are this host's own files in it, which a rewind leaves as they are.
+    """
+
+    found: DataDir
+    relation: Relation
+    proof: Proof
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rewound:
+    """What a rewind did, in ``seconds`` of wall-clock time.
+
+    ``kept`` are this host's own files, which are as they were; ``left_behind`` directories of tablespaces that the
+    upstream does not have.
+    """
+
+    seconds: float
+    kept: tuple[str, ...]
+    left_behind: tuple[str, ...]
+
+
+def is_closed(path: str) -> bool:
+    """Whether a data directory has a mode with which no server starts: a rewind that did not end left it."""
+    return bool(os.stat(path).st_mode & _CLOSED)
+
+
+def own_history(found: DataDir) -> tuple[tuple[int, int], ...]:
+    """The history file of the timeline that the directory's pages end on; nothing where there is none."""
+    control = found.control
+    timeline = max(control.timeline, control.min_recovery_timeline) if control is not None else 1
+    text = read_small(os.path.join(found.path, "pg_wal", f"{timeline:08X}.history"))
+    return tuple((left, parse_lsn(at)) for left, at in parse_history(text or ""))
+
+
+def possible(
+    found: DataDir,
+    keywords: Mapping[str, str],
+    bindir: str,
+    upstream: Upstream,
+    timeout: float = 3600,
+    restore_command: str | None = None,
+) -> list[str]:
+    """Every reason why pg_rewind cannot be used, as sentences without a full stop; none when it can.
+
+    ``keywords`` are those of an SQL login. The dry run may last ``timeout`` seconds. Changes nothing. Raises
+    StandbyError when the upstream does not answer in time.
+    """
+    return list(prove(found, keywords, bindir, upstream, timeout, restore_command).reasons)
+
+
+def require_stopped_cluster(found: DataDir) -> None:
+    """That there is something to rewind, before anybody is asked for more. Raises StandbyError."""
+    require_stopped(found)
+    if found.control is None:
+        raise StandbyError(
+            f"{found.path} holds no complete cluster to rewind, it is {found.state}. Nothing was changed."
+            " Next: correct data_directory, or clone it from a backup.",
+            "rewind_impossible",
+            reasons=[f"it is {found.state}"],
+        )
+    if is_closed(found.path) and (found.clone or {}).get("phase") == "rewinding":
+        raise StandbyError(
+            f"The rewind of {found.path} that began at {(found.clone or {}).get('at')} did not end. No server starts"
+            f" on the directory, and it cannot be rewound again. Next: {_DELTA}.",
+            "rewind_unfinished",
+        )
+
+
+def examine(task: Task) -> Examined:
+    """Everything that can refuse, pg_rewind's own dry run included. Changes nothing. Raises StandbyError."""
+    for path in (task.data_directory, os.path.realpath(task.data_directory)):
+        for verdict in errors(paths(path, {}, home_directories())):
+            raise StandbyError(verdict.msg, str(verdict.error_code))
+    if task.timeout <= 0:
+        raise StandbyError(f"timeout={task.timeout:g} is less than 1. Next: correct it.", "option_out_of_range")
+    found, how = _judged(task)
+    proof = prove(found, task.keywords, task.bindir, task.upstream, task.timeout, task.restore_command)
+    if proof.reasons:
+        raise _impossible(task, proof.reasons)
+    return Examined(found, how, proof, own_names(task.data_directory))
+
+
+def rewind(task: Task, examined: Examined) -> Rewound:
+    """Rewind the cluster; afterwards it is a standby that has to be given its recovery settings and started.
+
+    ``examined`` is what ``examine`` has found. Raises StandbyError; then nothing was changed, or no server starts on
+    the directory and a copy by delta mends it.
+    """
+    began = time.monotonic()
+    private_directory(task.state_directory)
+    with _writing_alone(task) as lock:
+        linked = linked_directories(task.data_directory)
+        with _closed(task, examined) as mode:
+            own = OwnFiles(task.data_directory, os.path.join(task.state_directory, "own"))
+            own.set_aside()
+            _local_tree.sync([task.state_directory])
+        _run(task, examined, lock, own)
+        _finish(task.data_directory, own, cast(int, examined.found.major))
+        _local_tree.sync([task.data_directory, *linked_directories(task.data_directory)])
+        _set_mode(task.data_directory, mode & _RIGHTS)
+        _record(task, examined.found, "committed")
+        own.forget()
+    return Rewound(
+        seconds=time.monotonic() - began,
+        kept=tuple(sorted(own.names)),
+        left_behind=tuple(sorted(linked - linked_directories(task.data_directory))),
+    )
+
+
+def _judged(task: Task) -> tuple[DataDir, Relation]:
+    """The directory, if it is a stopped cluster that has diverged. Raises StandbyError."""
+    found = inspect(task.data_directory, task.state_directory)
+    require_stopped_cluster(found)
+    control = cast(ControlData, found.control)
+    where, host = found.path, task.upstream.host
+    if control.system_identifier != task.upstream.system_identifier:
+        raise StandbyError(
+            f"{where} has system identifier {control.system_identifier}, the upstream {host} has"
+            f" {task.upstream.system_identifier}: they are different clusters. Nothing was changed."
+            " Next: correct data_directory or upstream_conninfo.",
+            "system_identifier_differs",
+        )
+    how = relation(found, task.upstream, own_history(found))
+    if how.kind == "behind":
+        raise StandbyError(
+            f"{where} has not diverged from {host}: {how.reason}. Nothing was changed."
+            " Next: give it recovery settings and start it as a standby.",
+            "not_diverged",
+        )
+    if how.kind != "diverged":
+        raise _impossible(task, [how.reason])
+    return found, how
+
+
+def _impossible(task: Task, reasons: Iterable[str]) -> StandbyError:
+    told = list(reasons)
+    said = told[0] if len(told) == 1 else " ".join(f"({n}) {reason}." for n, reason in enumerate(told, 1))[:-1]
+    return StandbyError(
+        f"pg_rewind cannot make {task.data_directory} a standby of {task.upstream.host}: {said}."
+        f" Nothing was changed. Next: mend what is named, or {_DELTA}.",
+        "rewind_impossible",
+        reasons=told,
+    )
+
+
+@contextlib.contextmanager
+def _writing_alone(task: Task) -> Iterator[int]:
+    """Neither a copy nor another rewind writes meanwhile; pg_rewind inherits the lock and holds it to its end."""
+    busy = StandbyError(
+        f"A copy into {task.data_directory} or another rewind is running. Nothing was changed."
+        " Next: wait for it, or end it, then run again.",
+        "clone_running",
+    )
+    runner, lock = (os.path.join(task.state_directory, name) for name in ("runner", "lock"))
+    with holding(runner, busy, data_directory=task.data_directory, run="rewind"), holding(lock, busy) as held:
+        yield held
+
+
+@contextlib.contextmanager
+def _closed(task: Task, examined: Examined) -> Iterator[int]:
+    """Close the directory; gives the mode that it had. What fails inside has changed nothing: it is opened again."""
+    path, record = task.data_directory, os.path.join(task.state_directory, "state.json")
+    before = read_small(record)
+    mode = os.stat(path).st_mode & 0o7777
+    _record(task, examined.found, "rewinding")
+    try:
+        _set_mode(path, mode | _CLOSED)
+        # From here on no server starts; one that did a moment ago, or ran and ended, is seen now.
+        found = inspect(path, task.state_directory)
+        require_stopped(found)
+        if found.control != examined.found.control:
+            raise StandbyError(
+                f"{path} was changed by a server while it was looked at. Next: keep it stopped, then run again.",
+                "server_running",
+            )
+        yield mode
+    except BaseException:
+        _set_mode(path, mode)
+        if before is None:
+            os.unlink(record)
+        else:
+            write_atomically(record, before)
+        raise
+
+
+def _run(task: Task, examined: Examined, lock: int, own: OwnFiles) -> None:
+    """Let pg_rewind do it. Raises StandbyError; then nobody knows what it has changed."""
+    found = examined.found
+    done = pg_rewind(found, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
+    if done.rc != 0:
+        raise StandbyError(
+            f"pg_rewind of {found.path} to {task.upstream.host} failed: {complaint(done.lines)}. The directory may be"
+            " neither what it was nor what it should be, and no server starts on it. The host's own configuration is"
+            f" in {own.place}. Next: {_DELTA}.",
+            "rewind_failed",
+            rc=done.rc,
+            output=list(done.lines[-20:]),
+        )
+
+
+def _finish(top: str, own: OwnFiles, major: int) -> None:
+    """What makes the files a standby's on this host. Raises StandbyError."""
+    mode = os.stat(os.path.join(top, "PG_VERSION")).st_mode & 0o777
+    stand_by(top, major, mode)
+    for name in _OTHER_SIGNALS:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(top, name))
+    own.put_back()
+    settings = os.path.join(top, "postgresql.auto.conf")
+    write_atomically(settings, without_leftovers(read_small(settings) or ""), mode)
+    slots = os.path.join(top, "pg_replslot")
+    if os.path.isdir(slots) and not os.path.islink(slots):
+        _local_tree.empty(slots)  # a primary's slots would keep WAL for ever
+
+
+def _set_mode(path: str, mode: int) -> None:
+    """Give the data directory a mode, durably. Raises StandbyError."""
+    try:
+        os.chmod(path, mode)
+        fsync_directory(path)
+    except OSError as failed:
+        raise StandbyError(
+            f"Cannot change the mode of {path} to {mode:o}: {failed.strerror}."
+            " Next: give it to the database's OS user.",
+            "directory_not_writable",
+        ) from failed
+
+
+def _record(task: Task, found: DataDir, phase: str) -> None:
+    """Write down where the rewind stands. A clone of ours stays the clone of its backup for whoever asks for that."""
+    state: dict[str, Any] = found.clone or {}
+    same = state.get("data_directory") == task.data_directory and state.get("phase") == "committed"
+    now_known = {
+        "phase": phase,
+        "digest": None,
+        "system_identifier": task.upstream.system_identifier,
+        "boot_id": boot_id(),
+        "left_behind": [],
+        "at": now(),
+        "data_directory": task.data_directory,
+        "targets": sorted(linked_directories(task.data_directory)),
+    }
+    save_state(task.state_directory, **{"backup_id": None, "server": None, **(state if same else {}), **now_known})

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the two ends of a copy can do, asked before it begins. Private to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
+    ciphers_of,
+    compressions_of,
+    faster_ciphers,
+    usable_compressions,
+)
+
+__all__ = ["Far", "cipher_options", "probe"]
+
+# Archiving and backups go before us on the Barman host, where it has the programs to say so.
+_GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "5"), ("nice", "-n", "5"), ())
+
+
+@dataclass(frozen=True)
+class Far:
+    """The Barman host: the command that starts rsync there, and the compressions to choose from.
+
+    ``gently`` is what goes before any command there that moves much data.
+    """
+
+    rsync: str
+    compressions: tuple[str, ...]
+    gently: tuple[str, ...] = ()
+
+
+def cipher_options(source: Source) -> tuple[str, ...]:
+    """ssh options that put fast ciphers first, if nobody else has said what the order is.
+
+    ``ssh -G`` prints what ssh would use, the user's configuration included; ``-F none`` without it.
+    """
+    shell = LocalShell()
+    effective = shell.run(["ssh", "-G", *source.ssh_options, "--", source.destination])
+    default = shell.run(["ssh", "-G", "-F", "none", "--", source.destination])
+    order = faster_ciphers(ciphers_of(effective.out), ciphers_of(default.out))
+    return ("-o", "Ciphers=" + ",".join(order)) if order else ()
+
+
+def probe(source: Source, compress: str) -> Far:
+    """Ask both rsyncs. Raises StandbyError when there is none at the far end, or the wanted compression is missing."""
+    here = LocalShell().run(["rsync", "--version"])
+    shell = SshShell(source.destination, source.ssh_options)
+    for prefix in _GENTLY:
+        there = shell.run([*prefix, "rsync", "--version"])
+        if there.rc == 0:
+            usable = usable_compressions(compress, compressions_of(here.out), compressions_of(there.out))
+            return Far(remote_command([*prefix, "rsync"]), usable, prefix)
+    raise StandbyError(
+        f"rsync does not run on {source.destination} (exit code {there.rc}). Nothing was changed."
+        " Next: install rsync on the Barman host.",
+        "rsync_missing_remote",
+        rc=there.rc,
+        stderr=there.err,
+    )

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What cannot be provoked on a Barman host: runs that are killed half way, two at a time, a host without Python."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import claim_records as _claim_files
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import keep as _pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+
+# Its keep is a file; `refuse` and `worm` are what it is told to be.
+KEEPS = """\
+#!/bin/sh
+cd '{root}' || exit 1
+case "$*" in
+*"keep --status"*) printf '{{"pg": {{"keep_status": {{"message": "%s"}}}}}}' "$(cat keep 2>/dev/null || echo nokeep)" ;;
+*"keep --target"*) [ ! -e refuse ] || {{ echo '{{"_ERROR": ["Cannot add keep"]}}'; exit 1; }}
+    cp record-then keep 2>/dev/null || echo full >keep; echo '{{}}' ;;
+*"keep --release"*) rm keep; echo '{{}}' ;;
+*"show-server "*) printf '{{"pg": {{"worm_mode": %s}}}}' "$(test -e worm && echo true || echo false)" ;;
+*) exit 99 ;;
+esac
+"""
+CLAIM, RELEASE = Wish("n1:/data", 3600), Wish("n1:/data", None)
+
+
+@pytest.fixture
+def barman(host, monkeypatch):
+    host.program("barman", KEEPS.format(root=host.root))
+    monkeypatch.setattr(_claim_files, "_place", lambda: str(host.root / "home" / "claims"))
+    monkeypatch.setattr(_pin, "_LOCK_SECONDS", 0)
+    (host.root / "home").mkdir()
+    return Barman(LocalShell(), "pg")
+
+
+def kept(host):
+    path = host.root / "keep"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+
+def record(host):
+    [path] = (host.root / "home" / "claims").glob("*.json")
+    return path
+
+
+def test_a_run_that_was_killed_between_its_record_and_its_keep(host, barman):
+    pin(barman, host.backup(), CLAIM)
+    (host.root / "keep").unlink()
+    again = pin(barman, host.backup(), CLAIM)
+    assert (again.pinned, again.changed, kept(host)) == (True, True, "full")
+
+
+def test_a_run_that_was_killed_between_its_release_and_the_end_of_its_record(host, barman):
+    pin(barman, host.backup(), CLAIM)
+    (host.root / "keep").unlink()
+    assert pin(barman, host.backup(), RELEASE).pinned is False
+    assert list((host.root / "home" / "claims").iterdir()) == []
+
+
+@pytest.mark.parametrize("mark", ["refuse", "worm"])
+def test_where_barman_does_not_keep_there_is_no_record_and_a_reason(host, barman, mark):
+    (host.root / mark).touch()
+    found = pin(barman, host.backup(), CLAIM)
+    assert (found.pinned, found.changed, kept(host)) == (False, False, None)
+    assert {"refuse": "Cannot add keep", "worm": "worm mode"}[mark] in found.why
+    assert list((host.root / "home" / "claims").iterdir()) == []
+
+
+def test_a_barman_without_keep(host, barman):
+    host.program("barman", "#!/bin/sh\necho \"barman: argument command: invalid choice: 'keep'\" >&2\nexit 2\n")
+    found = pin(barman, host.backup(), CLAIM)
+    assert (found.pinned, "2.14" in found.why) == (False, True)
+    assert pin(barman, host.backup(), RELEASE).changed is False
+
+
+def test_a_backup_that_is_not_done_is_not_asked_for(host, barman):
+    assert "WAITING" in pin(barman, host.backup(status="WAITING_FOR_WALS"), CLAIM).why
+
+
+def test_of_an_incremental_backup_its_root_is_kept(host, barman):
+    root = "20261101T000000"
+    assert pin(barman, replace(host.backup(), type="incremental", root_backup_id=root), CLAIM).root == root
+    assert json.loads(record(host).read_text(encoding="utf-8"))["directory"].endswith(f"/{root}")
+
+
+def test_two_at_a_time(host, barman):
+    pin(barman, host.backup(), CLAIM)
+    with _claim_files.Record(str(record(host))).locked(0):
+        with pytest.raises(StandbyError) as refused:
+            pin(barman, host.backup(), replace(CLAIM, owner="n2:/data"))
+        assert refused.value.code == "claims_busy"
+
+
+def test_a_lock_that_went_with_its_record_is_nobodys(tmp_path):
+    first, second = (_claim_files.Record(str(tmp_path / "a" / "b" / "x.json")) for _again in range(2))
+    with first.locked(0):
+        pass
+    with second.locked(0) as lock:
+        assert os.path.samestat(os.fstat(lock), os.stat(tmp_path / "a" / "b" / "x.json.lock"))
+
+
+def test_a_damaged_record_is_told(host, barman):
+    pin(barman, host.backup(), CLAIM)
+    record(host).write_text("{", encoding="utf-8")
+    with pytest.raises(StandbyError) as refused:
+        pin(barman, host.backup(), CLAIM)
+    assert refused.value.code == "claims_invalid"
+
+
+class TestOverSsh:
+    @pytest.fixture
+    def far(self, barman):
+        return Barman(SshShell("barman@backup"), "pg")
+
+    def test_the_same_is_done_there(self, host, far):
+        looked = pin(far, host.backup(), replace(CLAIM, only_look=True))
+        assert (looked.pinned, looked.changed, looked.why, kept(host)) == (True, True, None, None)
+
+    def test_what_fails_there_is_told_as_if_it_were_here(self, host, far):
+        host.program("barman", "#!/bin/sh\necho '{}'\n")
+        with pytest.raises(StandbyError) as failed:
+            pin(far, host.backup(), CLAIM)
+        assert failed.value.code == "barman_server_inactive"
+
+    @pytest.mark.parametrize("text", ["exit 127", "echo 'SyntaxError: invalid syntax' >&2; exit 1"])
+    def test_no_python_there(self, host, far, text):
+        host.program("python3", f"#!/bin/sh\n{text}\n")
+        assert "Python 3.8 or later could not be run on barman@backup" in pin(far, host.backup(), CLAIM).why
+        with pytest.raises(StandbyError):
+            pin(far, host.backup(), RELEASE)

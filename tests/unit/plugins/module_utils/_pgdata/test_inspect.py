@@ -1,0 +1,469 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _datadir
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    BACKUP_ID,
+    CONTROL,
+    CONTROL_TEXT,
+    SYSTEM_IDENTIFIER,
+)
+
+CLUSTER = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT}
+
+
+@pytest.fixture
+def pgdata(tmp_path):
+    return tmp_path / "pgdata"
+
+
+@pytest.fixture
+def inspect(host, pgdata):
+    def run():
+        return _datadir.inspect(str(pgdata))
+
+    return run
+
+
+def record(pgdata, **changed):
+    state = {"phase": "copying", "backup_id": BACKUP_ID, "data_directory": str(pgdata), **changed}
+    write_tree(pgdata.parent / f".{pgdata.name}.standby", {"state.json": json.dumps(state)})
+
+
+class TestInspect:
+    @pytest.mark.parametrize(
+        ("files", "state"),
+        [
+            pytest.param({"lost+found/.keep": ""}, "empty", id="lost+found"),
+            pytest.param({"file": ""}, "foreign", id="a file"),
+            pytest.param({".hidden": ""}, "foreign", id="a hidden file"),
+            pytest.param({"lost+found/.keep": "", "file": ""}, "foreign", id="lost+found and a file"),
+            pytest.param({"PG_VERSION": "15\n"}, "foreign", id="no pg_control"),
+            pytest.param({"global/pg_control": CONTROL_TEXT}, "foreign", id="no PG_VERSION"),
+            pytest.param({**CLUSTER, "PG_VERSION": "\n"}, "foreign", id="empty PG_VERSION"),
+            pytest.param(CLUSTER, "cluster", id="cluster"),
+            pytest.param({**CLUSTER, "recovery.signal": ""}, "cluster", id="in targeted recovery"),
+            pytest.param({**CLUSTER, "standby.signal": ""}, "standby", id="standby"),
+        ],
+    )
+    def test_by_contents(self, inspect, pgdata, files, state):
+        write_tree(pgdata, files)
+        found = inspect()
+        assert (found.path, found.state) == (str(pgdata), state)
+        assert (found.control is not None) == (state in ("cluster", "standby"))
+
+    def test_absent(self, inspect):
+        assert inspect().state == "absent"
+
+    def test_empty(self, inspect, pgdata):
+        pgdata.mkdir()
+        assert inspect().state == "empty"
+
+    @pytest.mark.parametrize(
+        ("files", "state", "changed"),
+        [
+            pytest.param({"base/1/1": ""}, "incomplete", {}, id="copying"),
+            pytest.param(
+                {"PG_VERSION": "15\n", "standby.signal": ""},
+                "incomplete",
+                {"phase": "committing"},
+                id="all but pg_control",
+            ),
+            pytest.param({"base/1/1": ""}, "foreign", {"phase": "committed"}, id="finished but pg_control gone"),
+            pytest.param({"base/1/1": ""}, "foreign", {"data_directory": "/elsewhere"}, id="of another directory"),
+            pytest.param(CLUSTER, "cluster", {}, id="a cluster made since"),
+            pytest.param(CLUSTER, "cluster", {"phase": "keeping"}, id="nothing renamed yet"),
+            pytest.param(CLUSTER, "incomplete", {"phase": "rewinding"}, id="rewinding"),
+            pytest.param({"PG_VERSION": "15\n", "base/1": ""}, "incomplete", {"phase": "rewinding"}, id="rewinding it"),
+            pytest.param(
+                CLUSTER, "cluster", {"phase": "rewinding", "data_directory": "/elsewhere"}, id="rewinding another"
+            ),
+            pytest.param(
+                {**CLUSTER, "standby.signal": ""}, "standby", {"phase": "committing"}, id="committed, not recorded"
+            ),
+        ],
+    )
+    def test_with_the_record_of_a_copy(self, inspect, pgdata, files, state, changed):
+        write_tree(pgdata, files)
+        record(pgdata, **changed)
+        found = inspect()
+        assert (found.state, found.clone["backup_id"]) == (state, BACKUP_ID)
+
+    def test_tells_what_pg_control_tells(self, inspect, pgdata):
+        write_tree(pgdata, {**CLUSTER, "standby.signal": ""})
+        found = inspect()
+        assert (found.version, found.signals, found.running) == ("15", ("standby.signal",), False)
+        assert found.control.system_identifier == SYSTEM_IDENTIFIER
+
+    def test_of_an_interrupted_rewind_tells_what_pg_control_tells(self, inspect, pgdata):
+        write_tree(pgdata, CLUSTER)
+        record(pgdata, phase="rewinding")
+        assert inspect().control.system_identifier == SYSTEM_IDENTIFIER
+
+    @pytest.mark.parametrize("phase", ["copying", "keeping", "rewinding"])
+    def test_of_a_directory_that_is_gone_with_a_record_is_incomplete(self, inspect, pgdata, phase):
+        record(pgdata, phase=phase)
+        assert inspect().state == "incomplete"
+
+    @pytest.mark.parametrize("files", [{}, CLUSTER], ids=["foreign", "cluster"])
+    def test_changes_nothing(self, inspect, pgdata, files):
+        write_tree(pgdata, {"file": "x", **files})
+        before = read_tree(pgdata.parent)
+        inspect()
+        assert read_tree(pgdata.parent) == before
+
+    def test_of_a_file_is_refused(self, inspect, pgdata):
+        pgdata.write_text("x", encoding="utf-8")
+        with pytest.raises(StandbyError, match="Not a directory") as refused:
+            inspect()
+        assert refused.value.code == "data_directory_invalid"
+
+    def test_of_a_broken_cluster_tells_its_version_and_no_more(self, inspect, pgdata):
+        write_tree(pgdata, {**CLUSTER, "global/pg_control": "garbage"})
+        found = inspect()
+        assert (found.state, found.version, found.control) == ("foreign", "15", None)
+
+    def test_of_a_cluster_that_we_may_not_read_is_refused(self, inspect, pgdata, monkeypatch):
+        """That is no damage: another user can."""
+        write_tree(pgdata, {**CLUSTER, "global/pg_control": "garbage"})
+        monkeypatch.setattr(_datadir.os, "access", lambda path, mode: mode != os.R_OK)
+        with pytest.raises(StandbyError) as refused:
+            inspect()
+        assert refused.value.code == "control_data_unreadable"
+
+    @pytest.mark.parametrize(
+        ("files", "version"),
+        [
+            ({"PG_VERSION": "15\n", "base/1/1": ""}, "15"),
+            ({"PG_VERSION": "15\n", "global/1": ""}, "15"),
+            ({"PG_VERSION": "15\n", "1259": "", "pg_filenode.map": ""}, None),
+            ({"base/1/1": ""}, None),
+        ],
+        ids=["base", "global", "a database's directory", "no PG_VERSION"],
+    )
+    def test_of_something_without_pg_control_tells_whether_it_was_a_cluster(self, inspect, pgdata, files, version):
+        write_tree(pgdata, files)
+        found = inspect()
+        assert (found.state, found.version) == ("foreign", version)
+
+    @pytest.mark.parametrize("text", ["{", ""], ids=["cut off", "empty"])
+    def test_of_a_broken_record_is_refused(self, inspect, pgdata, text):
+        write_tree(pgdata.parent, {"pgdata/x": "", ".pgdata.standby/state.json": text})
+        with pytest.raises(StandbyError) as refused:
+            inspect()
+        assert refused.value.code == "state_unreadable"
+
+
+class TestRunning:
+    """A process counts as the directory's server when it works there."""
+
+    @pytest.fixture
+    def worker(self, host, pgdata):
+        """A real process in the data directory; its name is what the test says."""
+        write_tree(pgdata, {**CLUSTER, "standby.signal": ""})
+        started = []
+
+        def start(name="postgres", cwd=pgdata):
+            process = host.start(name, cwd)
+            started.append(process)
+            return process
+
+        yield start
+        for process in started:
+            process.communicate()
+
+    def pid_file(self, pgdata, pid):
+        write_tree(pgdata, {"postmaster.pid": f"{pid}\n{pgdata}\n1795262540\n5433\n/tmp\n"})
+
+    def test_by_its_pid_file(self, inspect, pgdata, worker):
+        process = worker()
+        self.pid_file(pgdata, process.pid)
+        found = inspect()
+        assert (found.running, found.pid, found.port, found.socket_directory) == (True, process.pid, 5433, "/tmp")
+
+    def test_without_its_pid_file(self, inspect, pgdata, worker):
+        process = worker()
+        found = inspect()
+        assert (found.pid, found.port) == (process.pid, None)
+
+    @pytest.mark.parametrize("text", [None, "garbage"], ids=["gone", "damaged"])
+    def test_although_its_pg_control_is_no_more(self, inspect, pgdata, worker, text):
+        process = worker()
+        (pgdata / "global/pg_control").unlink()
+        if text is not None:
+            write_tree(pgdata, {"global/pg_control": text})
+        found = inspect()
+        assert (found.state, found.pid) == ("foreign", process.pid)
+
+    def test_with_a_wrong_pid_file(self, inspect, pgdata, worker):
+        process = worker()
+        self.pid_file(pgdata, os.getpid())
+        assert inspect().pid == process.pid
+
+    def test_not_by_a_number_that_was_reused(self, inspect, pgdata, worker):
+        process = worker("other", cwd="/")
+        self.pid_file(pgdata, process.pid)
+        assert not inspect().running
+
+    def test_not_by_a_process_of_another_name(self, inspect, pgdata, worker):
+        worker("other")
+        assert not inspect().running
+
+    def test_not_by_a_process_that_has_ended(self, inspect, pgdata, worker):
+        process = worker()
+        self.pid_file(pgdata, process.pid)
+        process.kill()
+        process.wait()
+        assert not inspect().running
+
+
+class TestWriteAtomically:
+    def test_replaces_a_file_and_its_mode(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+        path.chmod(0o644)
+        _datadir.write_atomically(str(path), "new \udcff\r\n")
+        assert path.read_bytes() == b"new \xff\r\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_takes_another_mode(self, tmp_path):
+        _datadir.write_atomically(str(tmp_path / "file"), "new", 0o640)
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+    def test_does_not_write_through_a_link(self, tmp_path):
+        (tmp_path / "precious").write_text("precious", encoding="utf-8")
+        (tmp_path / "link").symlink_to("precious")
+        _datadir.write_atomically(str(tmp_path / "link"), "new")
+        assert read_tree(tmp_path) == {"link": "new", "precious": "precious"}
+
+    def test_never_shows_a_part(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+        reader = path.open(encoding="utf-8")
+        _datadir.write_atomically(str(path), "new")
+        assert reader.read() == "old"
+        reader.close()
+
+    @pytest.mark.parametrize("failing", ["fsync", "replace"])
+    def test_leaves_the_old_file_when_it_fails(self, tmp_path, monkeypatch, failing):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+
+        def fail(*_arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, failing, fail)
+        with pytest.raises(StandbyError, match="No space left on device") as refused:
+            _datadir.write_atomically(str(path), "new")
+        assert refused.value.code == "write_failed"
+        assert read_tree(tmp_path) == {"file": "old"}
+
+    def test_tells_when_there_is_no_such_directory(self, tmp_path):
+        with pytest.raises(StandbyError, match="No such file or directory"):
+            _datadir.write_atomically(str(tmp_path / "absent" / "file"), "new")
+
+
+class TestReadSmall:
+    @pytest.mark.parametrize("content", [b"", b"a\r\nb\rc\n", b"\xff\n"], ids=["empty", "line ends", "no UTF-8"])
+    def test_is_what_can_be_written_back(self, tmp_path, content):
+        (tmp_path / "file").write_bytes(content)
+        _datadir.write_atomically(str(tmp_path / "copy"), _datadir.read_small(str(tmp_path / "file")))
+        assert (tmp_path / "copy").read_bytes() == content
+
+    @pytest.mark.parametrize("name", ["absent", "file/below"])
+    def test_of_nothing_is_none(self, tmp_path, name):
+        (tmp_path / "file").write_text("", encoding="utf-8")
+        assert _datadir.read_small(str(tmp_path / name)) is None
+
+
+class TestControlData:
+    def test_is_read_again_while_a_server_writes_it(self, pgdata, monkeypatch):
+        write_tree(pgdata, CLUSTER)
+        whole = (pgdata / "global/pg_control").read_bytes()
+        torn = iter([bytes(8192), whole[:200].ljust(8192, b"x"), whole])
+        monkeypatch.setattr(_datadir, "_control_bytes", lambda path: next(torn))
+        assert _datadir.control_data(str(pgdata)) == CONTROL
+
+    def test_is_not_waited_for_without_end(self, pgdata, monkeypatch):
+        changing = (bytes([number]) * 8192 for number in range(100))
+        monkeypatch.setattr(_datadir, "_control_bytes", lambda path: next(changing))
+        monkeypatch.setattr(_datadir, "_CONTROL_PAUSE", 0)
+        with pytest.raises(StandbyError, match="all the time") as refused:
+            _datadir.control_data(str(pgdata))
+        assert refused.value.code == "control_data_unreadable"
+
+    @pytest.mark.parametrize(
+        ("files", "said"),
+        [
+            ({}, "Cannot read .*/global/pg_control: No such file or directory. Next: "),
+            ({"global/pg_control": "x"}, "^Backup B: pg_control has 1 bytes instead of 8192. Next: "),
+            ({"global/pg_control": "x" * 8192}, "^Backup B: pg_control has version .* Next: "),
+        ],
+    )
+    def test_that_cannot_be_had_is_told(self, pgdata, files, said):
+        write_tree(pgdata, files)
+        with pytest.raises(StandbyError, match=said) as refused:
+            _datadir.control_data(str(pgdata), "Backup B")
+        assert refused.value.code == "control_data_unreadable"
+
+
+class TestFindBindir:
+    def test_takes_what_is_wanted(self, host):
+        assert _datadir.find_bindir(15, str(host.programs)) == str(host.programs)
+
+    def test_refuses_a_wanted_directory_without_programs(self, tmp_path):
+        with pytest.raises(StandbyError, match="pg_bindir") as refused:
+            _datadir.find_bindir(15, str(tmp_path))
+        assert refused.value.code == "postgresql_not_installed"
+
+    def test_looks_along_the_path_last(self, host):
+        assert _datadir.find_bindir(99) == str(host.programs)
+
+    def test_refuses_when_there_is_none(self, host, monkeypatch):
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(StandbyError, match="/usr/lib/postgresql/99/bin"):
+            _datadir.find_bindir(99)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "exists"),
+    [
+        ("hba_file", "{top}/pg_hba.conf", True),
+        ("hba_file", "pg_hba.conf", True),
+        ("hba_file", "/etc/postgresql/15/absent/pg_hba.conf", False),
+        ("include_dir", "conf.d", True),
+        ("include", "absent.conf", False),
+        ("data_directory", "{top}", True),
+        ("data_directory", "{top}/", True),
+        ("data_directory", "{top}-link", True),
+        ("data_directory", "{top}/conf.d", False),
+        ("data_directory", "/", False),
+        ("external_pid_file", "{top}/absent.pid", True),
+        ("external_pid_file", "/nowhere/absent.pid", False),
+    ],
+)
+def test_place_exists(tmp_path, name, value, exists):
+    top = tmp_path / "pgdata"
+    write_tree(top, {"pg_hba.conf": "", "conf.d/a.conf": ""})
+    (tmp_path / "pgdata-link").symlink_to(top)
+    assert _datadir.place_exists(str(top), name, value.format(top=top)) is exists
+
+
+@pytest.mark.parametrize(
+    ("path", "state"),
+    [
+        ("/srv/pg", "/srv/.pg.standby"),
+        ("/srv/pg/", "/srv/.pg.standby"),
+        ("/var/lib/postgresql/15/main", "/var/lib/postgresql/15/.main.standby"),
+    ],
+)
+def test_the_record_of_a_copy_lies_beside_the_data_directory(path, state):
+    assert _datadir.default_state_directory(path) == state
+
+
+def test_is_empty(tmp_path):
+    assert _datadir.is_empty(str(tmp_path / "absent"))
+    assert _datadir.is_empty(str(tmp_path))
+    (tmp_path / "lost+found").mkdir()
+    assert _datadir.is_empty(str(tmp_path))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert not _datadir.is_empty(str(tmp_path))
+    with pytest.raises(StandbyError, match="Not a directory"):
+        _datadir.is_empty(str(tmp_path / "file"))
+
+
+class TestLinkedDirectories:
+    @pytest.fixture
+    def elsewhere(self, tmp_path):
+        (tmp_path / "elsewhere").mkdir()
+        return tmp_path / "elsewhere"
+
+    def test_are_where_the_tablespaces_and_the_wal_are(self, pgdata, elsewhere):
+        (pgdata / "pg_tblspc").mkdir(parents=True)
+        for place, link in (("fast", "pg_tblspc/16388"), ("it's $(id)", "pg_tblspc/16389"), ("wal", "pg_wal")):
+            (elsewhere / place).mkdir()
+            (pgdata / link).symlink_to(elsewhere / place)
+        found = _datadir.linked_directories(str(pgdata))
+        assert found == {str(elsewhere / name) for name in ("fast", "it's $(id)", "wal")}
+
+    def test_are_real_paths(self, pgdata, elsewhere):
+        (pgdata / "pg_tblspc").mkdir(parents=True)
+        (elsewhere / "fast").mkdir()
+        (elsewhere / "link").symlink_to("fast")
+        (pgdata / "pg_tblspc/16388").symlink_to("../../elsewhere/link")
+        assert _datadir.linked_directories(str(pgdata)) == {str(elsewhere / "fast")}
+
+    def test_may_be_gone(self, pgdata, elsewhere):
+        pgdata.mkdir()
+        (pgdata / "pg_wal").symlink_to(elsewhere / "gone")
+        assert _datadir.linked_directories(str(pgdata)) == {str(elsewhere / "gone")}
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            pytest.param({}, id="no directory"),
+            pytest.param({"PG_VERSION": "15\n"}, id="no tablespaces and no WAL"),
+            pytest.param({"pg_tblspc/16388/file": "", "pg_wal/file": ""}, id="plain directories"),
+            pytest.param({"pg_tblspc": "", "pg_wal": ""}, id="files"),
+            pytest.param({**CLUSTER, "base/1/2": ""}, id="a cluster"),
+        ],
+    )
+    def test_are_none_without_links(self, pgdata, files):
+        write_tree(pgdata, files)
+        assert _datadir.linked_directories(str(pgdata)) == set()
+
+    def test_are_not_looked_for_behind_a_link(self, pgdata, elsewhere):
+        pgdata.mkdir()
+        (elsewhere / "16388").symlink_to("/")
+        (pgdata / "pg_tblspc").symlink_to(elsewhere)
+        assert _datadir.linked_directories(str(pgdata)) == set()
+
+
+def test_links_are_known_by_their_names(pgdata, tmp_path):
+    (pgdata / "pg_tblspc").mkdir(parents=True)
+    (pgdata / "pg_tblspc/16388").symlink_to(tmp_path / "fast")
+    (pgdata / "pg_wal").symlink_to("../wal")
+    assert _datadir.links(str(pgdata)) == {"pg_tblspc/16388": f"{tmp_path}/fast", "pg_wal": f"{tmp_path}/wal"}
+
+
+class TestPrivateDirectory:
+    @pytest.mark.parametrize("mode", [0o700, 0o750], ids=oct)
+    @pytest.mark.parametrize("before", [None, 0o755, 0o500], ids=["new", "too open", "too closed"])
+    def test_is_there_with_its_mode(self, tmp_path, mode, before):
+        place = tmp_path / "a" / "it's $(id)\n"
+        if before is not None:
+            place.mkdir(parents=True)
+            place.chmod(before)
+        _datadir.private_directory(str(place), mode)
+        assert stat.S_IMODE(place.stat().st_mode) == mode
+
+    def test_keeps_what_is_in_it(self, tmp_path):
+        write_tree(tmp_path / "place", {"file": "precious"})
+        _datadir.private_directory(str(tmp_path / "place"))
+        assert read_tree(tmp_path / "place") == {"file": "precious"}
+
+    def test_may_be_somebody_elses_who_lets_us_write(self, tmp_path, monkeypatch):
+        def refuse(*_arguments):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(_datadir.os, "chmod", refuse)
+        _datadir.private_directory(str(tmp_path / "place"))
+        assert (tmp_path / "place").is_dir()
+
+    @pytest.mark.parametrize("name", ["file", "file/below", "dangling"])
+    def test_is_refused_where_something_else_is(self, tmp_path, name):
+        (tmp_path / "file").write_text("precious", encoding="utf-8")
+        (tmp_path / "dangling").symlink_to("nowhere")
+        with pytest.raises(StandbyError, match=f"Cannot create directory {tmp_path}/{name}: ") as refused:
+            _datadir.private_directory(str(tmp_path / name))
+        assert refused.value.code == "directory_not_writable"
+        assert read_tree(tmp_path) == {"file": "precious", "dangling": "-> nowhere"}

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import posixpath
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, problem
+from hypothesis import given
+from hypothesis import strategies as st
+
+HOMES = ["/root", "/home/ann", "/srv/app/", "/var/lib/postgresql"]
+PATHS = st.lists(st.sampled_from(["a", "a-b", "a!", "b", "."]), min_size=1, max_size=3).map(lambda p: "/" + "/".join(p))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/var/lib/postgresql/15/main",
+        "/var/lib/pgsql/15/data",
+        "/srv/pgdata",
+        "/srv/pgdata/",
+        "/data",
+        "/home/ann/pgdata",
+        "/tmp/pgdata",
+        "/mnt/disk1/pgdata",
+        "/usr2/pgdata",
+        "/etcetera",
+        "/srv/..pgdata",
+        "/srv/two words/-rf",
+    ],
+)
+def test_a_directory_of_its_own_may_be_used(path):
+    assert problem(path, HOMES) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("", "not absolute"),
+        ("pgdata", "not absolute"),
+        ("./pgdata", "not absolute"),
+        ("~/pgdata", "not absolute"),
+        ("host:/pgdata", "not absolute"),
+        ("/srv/pg\ndata", "line break"),
+        ("/srv/pg\rdata", "line break"),
+        ("/srv/pg\0data", "line break"),
+        ("/srv/../etc", "`..`"),
+        ("/srv/pgdata/..", "`..`"),
+        ("/", "the system"),
+        ("//", "the system"),
+        ("///", "the system"),
+        ("/.", "the system"),
+        ("/etc", "the system"),
+        ("//etc", "the system"),
+        ("/etc/", "the system"),
+        ("/./etc/.", "the system"),
+        ("/etc/postgresql", "the system"),
+        ("/usr/lib/pgdata", "the system"),
+        ("/dev/shm/pgdata", "the system"),
+        ("/proc/1", "the system"),
+        ("/run/pgdata", "the system"),
+        ("/var", "the system"),
+        ("/var//lib", "the system"),
+        ("/var/lib/postgresql", "the system"),
+        ("/var/lib/pgsql/", "the system"),
+        ("/home", "the system"),
+        ("/srv", "the system"),
+        ("/mnt", "the system"),
+        ("/tmp", "the system"),
+        ("/home/ann", "home directory"),
+        ("/home//ann/", "home directory"),
+        ("/srv/app", "home directory"),
+    ],
+)
+def test_a_hostile_path_may_not(path, why):
+    assert why in (problem(path, HOMES) or "")
+
+
+@pytest.mark.parametrize(
+    ("paths", "clash"),
+    [
+        ([], None),
+        (["/a"], None),
+        (["/a", "/b"], None),
+        (["/srv/pg", "/srv/pg2"], None),
+        (["/srv/pg", "/srv/pg-fast"], None),
+        (["/a", "/a"], ("/a", "/a")),
+        (["/a", "/a/"], ("/a", "/a")),
+        (["/a/b", "/a"], ("/a", "/a/b")),
+        (["/a/./b", "/a"], ("/a", "/a/b")),
+        (["/", "/a"], ("/", "/a")),
+        (["/srv/pg", "/srv/pg-fast", "/srv/pg/slow"], ("/srv/pg", "/srv/pg/slow")),
+    ],
+)
+def test_overlaps(paths, clash):
+    assert overlaps(paths) == clash
+
+
+@given(st.lists(PATHS, max_size=6))
+def test_overlaps_is_what_comparing_all_pairs_tells(paths):
+    def contains(one, other):
+        one, other = posixpath.normpath(one), posixpath.normpath(other)
+        return posixpath.commonpath([one, other]) == one
+
+    pairs = [(a, b) for n, a in enumerate(paths) for m, b in enumerate(paths) if n != m and contains(a, b)]
+    assert (overlaps(paths) is not None) == bool(pairs)

@@ -1,0 +1,236 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import read_clone_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import (
+    Lock,
+    ResultFile,
+    boot_id,
+    now,
+    save_state,
+    sweep,
+)
+
+NOTE = {"pid": 4711, "run": "x"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "lock")
+
+
+@pytest.fixture
+def fork():
+    """Runs a function in a process of its own, up to its first report; kills what is left at the end."""
+    children = []
+
+    def run(work):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                work(lambda text: os.write(writer, f"{text}\n".encode()))
+                time.sleep(60)
+            finally:
+                os._exit(1)
+        children.append(child)
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            return child, stream.readline().strip()
+
+    yield run
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def holding(path, seconds=60):
+    """Has the lock for so long."""
+
+    def work(report):
+        lock = Lock(path, NOTE)
+        report("held" if lock.take() else "refused")
+        time.sleep(seconds)
+        lock.release()
+
+    return work
+
+
+def is_free(path):
+    lock = Lock(path, {})
+    if not lock.take():
+        return False
+    lock.release()
+    return True
+
+
+class TestLock:
+    def test_is_had_by_one_process_at_a_time(self, path, fork):
+        _child, said = fork(holding(path))
+        assert said == "held"
+        lock = Lock(path, {})
+        assert (lock.take(), lock.take(0.1), lock.fd) == (False, False, -1)
+
+    def test_tells_who_has_it_and_leaves_it_to_him(self, path, fork):
+        fork(holding(path))
+        assert [Lock.holder(path), Lock.holder(path)] == [NOTE, NOTE]
+        assert not is_free(path)
+
+    def test_tells_of_nobody_when_it_is_free(self, tmp_path, path):
+        assert Lock.holder(path) is None
+        assert not (tmp_path / "lock").exists()
+        lock = Lock(path, NOTE)
+        assert lock.take()
+        lock.release()
+        assert Lock.holder(path) is None
+
+    @pytest.mark.parametrize("note", ["", "{", "7"])
+    def test_tells_of_somebody_whose_note_says_nothing(self, tmp_path, path, fork, note):
+        fork(holding(path))
+        (tmp_path / "lock").write_text(note, encoding="utf-8")
+        assert Lock.holder(path) == {}
+
+    def test_forgets_the_note_of_the_one_before(self, tmp_path, path):
+        for note in ({"a": "long" * 99}, NOTE):
+            lock = Lock(path, note)
+            assert lock.take()
+            assert json.loads((tmp_path / "lock").read_text(encoding="utf-8")) == note
+            lock.release()
+
+    def test_goes_with_a_process_that_is_killed(self, path, fork):
+        child, _said = fork(holding(path))
+        os.kill(child, signal.SIGSTOP)
+        assert not is_free(path)
+        os.kill(child, signal.SIGKILL)
+        assert Lock(path, {}).take(5)
+
+    def test_outlives_a_killed_process_while_a_program_that_inherited_it_still_works(self, tmp_path, path, fork):
+        os.mkfifo(tmp_path / "end")
+
+        def work(report):
+            lock = Lock(path, NOTE)
+            lock.take()
+            subprocess.Popen(["cat", tmp_path / "end"], pass_fds=(lock.fd,))
+            report("started")
+            time.sleep(60)
+
+        child, _said = fork(work)
+        os.kill(child, signal.SIGKILL)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        assert not is_free(path)
+        (tmp_path / "end").write_text("", encoding="utf-8")
+        assert Lock(path, {}).take(5)
+
+    def test_is_not_inherited_by_chance(self, path):
+        lock = Lock(path, NOTE)
+        assert lock.take()
+        assert not os.get_inheritable(lock.fd)
+
+    def test_is_waited_for(self, path, fork):
+        fork(holding(path, seconds=0.2))
+        assert Lock(path, {}).take(5)
+
+    def test_is_not_had_when_its_file_was_removed_meanwhile(self, tmp_path, path):
+        """Nobody else would see it: the next one would make a file, and a lock, of his own."""
+        first, second = Lock(path, NOTE), Lock(path, NOTE)
+        assert first.take()
+
+        def remove():
+            time.sleep(0.1)  # the second one waits by now
+            (tmp_path / "lock").unlink()
+            first.release()
+
+        remover = threading.Thread(target=remove)
+        remover.start()
+        assert not second.take(5)
+        remover.join()
+        assert second.take()
+        assert Lock.holder(path) == NOTE
+
+    def test_does_not_write_through_a_link(self, tmp_path, path):
+        (tmp_path / "precious").write_text("precious", encoding="utf-8")
+        (tmp_path / "lock").symlink_to("precious")
+        with pytest.raises(StandbyError, match="symbolic link") as error:
+            Lock(path, NOTE).take()
+        assert error.value.code == "write_failed"
+        assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"
+
+
+class TestResultFile:
+    @pytest.fixture
+    def file(self, tmp_path):
+        return ResultFile(str(tmp_path))
+
+    def test_holds_nothing_until_there_is_a_result(self, file):
+        assert file.read() is None
+        file.reserve()
+        assert file.read() is None
+
+    @pytest.mark.parametrize("size", [0, 10, 100_000])
+    def test_gives_back_what_was_written(self, file, size):
+        result = {"run": "x", "error": {"stderr": "ü" * size}}
+        file.reserve()
+        file.write(result)
+        assert file.read() == result
+
+    @pytest.mark.parametrize("text", ["", "{", "7"])
+    def test_that_makes_no_sense_holds_nothing(self, tmp_path, file, text):
+        (tmp_path / "result.json").write_text(text, encoding="utf-8")
+        assert file.read() is None
+
+    def test_forgets_the_result_of_an_earlier_copy(self, file):
+        file.reserve()
+        file.write({"run": "x"})
+        file.reserve()
+        assert file.read() is None
+
+    def test_takes_its_room_at_the_beginning(self, tmp_path, file):
+        """So a result can be told when the disk is full."""
+        file.reserve()
+        there = (tmp_path / "result.json").stat()
+        file.write({"run": "x"})
+        assert (there.st_size, (tmp_path / "result.json").stat().st_ino) == (16 << 10, there.st_ino)
+
+    def test_that_is_gone_stops_nobody(self, tmp_path, file):
+        file.write({"run": "x"})
+        assert list(tmp_path.iterdir()) == []
+
+    def test_does_not_write_through_a_link(self, tmp_path, file):
+        (tmp_path / "precious").write_text("precious", encoding="utf-8")
+        (tmp_path / "result.json").symlink_to("precious")
+        file.write({"run": "x"})
+        assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    save_state(str(tmp_path), phase="copying", targets=["/a"], digest=None)
+    assert read_clone_state(str(tmp_path)) == {"phase": "copying", "targets": ["/a"], "digest": None}
+
+
+def test_what_a_killed_run_had_begun_to_write_is_swept_away_and_nothing_else(tmp_path):
+    kept = {"lock", "runner", "state.json", "result.json", "progress.json", ".other", "state.json.mine"}
+    for name in (*kept, ".state.json.ab12", ".result.json.ab12", "progress.json.140"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    sweep(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_boot_id():
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", boot_id())
+
+
+def test_now_is_in_utc(monkeypatch):
+    monkeypatch.setattr(time, "gmtime", lambda: time.struct_time((2026, 11, 21, 15, 2, 3, 5, 325, 0)))
+    assert now() == "2026-11-21T15:02:03Z"

@@ -1,0 +1,110 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+
+BROKEN = StandbyError("a disk refuses", "disk_error")
+
+
+class Disk:
+    """What is synced, call by call; one of the calls may be refused."""
+
+    def __init__(self):
+        self.calls = []
+        self.refuses_at = None
+        self.called = threading.Semaphore(0)
+
+    def sync(self, places):
+        self.calls.append(list(places))
+        refuses = len(self.calls) == self.refuses_at
+        self.called.release()
+        if refuses:
+            raise BROKEN
+
+    def wait_for(self, count):
+        for _time in range(count):
+            assert self.called.acquire(timeout=5)
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    disk = Disk()
+    monkeypatch.setattr(_syncing._tree, "sync", disk.sync)
+    monkeypatch.setattr(_syncing, "_PAUSE", 0.001)
+    return disk
+
+
+@pytest.fixture
+def places(tmp_path):
+    for name in ("data", "fast"):
+        (tmp_path / name).mkdir()
+    return [str(tmp_path / "data"), str(tmp_path / "fast")]
+
+
+def test_happens_again_and_again_meanwhile(disk, places):
+    with Syncing(places):
+        disk.wait_for(3)
+    assert disk.calls[:3] == [places] * 3
+
+
+def test_leaves_out_meanwhile_what_is_not_there_yet(disk, places):
+    with Syncing([*places, "/nowhere"]):
+        disk.wait_for(1)
+    assert disk.calls[0] == places
+
+
+def test_happens_once_more_at_the_end_for_all_places_and_never_again(disk, places):
+    with Syncing([*places, "/late"]) as syncing:
+        disk.wait_for(1)
+        before = len(disk.calls)
+        syncing.complete()
+        assert disk.calls[-1] == [*places, "/late"]
+        ended = len(disk.calls)
+        assert ended > before
+    assert len(disk.calls) == ended
+
+
+def test_does_not_disturb_a_short_copy(disk, places, monkeypatch):
+    monkeypatch.setattr(_syncing, "_PAUSE", 60)
+    with Syncing(places) as syncing:
+        syncing.complete()
+    assert disk.calls == [places]
+
+
+@pytest.mark.parametrize("refuses_at", [1, 3])
+def test_that_a_disk_refused_at_any_time_is_told_at_the_end(disk, places, refuses_at):
+    """The system tells of a lost write once: a later sync would succeed."""
+    disk.refuses_at = refuses_at
+    with Syncing(places) as syncing:
+        disk.wait_for(refuses_at)
+        with pytest.raises(StandbyError) as error:
+            syncing.complete()
+    assert error.value is BROKEN
+
+
+def test_that_the_last_one_is_refused_is_told(disk, places, monkeypatch):
+    monkeypatch.setattr(_syncing, "_PAUSE", 60)
+    disk.refuses_at = 1
+    with Syncing(places) as syncing, pytest.raises(StandbyError):
+        syncing.complete()
+
+
+def test_ends_with_a_copy_that_fails(disk, places):
+    def copy():
+        with Syncing(places):
+            disk.wait_for(1)
+            raise BROKEN
+
+    with pytest.raises(StandbyError):
+        copy()
+    ended = len(disk.calls)
+    time.sleep(0.02)
+    assert len(disk.calls) == ended

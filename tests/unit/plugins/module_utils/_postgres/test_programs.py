@@ -1,0 +1,54 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the server's own parser is asked; its answers are tested with real servers."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import programs as _server_config
+
+# Says what it was asked, as `postgres -C name` says a value.
+POSTGRES = '#!/bin/sh\necho "$@"\n'
+
+
+@pytest.fixture
+def bindir(host):
+    host.program("postgres", POSTGRES)
+    return str(host.programs)
+
+
+def test_server_version(bindir):
+    assert _server_config.server_version(bindir) == "--version"
+
+
+def test_server_version_without_a_server(tmp_path):
+    with pytest.raises(StandbyError, match="pg_bindir") as refused:
+        _server_config.server_version(str(tmp_path))
+    assert refused.value.code == "postgresql_not_installed"
+
+
+def test_effective_asks_for_every_setting_and_needs_no_other_file(bindir):
+    found = _server_config.effective(bindir, "/etc/pg/postgresql.conf", "/srv/pg", ["a", "b"])
+    places = (
+        "-c config_file=/etc/pg/postgresql.conf -c data_directory=/srv/pg -c hba_file=/dev/null -c ident_file=/dev/null"
+    )
+    assert found == {"a": f"-C a {places}", "b": f"-C b {places}"}
+
+
+def test_effective_of_a_broken_configuration(host):
+    host.program("postgres", "#!/bin/sh\necho 'LOG:  syntax error in file \"x\" line 1' >&2\nexit 1\n")
+    with pytest.raises(StandbyError, match="syntax error") as refused:
+        _server_config.effective(str(host.programs), "/x", "/srv/pg", ["a"])
+    assert refused.value.code == "configuration_invalid"
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [("echo /srv/pg", "/srv/pg"), ("echo", None), ("echo /srv/pg; exit 1", None)],
+    ids=["named", "not named", "refused"],
+)
+def test_configured_data_directory(host, script, found):
+    host.program("postgres", f"#!/bin/sh\n{script}\n")
+    assert _server_config.configured_data_directory(str(host.programs), "/x") == found

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.readiness import lag_bytes, reasons
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    SYSTEM_IDENTIFIER,
+    instance,
+    receiver,
+    upstream,
+)
+
+KEYWORDS = {"host": "primary"}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "state"),
+    [
+        pytest.param({}, {}, id="nothing wanted"),
+        pytest.param({"keywords": KEYWORDS}, {}, id="from that host"),
+        pytest.param({"keywords": {"host": "other,primary"}}, {}, id="from one of these hosts"),
+        pytest.param({"keywords": {"host": "a,primary", "port": "1,5432"}}, {}, id="from one of these ports"),
+        pytest.param({"keywords": {"hostaddr": "10.0.0.1"}}, {"sender_host": "10.0.0.1"}, id="from that address"),
+        pytest.param({"upstream": upstream()}, {}, id="of that cluster"),
+        pytest.param({"upstream": upstream(timeline=7)}, {"timeline": None}, id="no timeline received yet"),
+        pytest.param({"slot_name": "n1"}, {}, id="by that slot"),
+        pytest.param({"slot_name": None}, {"slot_name": "x"}, id="by any slot"),
+        pytest.param({"min_replay_lsn": 0x5000000}, {}, id="replayed that far"),
+        pytest.param({"max_lag_bytes": 0, "upstream": upstream()}, {}, id="not behind"),
+        pytest.param({"max_lag_bytes": 16, "upstream": upstream(lsn=0x5000010)}, {}, id="hardly behind"),
+        pytest.param({"max_lag_bytes": 0}, {}, id="lag unknown without an upstream"),
+    ],
+)
+def test_ready(wishes, state):
+    assert reasons(instance(receiver=receiver(**state)), **wishes) == []
+
+
+@pytest.mark.parametrize(
+    ("wishes", "state", "said"),
+    [
+        ({}, {"in_recovery": False}, "it is not in recovery: it runs as a primary"),
+        ({}, {"receiver": None}, "it has no WAL receiver: it is not connected to any upstream"),
+        ({}, {"receiver": receiver(status="waiting")}, "its WAL receiver is waiting, not streaming"),
+        ({"keywords": {"host": "a,b"}}, {}, "it receives from primary, not from a or b"),
+        ({"keywords": KEYWORDS}, {"receiver": receiver(sender_host=None)}, "it receives from None, not from primary"),
+        ({"keywords": KEYWORDS}, {"receiver": receiver(sender_port=5433)}, "it receives from port 5433, not from 5432"),
+        ({"keywords": {**KEYWORDS, "port": "1,2"}}, {}, "it receives from port 5432, not from 1 or 2"),
+        ({"slot_name": "n2"}, {}, "it uses slot n1, not n2"),
+        ({"slot_name": "n2"}, {"receiver": receiver(slot_name=None)}, "it uses no slot, not n2"),
+        (
+            {"upstream": upstream(system_identifier="1")},
+            {},
+            f"its system identifier is {SYSTEM_IDENTIFIER}, the upstream's is 1",
+        ),
+        ({"upstream": upstream(timeline=2)}, {}, "it receives timeline 1, the upstream is on 2"),
+        (
+            {"upstream": upstream(lsn=0x5000011), "max_lag_bytes": 16},
+            {},
+            "it is 17 bytes behind the upstream, more than max_lag_bytes=16",
+        ),
+        ({"min_replay_lsn": 0x5000001}, {}, "it has replayed 0/5000000, not yet 0/5000001"),
+        ({"min_replay_lsn": 1}, {"replay_lsn": None}, "it has replayed nothing yet, not yet 0/1"),
+    ],
+)
+def test_not_ready(wishes, state, said):
+    assert reasons(instance(**state), **wishes) == [said]
+
+
+def test_every_reason_is_told():
+    found = reasons(
+        instance(receiver=None, replay_lsn=0),
+        upstream=upstream(system_identifier="1"),
+        max_lag_bytes=0,
+        min_replay_lsn=1,
+    )
+    assert [reason.split()[1] for reason in found] == ["has", "system", "is", "has"]
+
+
+def test_a_primary_is_told_nothing_else():
+    assert (
+        len(reasons(instance(in_recovery=False, receiver=None), KEYWORDS, upstream(timeline=9), "n2", 1 << 60, 0)) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("replay_lsn", "other", "lag"),
+    [(100, upstream(lsn=130), 30), (100, upstream(lsn=90), 0), (None, upstream(), None), (100, None, None)],
+    ids=["behind", "upstream asked before", "nothing replayed", "no upstream"],
+)
+def test_lag(replay_lsn, other, lag):
+    assert lag_bytes(instance(replay_lsn=replay_lsn), other) == lag

@@ -1,0 +1,208 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
+    COPYING,
+    LEVELS,
+    Decision,
+    Situation,
+    allows,
+    decide,
+)
+
+OURS = {"state": "standby", "same_cluster": True, "ours": True, "relation": "behind"}
+THEIRS = {"state": "standby", "same_cluster": True, "relation": "behind"}
+FORMER = {"state": "cluster", "same_cluster": True, "relation": "behind"}
+OTHER = {"state": "cluster", "same_cluster": False}
+
+# What is there, and what is done at never, pristine, same_cluster and always: an action, or the code of a refusal.
+# A + says that a running server is stopped before.
+TABLE = [
+    ("absent", {"state": "absent"}, "clone", "clone", "clone", "clone"),
+    ("empty", {"state": "empty"}, "clone", "clone", "clone", "clone"),
+    ("an unfinished copy", {"state": "incomplete"}, "resume", "resume", "resume", "resume"),
+    ("a healthy standby", {**OURS, "running": True, "healthy": True}, "none", "none", "none", "none"),
+    ("a healthy one of others", {**THEIRS, "running": True, "healthy": True}, "none", "none", "none", "none"),
+    ("initdb's", {"state": "pristine"}, "data_directory_pristine", "replace", "replace", "replace"),
+    (
+        "initdb's, running",
+        {"state": "pristine", "running": True, "primary": True, "unused": True},
+        "data_directory_pristine", "replace+", "replace+", "replace+",
+    ),
+    (
+        "initdb's, in use",
+        {"state": "pristine", "running": True, "primary": True},
+        "server_running", "server_running", "server_running", "server_running",
+    ),
+    (
+        "not PostgreSQL's",
+        {"state": "foreign", "postgresql": False},
+        "data_directory_foreign", "data_directory_foreign", "data_directory_foreign", "data_directory_foreign",
+    ),
+    (
+        "a damaged cluster",
+        {"state": "foreign"},
+        "data_directory_damaged", "data_directory_damaged", "data_directory_damaged", "replace",
+    ),
+    ("another cluster", OTHER, "data_directory_cluster", "data_directory_cluster", "data_directory_cluster", "replace"),
+    (
+        "another cluster's standby",
+        {**OTHER, "state": "standby", "ours": True},
+        "data_directory_cluster", "data_directory_cluster", "data_directory_cluster", "replace",
+    ),
+    (
+        "another cluster, running",
+        {**OTHER, "running": True, "primary": True},
+        "server_running", "server_running", "server_running", "server_running",
+    ),
+    (
+        "another cluster's standby, running",
+        {**OTHER, "state": "standby", "running": True},
+        "server_running", "server_running", "server_running", "server_running",
+    ),
+    (
+        "a primary of this cluster, running",
+        {**FORMER, "running": True, "primary": True},
+        "primary_running", "primary_running", "primary_running", "primary_running",
+    ),
+    (
+        "a promoted standby, running",
+        {**OURS, "state": "cluster", "running": True, "primary": True, "relation": "diverged"},
+        "primary_running", "primary_running", "primary_running", "primary_running",
+    ),
+    ("ours, stopped", OURS, "start", "start", "start", "start"),
+    ("ours, running", {**OURS, "running": True}, "settings", "settings", "settings", "settings"),
+    ("ours, WAL gone", {**OURS, "wal_missing": True}, "wal_missing", "wal_missing", "delta", "delta"),
+    (
+        "ours, running, WAL gone",
+        {**OURS, "running": True, "wal_missing": True},
+        "wal_missing", "wal_missing", "delta+", "delta+",
+    ),
+    (
+        "ours, diverged",
+        {**OURS, "relation": "diverged", "no_rewind": None},
+        "cluster_diverged", "cluster_diverged", "rewind", "rewind",
+    ),
+    (
+        "ours, diverged, running",
+        {**OURS, "relation": "diverged", "running": True},
+        "cluster_diverged", "cluster_diverged", "delta+", "delta+",
+    ),
+    (
+        "ours, ahead",
+        {**OURS, "relation": "ahead", "no_rewind": None},
+        "cluster_diverged", "cluster_diverged", "delta", "delta",
+    ),
+    (
+        "ours, killed",
+        {**OURS, "relation": "unknown", "no_rewind": None},
+        "cluster_diverged", "cluster_diverged", "delta", "delta",
+    ),
+    ("somebody's, stopped", THEIRS, "cluster_not_ours", "cluster_not_ours", "start", "start"),
+    (
+        "somebody's, running",
+        {**THEIRS, "running": True},
+        "cluster_not_ours", "cluster_not_ours", "settings", "settings",
+    ),
+    ("a former primary", FORMER, "cluster_not_ours", "cluster_not_ours", "start", "start"),
+    ("a former primary, once ours", {**FORMER, "ours": True}, "cluster_not_ours", "cluster_not_ours", "start", "start"),
+    (
+        "a former primary, diverged",
+        {**FORMER, "relation": "diverged", "no_rewind": None},
+        "cluster_diverged", "cluster_diverged", "rewind", "rewind",
+    ),
+    (
+        "a former primary, diverged, without hints",
+        {**FORMER, "relation": "diverged", "no_rewind": "no wal_log_hints"},
+        "cluster_diverged", "cluster_diverged", "delta", "delta",
+    ),
+    ("a former primary, WAL gone", {**FORMER, "wal_missing": True}, "wal_missing", "wal_missing", "delta", "delta"),
+    (
+        "a crashed primary",
+        {**FORMER, "relation": "unknown"},
+        "cluster_diverged", "cluster_diverged", "delta", "delta",
+    ),
+]  # fmt: skip
+CASES = [
+    pytest.param(given, level, outcome, id=f"{name}-{level}")
+    for name, given, *outcomes in TABLE
+    for level, outcome in zip(LEVELS, outcomes, strict=True)
+]
+# Every combination of what can be seen, also those that a host cannot show: what holds must hold for all.
+EVERYTHING = [
+    Situation(state, running, primary, same, ours, False, unused, True, relation, missing, rewind)
+    for state in ("absent", "empty", "incomplete", "pristine", "foreign", "standby", "cluster")
+    for running, primary, ours, unused, missing in itertools.product((False, True), repeat=5)
+    for same in (None, False, True)
+    for relation in ("behind", "diverged", "ahead", "unknown")
+    for rewind in (None, "no")
+    if not (running and state in ("absent", "empty", "incomplete", "foreign")) and not (primary and not running)
+]
+
+
+def said(decision: Decision) -> str:
+    stop = "+" if decision.stop else ""
+    return str(decision.error_code) if decision.action == "refuse" else decision.action + stop
+
+
+@pytest.mark.parametrize(("given", "level", "outcome"), CASES)
+def test_states_and_wishes(given, level, outcome):
+    assert said(decide(Situation(**given), level)) == outcome
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_holds_for_everything(level):
+    for now in EVERYTHING:
+        decision = decide(now, level)
+        if decision.action == "refuse":
+            assert decision.error_code, now
+            assert "Next: " in decision.reason, now
+            assert not decision.stop, now
+        else:
+            assert decision.error_code is None, now
+        if now.running and now.primary and not now.unused:
+            assert decision.action == "refuse", now
+        if decision.action in ("rewind", "delta", "replace"):
+            assert level != "never", now
+        if decision.action == "delta":
+            assert now.same_cluster, now
+        if now.running and decision.action in (*COPYING, "rewind"):
+            assert decision.stop, now
+
+
+def test_more_consent_never_forbids():
+    for now in EVERYTHING:
+        outcomes = [decide(now, level).action for level in LEVELS]
+        allowed = [action for action in outcomes if action != "refuse"]
+        assert outcomes == ["refuse"] * (len(LEVELS) - len(allowed)) + allowed, now
+        assert len(set(allowed)) <= 1, now
+
+
+def test_a_refusal_names_the_level_that_would_do():
+    for now in EVERYTHING:
+        refused = [level for level in LEVELS if decide(now, level).action == "refuse"]
+        if refused and refused[-1] != LEVELS[-1]:
+            enough = LEVELS[LEVELS.index(refused[-1]) + 1]
+            assert f"overwrite={enough}" in decide(now, "never").reason, now
+        elif refused:
+            assert "Next: allow" not in decide(now, "never").reason, now
+
+
+def test_why_there_is_no_rewind():
+    diverged = Situation(**{**FORMER, "relation": "diverged", "no_rewind": "neither checksums nor wal_log_hints"})
+    assert decide(diverged, "same_cluster").reason.endswith("; no pg_rewind: neither checksums nor wal_log_hints")
+    gone = Situation(**{**FORMER, "wal_missing": True})
+    assert "pg_rewind" not in decide(gone, "same_cluster").reason
+
+
+@pytest.mark.parametrize(
+    ("given", "needed", "enough"),
+    [("never", "never", True), ("never", "pristine", False), ("always", "same_cluster", True)],
+)
+def test_levels(given, needed, enough):
+    assert allows(given, needed) is enough

@@ -1,0 +1,292 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A psql and a pg_rewind that say what real ones said; that they do is tested on real servers."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import complaint, pg_rewind, prove
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
+
+HINTED = replace(CONTROL, data_checksums=False, wal_log_hints=True)
+KEYWORDS = {"host": "n1", "user": "rewinder"}
+ANSWER = {"user": "rewinder", "in_recovery": False, "full_page_writes": "on", "lacks": None, "tablespaces": None}
+SAID = """\
+pg_rewind: connected to server
+pg_rewind: servers diverged at WAL location 0/3019F70 on timeline 1
+pg_rewind: rewinding from last common checkpoint at 0/3019EC0 on timeline 1
+pg_rewind: reading source file list
+pg_rewind: reading target file list
+pg_rewind: reading WAL in target
+"""
+COPYING = "pg_rewind: need to copy 50 MB (total source directory size is 70 MB)\n"
+
+
+@pytest.fixture
+def found(host):
+    write_tree(host.pgdata, {"PG_VERSION": "15\n", "pg_wal/000000010000000000000003": "w"})
+    return DataDir(str(host.pgdata), "cluster", version="15", control=HINTED)
+
+
+class Programs:
+    def __init__(self, host):
+        self.host = host
+        self.answer()
+        self.rewinds(SAID + COPYING)
+
+    def answer(self, **changed):
+        (self.host.root / "answer").write_text(json.dumps({**ANSWER, **changed}), encoding="utf-8")
+        self.host.program(
+            "psql", f"#!/bin/sh\nprintf '%s\\n' \"$@\" >'{self.host.root}/psql.argv'\ncat '{self.host.root}/answer'\n"
+        )
+
+    def rewinds(self, says, then="exit 0"):
+        (self.host.root / "says").write_text(says, encoding="utf-8")
+        self.host.program(
+            "pg_rewind",
+            f"#!/bin/sh\nprintf '%s\\n' \"$@\" >'{self.host.root}/argv'\ncat '{self.host.root}/says' >&2\n{then}\n",
+        )
+
+    def argv(self, name="argv"):
+        return (self.host.root / name).read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def programs(host):
+    return Programs(host)
+
+
+@pytest.fixture
+def ask(host, found, programs):
+    def proof(here=found, there=None, keywords=None, **changed):
+        return prove(here, keywords or KEYWORDS, str(host.programs), there or upstream(), **changed)
+
+    return proof
+
+
+def test_the_dry_run_is_the_proof(ask, programs, found):
+    proof = ask()
+    assert (proof.reasons, proof.timeline, proof.fork, proof.bytes) == ((), 1, 0x3019F70, 50 << 20)
+    assert programs.argv() == [
+        f"--target-pgdata={found.path}",
+        "--source-server=connect_timeout=10 host=n1 user=rewinder dbname=postgres",
+        "--progress",
+        "--no-ensure-shutdown",
+        "--dry-run",
+    ]
+
+
+def test_the_dry_run_ends_before_it_would_copy(ask, programs):
+    programs.rewinds(SAID + COPYING, "sleep 60")
+    began = time.monotonic()
+    assert ask().reasons == ()
+    assert time.monotonic() - began < 30
+
+
+def test_the_dry_run_leaves_the_wal_as_it_was(ask, programs, found, host):
+    wal = host.pgdata / "pg_wal"
+    before = (sorted(wal.iterdir()), wal.stat().st_mtime_ns)
+    programs.host.program(
+        "pg_rewind", f"#!/bin/sh\ntouch '{wal}/000000010000000000000002'\ncat '{host.root}/says' >&2\n"
+    )
+    assert ask(restore_command="cp /archive/%f %p").reasons == ()
+    assert (sorted(wal.iterdir()), wal.stat().st_mtime_ns) == before
+
+
+def test_it_asks_as_pg_rewind_will(ask, programs):
+    ask()
+    argv = programs.argv("psql.argv")
+    assert argv[0] == "-XAtqw"
+    assert argv[-1] == "connect_timeout=10 host=n1 user=rewinder dbname=postgres"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"control": replace(HINTED, wal_log_hints=False)}, "neither data checksums", id="no hints"),
+        pytest.param({"control": replace(HINTED, state="in production")}, "not shut down cleanly", id="crashed"),
+        pytest.param({"version": "14"}, "the upstream is PostgreSQL 15, the cluster is of 14", id="another version"),
+        pytest.param({"version": "11"}, "too old", id="old"),
+        pytest.param({"control": None}, "holds no complete cluster", id="no cluster"),
+    ],
+)
+def test_what_of_the_cluster_speaks_against_it(ask, found, changed, said):
+    assert said in " ".join(ask(replace(found, **changed)).reasons)
+
+
+def test_either_of_the_two_is_enough(ask, found):
+    control = replace(HINTED, wal_log_hints=False, data_checksums=True)
+    assert ask(replace(found, control=control)).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param({"full_page_writes": "off"}, "full_page_writes is off", id="torn pages"),
+        pytest.param(
+            {"lacks": ["pg_ls_dir(text,boolean,boolean)"]},
+            'GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text,boolean,boolean) TO "rewinder"',
+            id="rights",
+        ),
+        pytest.param({"tablespaces": {"16388": "fast"}}, "tablespaces that are not here: fast", id="new tablespace"),
+    ],
+)
+def test_what_of_the_upstream_speaks_against_it(ask, programs, answer, said):
+    programs.answer(**answer)
+    [reason] = ask().reasons
+    assert said in reason
+    assert not (programs.host.root / "argv").exists()
+
+
+@pytest.mark.parametrize(("major", "possible"), [(13, False), (14, True)])
+def test_a_standby_as_upstream(ask, programs, found, major, possible):
+    programs.answer(in_recovery=True)
+    proof = ask(replace(found, version=str(major)), upstream(version=major * 10000))
+    assert (proof.reasons == ()) == possible
+
+
+def test_a_tablespace_that_is_here_too(ask, programs, host):
+    (host.pgdata / "pg_tblspc/16388").mkdir(parents=True)
+    programs.answer(tablespaces={"16388": "fast"})
+    assert ask().reasons == ()
+
+
+def test_all_reasons_are_told_together(ask, programs, found, host):
+    programs.answer(full_page_writes="off", in_recovery=True)
+    (host.programs / "pg_rewind").unlink()
+    control = replace(HINTED, wal_log_hints=False, state="in production")
+    proof = ask(replace(found, version="13", control=control), upstream(version=130000))
+    assert len(proof.reasons) == 5
+    assert not any(reason.endswith(".") for reason in proof.reasons)
+
+
+def test_a_login_that_fails(ask, host):
+    host.program("psql", "#!/bin/sh\necho 'psql: error: FATAL:  no pg_hba.conf entry' >&2; exit 2\n")
+    [reason] = ask().reasons
+    assert "no pg_hba.conf entry" in reason
+    assert "rewinder" in reason
+
+
+def test_no_secret_becomes_an_argument(ask, programs):
+    [reason] = ask(keywords={**KEYWORDS, "sslpassword": "Geh3im"}).reasons
+    assert "sslpassword" in reason
+    assert "Geh3im" not in reason
+    assert not (programs.host.root / "psql.argv").exists()
+
+
+@pytest.mark.parametrize(
+    ("says", "then", "said"),
+    [
+        pytest.param(
+            "pg_rewind: source and target cluster are on the same timeline\npg_rewind: no rewind required\n",
+            "exit 0",
+            "has not completed a checkpoint since its promotion",
+            id="no checkpoint yet",
+        ),
+        pytest.param(
+            "pg_rewind: servers diverged at WAL location 0/3 on timeline 1\npg_rewind: no rewind required\n",
+            "exit 0",
+            "finds nothing to rewind",
+            id="nothing to do",
+        ),
+        pytest.param(
+            'pg_rewind: error: could not open file "/srv/pg/pg_wal/000000010000000000000002": No such file\n'
+            "pg_rewind: error: could not find previous WAL record at 0/2000100\n",
+            "exit 1",
+            "WAL from before the fork is not in",
+            id="WAL is gone",
+        ),
+        pytest.param(
+            'pg_rewind: error: file "server.key" is of different type in source and target\n',
+            "exit 1",
+            'its dry run fails: file "server.key" is of different type in source and target',
+            id="another reason",
+        ),
+    ],
+)
+def test_what_the_dry_run_finds(ask, programs, says, then, said):
+    programs.rewinds(says, then)
+    [reason] = ask().reasons
+    assert said in reason
+
+
+@pytest.mark.parametrize(
+    ("version", "command", "said"),
+    [
+        ("15", None, "no restore_command was given"),
+        ("14", "cp x", "from 15 on only"),
+        ("15", "cp x", "did not bring it"),
+    ],
+)
+def test_why_missing_wal_was_not_fetched(ask, programs, found, version, command, said):
+    programs.rewinds("pg_rewind: fatal: could not find previous WAL record at 0/2000100\n", "exit 1")
+    here, there = replace(found, version=version), upstream(version=int(version) * 10000)
+    [reason] = ask(here, there, restore_command=command).reasons
+    assert said in reason
+
+
+def test_a_restore_command_comes_in_a_private_file(ask, programs, host):
+    script = (
+        "#!/bin/sh\nfor word; do case $word in --config-file=*) file=${word#*=} ;; esac; done\n"
+        f"cp \"$file\" '{host.root}/config'; stat -c %a \"$file\" >>'{host.root}/config'\n"
+        f"printf '%s\\n' \"$@\" >'{host.root}/argv'\n"
+        f"printf '{(SAID + COPYING).encode('unicode_escape').decode()}' >&2\n"
+    )
+    host.program("pg_rewind", script)
+    assert ask(restore_command="fetch 'it' %f %p").reasons == ()
+    assert "--restore-target-wal" in programs.argv()
+    config = (host.root / "config").read_text(encoding="utf-8")
+    assert config == "restore_command = 'fetch ''it'' %f %p'\n600\n"
+    assert "fetch" not in " ".join(programs.argv())
+
+
+def test_a_dry_run_that_does_not_end_is_ended_with_all_it_started(ask, programs, host):
+    programs.rewinds("", f"sleep 300 & echo $! >'{host.root}/child'; wait")
+    [reason] = ask(timeout=0.5).reasons
+    assert "did not end within 0.5 seconds" in reason
+    child = int((host.root / "child").read_text(encoding="utf-8"))
+    wait_until_gone(child)
+
+
+def wait_until_gone(pid):
+    for _attempt in range(200):
+        try:
+            if ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8"):
+                return
+        except FileNotFoundError:
+            return
+        time.sleep(0.05)
+    pytest.fail("what it had started still runs")
+
+
+def test_it_holds_what_it_inherits(host, found, programs):
+    with open(host.root / "lock", "w", encoding="utf-8") as lock:
+        programs.rewinds("", f"readlink /proc/self/fd/{lock.fileno()}")
+        done = pg_rewind(found, KEYWORDS, str(host.programs), 60, inherited=(lock.fileno(),))
+    assert done.lines == (str(host.root / "lock"),)
+
+
+def test_progress_is_not_kept(host, found, programs):
+    programs.rewinds("one\n  12/100 kB (12%) copied\n100/100 kB (100%) copied\ntwo\n", "exit 3")
+    done = pg_rewind(found, KEYWORDS, str(host.programs), 60)
+    assert (done.rc, done.lines) == (3, ("one", "two"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "it said nothing"),
+        (["one", "two"], "two"),
+        (["pg_rewind: error: first", "more", "pg_rewind: fatal: second"], "first; second"),
+    ],
+)
+def test_complaint(lines, said):
+    assert complaint(lines) == said

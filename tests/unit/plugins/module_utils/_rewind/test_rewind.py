@@ -1,0 +1,339 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of a rewind with a pg_rewind that only pretends; the real one is tested on real servers."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import is_ours, judge
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rewind as _rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
+    Task,
+    examine,
+    own_history,
+    possible,
+    rewind,
+)
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    BACKUP_ID,
+    CONTROL_TEXT,
+    IN_PRODUCTION,
+    SYSTEM_IDENTIFIER,
+    control_text,
+    upstream,
+)
+
+ANSWER = '{"user": "u", "in_recovery": false, "full_page_writes": "on", "lacks": null, "tablespaces": null}'
+SAID = """\
+pg_rewind: servers diverged at WAL location 0/1000000 on timeline 1
+pg_rewind: need to copy 50 MB (total source directory size is 70 MB)
+"""
+# What of the upstream's arrives with a real one.
+PG_REWIND = """\
+#!/bin/sh
+printf '%s\\n' "$@" >>'{root}/argv'
+cat '{root}/said' >&2
+case $* in *--dry-run*) exit 0 ;; esac
+stat -c %a '{pgdata}' >'{root}/mode'
+cat '{state}/state.json' >'{root}/state'
+cd '{pgdata}' || exit 1
+rm -rf log pg_replslot/own
+mkdir -p pg_replslot/theirs log
+echo theirs | tee pg_replslot/theirs/state log/theirs.log postgresql.conf recovery.signal base/data >/dev/null
+echo "primary_conninfo = 'host=theirs'" >postgresql.auto.conf
+{then}
+"""
+CLUSTER = {
+    "PG_VERSION": "15\n",
+    "base/data": "own",
+    "global/pg_control": CONTROL_TEXT,
+    "log/own.log": "own",
+    "pg_replslot/own/state": "own",
+    "pg_wal/000000010000000000000001": "w",
+    "postgresql.auto.conf": "work_mem = '8MB'\nprimary_conninfo = 'host=old'\n",
+    "postgresql.conf": "own",
+}
+THERE = {"timeline": 2, "lsn": 0x5000000, "history": ((1, 0x1000000),)}
+
+
+class Rewinding:
+    def __init__(self, host):
+        self.host = host
+        write_tree(host.pgdata, CLUSTER)
+        host.pgdata.chmod(0o700)
+        (host.root / "said").write_text(SAID, encoding="utf-8")
+        host.program("psql", f"#!/bin/sh\necho '{ANSWER}'\n")
+        self.pretends()
+
+    def pretends(self, then="exit 0"):
+        text = PG_REWIND.format(root=self.host.root, pgdata=self.host.pgdata, state=self.host.state, then=then)
+        self.host.program("pg_rewind", text)
+
+    def task(self, **changed):
+        return Task(
+            **{
+                "data_directory": str(self.host.pgdata),
+                "state_directory": str(self.host.state),
+                "bindir": str(self.host.programs),
+                "keywords": {"host": "n1"},
+                "upstream": upstream(**THERE),
+                **changed,
+            }
+        )
+
+    def run(self, **changed):
+        task = self.task(**changed)
+        return rewind(task, examine(task))
+
+    def refused(self, **changed):
+        """Nothing is changed."""
+        before = read_tree(self.host.pgdata.parent)
+        with pytest.raises(StandbyError) as error:
+            self.run(**changed)
+        assert "Next: " in error.value.msg
+        assert read_tree(self.host.pgdata.parent) == before
+        assert self.mode == 0o700
+        return error.value
+
+    def found(self):
+        return inspect(str(self.host.pgdata), str(self.host.state))
+
+    def said(self, name):
+        return (self.host.root / name).read_text(encoding="utf-8")
+
+    @property
+    def mode(self):
+        return stat.S_IMODE(self.host.pgdata.stat().st_mode)
+
+
+@pytest.fixture
+def rewinding(host):
+    return Rewinding(host)
+
+
+class TestExamine:
+    def test_tells_what_a_rewind_would_do(self, rewinding, host):
+        before = read_tree(host.pgdata.parent)
+        examined = examine(rewinding.task())
+        assert (examined.proof.timeline, examined.proof.fork, examined.proof.bytes) == (1, 0x1000000, 50 << 20)
+        assert examined.kept == ("log", "postgresql.auto.conf", "postgresql.conf")
+        assert examined.relation.kind == "diverged"
+        assert read_tree(host.pgdata.parent) == before
+
+    @pytest.mark.parametrize(
+        ("control", "there", "code", "said"),
+        [
+            pytest.param({}, {"system_identifier": "1"}, "system_identifier_differs", "different clusters", id="other"),
+            pytest.param({}, {"history": ((1, 0x9000000),)}, "not_diverged", "has not diverged", id="can follow"),
+            pytest.param({}, {"timeline": 1, "lsn": 1, "history": ()}, "rewind_impossible", "already", id="ahead"),
+            pytest.param(
+                {"state": IN_PRODUCTION},
+                {"history": ((1, 0x9000000),)},
+                "rewind_impossible",
+                "not known",
+                id="crashed, perhaps diverged",
+            ),
+            pytest.param(
+                {"state": IN_PRODUCTION},
+                {},
+                "rewind_impossible",
+                "not shut down cleanly",
+                id="crashed",
+            ),
+        ],
+    )
+    def test_refuses(self, rewinding, host, control, there, code, said):
+        write_tree(host.pgdata, {"global/pg_control": control_text(**control)})
+        error = rewinding.refused(upstream=upstream(**{**THERE, **there}))
+        assert error.code == code
+        assert said in error.msg
+
+    def test_tells_all_reasons(self, rewinding, host):
+        host.program("psql", f"#!/bin/sh\necho '{ANSWER}' | sed 's/\"on\"/\"off\"/'\n")
+        write_tree(host.pgdata, {"global/pg_control": control_text(data_checksums=False)})
+        error = rewinding.refused()
+        assert error.code == "rewind_impossible"
+        assert len(error.result["reasons"]) == 2
+        assert ": (1) the cluster has neither " in error.msg
+        assert " (2) full_page_writes is off on the upstream. Nothing was changed." in error.msg
+        found = rewinding.found()
+        assert possible(found, {}, str(host.programs), upstream(**THERE)) == error.result["reasons"]
+
+    def test_refuses_a_running_server(self, rewinding, host):
+        process = host.start("postgres", host.pgdata)
+        assert rewinding.refused().code == "server_running"
+        process.communicate()
+
+    @pytest.mark.parametrize("names", [["global/pg_control"], list(CLUSTER)], ids=["foreign", "empty"])
+    def test_refuses_what_is_no_cluster(self, rewinding, host, names):
+        for name in names:
+            (host.pgdata / name).unlink()
+        error = rewinding.refused()
+        assert error.code == "rewind_impossible"
+
+    def test_refuses_a_place_that_is_no_database_s(self, rewinding, monkeypatch, host):
+        monkeypatch.setattr(_rewind, "home_directories", lambda: [str(host.pgdata)])
+        assert rewinding.refused().code == "path_dangerous"
+
+    def test_refuses_no_time(self, rewinding):
+        assert rewinding.refused(timeout=0).code == "option_out_of_range"
+
+
+class TestRewind:
+    def test_makes_a_standby_with_its_own_configuration(self, rewinding, host):
+        outcome = rewinding.run()
+        there = read_tree(host.pgdata)
+        signal = there.pop("standby.signal")
+        assert "standby" in signal
+        assert there == {
+            **{name: text for name, text in CLUSTER.items() if not name.startswith("pg_replslot/")},
+            "base/data": "theirs\n",
+            "postgresql.auto.conf": "work_mem = '8MB'\n",
+        }
+        assert outcome.kept == ("log", "postgresql.auto.conf", "postgresql.conf")
+        assert outcome.left_behind == ()
+
+    def test_keeps_the_directory_closed_meanwhile(self, rewinding, host):
+        rewinding.run()
+        assert rewinding.said("mode") == "702\n"
+        assert '"phase": "rewinding"' in rewinding.said("state")
+        assert rewinding.mode == 0o700
+        assert not (host.state / "own").exists()
+
+    def test_keeps_the_rights_of_the_group(self, rewinding, host):
+        host.pgdata.chmod(0o750)
+        rewinding.run()
+        assert rewinding.said("mode") == "752\n"
+        assert rewinding.mode == 0o750
+
+    def test_is_ours_afterwards(self, rewinding):
+        rewinding.run()
+        found = rewinding.found()
+        assert is_ours(found)
+        assert found.clone["backup_id"] is None
+        assert found.clone["system_identifier"] == SYSTEM_IDENTIFIER
+
+    def test_stays_the_clone_that_it_was(self, rewinding, host):
+        host.copy(overwrite="same_cluster")
+        record = host.record
+        write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
+        rewinding.run()
+        assert host.record == {**record, "digest": None, "at": host.record["at"]}
+        assert judge(host.job(), rewinding.found()) == "done"
+        assert record["backup_id"] == BACKUP_ID
+
+    def test_is_durable_before_it_is_opened(self, rewinding, host, monkeypatch):
+        events = []
+        real = os.chmod
+
+        def chmod(path, mode, **how):
+            if path == str(host.pgdata):
+                events.append(f"{mode:o}")
+            real(path, mode, **how)
+
+        monkeypatch.setattr(_rewind.os, "chmod", chmod)
+        monkeypatch.setattr(_rewind._tree, "sync", lambda paths: events.append(list(paths)))
+        monkeypatch.setattr(_rewind, "save_state", lambda _place, **state: events.append(state["phase"]))
+        rewinding.run()
+        top = str(host.pgdata)
+        assert events == ["rewinding", "702", [str(host.state)], [top], "700", "committed"]
+
+    def test_tells_what_is_left_behind(self, rewinding, host):
+        host.fast.mkdir(parents=True)
+        (host.pgdata / "pg_tblspc").mkdir()
+        (host.pgdata / "pg_tblspc/16388").symlink_to(host.fast)
+        rewinding.pretends("rm pg_tblspc/16388")
+        assert rewinding.run().left_behind == (str(host.fast),)
+
+    @pytest.mark.parametrize("then", ["exit 1", "kill -9 $$", "sleep 60"])
+    def test_a_failure_leaves_it_closed(self, rewinding, host, then):
+        rewinding.pretends(then)
+        with pytest.raises(StandbyError, match="overwrite=same_cluster") as failed:
+            rewinding.run(timeout=3)
+        assert failed.value.code == "rewind_failed"
+        assert rewinding.mode == 0o702
+        assert host.record["phase"] == "rewinding"
+        assert read_tree(host.state / "own")["postgresql.conf"] == "own"
+        closed = read_tree(host.pgdata.parent)
+        with pytest.raises(StandbyError, match="did not end") as again:
+            rewinding.run()
+        assert again.value.code == "rewind_unfinished"
+        assert read_tree(host.pgdata.parent) == closed
+        assert not is_ours(rewinding.found())
+
+    @pytest.mark.parametrize("overwrite", ["same_cluster", "never"])
+    def test_a_copy_by_delta_mends_it(self, rewinding, host, overwrite):
+        rewinding.pretends("exit 1")
+        with pytest.raises(StandbyError):
+            rewinding.run()
+        assert judge(host.job(overwrite=overwrite), rewinding.found()) == "delta"
+        host.copy(overwrite=overwrite)
+        assert is_ours(rewinding.found())
+        assert rewinding.mode == 0o700
+
+    @pytest.mark.parametrize("name", ["runner", "lock"])
+    def test_waits_for_nobody(self, rewinding, host, name):
+        host.state.mkdir()
+        lock = Lock(str(host.state / name), {})
+        assert lock.take()
+        with pytest.raises(StandbyError) as failed:
+            rewinding.run()
+        assert failed.value.code == "clone_running"
+        lock.release()
+        assert rewinding.mode == 0o700
+        rewinding.run()
+
+    @pytest.mark.parametrize("recorded", [False, True])
+    def test_a_server_that_starts_in_between_is_seen(self, rewinding, host, recorded):
+        if recorded:
+            host.copy(overwrite="same_cluster")
+            write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
+        task = rewinding.task()
+        examined = examine(task)
+        before = read_tree(host.pgdata), host.record if recorded else None
+        process = host.start("postgres", host.pgdata)
+        with pytest.raises(StandbyError) as failed:
+            rewind(task, examined)
+        process.communicate()
+        assert failed.value.code == "server_running"
+        assert (read_tree(host.pgdata), host.record if recorded else None) == before
+        assert (host.state / "state.json").exists() == recorded
+        assert rewinding.mode == 0o700
+
+    def test_a_server_that_ran_in_between_is_seen(self, rewinding, host):
+        task = rewinding.task()
+        examined = examine(task)
+        write_tree(host.pgdata, {"global/pg_control": control_text(checkpoint_lsn=0x2000000)})
+        with pytest.raises(StandbyError, match="was changed by a server") as failed:
+            rewind(task, examined)
+        assert failed.value.code == "server_running"
+        assert rewinding.mode == 0o700
+
+    def test_a_mode_that_cannot_be_set_is_told(self, rewinding, monkeypatch):
+        task = rewinding.task()
+        examined = examine(task)
+
+        def refuse(path):
+            raise PermissionError(1, "No")
+
+        monkeypatch.setattr(_rewind, "fsync_directory", refuse)
+        with pytest.raises(StandbyError) as failed:
+            rewind(task, examined)
+        assert failed.value.code == "directory_not_writable"
+
+
+def test_own_history(rewinding, host):
+    found = rewinding.found()
+    assert own_history(found) == ()
+    write_tree(host.pgdata, {"pg_wal/00000003.history": "1\t0/3000000\tpromoted\n2\t0/4000000\tpromoted\n"})
+    control = replace(found.control, min_recovery_timeline=3)
+    assert own_history(replace(found, control=control)) == ((1, 0x3000000), (2, 0x4000000))
