@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 __all__ = [
     "HOT_STANDBY_SETTINGS",
@@ -20,17 +20,13 @@ __all__ = [
     "CheckItem",
     "ControlData",
     "DataDir",
-    "Entry",
     "Instance",
     "Receiver",
     "Tablespace",
     "Upstream",
-    "Verdict",
     "as_dict",
     "backup_from",
     "major_of",
-    "problem",
-    "warning",
 ]
 
 # A standby refuses to start while one of these is below the primary's value
@@ -219,16 +215,6 @@ class DataDir:
         return ("primary" if ours else "other_primary") if self.running else stopped
 
 
-class Entry(NamedTuple):
-    """One entry of a backup: ``kind`` as find's ``%y`` prints it, ``path`` relative to its root."""
-
-    kind: str
-    size: int
-    mtime_ns: int
-    path: str
-    mode: int = 0
-
-
 @dataclass(frozen=True)
 class Upstream:
     """What the upstream says of itself over the replication protocol."""
@@ -266,23 +252,3 @@ class Instance:
     replay_lsn: int | None
     receiver: Receiver | None
     settings: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one check found: ``severity`` is ``ok``, ``warning`` or ``error``."""
-
-    check: str
-    severity: str
-    msg: str
-    error_code: str | None = None
-
-
-def problem(check: str, code: str, said: str, step: str) -> Verdict:
-    """What is in the way, and the step that helps."""
-    return Verdict(check, "error", f"{said} Next: {step}.", code)
-
-
-def warning(check: str, code: str, said: str, step: str) -> Verdict:
-    """What is not in the way but should be known, and the step that helps."""
-    return Verdict(check, "warning", f"{said} Next: {step}.", code)

@@ -178,10 +178,11 @@ passed_over:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import choose_from, wanted_now
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 
 _LISTED = ("backup_id", "status", "type", "name", "end_time", "end_timestamp", "size")
 

@@ -116,15 +116,10 @@ expires:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
-    backup_of,
-    barman_options,
-    claim_options,
-    expiry_of,
-    finish,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, claim_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Pin, Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, expiry_of, finish
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

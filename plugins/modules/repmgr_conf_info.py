@@ -150,9 +150,9 @@ files:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import public
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import parsed_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import parsed_conninfo
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.files import load
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.inputs import as_upstream, translate
 

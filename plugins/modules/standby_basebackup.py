@@ -179,9 +179,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     basebackup_options,
-    finish,
     follow_options,
-    job_of,
     login_options,
     target_options,
     upstream_options,
@@ -189,13 +187,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import Source, look
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import values_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup import BaseBackup
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
     checked_options,
     require_rate,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 
@@ -203,7 +202,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login im
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job, how = wanted(params)
     waited = params["attach_timeout"], params["attach_run"]
-    outcome = preview_fill(how, job) if check_mode else follow(job, *waited, partial(fill, how))
+    outcome = preview_fill(how, job) if check_mode else follow(job, partial(fill, how), *waited)
     return values_of(job, outcome, f"a copy of {job.backup.server} by pg_basebackup")
 
 

@@ -234,18 +234,19 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     clone_options,
     fill_options,
-    finish,
     follow_options,
-    job_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Outcome, preview
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import preview
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params)
-    outcome = preview(job) if check_mode else follow(job, params["attach_timeout"], params["attach_run"])
+    outcome = preview(job) if check_mode else follow(job, copy, params["attach_timeout"], params["attach_run"])
     result = result_of(job, outcome)
     if isinstance(outcome, Outcome):
         result.update(bytes_received=outcome.received, retries=outcome.retries, compress=outcome.compress)

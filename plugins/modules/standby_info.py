@@ -170,7 +170,8 @@ lag_bytes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, login_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import snapshot
 
 

@@ -242,26 +242,26 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     basebackup_options,
     clone_options,
-    finish,
-    job_of,
     login_options,
     restore_options,
     server_options,
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.backup import errors, message
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import default_state_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination, Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
     RestoreCommand,
     restore_command,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors, message
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

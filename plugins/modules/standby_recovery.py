@@ -212,30 +212,27 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
-    finish,
     login_options,
     restore_options,
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    default_state_directory,
-    find_bindir,
-    inspect,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _live
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import Login, login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured, require_valid
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import Change, apply, compare, shown
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import neutralised
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
     RestoreCommand,
     restore_command,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
     needs,
-    neutralised,
     of_server,
     require_standby,
     wanted_settings,

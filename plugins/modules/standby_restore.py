@@ -245,23 +245,22 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     clone_options,
     fill_options,
-    finish,
     follow_options,
-    job_of,
     server_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Outcome
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.barman import restore_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params, "barman")
     restore = restore_of(params, job)
     waited = params["attach_timeout"], params["attach_run"]
-    outcome = preview_fill(restore, job) if check_mode else follow(job, *waited, partial(fill, restore))
+    outcome = preview_fill(restore, job) if check_mode else follow(job, partial(fill, restore), *waited)
     result = result_of(job, outcome)
     if isinstance(outcome, Outcome):
         result["barman_said"] = list(outcome.said)

@@ -153,17 +153,15 @@ left_behind:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import finish, login_options, upstream_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options, upstream_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import (
     standby_keywords,
     without_password,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    default_state_directory,
-    find_bindir,
-    inspect,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings

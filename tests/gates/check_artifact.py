@@ -16,7 +16,8 @@ ALLOWED = re.compile(
     | changelogs/(changelog|config)\.yaml
     | docs/[\w./-]+\.(md|rst|yml|json)
     | playbooks/\w+\.yml
-    | plugins/(action|doc_fragments|filter|module_utils|modules|plugin_utils)/\w+\.(py|yml)
+    | plugins/(action|doc_fragments|filter|modules|plugin_utils)/\w+\.(py|yml)
+    | plugins/module_utils/(_\w+/)?\w+\.py
     | roles/\w+/(README\.md | files/\w+\.py | [\w./-]+\.(yml|j2))
     """,
     re.VERBOSE,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import standby_keywords
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.tests.servers.servers import Server, as_user
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import edit
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import read_small, write_atomically
 from ansible_collections.pgfleet.standby.tests.servers.releases import programs_of
 
 SECONDS = 15

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import psycopg2
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import standby_keywords
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import write_atomically
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import replication_connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import (
     conninfo_text,
     keywords_of,
     masked_conninfo,
-    replication_connection,
 )
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.servers import Server

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
-    LEFTOVERS,
-    needs,
-    wanted_settings,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import LEFTOVERS
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import needs, wanted_settings
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES
 from ansible_collections.pgfleet.standby.tests.servers.servers import Server

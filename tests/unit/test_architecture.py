@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The layers: who may import what, and who may end a module."""
+"""The house: what each folder is for, who may import whom, what is pure, and who may end a module."""
 
 from __future__ import annotations
 
@@ -12,141 +12,128 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
+UTILS_DIRECTORY = PLUGINS / "module_utils"
 PACKAGE = "ansible_collections.pgfleet.standby.plugins.module_utils"
 
-# No clock, no files, no processes: what they return follows from their arguments.
-PURE = {
-    "_archives",
-    "_guc",
-    "_barman_parse",
-    "_barman_versions",
-    "_basebackup",
-    "_basebackup_judge",
-    "_choice",
-    "_claims",
-    "_conf",
-    "_conninfo",
-    "_control_file",
-    "_diagnosis",
-    "_errors",
-    "_history",
-    "_inventory",
-    "_ladder",
-    "_lsn",
-    "_manifest",
-    "_model",
-    "_passfile",
-    "_paths",
-    "_pgdata_parse",
-    "_preflight",
-    "_promises",
-    "_quote",
-    "_readiness",
-    "_recovery",
-    "_repmgr_conf",
-    "_repmgr_inputs",
-    "_repmgr_names",
-    "_restoring",
-    "_segments",
-    "_shards",
-    "_slots",
-    "_suitability",
-    "_suitability_facts",
-    "_times",
-    "_transport",
-    "_unasked",
+# What everybody may import.
+GROUND = {"_errors", "_model", "_times", "_verdict"}
+# From the ground up: each folder with its one sentence, and the folders that it may import beside the ground.
+FOLDERS = {
+    "_files": ("Small files and directories here, read and written with care.", set()),
+    "_commands": ("Programs, here and on the Barman host: started, quoted, judged by their exit codes.", set()),
+    "_formats": ("PostgreSQL's own file formats and notations, read and written; pure.", set()),
+    "_pgdata": (
+        "A data directory on disk and the state directory beside it: what they hold, and careful changes.",
+        {"_files", "_commands", "_formats"},
+    ),
+    "_backup": (
+        "A backup's files: which there are, which a clone takes, which of them are here.",
+        {"_files", "_commands", "_formats"},
+    ),
+    "_barman": ("Barman asked: its versions, its answers, and which backup is chosen.", {"_commands"}),
+    "_repmgr": ("repmgr.conf as inputs of the role.", {"_files", "_formats"}),
+    "_barman_host": (
+        "What is done on the Barman host for all who copy a backup: kept against retention, or staged.",
+        {"_commands", "_barman"},
+    ),
+    "_postgres": (
+        "PostgreSQL servers and their programs, asked: the standby's own and its upstream's.",
+        {"_files", "_commands", "_formats", "_pgdata"},
+    ),
+    "_transfer": (
+        "A backup's bytes, pulled in parallel by rsync or as tars.",
+        {"_commands", "_formats", "_pgdata", "_backup"},
+    ),
+    "_recovery": (
+        "What makes a directory a standby: recovery settings and restore_command.",
+        {"_files", "_commands", "_formats", "_pgdata", "_postgres"},
+    ),
+    "_rewind": (
+        "A diverged cluster rewound to the upstream's history by pg_rewind.",
+        {"_files", "_commands", "_formats", "_pgdata", "_postgres", "_recovery"},
+    ),
+    "_clone": (
+        "A data directory filled safely, whatever brings the files: startable only when verified and durable.",
+        {"_files", "_commands", "_formats", "_pgdata", "_backup", "_recovery"},
+    ),
+    "_methods": (
+        "One file for each value of standby_from_barman_method.",
+        {
+            "_files",
+            "_commands",
+            "_formats",
+            "_pgdata",
+            "_backup",
+            "_barman",
+            "_barman_host",
+            "_postgres",
+            "_transfer",
+            "_clone",
+        },
+    ),
+    "_checks": (
+        "One question each before anything changes: a namesake of *_facts judges what that has seen.",
+        {
+            "_files",
+            "_commands",
+            "_formats",
+            "_pgdata",
+            "_backup",
+            "_barman",
+            "_postgres",
+            "_recovery",
+            "_clone",
+            "_methods",
+        },
+    ),
+    "_preflight": (
+        "All checks asked, and the smallest change planned that makes the host a standby.",
+        {
+            "_files",
+            "_formats",
+            "_pgdata",
+            "_backup",
+            "_barman",
+            "_postgres",
+            "_transfer",
+            "_rewind",
+            "_clone",
+            "_checks",
+        },
+    ),
+    "_argspec": ("The options of modules.", set()),
+    "_module": (
+        "From a module's options to the work, and the one way in which a module ends.",
+        {"_commands", "_formats", "_pgdata", "_backup", "_recovery", "_clone"},
+    ),
 }
-# They act, raise StandbyError, and know nothing of Ansible.
-ACTING = {
-    "_barman_cli",
-    "_barman_files",
-    "_basebackup_check",
-    "_basebackup_copy",
-    "_basebackup_run",
-    "_choosing",
-    "_claim_files",
-    "_clone",
-    "_clone_state",
-    "_command",
-    "_commit",
-    "_config_files",
-    "_configuration",
-    "_connection",
-    "_contents",
-    "_copy",
-    "_datadir",
-    "_derived",
-    "_detached",
-    "_examine",
-    "_far_side",
-    "_filling",
-    "_fitness",
-    "_host",
-    "_keep",
-    "_live",
-    "_login",
-    "_missing",
-    "_nested",
-    "_outcome",
-    "_own_files",
-    "_packed",
-    "_pin",
-    "_pipeline",
-    "_plan",
-    "_pristine",
-    "_probe",
-    "_progress",
-    "_recovery_files",
-    "_repmgr_files",
-    "_restore",
-    "_restore_command",
-    "_restored",
-    "_rewind",
-    "_rewind_proof",
-    "_room",
-    "_server",
-    "_server_config",
-    "_silence",
-    "_situation",
-    "_snapshot",
-    "_stage",
-    "_syncing",
-    "_takeover",
-    "_transfer",
-    "_transports",
-    "_tree",
-    "_unpacking",
-    "_untar",
-    "_upstream_sql",
-    "_upstream_wal",
-    "_verification",
-    "_wal_check",
-    "_wal_proof",
-    "_wish",
-    "_workers",
-}
+# The modules' own side: nobody below may know them.
+MODULE_SIDE = {"_argspec", "_module"}
+# All that may be sent to the Barman host.
+SENT = {"_barman_host", "_barman", "_commands"}
 # A forked process must not go on as its parent would.
-ENDS_ITS_FORK = {"_detached": {"_exit"}}
-# The modules' own helper.
-MODULE_SIDE = {"_argspec"}
+ENDS_ITS_FORK = {"_clone.detached": {"_exit"}}
+ASKS_SERVERS = ["_postgres.connect", "_postgres.libpq", "_postgres.upstream_facts", "_postgres.walsender"]
 
 OUTSIDE_WORLD = {
-    "ctypes", "datetime", "errno", "fcntl", "glob", "io", "mmap", "multiprocessing", "os", "pathlib", "pwd", "random",
-    "resource", "secrets", "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys", "syslog",
+    "ctypes", "datetime", "errno", "fcntl", "glob", "io", "mmap", "multiprocessing", "os", "pathlib", "psycopg2", "pwd",
+    "random", "resource", "secrets", "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys", "syslog",
     "tempfile", "threading", "time", "urllib", "uuid",
 }  # fmt: skip
 MAIN_LINES = 40
 FILE_LINES = 400
 
 
-def trees(directory):
-    return {
-        path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((PLUGINS / directory).glob("*.py"))
-    }
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-UTILS = trees("module_utils")
-MODULES = trees("modules")
+def unit_of(path):
+    return ".".join(path.relative_to(UTILS_DIRECTORY).with_suffix("").parts)
+
+
+UTILS = {unit_of(path): parsed(path) for path in sorted(UTILS_DIRECTORY.rglob("*.py"))}
+MODULES = {path.stem: parsed(path) for path in sorted((PLUGINS / "modules").glob("*.py"))}
 
 
 def imports(tree):
@@ -156,10 +143,23 @@ def imports(tree):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "an import that is relative says less"
-            if node.module == PACKAGE:
-                yield from (f"{PACKAGE}.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(tree):
+    """The units of ours that a tree imports, a name's or themselves."""
+    for name in imports(tree):
+        if name.startswith(f"{PACKAGE}."):
+            path = name[len(PACKAGE) + 1 :]
+            yield path if path in UTILS else path.rpartition(".")[0]
+
+
+def top(name):
+    return name.partition(".")[0]
+
+
+def tops(tree):
+    return {top(name) for name in imports(tree)}
 
 
 def calls(tree):
@@ -169,38 +169,68 @@ def calls(tree):
             yield getattr(node.func, "attr", getattr(node.func, "id", None))
 
 
-def ours(tree):
-    return {name.rpartition(".")[2] for name in imports(tree) if name.startswith("ansible_collections")}
+def is_pure(tree):
+    return not tops(tree) & OUTSIDE_WORLD and not {"open", "input", "print"} & set(calls(tree))
 
 
-def tops(tree):
-    return {name.partition(".")[0] for name in imports(tree)}
+def says_pure(name):
+    return " Pure" in (ast.get_docstring(UTILS[name]) or "")
 
 
-def test_every_unit_has_its_layer():
-    assert sorted(UTILS) == sorted([*PURE, *ACTING, *MODULE_SIDE])
+def test_every_folder_has_its_sentence_and_its_place():
+    assert {top(name) for name in UTILS} == GROUND | FOLDERS.keys()
 
 
-@pytest.mark.parametrize("name", sorted(PURE))
-def test_a_pure_unit_imports_nothing_of_the_outside_world(name):
+def test_arrows_lead_down_only():
+    below = set()
+    for folder, (_sentence, may) in FOLDERS.items():
+        assert may <= below, folder
+        below.add(folder)
+
+
+@pytest.mark.parametrize("name", sorted(UTILS))
+def test_a_unit_imports_only_what_its_folder_may(name):
+    folder = top(name)
+    may = GROUND | {folder} | (FOLDERS[folder][1] if folder in FOLDERS else set())
+    assert {other for other in ours(UTILS[name]) if top(other) not in may} == set()
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_no_permission_is_left_unused(folder):
+    used = {top(other) for name in UTILS if top(name) == folder for other in ours(UTILS[name])}
+    assert FOLDERS[folder][1] - used == set()
+
+
+@pytest.mark.parametrize("name", sorted(UTILS))
+def test_a_unit_says_that_it_is_pure_if_and_only_if_it_is(name):
+    pure = is_pure(UTILS[name]) and all(says_pure(other) for other in ours(UTILS[name]) if other not in GROUND)
+    assert says_pure(name) == pure or name in GROUND or name in MODULE_SIDE
+
+
+def test_formats_are_pure():
+    assert [name for name in UTILS if top(name) == "_formats" and not says_pure(name)] == []
+
+
+@pytest.mark.parametrize("name", sorted(set(UTILS) - MODULE_SIDE))
+def test_a_unit_knows_nothing_of_ansible(name):
     tree = UTILS[name]
-    assert ours(tree) <= PURE
-    assert tops(tree) - {"ansible_collections"} <= sys.stdlib_module_names - OUTSIDE_WORLD
-    assert not {"open", "input", "print"} & set(calls(tree))
-
-
-@pytest.mark.parametrize("name", sorted(ACTING))
-def test_an_acting_unit_knows_nothing_of_ansible(name):
-    tree = UTILS[name]
-    assert ours(tree) <= PURE | ACTING
+    assert not MODULE_SIDE & set(ours(tree))
     assert tops(tree) <= sys.stdlib_module_names | {"ansible_collections", "psycopg2"}
     ends = {"exit_json", "fail_json", "exit", "print"} | ({"_exit"} - ENDS_ITS_FORK.get(name, set()))
     assert not ends & set(calls(tree))
 
 
+def test_what_is_sent_to_the_barman_host_is_known():
+    waiting, sent = ["_barman_host.keep", "_barman_host.staging"], set()
+    while waiting:
+        name = waiting.pop()
+        sent.add(name)
+        waiting += set(ours(UTILS[name])) - sent
+    assert {top(name) for name in sent} <= SENT | GROUND
+
+
 def test_psycopg2_is_known_to_those_who_ask_servers():
-    found = sorted(name for name, tree in UTILS.items() if "psycopg2" in tops(tree))
-    assert found == ["_server", "_upstream_sql", "_upstream_wal"]
+    assert sorted(name for name, tree in UTILS.items() if "psycopg2" in tops(tree)) == ASKS_SERVERS
 
 
 def test_no_unit_runs_a_shell():
@@ -228,8 +258,13 @@ def test_a_unit_says_what_it_is_for_and_what_it_offers(name):
 def test_only_what_is_offered_is_imported():
     for name, tree in {**UTILS, **MODULES}.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith(f"{PACKAGE}."):
-                assert [alias.name for alias in node.names if alias.name.startswith("_")] == [], name
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
+                private = [
+                    a.name
+                    for a in node.names
+                    if a.name.startswith("_") and f"{node.module}.{a.name}"[len(PACKAGE) + 1 :] not in UTILS
+                ]
+                assert private == [], name
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -239,7 +274,7 @@ def test_a_module_ends_in_one_place(name):
     assert main.end_lineno - main.lineno < MAIN_LINES
     assert list(calls(main)).count("finish") == 1
     assert not {"exit_json", "fail_json"} & set(calls(tree))
-    assert "_argspec" in ours(tree)
+    assert "_module" in set(ours(tree))
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -249,5 +284,10 @@ def test_a_module_acts_only_through_its_units(name):
 
 
 def test_a_file_is_read_at_one_sitting():
-    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in PLUGINS.rglob("*.py")}
+    lines = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in PLUGINS.rglob("*.py")}
     assert {name: count for name, count in lines.items() if count >= FILE_LINES} == {}
+
+
+def test_a_folder_is_seen_at_one_glance():
+    counts = {folder: sum(top(name) == folder for name in UTILS) for folder in FOLDERS}
+    assert {folder: count for folder, count in counts.items() if count > 14} == {}

@@ -103,7 +103,7 @@ def messages(path):
                         yield part.lineno, part.value
 
 
-UTILS = sorted((ROOT / "plugins" / "module_utils").glob("*.py"))
+UTILS = sorted((ROOT / "plugins" / "module_utils").rglob("*.py"))
 OPTIONS = options()
 MESSAGES = [(f"{path.name}:{line}", text) for path in UTILS for line, text in messages(path)]
 

@@ -1,26 +1,21 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directory trees on this host: look without following links, tidy, compare, sync. Private to the collection."""
+"""A tree of a backup compared with what is on this host, without following links. Private to the collection."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Files, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import unreadable
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEMS, remove_below, unreadable
 
 __all__ = [
     "COMPLETE",
-    "FILE_SYSTEMS",
     "MISSING",
     "OTHER",
     "Survey",
@@ -28,21 +23,14 @@ __all__ = [
     "clear",
     "difference",
     "doubt",
-    "empty",
     "is_complete",
     "make_directories",
     "remove",
-    "remove_below",
     "survey",
-    "sync",
-    "trees_of",
 ]
 
 # What a survey finds of a file: nothing; one of the same size and time; one of another size or time.
 MISSING, COMPLETE, OTHER = 0, 1, 2
-
-# What a file system puts into its root, and a server ignores.
-FILE_SYSTEMS = "lost+found"
 
 
 @dataclass(frozen=True)
@@ -84,22 +72,9 @@ def remove(root: Root, strangers: Iterable[str]) -> None:
     remove_below(root.target, strangers)
 
 
-def remove_below(top: str, paths: Iterable[str]) -> None:
-    """Remove files and whole directories, links unfollowed, by their paths in a directory. Raises StandbyError."""
-    for path in paths:
-        _remove(os.path.join(top, path))
-
-
 def clear(root: Root) -> None:
     """Remove everything but the directories of a tree, of which one may be a mount point. Raises StandbyError."""
     remove(root, survey(replace(root, files=Files())).strangers)
-
-
-def empty(top: str) -> None:
-    """Remove everything in a directory but not the directory, which may be a mount point or linked to."""
-    for name in os.listdir(top):
-        if name != FILE_SYSTEMS:
-            _remove(os.path.join(top, name))
 
 
 def make_directories(root: Root) -> None:
@@ -186,24 +161,6 @@ def difference(root: Root) -> list[str]:
     return sorted(found)
 
 
-def trees_of(paths: Iterable[str]) -> list[str]:
-    """One path for every file system that these are on."""
-    return list({os.stat(path).st_dev: path for path in paths}.values())
-
-
-def sync(paths: Iterable[str]) -> None:
-    """Make durable everything on the file systems of these paths. Raises StandbyError when a disk refuses."""
-    for path in trees_of(paths):
-        done = LocalShell().run(["sync", "--file-system", path], timeout=3600)
-        if done.rc != 0:
-            raise StandbyError(
-                f"Cannot sync the file system of {path}: {first_line(done.err)}."
-                " The directory cannot be started; a new run resumes. Next: check the file system.",
-                "disk_error",
-                rc=done.rc,
-            )
-
-
 def _entries(top: str, below: str) -> Iterator[Entry]:
     """What a directory holds; ``h`` is the kind of a file that has another name elsewhere."""
     place = os.path.join(top, below)
@@ -223,17 +180,3 @@ def _entries(top: str, below: str) -> Iterator[Entry]:
             else:
                 kind = "l" if stat.S_ISLNK(status.st_mode) else "s"
             yield Entry(kind, status.st_size, status.st_mtime_ns, os.path.join(below, entry.name))
-
-
-def _remove(path: str) -> None:
-    try:
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
-    except OSError as failed:
-        raise StandbyError(
-            f"Cannot remove {path}, which is no part of the backup: {failed.strerror}."
-            " The directory cannot be started; a new run resumes. Next: remove it yourself.",
-            "remove_failed",
-        ) from failed

@@ -6,60 +6,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT, parse_listing
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
-    LocalShell,
-    SshShell,
-    ssh_argv,
-    ssh_destination,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_rsync
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import rsync_rsh
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
-__all__ = ["Source", "fetch", "list_backup", "rsync_argv", "write_names"]
+__all__ = ["fetch", "list_backup"]
 
 _LIST_SECONDS = 3600
 
 _IO_TIMEOUT = 300
-
-
-@dataclass(frozen=True)
-class Source:
-    """The Barman host as ssh and rsync address it."""
-
-    destination: str
-    ssh_options: tuple[str, ...] = ()
-
-    def address(self, path: str) -> str:
-        """rsync's ``host:path``; an IPv6 address goes in brackets."""
-        destination = ssh_destination(self.destination)
-        user, at, host = destination.rpartition("@")
-        return f"{user}{at}[{host}]:{path}" if ":" in host else f"{destination}:{path}"
-
-
-def rsync_argv(source: Source, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:
-    """A pull of NUL-separated names (``--files-from``), relative to ``remote_directory``.
-
-    Directories exist already and keep their times; ``-s`` keeps names away from the remote shell.
-    """
-    return [
-        "rsync",
-        "--times",
-        "--perms",
-        "--omit-dir-times",
-        "--no-implied-dirs",
-        "--from0",
-        "-s",  # its long name differs between releases
-        f"--rsh={rsync_rsh(ssh_argv(source.ssh_options))}",
-        *extra,
-        source.address(remote_directory.rstrip("/") + "/"),
-        target.rstrip("/") + "/",
-    ]
 
 
 def list_backup(source: Source, backup: Backup) -> Iterator[Entry]:
@@ -79,13 +41,6 @@ def list_backup(source: Source, backup: Backup) -> Iterator[Entry]:
     shell = SshShell(source.destination, source.ssh_options)
     find = ["find", directory, "-mindepth", "1", "-printf", FIND_FORMAT]
     return parse_listing(shell.stream(find, _LIST_SECONDS, failed))
-
-
-def write_names(path: str, names: Iterable[str]) -> None:
-    """A list for ``--files-from``. Every name begins with ``./``: a leading ``#`` or ``;`` would make it a comment."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(handle, "wb") as stream:
-        stream.writelines(b"./" + os.fsencode(name) + b"\0" for name in names)
 
 
 def fetch(source: Source, remote_directory: str, names: Iterable[str], target: str) -> None:

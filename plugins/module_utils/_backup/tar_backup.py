@@ -12,16 +12,17 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Archive, Listing, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_roots import archives_of, packed_roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import Pipeline
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise, parse_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream, members
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import Stream, members
 
 __all__ = ["look_into"]
 

@@ -14,10 +14,11 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import (
     CONTROL,
     REQUIRED,
     Archive,
+    Entry,
     Files,
     Root,
     is_copied,
@@ -25,7 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing im
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import place_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["archives_of", "packed_roots"]
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import IO, Any, cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Archive
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     CONNECTION_ENDED,

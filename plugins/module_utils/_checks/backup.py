@@ -1,11 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verdicts of a preflight: one function per question, over what was observed. Pure.
-
-Every function returns verdicts and raises nothing, so that all problems are told at once.
-Private to the collection.
-"""
+"""The verdicts on a backup: its age, its version, its cluster, its timeline. Pure. Private to the collection."""
 
 from __future__ import annotations
 
@@ -14,76 +10,11 @@ from itertools import takewhile
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, CheckItem, Upstream, Verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, problem
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, CheckItem, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import spoken
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
-__all__ = [
-    "backup",
-    "barman",
-    "configuration",
-    "errors",
-    "hot_standby",
-    "message",
-    "numbered",
-    "paths",
-    "settings_to_raise",
-    "space",
-    "staged",
-    "staged_plan",
-    "starter",
-    "upstream",
-    "version",
-]
-
-_WAL_RESERVE = 1 << 30
-
-
-def errors(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The verdicts that stop a clone."""
-    return [verdict for verdict in verdicts if verdict.severity == "error"]
-
-
-def message(host: str, data_directory: str, found: Iterable[Verdict]) -> str:
-    """All problems in one text for one person."""
-    return f"{host} cannot become a standby in {data_directory}; nothing was changed. {numbered(found)}"
-
-
-def numbered(found: Iterable[Verdict]) -> str:
-    """The one problem, or all of them with their number."""
-    problems = list(found)
-    if len(problems) == 1:
-        return problems[0].msg
-    said = " ".join(f"({number}) {verdict.msg}" for number, verdict in enumerate(problems, 1))
-    return f"{len(problems)} problems: {said}"
-
-
-def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) -> list[Verdict]:
-    """Whether every place may be written at all. ``others`` maps the option or tablespace to its path."""
-    found = []
-    known = list(homes)
-    for name, path in [("data_directory", data_directory), *others.items()]:
-        why = problem(path, known)
-        if why is not None:
-            found.append(
-                Verdict(
-                    "paths",
-                    "error",
-                    f"{name}={path!r} cannot be used: {why}. Next: name a directory of its own.",
-                    "path_dangerous",
-                )
-            )
-    clash = overlaps([data_directory, *others.values()])
-    if clash is not None and not found:
-        found.append(
-            Verdict(
-                "paths",
-                "error",
-                f"{clash[0]} and {clash[1]} overlap. Next: map them to separate directories.",
-                "path_overlap",
-            )
-        )
-    return found or [Verdict("paths", "ok", "all paths may be used")]
+__all__ = ["backup", "barman", "staged", "staged_plan", "upstream", "version"]
 
 
 def barman(checks: Iterable[CheckItem]) -> list[Verdict]:
@@ -127,23 +58,6 @@ def staged_plan(chosen: Backup, targets: Mapping[int, str]) -> dict[str, Any]:
             for space in chosen.tablespaces
         ],
     }
-
-
-def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:
-    """Whether the server can be started at these places. Without a service pg_ctl does, by a shell's command line
-    in which it puts paths between double quotes (PostgreSQL's pg_ctl.c, start_postmaster)."""
-    unfit = [place for place in places if set('"$`\\\n') & set(place)]
-    if service or not unfit:
-        return [Verdict("service", "ok", service or "pg_ctl")]
-    return [
-        Verdict(
-            "service",
-            "error",
-            f"pg_ctl cannot start a server at {unfit[0]!r}: it would pass the path through a shell."
-            " Next: name a systemd unit in service, or choose a path without quotes, dollars and backslashes.",
-            "path_unfit_for_pg_ctl",
-        )
-    ]
 
 
 def version(backup: Backup, server_version: str) -> list[Verdict]:
@@ -206,76 +120,3 @@ def _timeline(backup: Backup, server: Upstream) -> Verdict:
         f" upstream's timeline {server.timeline} there. Next: choose a backup taken from the upstream's own history.",
         "timeline_not_ancestor",
     )
-
-
-def settings_to_raise(effective: Mapping[str, int], *needed: Mapping[str, int]) -> dict[str, int]:
-    """The settings that are too low here, with the value they need."""
-    wanted = {name: max(int(source.get(name, 0)) for source in needed) for name in effective}
-    return {name: value for name, value in wanted.items() if effective[name] < value}
-
-
-def hot_standby(effective: Mapping[str, int], to_raise: Mapping[str, int], policy: str) -> list[Verdict]:
-    """Whether the server would start as a hot standby; ``policy`` is ``raise`` or ``refuse``."""
-    if not to_raise:
-        return [Verdict("hot_standby_settings", "ok", "the settings here are not below the primary's")]
-    said = ", ".join(f"{name} {effective[name]} (needs {value})" for name, value in sorted(to_raise.items()))
-    if policy == "raise":
-        return [Verdict("hot_standby_settings", "warning", f"Raised in postgresql.auto.conf of the standby: {said}.")]
-    return [
-        Verdict(
-            "hot_standby_settings",
-            "error",
-            f"A standby does not start with settings below the primary's: {said}."
-            " Next: raise them in this host's configuration, or allow it with hot_standby_settings=raise.",
-            "hot_standby_settings",
-        )
-    ]
-
-
-def space(needed: Mapping[str, int], available: Mapping[str, int], wal_backlog: int) -> list[Verdict]:
-    """Whether the bytes fit. ``needed`` and ``available`` are per file system, named by a path on it.
-
-    The first one holds the data directory and gets a reserve for the WAL that replay brings:
-    what there is of it, at most 1 GiB.
-    """
-    found = []
-    reserve = min(max(0, wal_backlog), _WAL_RESERVE)
-    for place, size in needed.items():
-        wanted = size + reserve
-        reserve = 0
-        if wanted > available[place]:
-            found.append(
-                Verdict(
-                    "space",
-                    "error",
-                    f"The file system of {place} has {available[place]} bytes free, the clone needs {wanted}."
-                    " Next: make room, or map tablespaces elsewhere by tablespace_mapping.",
-                    "space_missing",
-                )
-            )
-    return found or [Verdict("space", "ok", "the clone fits")]
-
-
-def configuration(config_file: str, exists: bool, names_directory: str | None, data_directory: str) -> list[Verdict]:
-    """Whether the server will find a configuration, and whether that speaks of this data directory."""
-    if not exists:
-        return [
-            Verdict(
-                "configuration",
-                "error",
-                f"There will be no {config_file}: the backup carries none and none is here. Next: put the standby's"
-                " postgresql.conf there, or name its directory in config_directory.",
-                "configuration_missing",
-            )
-        ]
-    if names_directory is not None and names_directory.rstrip("/") != data_directory.rstrip("/"):
-        return [
-            Verdict(
-                "configuration",
-                "error",
-                f"{config_file} sets data_directory to {names_directory}, not to {data_directory}."
-                " Next: correct it, or correct data_directory or service.",
-                "configuration_other_directory",
-            )
-        ]
-    return [Verdict("configuration", "ok", f"{config_file} is used")]

@@ -11,15 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
-    Backup,
-    Tablespace,
-    Upstream,
-    Verdict,
-    problem,
-    warning,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Tablespace, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["METHOD", "NOT_CHECKED", "backup_of_upstream", "room_unknown", "tablespaces", "version", "wal"]
 

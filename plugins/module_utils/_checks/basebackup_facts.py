@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Files, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as _backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup as judge_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_run import require_program
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Entry, Upstream, Verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import nearest_existing
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import files as files_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Source", "Upstreams", "check", "look"]
 
@@ -97,7 +98,7 @@ def _room_for(found: Upstreams, checked: _Checked) -> None:
     data = _tree(None, job.data_directory, max(0, files.bytes - sum(sizes.values())), None)
     others = [_tree(one.oid, job.targets[one.oid], sizes.get(one.oid, 0), one.name) for one in files.tablespaces]
     room = _space_facts.measure((data, *others), "replace")
-    checked.verdicts += _backup.space(room.needed, room.available, 0)
+    checked.verdicts += _space.space(room.needed, room.available, 0)
     checked.plan.update(
         bytes=files.bytes,
         bytes_to_copy=files.bytes,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict, problem, warning
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import (
     Clock,
     Collation,
@@ -21,6 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
     UpstreamFacts,
     library_name,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = [
     "application_name",

@@ -16,9 +16,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import com
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import slot as _slot
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Shell
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts, libraries_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import ask, slot_by_replication
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Standby", "of_host", "of_upstream"]
 

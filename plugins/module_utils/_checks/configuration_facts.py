@@ -15,24 +15,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Archive, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Archive, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as judge_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_size_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData, Verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    control_data,
-    place_exists,
-    read_small,
-    write_atomically,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
     configured_data_directory,
     effective,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Configuration", "Places", "of_backup", "of_directory", "of_upstream"]
 
@@ -160,7 +158,7 @@ def _read(
     sets = configured_data_directory(places.bindir, named) if elsewhere else None
     if sets == os.path.join(places.state_directory, "initdb"):
         sets = None  # the role had the packaging make this configuration, and is about to correct it
-    verdicts = judge_of.configuration(named, read is not None, sets, places.data_directory)
+    verdicts = _configuration.configuration(named, read is not None, sets, places.data_directory)
     if read is None:
         return Configuration(control, tuple(verdicts), file=named)
     values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD))

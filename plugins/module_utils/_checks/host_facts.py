@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import nearest_existing, read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Clock, Place
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import effective
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict, problem, warning
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import SLOT_NAME
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["slot_wal_limit", "slots"]
 

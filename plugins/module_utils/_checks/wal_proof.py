@@ -8,51 +8,29 @@ What is found is a verdict, whatever it is: nothing is raised for it.
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import stat
-import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
-    HEADER_BYTES,
     Way,
-    flaw,
     in_a_row,
     needed,
     segment_name,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import Holding, holds
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
-__all__ = ["WalProof", "fetch_one", "prove", "prove_archived"]
+__all__ = ["WalProof", "prove", "prove_archived"]
 
 # Names that Barman is asked for at a time: a terabyte of the usual segments, 1.6 MB of output.
 _PEEK = 1 << 16
 
 _AGAIN_SECONDS = 0.5
-
-_FETCH_SECONDS = 60
-
-_STDERR_BYTES = 64 << 10
-
-# ssh and barman often have some before they tell what is wrong.
-_WARNING = re.compile(r"^\s*warning\b.*", re.IGNORECASE | re.MULTILINE)
-
-_PLACEHOLDER = re.compile(r"%[%fpr]")
-
-# What PostgreSQL gives for %r before replay has begun (xlogarchive.c, RestoreArchivedFile): a command that cleans
-# up older segments on the way removes nothing.
-_NO_RESTARTPOINT = "0" * 24
 
 _CHOOSE = (
     "Next: choose a newer backup (a standby that was only stopped: clone it again),"
@@ -259,86 +237,3 @@ def _not_in_history(begin: tuple[int, int], upstream: Upstream) -> Verdict:
         f" upstream {upstream.host}, which is on timeline {upstream.timeline}. Next: see the verdict on timelines.",
         "wal_unproven",
     )
-
-
-def fetch_one(restore_command: str, segment: str, segment_size: int, system_identifier: str | None = None) -> Verdict:
-    """Whether restore_command really fetches a segment here, as the user that runs this.
-
-    It is run as PostgreSQL does (manual, 20.5.5 and 26.3.4): by a shell, with ``%f``, ``%p``, ``%r`` and ``%%``
-    replaced. ``%p`` is an absolute path in a directory that is private and removed afterwards, which is the working
-    directory as well: the data directory may not be there yet, and must not be written into. ``segment`` has to be
-    one that the archive has. Takes at most 60 seconds.
-    """
-    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
-        path = os.path.join(scratch, "RECOVERYXLOG")
-        rc, stderr = _run(_rendered(restore_command, segment, path), scratch)
-        if rc != 0:
-            return _command_failed(segment, rc, stderr)
-        wrong = _flaw_of_file(path, segment, segment_size, system_identifier)
-    if wrong is None:
-        return Verdict("restore_command", "ok", f"restore_command fetches {segment}")
-    return Verdict(
-        "restore_command",
-        "error",
-        f"restore_command was run here for WAL segment {segment} and ended with exit code 0, but what it fetched is not"
-        f" that segment: {wrong}. Next: make it take the segment, uncompressed, from the archive of this cluster.",
-        "restore_command_wrong_file",
-    )
-
-
-def _rendered(command: str, segment: str, path: str) -> str:
-    """The command line. Another character after ``%`` is left as it is, as PostgreSQL did up to 15."""
-    values = {"%%": "%", "%f": segment, "%p": path, "%r": _NO_RESTARTPOINT}
-    return _PLACEHOLDER.sub(lambda found: values[found.group()], command)
-
-
-def _run(command: str, directory: str) -> tuple[int | None, str]:
-    """Exit code, None after a time-out, and stderr. A time-out ends what the shell has started, too."""
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            ["sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            cwd=directory,
-            env=environment(),
-            start_new_session=True,
-        )
-        rc = None
-        try:
-            rc = process.wait(_FETCH_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            if rc is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        errors.seek(0)
-        return rc, errors.read(_STDERR_BYTES).decode("utf-8", "replace")
-
-
-def _command_failed(segment: str, rc: int | None, stderr: str) -> Verdict:
-    """The command itself is not repeated: it may hold a secret."""
-    ended = f"exit code {rc}" if rc is not None else f"it did not end within {_FETCH_SECONDS} seconds and was ended"
-    reason = first_line(_WARNING.sub("", stderr)) or first_line(stderr)
-    said = f" ({reason})" if reason else ""
-    return Verdict(
-        "restore_command",
-        "error",
-        f"restore_command was run here for WAL segment {segment} and did not fetch it: {ended}{said}."
-        " Next: run it by hand as the database's OS user on this host until it does, or correct restore_command.",
-        "restore_command_fails",
-    )
-
-
-def _flaw_of_file(path: str, segment: str, segment_size: int, system_identifier: str | None) -> str | None:
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != segment_size:
-            return f"it has {status.st_size} bytes, a segment has {segment_size}"
-        with open(path, "rb") as file:
-            return flaw(file.read(HEADER_BYTES), segment, segment_size, system_identifier)
-    except FileNotFoundError:
-        return "there is no file at %p"
-    except OSError as failed:
-        return f"it cannot be read ({failed.strerror})"

@@ -16,11 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    Job,
-    Outcome,
-    describe,
     kept_before,
     look,
     may_copy,
@@ -28,22 +26,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    fsync_directory,
-    inspect,
-    linked_directories,
-    require_stopped,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import Keeping, keep, recorded_keeping
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import (
-    Lock,
-    boot_id,
-    holding,
-    now,
-    save_state,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 
 __all__ = ["Takeover", "alone"]
 

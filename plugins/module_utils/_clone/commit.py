@@ -13,20 +13,20 @@ import shutil
 from collections.abc import Callable
 from typing import cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    control_data,
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
     private_directory,
     read_small,
     write_atomically,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
 
 __all__ = ["commit", "empty_staging", "finish"]
 

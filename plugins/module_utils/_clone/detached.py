@@ -22,18 +22,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    Job,
-    Outcome,
-    look,
-    may_copy,
-    require_place,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import look, may_copy, require_place
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import Lock, ResultFile, now, sweep
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, sweep
 
 __all__ = ["Running", "follow"]
 
@@ -51,11 +46,11 @@ class Running:
     progress: dict[str, Any]
 
 
-def follow(job: Job, seconds: float | None = None, run: str | None = None, act: Act | None = None) -> Outcome | Running:
+def follow(job: Job, act: Act, seconds: float | None = None, run: str | None = None) -> Outcome | Running:
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
     With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts.
-    ``act`` is what copies, by default the rsyncs of ``_copy``. Raises StandbyError as it did.
+    ``act`` is what copies. Raises StandbyError as it did.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
@@ -72,7 +67,7 @@ def follow(job: Job, seconds: float | None = None, run: str | None = None, act: 
             result = ResultFile(job.state_directory).read() or {"run": None}
         else:
             run = uuid.uuid4().hex
-            result = _start(job, run, deadline, act or copy)
+            result = _start(job, run, deadline, act)
         if result is None:
             return _running(job, run)
         if result.get("run") == run:

@@ -20,23 +20,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import shards
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import Takeover, alone
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import NESTED, Nested
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    Job,
-    Outcome,
-    count_files,
-    describe,
     look,
     may_copy,
     old_places,
     require_place,
-    roots_of,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, roots_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     MANIFEST,
     Contents,
@@ -45,8 +43,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
     read_promises,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory, require_stopped
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import observe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
@@ -216,7 +216,7 @@ class _Filling:
         self._wait_for_others()
         for place in self.takeover.places:
             private_directory(place)
-            _local_tree.empty(place)
+            _files.empty(place)
         self.nested.make()
         self.progress.enter("copying", _size(self.plan.roots) if self.plan.roots else self.job.backup.size or 0)
         filled = self.filler.fill(self.job, self.nested, lock, self.progress)

@@ -25,11 +25,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory, unreadable
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory, unreadable
 
 __all__ = ["NESTED", "Nested"]
 
@@ -137,7 +136,7 @@ class Nested:
         """Remove the nested directories with all that is in them, of earlier attempts as well. Raises StandbyError."""
         for top in self._tops:
             if os.path.lexists(os.path.join(top, NESTED)):
-                _local_tree.remove_below(top, [NESTED])
+                _files.remove_below(top, [NESTED])
 
     @property
     def _tops(self) -> tuple[str, ...]:
@@ -170,7 +169,7 @@ def _entries(top: str, name: str) -> Iterator[Entry]:
             raise unreadable(place, failed) from failed
         for entry_name in names:
             path = os.path.join(below, entry_name)
-            if path in (NESTED, _local_tree.FILE_SYSTEMS) or _UNFINISHED.fullmatch(path):
+            if path in (NESTED, _files.FILE_SYSTEMS) or _UNFINISHED.fullmatch(path):
                 continue
             entry = _entry(os.path.join(top, path), f"{name}/{path}")
             if entry.kind == "d":

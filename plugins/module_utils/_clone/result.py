@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
 
 __all__ = ["result_of", "values_of"]
 

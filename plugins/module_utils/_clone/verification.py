@@ -12,15 +12,15 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import Promises
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import parse_manifest
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory
 
 __all__ = ["MANIFEST", "Contents", "contents_of", "fetch_contents", "read_promises", "verifier_for"]
 

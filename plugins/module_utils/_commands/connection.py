@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from typing import IO, cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 

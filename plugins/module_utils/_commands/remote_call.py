@@ -24,7 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 
 __all__ = ["call"]
 
-_PACKAGE = __name__.rpartition(".")[0]
+_PACKAGE = __name__.rpartition("._commands.")[0]
 
 _MARK = "pgfleet:"
 
@@ -35,15 +35,20 @@ _REFUSED = 125
 _LOADER = """\
 import base64, json, sys, types, zlib
 package, name, texts = json.loads(zlib.decompress(base64.b64decode(sys.argv[1])))
-here = sys.modules[package] = types.ModuleType(package)
-for module, text in texts:
-    made = types.ModuleType(package + "." + module)
-    sys.modules[made.__name__] = made
-    setattr(here, module, made)
-    exec(compile(text, module + ".py", "exec"), made.__dict__)
+def module(name):
+    made = sys.modules[name] = types.ModuleType(name)
+    return made
+module(package)
+for path, text in texts:
+    folder, _dot, last = path.rpartition(".")
+    above = ".".join(filter(None, [package, folder]))
+    above = sys.modules.get(above) or module(above)
+    made = module(package + "." + path)
+    setattr(above, last, made)
+    exec(compile(text, path + ".py", "exec"), made.__dict__)
 try:
     answer = {"done": getattr(made, name)(json.loads(sys.argv[2]))}
-except here._errors.StandbyError as error:
+except sys.modules[package + "._errors"].StandbyError as error:
     answer = {"failed": error.as_result()}
 except Exception as error:
     answer = {"broken": repr(error)}
@@ -92,18 +97,19 @@ def call(
 
 def _bundle(function: Callable[..., Any]) -> str:
     texts: dict[str, str] = {}
-    _add(function.__module__.rpartition(".")[2], texts)
+    _add(function.__module__[len(_PACKAGE) + 1 :], texts)
     packed = json.dumps([_PACKAGE, function.__name__, list(texts.items())])
     return base64.b64encode(zlib.compress(packed.encode(), 9)).decode()
 
 
 def _add(name: str, texts: dict[str, str]) -> None:
-    """The text of one of our modules, after those that it needs."""
+    """The text of one of our modules, after those that it needs; by its path below the package, with dots."""
     text = inspect.getsource(sys.modules[f"{_PACKAGE}.{name}"])
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PACKAGE):
-            known = [alias.name for alias in node.names] if node.module == _PACKAGE else [str(node.module)]
-            for module in (full.rpartition(".")[2] for full in known):
+            of_folder = [f"{node.module}.{alias.name}" for alias in node.names]
+            known = [full for full in of_folder if full in sys.modules] or [str(node.module)]
+            for module in (full[len(_PACKAGE) + 1 :] for full in known):
                 if module not in texts:
                     _add(module, texts)
     texts[name] = text

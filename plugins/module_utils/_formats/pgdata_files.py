@@ -12,7 +12,17 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
 
-__all__ = ["BackupLabel", "PidFile", "parse_backup_label", "parse_history", "parse_pid_file", "standby_mode"]
+__all__ = [
+    "AUTO_CONF",
+    "RECOVERY_CONF",
+    "BackupLabel",
+    "PidFile",
+    "needs_signal",
+    "parse_backup_label",
+    "parse_history",
+    "parse_pid_file",
+    "standby_mode",
+]
 
 
 class PidFile(NamedTuple):
@@ -63,3 +73,17 @@ def standby_mode(recovery_conf: str) -> bool:
     """Whether a recovery.conf, the file of PostgreSQL 11 and before, makes the server a standby."""
     values = [setting.value for setting in _conf.read(recovery_conf) if setting.name == "standby_mode"]
     return bool(values) and truth(values[-1]) is True
+
+
+AUTO_CONF = "postgresql.auto.conf"
+
+# Until PostgreSQL 11 these were no settings of the server but of this file, whose presence made it a standby or an
+# archive recovery; from 12 on a server refuses to start while the file is there (release notes of 12, E.1.2).
+RECOVERY_CONF = "recovery.conf"
+
+_SIGNAL_SINCE = 12
+
+
+def needs_signal(major: int) -> bool:
+    """Whether a standby is told by standby.signal; before that by standby_mode in recovery.conf."""
+    return major >= _SIGNAL_SINCE

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman, RestoreOrder
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restore_options import staging
@@ -22,14 +22,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.resto
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import look_ahead
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filled, Filler, measured
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import Nested
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job, plan
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell, ssh_argv
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_ssh
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 
 __all__ = ["Restore", "checked_options", "checked_ssh_command", "restore_of"]

@@ -14,10 +14,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filled, Filler
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import Nested
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import command
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_run import (
     credentials,

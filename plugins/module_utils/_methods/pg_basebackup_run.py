@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
@@ -22,9 +23,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_baseba
     missing_options,
     parse_progress,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 
 __all__ = ["credentials", "require_no_secret_key", "require_program", "run"]
 

@@ -12,39 +12,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Union
 
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.deleted import missing_files_explained
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root, digest
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root, digest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard, largest_first, shards
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import Takeover, alone
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    Job,
-    Outcome,
-    count_files,
-    look,
-    plan,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import look
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents, fetch_contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._methods.transports import (
-    Transport,
-    forget_controls,
-    transport_of,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory, require_stopped
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import Far, cipher_options, probe
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import Transfer, Wire
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_pull import Throttle, Unpacking
 
-__all__ = ["copy"]
+__all__ = ["Transport", "copy", "forget_controls", "transport_of"]
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,7 @@ class _Copy:
                 doubtful += shards(root, survey.marked(_local_tree.OTHER, _local_tree.COMPLETE), basis=True)
                 _local_tree.doubt(root, survey.marked(_local_tree.COMPLETE))
         if self.job.waldir is not None and os.path.isdir(self.job.waldir):
-            _local_tree.empty(self.job.waldir)
+            _files.empty(self.job.waldir)
         if not trusted:
             self.takeover.record("copying", self.plan.name)
         queue = largest_first([*missing, *self._without_matching(doubtful)])
@@ -240,3 +236,35 @@ class _Copy:
             for positions in [sorted(n for tree, n in found if tree.oid == root.oid)]
             if positions
         ]
+
+
+Transport = Union[Transfer, Unpacking]
+
+# pg_control that has come out of a tar and waits for its time. The rest of the name tells of which copy it is.
+_HELD = "pg_control."
+
+
+def transport_of(
+    job: Job, roots: Sequence[Root], far: Far, connections: Sequence[Connection], lock_fd: int, progress: Progress
+) -> Transport:
+    """What brings these trees."""
+    if roots[0].archive is None:
+        wire = Wire(far.compressions[0], job.bwlimit, job.io_timeout, far.rsync, far.compressions)
+        return Transfer(connections, lock_fd, progress, wire=wire)
+    return Unpacking(
+        connections,
+        lock_fd,
+        progress,
+        base=roots[0],
+        control=os.path.join(job.state_directory, _HELD + digest(roots)),
+        gently=far.gently,
+        io_timeout=job.io_timeout,
+        throttle=Throttle(job.bwlimit * 1024 if job.bwlimit else None),
+    )
+
+
+def forget_controls(state_directory: str, but: str = "") -> None:
+    """Remove what copies have kept of pg_control, except that of the copy with this digest."""
+    for name in os.listdir(state_directory):
+        if name.startswith(_HELD) and name != _HELD + but:
+            os.unlink(os.path.join(state_directory, name))

@@ -8,146 +8,31 @@ Private to the collection.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
-import pwd
-import shutil
-import tempfile
 import time
 from dataclasses import replace
-from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import NOBODYS, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
     PidFile,
+    needs_signal,
     parse_pid_file,
     standby_mode,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import sign_of_use
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import needs_signal
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import read_clone_state
 
-__all__ = [
-    "control_data",
-    "default_state_directory",
-    "find_bindir",
-    "fsync_directory",
-    "home_directories",
-    "inspect",
-    "is_empty",
-    "linked_directories",
-    "links",
-    "nearest_existing",
-    "place_exists",
-    "private_directory",
-    "read_clone_state",
-    "read_small",
-    "require_stopped",
-    "unreadable",
-    "write_atomically",
-]
-
-_BINDIRS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/usr/local/pgsql/bin")
+__all__ = ["control_data", "inspect", "require_stopped"]
 
 _SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
 
-# What a file system may put into its root and nobody else owns.
-_NOBODYS = frozenset({"lost+found"})
-
 # A server rewrites pg_control at most a few times a second, each time within microseconds.
 _CONTROL_READS, _CONTROL_PAUSE = 10, 0.01
-
-
-def home_directories() -> list[str]:
-    """The homes of this host's users."""
-    return [entry.pw_dir for entry in pwd.getpwall() if entry.pw_dir]
-
-
-def default_state_directory(data_directory: str) -> str:
-    """Beside the data directory, so that every host that shares the file system sees one lock."""
-    parent, name = os.path.split(os.path.abspath(data_directory))
-    return os.path.join(parent, f".{name}.standby")
-
-
-def read_small(path: str) -> str | None:
-    """A small text file as it is, line ends included, or None where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            return stream.read()
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last in /proc, of a process that ends
-        return None
-
-
-def fsync_directory(path: str) -> None:
-    """Make the entries of a directory durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
-    """Replace a file by a complete and durable one. A reader sees the old or the new file, never a part.
-
-    Raises StandbyError when the place cannot be written.
-    """
-    directory = os.path.dirname(path)
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
-            os.fchmod(stream.fileno(), mode)
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        fsync_directory(directory)
-    except OSError as failed:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise StandbyError(
-            f"Cannot write {path}: {failed.strerror}."
-            " Next: check the owner of its directory, and free space and inodes (df, df -i).",
-            "write_failed",
-        ) from failed
-
-
-def nearest_existing(path: str) -> str:
-    """The path, or the nearest directory above it that exists: its file system is where the path will be."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
-
-
-def place_exists(data_directory: str, name: str, value: str) -> bool:
-    """Whether a place that a postgresql.conf in the data directory names is right on this host."""
-    path = os.path.join(data_directory, value)
-    if name == "data_directory":
-        return os.path.realpath(path) == os.path.realpath(data_directory)
-    if name == "external_pid_file":
-        return os.access(os.path.dirname(path), os.W_OK)
-    return os.path.exists(path)
-
-
-def find_bindir(major: int | None, wanted: str | None = None) -> str:
-    """The directory of the server programs. Raises StandbyError when there is none for the major version."""
-    candidates = [wanted] if wanted else [place.format(major=major) for place in _BINDIRS]
-    for directory in candidates:
-        if directory and os.access(os.path.join(directory, "postgres"), os.X_OK):
-            return directory
-    if not wanted:
-        found = shutil.which("postgres")
-        if found:
-            return os.path.dirname(os.path.realpath(found))
-    raise StandbyError(
-        f"No PostgreSQL {major or ''} server programs in {', '.join(str(place) for place in candidates)}."
-        " Next: install the server package, or name its directory in pg_bindir.",
-        "postgresql_not_installed",
-    )
 
 
 def control_data(data_directory: str, what: str | None = None) -> ControlData:
@@ -185,67 +70,6 @@ def _control_bytes(path: str) -> bytes:
         ) from failed
 
 
-def read_clone_state(state_directory: str) -> dict[str, Any] | None:
-    """What an earlier run of the copy left: phase, backup id, process. None where there was none."""
-    text = read_small(os.path.join(state_directory, "state.json"))
-    if text is None:
-        return None
-    try:
-        state = json.loads(text)
-    except ValueError as broken:
-        raise StandbyError(
-            f"{state_directory}/state.json is not valid: {broken}. Next: look at it, then remove it.",
-            "state_unreadable",
-        ) from broken
-    return state if isinstance(state, dict) else None
-
-
-def unreadable(path: str, failed: OSError) -> StandbyError:
-    """What to raise for a directory that cannot be listed."""
-    return StandbyError(
-        f"Cannot read directory {path}: {failed.strerror}. Next: give it to the database's OS user.",
-        "directory_unreadable",
-    )
-
-
-def is_empty(path: str) -> bool:
-    """Whether a directory holds nothing or is not there. Raises StandbyError when that cannot be seen."""
-    try:
-        return not set(os.listdir(path)) - _NOBODYS
-    except FileNotFoundError:
-        return True
-    except OSError as failed:
-        raise unreadable(path, failed) from failed
-
-
-def links(data_directory: str) -> dict[str, str]:
-    """The links of a cluster by their names in it, ``pg_wal`` or ``pg_tblspc/OID``, and the real paths they lead to."""
-    names = ["pg_wal"]
-    tablespaces = os.path.join(data_directory, "pg_tblspc")
-    if os.path.isdir(tablespaces) and not os.path.islink(tablespaces):
-        names += [os.path.join("pg_tblspc", name) for name in os.listdir(tablespaces)]
-    places = {name: os.path.join(data_directory, name) for name in names}
-    return {name: os.path.realpath(place) for name, place in places.items() if os.path.islink(place)}
-
-
-def linked_directories(data_directory: str) -> set[str]:
-    """Where the links of a cluster lead: its tablespaces, and its WAL if that is elsewhere. Real paths."""
-    return set(links(data_directory).values())
-
-
-def private_directory(path: str, mode: int = 0o700) -> None:
-    """Make a directory for us, unless it is there, with this mode. Raises StandbyError."""
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        with contextlib.suppress(PermissionError):  # a mount point of somebody else's may still be writable
-            os.chmod(path, mode)
-    except OSError as failed:
-        raise StandbyError(
-            f"Cannot create directory {path}: {failed.strerror}. Next: create it, owned by the database's OS user.",
-            "directory_not_writable",
-        ) from failed
-
-
 def inspect(path: str, state_directory: str | None = None) -> DataDir:
     """What the directory is. Reads only; raises StandbyError where even reading is refused."""
     clone = read_clone_state(state_directory or default_state_directory(path))
@@ -263,7 +87,7 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
             f"Cannot read data directory {path}: {failed.strerror}. Next: run as the database's OS user (os_user).",
             code,
         ) from failed
-    if not set(entries) - _NOBODYS and not unfinished:
+    if not set(entries) - NOBODYS and not unfinished:
         return DataDir(path, "empty")
     version = _version(path, entries)
     has_control = os.path.exists(os.path.join(path, "global", "pg_control"))

@@ -17,17 +17,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.backup import numbered
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
     is_empty,
-    links,
     private_directory,
     read_small,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import links
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, numbered
 
 __all__ = ["Keeping", "Place", "keep", "observe", "plan_keeping", "recorded_keeping"]
 

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["overlaps", "problem"]
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+
+__all__ = ["overlaps", "paths", "problem"]
 
 # Places of the system: neither they nor, for the second set, anything below them is a database's.
 _NEVER = frozenset(
@@ -62,3 +64,31 @@ def overlaps(paths: Iterable[str]) -> tuple[str, str] | None:
         if next_one == one or next_one.startswith(one.rstrip("/") + "/"):
             return one, next_one
     return None
+
+
+def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) -> list[Verdict]:
+    """Whether every place may be written at all. ``others`` maps the option or tablespace to its path."""
+    found = []
+    known = list(homes)
+    for name, path in [("data_directory", data_directory), *others.items()]:
+        why = problem(path, known)
+        if why is not None:
+            found.append(
+                Verdict(
+                    "paths",
+                    "error",
+                    f"{name}={path!r} cannot be used: {why}. Next: name a directory of its own.",
+                    "path_dangerous",
+                )
+            )
+    clash = overlaps([data_directory, *others.values()])
+    if clash is not None and not found:
+        found.append(
+            Verdict(
+                "paths",
+                "error",
+                f"{clash[0]} and {clash[1]} overlap. Next: map them to separate directories.",
+                "path_overlap",
+            )
+        )
+    return found or [Verdict("paths", "ok", "all paths may be used")]

@@ -1,18 +1,19 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Send what is written to the disks while more is still coming. Private to the collection."""
+"""Make durable what was written, and begin with it while more is coming. Private to the collection."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-__all__ = ["Syncing"]
+__all__ = ["Syncing", "sync", "trees_of"]
 
 # The system would begin to write only when a share of the memory is dirty, and the end would wait for all of it.
 _PAUSE = 1.0
@@ -42,11 +43,29 @@ class Syncing:
         self._thread.join()
         if self._failure is not None:
             raise self._failure
-        _local_tree.sync(self._places)
+        sync(self._places)
 
     def _sync(self) -> None:
         try:
             while not self._ended.wait(_PAUSE):
-                _local_tree.sync(filter(os.path.isdir, self._places))
+                sync(filter(os.path.isdir, self._places))
         except StandbyError as failure:
             self._failure = failure
+
+
+def trees_of(paths: Iterable[str]) -> list[str]:
+    """One path for every file system that these are on."""
+    return list({os.stat(path).st_dev: path for path in paths}.values())
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Make durable everything on the file systems of these paths. Raises StandbyError when a disk refuses."""
+    for path in trees_of(paths):
+        done = LocalShell().run(["sync", "--file-system", path], timeout=3600)
+        if done.rc != 0:
+            raise StandbyError(
+                f"Cannot sync the file system of {path}: {first_line(done.err)}."
+                " The directory cannot be started; a new run resumes. Next: check the file system.",
+                "disk_error",
+                rc=done.rc,
+            )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import of_others, stays
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import parsed_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import parsed_conninfo
 
 __all__ = ["Derived", "derive"]
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import standby_keywords
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import read_small, write_atomically
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import keywords_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import keywords_of
 
 __all__ = ["Login", "Passfile", "login_of"]
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import find_bindir, inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify, local_instance

@@ -16,11 +16,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import (
-    conninfo_text,
-    replication_connection,
-    require_psycopg2,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import replication_connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import (
     Clock,
     ClusterFiles,
@@ -33,6 +29,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
     machine_of,
     sorts_by_bytes,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text, require_psycopg2
 
 try:
     import psycopg2

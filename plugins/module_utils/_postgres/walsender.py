@@ -17,10 +17,8 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import (
-    replication_connection,
-    require_psycopg2,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import replication_connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import require_psycopg2
 
 try:
     import psycopg2

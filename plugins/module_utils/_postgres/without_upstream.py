@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance, Verdict, problem, warning
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["NOT_PROVEN", "reasons", "relation", "state", "unproven", "wal_source"]
 

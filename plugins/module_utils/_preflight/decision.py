@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COPYING", "LEVELS", "Decision", "Situation", "allows", "decide"]
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
 
-# Each level includes those before it.
-LEVELS = ("never", "pristine", "same_cluster", "always")
+__all__ = ["COPYING", "Decision", "Situation", "decide"]
 
 # The actions that bring files from the backup.
 COPYING = ("clone", "resume", "delta", "replace")
@@ -57,11 +56,6 @@ class Decision:
     reason: str
     stop: bool = False
     error_code: str | None = None
-
-
-def allows(given: str, needed: str) -> bool:
-    """Whether a level of consent includes another."""
-    return LEVELS.index(given) >= LEVELS.index(needed)
 
 
 def decide(now: Situation, overwrite: str) -> Decision:

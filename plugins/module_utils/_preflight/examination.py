@@ -10,27 +10,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as judge_of
+from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as _backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup_facts as _basebackup_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility_facts as _compatibility_facts
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration_facts as _configuration_facts
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    Job,
-    describe,
-    plan,
-    require_empty_targets,
-    to_keep,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import require_empty_targets, to_keep
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream, Verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    find_bindir,
-    home_directories,
-    inspect,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir, home_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts
@@ -41,6 +39,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decisio
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import Seen, Wanted, see
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import probe
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Examination"]
 
@@ -68,8 +67,8 @@ class Examination:
         self._look_at_source(server)
         wish = self.wish
         others = wish.job.other_places if wish.job is not None else {}
-        self.verdicts += judge_of.paths(wish.data_directory, others, home_directories())
-        self.verdicts += judge_of.starter(wish.service, [wish.data_directory, wish.state_directory])
+        self.verdicts += _paths.paths(wish.data_directory, others, home_directories())
+        self.verdicts += _configuration.starter(wish.service, [wish.data_directory, wish.state_directory])
         self.found = self._try("data_directory", lambda: inspect(wish.data_directory, wish.state_directory))
         seen = self._see(server)
         if seen is not None and self.found is not None:
@@ -84,7 +83,7 @@ class Examination:
             self._check_what_is_there(self.found, self.found.control, server, seen)
         if server is not None:
             self.plan.setdefault("wal_to_replay", self._backlog(server))
-        refused = bool(judge_of.errors(self.verdicts))
+        refused = bool(_verdict.errors(self.verdicts))
         self.plan = _plan.whole(self.plan, self.wish, self.found, self.decision, refused, server)
 
     def _try(self, check: str, ask: Callable[[], T]) -> T | None:
@@ -172,15 +171,15 @@ class Examination:
             self._check_basebackup(self.upstreams, server)
             return
         action = self.decision.action if self.decision is not None else "refuse"
-        self.verdicts += judge_of.backup(job.backup, int(time.time()))
+        self.verdicts += _backup.backup(job.backup, int(time.time()))
         if self.wish.barman_checks is not None:
-            self.verdicts += judge_of.barman(self.wish.barman_checks)
+            self.verdicts += _backup.barman(self.wish.barman_checks)
         if self.found is not None and action != "replace":
             found = self.found
             self._try("tablespaces", lambda: require_empty_targets(job, found))
-        self.verdicts += self._try("version", lambda: judge_of.version(job.backup, server_version(job.bindir))) or []
+        self.verdicts += self._try("version", lambda: _backup.version(job.backup, server_version(job.bindir))) or []
         if server is not None:
-            self.verdicts += judge_of.upstream(job.backup, server)
+            self.verdicts += _backup.upstream(job.backup, server)
         if job.backup.staged:
             self._note_staged(job)
             self._check_fitness(job.bindir, job.backup.major, server, None)
@@ -207,11 +206,11 @@ class Examination:
     def _note_staged(self, job: Job) -> None:
         """Its files are there only when Barman has restored it; then this host is looked at again, with them."""
         backup = job.backup
-        self.verdicts += judge_of.staged(backup)
+        self.verdicts += _backup.staged(backup)
         room = self._try("space", lambda: _space_facts.of_whole(job.data_directory, job.places_outside))
         if room is not None:
-            self.verdicts += judge_of.space({job.data_directory: backup.size or 0}, {job.data_directory: room}, 0)
-        self.plan.update(judge_of.staged_plan(backup, job.targets))
+            self.verdicts += _space.space({job.data_directory: backup.size or 0}, {job.data_directory: room}, 0)
+        self.plan.update(_backup.staged_plan(backup, job.targets))
 
     def _check_basebackup(self, found: _basebackup_facts.Upstreams, server: Upstream) -> None:
         """Where they come from the upstream itself. Only what differs cannot be sent: a delta is a replacement."""
@@ -248,7 +247,7 @@ class Examination:
         if room is None:
             return
         self.files = room.files
-        self.verdicts += judge_of.space(room.needed, room.available, self._backlog(server))
+        self.verdicts += _space.space(room.needed, room.available, self._backlog(server))
         rate = _space_facts.rate(job.source, roots)
         self.plan.update(
             bytes_to_copy=room.to_copy,
@@ -305,8 +304,8 @@ class Examination:
             return
         control = configuration.control
         needed = [*([control.settings] if control else []), *([server.settings] if server is not None else [])]
-        to_raise = judge_of.settings_to_raise(configuration.limits, *needed)
-        self.verdicts += judge_of.hot_standby(configuration.limits, to_raise, self.wish.hot_standby_settings)
+        to_raise = _configuration.settings_to_raise(configuration.limits, *needed)
+        self.verdicts += _configuration.hot_standby(configuration.limits, to_raise, self.wish.hot_standby_settings)
         self.plan["settings"] = {name: str(value) for name, value in to_raise.items()}
 
     def _check_fitness(

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof, prove
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
@@ -23,20 +24,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_fi
     parse_backup_label,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
-    ControlData,
-    DataDir,
-    Instance,
-    Upstream,
-    Verdict,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import find_bindir, read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Instance, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import local_instance, signs_of_use
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Situation, allows
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Situation
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, relation
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import own_history, possible
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Seen", "Wanted", "see"]
 

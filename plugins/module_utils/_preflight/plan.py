@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Decision
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
 

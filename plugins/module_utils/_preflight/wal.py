@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import (
-    WalProof,
-    fetch_one,
-    prove,
-    prove_archived,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetch_one
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof, prove, prove_archived
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, ControlData, Upstream, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, ControlData, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["check"]
 

@@ -12,20 +12,17 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    place_exists,
-    read_small,
-    write_atomically,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import masked_conninfo
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
     AUTO_CONF,
     RECOVERY_CONF,
-    foreign_paths,
     needs_signal,
-    texts,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import masked_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import texts
 
 __all__ = ["Change", "apply", "compare", "shown", "stand_by"]
 

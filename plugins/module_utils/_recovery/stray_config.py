@@ -13,15 +13,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
-    place_exists,
     private_directory,
     read_small,
     write_atomically,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
 
 __all__ = ["NAMES", "Strays", "carry_out", "find"]
 

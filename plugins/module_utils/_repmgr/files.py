@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import lenient, strict
 
 __all__ = ["RepmgrConf", "load"]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether pg_rewind can be used, asked of the directory, of the upstream and at last of itself; and its call.
+"""Whether pg_rewind can be used, asked of the directory, of the upstream and at last of itself.
 
 Private to the collection.
 """
@@ -12,28 +12,28 @@ import contextlib
 import json
 import os
 import re
-import signal
-import subprocess
-import tempfile
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import write_atomically
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import unwritable
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import (
+    SINCE_CONFIG_FILE,
+    SIZE,
+    Done,
+    complaint,
+    pg_rewind,
+    sql_login,
+)
 
-__all__ = ["Done", "Proof", "complaint", "pg_rewind", "prove"]
-
-_CONNECT_SECONDS = "10"
+__all__ = ["Proof", "prove"]
 
 # What a role needs beside LOGIN (PostgreSQL manual, pg_rewind, Notes).
 _FUNCTIONS = (
@@ -58,20 +58,9 @@ SELECT pg_catalog.json_build_object(
 
 _FORK = re.compile(r"servers diverged at WAL location ([0-9A-F]+/[0-9A-F]+) on timeline (\d+)")
 
-# It has read all of the target's WAL and both lists of files by then; what would come next is the copying.
-_SIZE = re.compile(r"need to copy (\d+) MB")
-
-_PROGRESS = re.compile(r"\(\d+%\) copied")
-
-_COMPLAINT = re.compile(r"(?:error|fatal|Failure)[,:]\s*(.*)")
-
 _WAL_IS_GONE = re.compile(r"could not (?:find previous|read) WAL record|could not open file \"[^\"]*/pg_wal/")
 
 _SINCE_STANDBY_SOURCE = 14  # release notes of 14, 13 and 15
-
-_SINCE_RESTORE = 13
-
-_SINCE_CONFIG_FILE = 15
 
 
 @dataclass(frozen=True)
@@ -85,14 +74,6 @@ class Proof:
     timeline: int = 0
     fork: int = 0
     bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Done:
-    """A pg_rewind that has ended: its exit code, and what it said without its progress."""
-
-    rc: int
-    lines: tuple[str, ...]
 
 
 def prove(
@@ -137,41 +118,6 @@ def _wal_as_it_was(found: DataDir) -> Iterator[None]:
             os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def pg_rewind(
-    found: DataDir,
-    keywords: Mapping[str, str],
-    bindir: str,
-    timeout: float,
-    restore_command: str | None = None,
-    dry_run: bool = False,
-    inherited: Sequence[int] = (),
-) -> Done:
-    """Run it, for ``timeout`` seconds at most; ``inherited`` are files that it holds open."""
-    argv = [
-        os.path.join(bindir, "pg_rewind"),
-        f"--target-pgdata={found.path}",
-        f"--source-server={conninfo_text(_login(keywords))}",
-        "--progress",
-    ]
-    if (found.major or 0) >= _SINCE_RESTORE:
-        argv.append("--no-ensure-shutdown")  # it would start a server on the directory
-    if dry_run:
-        argv.append("--dry-run")
-    with _restoring(found, restore_command) as more:
-        return _run([*argv, *more], timeout, _SIZE if dry_run else None, inherited)
-
-
-def complaint(lines: Iterable[str]) -> str:
-    """What pg_rewind says is wrong, for a message."""
-    told = list(lines)
-    errors = [match[1].strip() for match in map(_COMPLAINT.search, told) if match]
-    return "; ".join(errors[-3:]) or (told[-1].strip() if told else "it said nothing")
-
-
-def _login(keywords: Mapping[str, str]) -> dict[str, str]:
-    return {"connect_timeout": _CONNECT_SECONDS, **keywords, "dbname": "postgres"}
-
-
 def _of_directory(found: DataDir, upstream: Upstream) -> list[str]:
     """What of the cluster here speaks against it."""
     control = found.control
@@ -202,7 +148,7 @@ def _of_upstream(found: DataDir, keywords: Mapping[str, str], bindir: str, upstr
         return [f"{secret[0]} in the connection would be seen in the list of processes"]
     psql = os.path.join(bindir, "psql")  # with the libpq of pg_rewind, ~/.pgpass included
     argv = [psql if os.access(psql, os.X_OK) else "psql", "-XAtqw", "-c", _QUESTION, "-d"]
-    done = LocalShell().run([*argv, conninfo_text(_login(keywords))])
+    done = LocalShell().run([*argv, conninfo_text(sql_login(keywords))])
     if done.rc == 127:
         return [f"there is no psql in {bindir}"]
     if done.rc != 0:
@@ -238,7 +184,7 @@ def _of_answer(answer: dict[str, Any], found: DataDir, upstream: Upstream) -> li
 def _judged(found: DataDir, done: Done, restore_command: str | None) -> Proof:
     """What a dry run says."""
     text = "\n".join(done.lines)
-    fork, size = _FORK.search(text), _SIZE.search(text)
+    fork, size = _FORK.search(text), SIZE.search(text)
     if done.rc == 0 and fork and size:
         return Proof((), int(fork[2]), parse_lsn(fork[1]), int(size[1]) << 20)
     if done.rc == 0 and "on the same timeline" in text:
@@ -261,70 +207,6 @@ def _no_help(found: DataDir, restore_command: str | None) -> str:
     """Why the archive did not help."""
     if restore_command is None:
         return ", and no restore_command was given to fetch it"
-    if (found.major or 0) < _SINCE_CONFIG_FILE:
-        return f", and pg_rewind can be given a restore_command from {_SINCE_CONFIG_FILE} on only"
+    if (found.major or 0) < SINCE_CONFIG_FILE:
+        return f", and pg_rewind can be given a restore_command from {SINCE_CONFIG_FILE} on only"
     return ", and restore_command did not bring it"
-
-
-@contextlib.contextmanager
-def _restoring(found: DataDir, restore_command: str | None) -> Iterator[list[str]]:
-    """Arguments that let pg_rewind fetch WAL. It asks ``postgres -C restore_command`` of a configuration, which need
-    not be the server's; a restore_command in the directory's postgresql.auto.conf wins."""
-    if restore_command is None or (found.major or 0) < _SINCE_CONFIG_FILE:
-        yield []
-        return
-    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
-        config = os.path.join(scratch, "postgresql.conf")
-        write_atomically(config, f"restore_command = {quote(restore_command)}\n")
-        yield ["--restore-target-wal", f"--config-file={config}"]
-
-
-def _run(argv: Sequence[str], timeout: float, enough: re.Pattern[str] | None, inherited: Sequence[int]) -> Done:
-    """The program in a process group of its own, up to its end or the line that is enough."""
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment(),
-            cwd="/",
-            start_new_session=True,
-            pass_fds=tuple(inherited),
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-    except OSError as failed:
-        return Done(127, (f"error: {argv[0]} does not run: {failed.strerror}",))
-    overdue = threading.Event()
-
-    def end() -> None:
-        overdue.set()
-        _end(process)
-
-    timer = threading.Timer(timeout, end)
-    timer.daemon = True
-    timer.start()
-    lines: list[str] = []
-    stdout = cast("Iterable[str]", process.stdout)
-    try:
-        for line in stdout:
-            if not _PROGRESS.search(line):
-                lines.append(line.rstrip())
-            if enough is not None and enough.search(line):
-                return Done(0, tuple(lines))
-        rc = process.wait()
-    finally:
-        timer.cancel()
-        _end(process)
-        process.wait()
-    if overdue.is_set():
-        lines.append(f"error: it did not end within {timeout:g} seconds and was killed")
-    return Done(rc, tuple(lines))
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """With all that it has started."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 
 __all__ = ["OwnFiles", "own_names", "unwritable"]
 

@@ -17,33 +17,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.backup import errors, paths
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
+    fsync_directory,
+    private_directory,
+    read_small,
+    write_atomically,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    fsync_directory,
-    home_directories,
-    inspect,
-    linked_directories,
-    private_directory,
-    read_small,
-    require_stopped,
-    write_atomically,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, holding, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, relation
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
-    Proof,
-    complaint,
-    pg_rewind,
-    prove,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import Proof, prove
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import OwnFiles, own_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors
 
 __all__ = [
     "Examined",
@@ -186,10 +183,10 @@ def rewind(task: Task, examined: Examined) -> Rewound:
         with _closed(task, examined) as mode:
             own = OwnFiles(task.data_directory, os.path.join(task.state_directory, "own"))
             own.set_aside()
-            _local_tree.sync([task.state_directory])
+            _sync.sync([task.state_directory])
         _run(task, examined, lock, own)
         _finish(task.data_directory, own, cast(int, examined.found.major))
-        _local_tree.sync([task.data_directory, *linked_directories(task.data_directory)])
+        _sync.sync([task.data_directory, *linked_directories(task.data_directory)])
         _set_mode(task.data_directory, mode & _RIGHTS)
         _record(task, examined.found, "committed")
         own.forget()
@@ -303,7 +300,7 @@ def _finish(top: str, own: OwnFiles, major: int) -> None:
     write_atomically(settings, without_leftovers(read_small(settings) or ""), mode)
     slots = os.path.join(top, "pg_replslot")
     if os.path.isdir(slots) and not os.path.islink(slots):
-        _local_tree.empty(slots)  # a primary's slots would keep WAL for ever
+        _files.empty(slots)  # a primary's slots would keep WAL for ever
 
 
 def _set_mode(path: str, mode: int) -> None:

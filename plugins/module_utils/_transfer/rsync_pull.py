@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO, cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch, rsync_argv, write_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import (
     Shard,
     are_worth_measuring,
@@ -27,16 +27,19 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
     first_line,
     of_rsync,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
     Sample,
-    Tally,
     chosen_by,
     compression_options,
+    to_try,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_output import (
+    Tally,
     names_in,
     progress_of,
     tally_of,
-    to_try,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.stall import Silence
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.workers import (

@@ -11,75 +11,16 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Root, is_copied
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root, is_copied
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream, members, unfit_archive
 
-__all__ = ["Stream", "members", "unpack"]
-
-_BLOCK = 512
-
-_END = bytes(_BLOCK)
+__all__ = ["unpack"]
 
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
-
-
-class Stream:
-    """Bytes that come in portions of any size. Raises EOFError where they end too early."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
-        self.position = 0
-
-    def portions(self, size: int) -> Iterator[memoryview]:
-        """The next so many bytes, as they come."""
-        while size:
-            if not self._rest:
-                self._rest = memoryview(next(self._chunks, b""))
-                if not self._rest:
-                    raise EOFError
-            portion, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(portion)
-            self.position += len(portion)
-            yield portion
-
-    def take(self, size: int) -> bytes:
-        """The next so many bytes."""
-        return b"".join(self.portions(size))
-
-    def skip(self, size: int) -> None:
-        """Pass over the next so many bytes."""
-        for _portion in self.portions(size):
-            continue
-
-    def drain(self) -> None:
-        """Take all that still comes: whoever sends it has to end by itself, to say that it is well."""
-        for _chunk in self._chunks:
-            continue
-
-
-def members(stream: Stream, name: str) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar; the content of each is next in the stream, and what is not taken is passed over.
-
-    ``name`` is the tar's in messages. Raises EOFError for one that breaks off, StandbyError for what is no tar.
-    """
-    while True:
-        header = stream.take(_BLOCK)
-        if header == _END:
-            stream.drain()
-            return
-        try:
-            member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-        except tarfile.HeaderError as wrong:
-            raise _unfit(name, "is no tar, or damaged", str(wrong)) from wrong
-        if member.size < 0:
-            raise _unfit(name, "holds a file of less than no bytes", member.name)
-        end = stream.position + -(-member.size // _BLOCK) * _BLOCK
-        yield member
-        stream.skip(end - stream.position)
 
 
 def unpack(
@@ -116,7 +57,7 @@ def _path_of(member: tarfile.TarInfo, name: str) -> str:
     """The path of a member below its tree. Raises StandbyError for one that leads elsewhere."""
     path = member.name[2:] if member.name.startswith("./") else member.name
     if path.startswith("/") or ".." in path.split("/"):
-        raise _unfit(name, "holds a name that leads out of it", member.name)
+        raise unfit_archive(name, "holds a name that leads out of it", member.name)
     return path
 
 
@@ -124,7 +65,9 @@ def _position(member: tarfile.TarInfo, path: str, root: Root, positions: dict[st
     """Where the plan has a file. Raises StandbyError for what is not planned, or planned otherwise."""
     name = root.archive.path if root.archive else ""
     if member.type not in _PLAIN:
-        raise _unfit(name, "holds links or special files, where only plain files and directories are copied", path)
+        raise unfit_archive(
+            name, "holds links or special files, where only plain files and directories are copied", path
+        )
     position = positions.get(path)
     if position is None:
         raise _inconsistent(name, f"holds {path}, of which the manifest does not know")
@@ -168,14 +111,6 @@ def _hold(stream: Stream, size: int, place: str) -> None:
 def _write_all(handle: int, portion: memoryview) -> None:
     while portion:
         portion = portion[os.write(handle, portion) :]
-
-
-def _unfit(name: str, what: str, which: str) -> StandbyError:
-    return StandbyError(
-        f"{name} {what}: {which!r}. The data directory cannot be started. Next: choose another backup_id, and look at"
-        " this one on the Barman host.",
-        "archive_unfit",
-    )
 
 
 def _inconsistent(name: str, what: str) -> StandbyError:

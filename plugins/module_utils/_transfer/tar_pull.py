@@ -13,12 +13,13 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Archive, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Archive, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import Pipeline
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import Diagnosis
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import Stream, unpack
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import unpack
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.workers import ATTEMPTS, Workers, remaining
 
 __all__ = ["Throttle", "Unpacking"]

@@ -74,7 +74,12 @@ RSYNC_OPTION = re.compile(
 SECLUDED_BYTES = 64 << 10
 
 # The collection's programs by the functions that they run, with the file that has it and our option that lets it run.
-PROGRAMS = {"hold": ("_pin", "keep"), "lay_out": ("_stage", "stage"), "take_away": ("_stage", "stage")}
+PROGRAMS = {
+    "hold": ("_barman_host.keep", "keep"),
+    "lay_out": ("_barman_host.staging", "stage"),
+    "take_away": ("_barman_host.staging", "stage"),
+}
+LOADER = "_commands.remote_call"
 PYTHON = ["python3", "-I", "-c"]
 PACKAGE = "ansible_collections.pgfleet.standby.plugins.module_utils"
 PROGRAM_BYTES = 1 << 20
@@ -224,23 +229,28 @@ def unpacked(packed: str) -> bytes:
 def require_installed(directory: str, loader: str, texts: Sequence[Sequence[str]]) -> None:
     """Compare every text with the file that is installed, whole. Raises StaleError, and ValueError for odd names."""
     for name, text in texts:
-        if re.fullmatch("_[a-z_]+", name) is None:
+        if re.fullmatch(r"_[a-z_]+(\.[a-z_]+)?", name) is None:
             raise ValueError(name)
         if installed(directory, name) != text:
-            raise StaleError(os.path.join(directory, f"{name}.py"))
+            raise StaleError(path_of(directory, name))
     constants = {
         getattr(node.targets[0], "id", None): node.value.value
-        for node in ast.parse(installed(directory, "_far_side")).body
+        for node in ast.parse(installed(directory, LOADER)).body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
     }
     if constants.get("_LOADER") != loader:
-        raise StaleError(os.path.join(directory, "_far_side.py"))
+        raise StaleError(path_of(directory, LOADER))
+
+
+def path_of(directory: str, name: str) -> str:
+    """The file of a module that is named with dots."""
+    return os.path.join(directory, *name.split(".")) + ".py"
 
 
 def installed(directory: str, name: str) -> str:
     """The text of a file of ours; empty where it cannot be read."""
     try:
-        with open(os.path.join(directory, f"{name}.py"), encoding="utf-8") as stream:
+        with open(path_of(directory, name), encoding="utf-8") as stream:
             return stream.read()
     except OSError:
         return ""

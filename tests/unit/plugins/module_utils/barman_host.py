@@ -15,13 +15,13 @@ import tarfile
 import time
 from pathlib import Path
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Files, Root, target_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise, render_manifest
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,

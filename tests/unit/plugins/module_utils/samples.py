@@ -8,11 +8,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import crc32c, parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     HOT_STANDBY_SETTINGS,
     Backup,
-    Entry,
     Instance,
     Receiver,
     Tablespace,

@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import backup_of, default_jobs, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, default_jobs, job_of
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 

@@ -9,8 +9,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import backup_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman import catalog as _choosing
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _server
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import libpq as _libpq
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import CLONE
 from ansible_collections.pgfleet.standby.plugins.modules import repmgr_conf_info
 
@@ -98,7 +98,7 @@ def test_an_error_has_a_code_and_no_line_of_the_file(ask):
 
 
 def test_without_psycopg2_it_says_so(ask, monkeypatch):
-    monkeypatch.setattr(_server, "psycopg2", None)
+    monkeypatch.setattr(_libpq, "psycopg2", None)
     assert ask()["error_code"] == "psycopg2_missing"
 
 

@@ -10,19 +10,21 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import (
     CONTROL,
-    FIND_FORMAT,
+    Entry,
     Files,
     digest,
     is_copied,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import (
+    FIND_FORMAT,
     parse_listing,
     plan_roots,
     read_listing,
     target_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup, directory, file
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,9 +8,11 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Files, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import file
 
@@ -75,12 +77,12 @@ planted = pytest.mark.parametrize(("kind", "plant"), PLANTS.items(), ids=[p.__na
 
 def marks_of(root):
     """What a survey says of each file."""
-    names = {_tree.MISSING: "missing", _tree.COMPLETE: "complete", _tree.OTHER: "other"}
-    return dict(zip(root.files.paths, (names[mark] for mark in _tree.survey(root).marks), strict=True))
+    names = {_local_tree.MISSING: "missing", _local_tree.COMPLETE: "complete", _local_tree.OTHER: "other"}
+    return dict(zip(root.files.paths, (names[mark] for mark in _local_tree.survey(root).marks), strict=True))
 
 
 def remove_strangers(root):
-    _tree.remove(root, _tree.survey(root).strangers)
+    _local_tree.remove(root, _local_tree.survey(root).strangers)
 
 
 def nothing_changes(_top):
@@ -102,12 +104,12 @@ class TestSurvey:
     def test_marks_every_file(self, root, top, change, mark):
         change(top)
         assert marks_of(root) == {"base/1/a": "complete", "base/b": mark, "c": "complete"}
-        assert _tree.survey(root).strangers == []
+        assert _local_tree.survey(root).strangers == []
 
     @planted
     def test_tells_what_is_no_part_of_the_tree_and_follows_nothing(self, root, top, outside, kind, plant):
         plant(top / "base" / "new", outside)
-        assert _tree.survey(root).strangers == ["base/new"]
+        assert _local_tree.survey(root).strangers == ["base/new"]
         assert set(marks_of(root).values()) == {"complete"}
 
     @planted
@@ -116,7 +118,7 @@ class TestSurvey:
         there = top / name
         there.rmdir() if there.is_dir() else there.unlink()
         plant(there, outside)
-        survey = _tree.survey(root)
+        survey = _local_tree.survey(root)
         if kind == ("f" if name == "base/b" else "d"):
             strangers = [] if kind == "f" else ["base/empty/deep"]
         else:
@@ -126,12 +128,12 @@ class TestSurvey:
 
     def test_takes_a_file_with_a_second_name_elsewhere_for_a_stranger(self, root, top, tmp_path):
         os.link(top / "base/b", tmp_path / "second")
-        assert (_tree.survey(root).strangers, marks_of(root)["base/b"]) == (["base/b"], "missing")
+        assert (_local_tree.survey(root).strangers, marks_of(root)["base/b"]) == (["base/b"], "missing")
 
     def test_of_an_empty_directory_finds_everything_missing(self, root, tmp_path):
         (tmp_path / "new").mkdir()
-        survey = _tree.survey(replace(root, target=str(tmp_path / "new")))
-        assert (set(survey.marks), survey.strangers) == ({_tree.MISSING}, [])
+        survey = _local_tree.survey(replace(root, target=str(tmp_path / "new")))
+        assert (set(survey.marks), survey.strangers) == ({_local_tree.MISSING}, [])
 
     @pytest.mark.parametrize(
         "name", ["two words", "-rf", "it's", "$(id)", "line\nfeed", "umlaut-ä", "\udcff\n"], ids=ascii
@@ -139,10 +141,10 @@ class TestSurvey:
     def test_survives_any_name(self, root, top, name):
         with open(os.fsencode(f"{top}/base/{name}"), "wb"):
             pass
-        assert _tree.survey(root).strangers == [f"base/{name}"]
+        assert _local_tree.survey(root).strangers == [f"base/{name}"]
         os.utime(os.fsencode(f"{top}/base/{name}"), ns=(1, MTIME))
         known = replace(root, files=Files([*root.files, file(f"base/{name}", 0, MTIME)]))
-        assert _tree.survey(known).strangers == []
+        assert _local_tree.survey(known).strangers == []
         assert set(marks_of(known).values()) == {"complete"}
 
 
@@ -164,7 +166,7 @@ def test_an_intact_tree_loses_nothing(root, top):
 
 @pytest.mark.parametrize(
     "call",
-    [lambda root: _tree.remove(root, ["base/1/gone"]), lambda root: _tree.remove(root, ["base/1/a/below"])],
+    [lambda root: _local_tree.remove(root, ["base/1/gone"]), lambda root: _local_tree.remove(root, ["base/1/a/below"])],
     ids=["gone meanwhile", "below a file"],
 )
 def test_what_cannot_be_removed_is_named(root, top, call):
@@ -175,7 +177,7 @@ def test_what_cannot_be_removed_is_named(root, top, call):
 
 @pytest.mark.parametrize(
     "call",
-    [_tree.empty, lambda top: remove_strangers(Root(None, "", top, Files(), ()))],
+    [_files.empty, lambda top: remove_strangers(Root(None, "", top, Files(), ()))],
     ids=["empty", "strangers of an empty tree"],
 )
 def test_the_root_of_a_file_system_keeps_its_lost_and_found(top, call):
@@ -188,7 +190,7 @@ def test_the_root_of_a_file_system_keeps_its_lost_and_found(top, call):
 @planted
 def test_empty_removes_everything_and_nothing_outside(top, outside, kind, plant):
     plant(top / "new", outside)
-    _tree.empty(str(top))
+    _files.empty(str(top))
     assert list(top.iterdir()) == []
 
 
@@ -199,7 +201,7 @@ def test_clear_leaves_nothing_but_the_directories_of_the_tree(root, top, outside
     plant(top / "base/1/new", outside)
     write_tree(top, {"other/file": "x"})
     before = (top / "base/1").stat().st_ino
-    _tree.clear(root)
+    _local_tree.clear(root)
     left = {str(path.relative_to(top)) for path in top.rglob("*")}
     assert (left, (top / "base/1").stat().st_ino) == (set(root.directories), before)
 
@@ -207,13 +209,13 @@ def test_clear_leaves_nothing_but_the_directories_of_the_tree(root, top, outside
 def test_clear_takes_a_link_in_place_of_a_directory_away(root, top, outside):
     (top / "base/empty").rmdir()
     (top / "base/empty").symlink_to(outside)
-    _tree.clear(root)
+    _local_tree.clear(root)
     assert not (top / "base/empty").is_symlink()
 
 
 def test_empty_works_through_a_link_to_the_directory(top, tmp_path):
     (tmp_path / "link").symlink_to(top)
-    _tree.empty(str(tmp_path / "link"))
+    _files.empty(str(tmp_path / "link"))
     assert list(top.iterdir()) == []
     assert (tmp_path / "link").is_symlink()
 
@@ -225,8 +227,8 @@ def test_directories_are_made_with_the_mode_of_the_source(tmp_path, group_access
     (tmp_path / "c").mkdir(mode=0o777)
     before = os.umask(mask)
     try:
-        _tree.make_directories(root)
-        _tree.make_directories(root)
+        _local_tree.make_directories(root)
+        _local_tree.make_directories(root)
     finally:
         os.umask(before)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == list(root.directories)
@@ -236,20 +238,20 @@ def test_directories_are_made_with_the_mode_of_the_source(tmp_path, group_access
 def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "a").write_text("", encoding="utf-8")
     with pytest.raises(StandbyError, match=f"{tmp_path}/a/b: Not a directory") as refused:
-        _tree.make_directories(Root(None, "", str(tmp_path), Files(), ("a/b",)))
+        _local_tree.make_directories(Root(None, "", str(tmp_path), Files(), ("a/b",)))
     assert refused.value.code == "disk_error"
 
 
 @pytest.mark.parametrize(("change", "mark"), CHANGES)
 def test_a_file_is_complete_when_a_survey_says_so(root, top, change, mark):
     change(top)
-    assert _tree.is_complete(root, root.files.positions()["base/b"]) == (mark == "complete")
+    assert _local_tree.is_complete(root, root.files.positions()["base/b"]) == (mark == "complete")
 
 
 def test_a_link_to_a_complete_file_is_not_complete(root, top):
     (top / "base/b").rename(top / "elsewhere")
     (top / "base/b").symlink_to(top / "elsewhere")
-    assert not _tree.is_complete(root, root.files.positions()["base/b"])
+    assert not _local_tree.is_complete(root, root.files.positions()["base/b"])
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,7 @@ def test_a_link_to_a_complete_file_is_not_complete(root, top):
 )
 def test_difference(root, top, change, found):
     change(top)
-    assert _tree.difference(root) == sorted(found)
+    assert _local_tree.difference(root) == sorted(found)
 
 
 @planted
@@ -287,38 +289,38 @@ def test_difference_of_a_kind_in_place_of_a_directory(root, top, outside, kind, 
     wrong = ["base/empty/deep: not in the backup"]
     if kind != "d":
         wrong = ["base/empty: missing", "base/empty: not in the backup"]
-    assert _tree.difference(root) == wrong
+    assert _local_tree.difference(root) == wrong
 
 
 @planted
 def test_difference_of_a_kind_in_place_of_a_file(root, top, outside, kind, plant):
     (top / "c").unlink()
     plant(top / "c", outside)
-    assert _tree.difference(root) == ["c: 1 bytes, not 0" if kind == "f" else "c: no plain file"]
+    assert _local_tree.difference(root) == ["c: 1 bytes, not 0" if kind == "f" else "c: no plain file"]
 
 
 def test_trees_are_one_for_each_file_system(tmp_path, host):
     (tmp_path / "link").symlink_to("/proc")
-    found = _tree.trees_of([str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"])
+    found = _sync.trees_of([str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"])
     assert sorted(os.stat(path).st_dev for path in found) == sorted({tmp_path.stat().st_dev, os.stat("/proc").st_dev})
-    assert _tree.trees_of([]) == []
+    assert _sync.trees_of([]) == []
 
 
 def test_sync_runs_once_for_each_file_system(tmp_path, host):
     host.program("sync", f'#!/bin/sh\necho "$@" >>"{tmp_path}/synced"\n')
     places = [str(tmp_path), str(host.data), "/proc"]
-    _tree.sync(places)
+    _sync.sync(places)
     synced = (tmp_path / "synced").read_text(encoding="utf-8").splitlines()
-    assert synced == [f"--file-system {path}" for path in _tree.trees_of(places)]
+    assert synced == [f"--file-system {path}" for path in _sync.trees_of(places)]
     assert len(synced) == 2
 
 
 def test_sync_tells_when_a_disk_refuses(tmp_path, host):
     host.program("sync", "#!/bin/sh\necho 'sync: error syncing: Input/output error' >&2\nexit 1\n")
     with pytest.raises(StandbyError, match="Input/output error") as refused:
-        _tree.sync([str(tmp_path)])
+        _sync.sync([str(tmp_path)])
     assert refused.value.code == "disk_error"
 
 
 def test_sync_of_a_real_file_system(tmp_path):
-    assert _tree.sync([str(tmp_path)]) is None
+    assert _sync.sync([str(tmp_path)]) is None

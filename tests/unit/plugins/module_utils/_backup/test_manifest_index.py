@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import CONTROL, Files, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import Promises
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError

@@ -7,13 +7,9 @@ import os
 import subprocess
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import (
-    Source,
-    fetch,
-    list_backup,
-    rsync_argv,
-    write_names,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch, list_backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import DATA, TABLESPACE, read_tree
 

@@ -7,7 +7,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Files, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import (
     Shard,
     are_worth_measuring,

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Archive
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive, Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_roots import archives_of, packed_roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 TARGETS = {16388: "/srv/fast"}

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, dotted, has, require
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-DOCUMENT = (Path(__file__).parents[4] / "docs" / "versions.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[5] / "docs" / "versions.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as judge_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as _backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SETTINGS, backup, upstream
 
 GIB = 1 << 30
@@ -13,7 +18,7 @@ GIB = 1 << 30
 
 def codes(verdicts):
     """The errors by their codes; every error has one and tells the next step."""
-    found = judge_of.errors(verdicts)
+    found = _verdict.errors(verdicts)
     assert all(verdict.error_code and "Next: " in verdict.msg for verdict in found)
     return [verdict.error_code for verdict in found]
 
@@ -32,11 +37,11 @@ def codes(verdicts):
     ],
 )
 def test_paths(data_directory, others, expected):
-    assert codes(judge_of.paths(data_directory, others, ["/home/ann"])) == expected
+    assert codes(_paths.paths(data_directory, others, ["/home/ann"])) == expected
 
 
 def test_paths_name_the_option():
-    [verdict] = judge_of.paths("/srv/pg", {"waldir": "wal"}, [])
+    [verdict] = _paths.paths("/srv/pg", {"waldir": "wal"}, [])
     assert verdict.msg.startswith("waldir='wal' cannot be used: it is not absolute.")
 
 
@@ -55,7 +60,7 @@ def test_paths_name_the_option():
     ],
 )
 def test_version(printed, expected):
-    assert codes(judge_of.version(backup(), printed)) == expected
+    assert codes(_backup.version(backup(), printed)) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,7 @@ def test_version(printed, expected):
     ],
 )
 def test_upstream(of_backup, of_upstream, expected):
-    assert codes(judge_of.upstream(backup(**of_backup), upstream(**of_upstream))) == expected
+    assert codes(_backup.upstream(backup(**of_backup), upstream(**of_upstream))) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_upstream(of_backup, of_upstream, expected):
     ],
 )
 def test_settings_to_raise(effective, needed, to_raise):
-    assert judge_of.settings_to_raise(effective, *needed) == to_raise
+    assert _configuration.settings_to_raise(effective, *needed) == to_raise
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_settings_to_raise(effective, needed, to_raise):
     ],
 )
 def test_hot_standby(to_raise, policy, severity):
-    [verdict] = judge_of.hot_standby({"max_connections": 100}, to_raise, policy)
+    [verdict] = _configuration.hot_standby({"max_connections": 100}, to_raise, policy)
     assert verdict.severity == severity
     assert ("max_connections 100 (needs 120)" in verdict.msg) == bool(to_raise)
     assert codes([verdict]) == (["hot_standby_settings"] if severity == "error" else [])
@@ -137,7 +142,7 @@ def test_hot_standby(to_raise, policy, severity):
     ],
 )
 def test_space(needed, available, backlog, expected):
-    assert codes(judge_of.space(needed, available, backlog)) == expected
+    assert codes(_space.space(needed, available, backlog)) == expected
 
 
 @pytest.mark.parametrize(
@@ -151,19 +156,21 @@ def test_space(needed, available, backlog, expected):
     ],
 )
 def test_configuration(exists, names_directory, expected):
-    assert codes(judge_of.configuration("/etc/pg/postgresql.conf", exists, names_directory, "/srv/pg")) == expected
+    assert (
+        codes(_configuration.configuration("/etc/pg/postgresql.conf", exists, names_directory, "/srv/pg")) == expected
+    )
 
 
 def test_message_of_one_problem_is_that_problem():
     problem = Verdict("space", "error", "No room. Next: make room.", "space_missing")
-    assert judge_of.message("n1", "/srv/pg", [problem]) == (
+    assert _verdict.message("n1", "/srv/pg", [problem]) == (
         "n1 cannot become a standby in /srv/pg; nothing was changed. No room. Next: make room."
     )
 
 
 def test_message_of_many_problems_numbers_all_of_them():
     problems = [Verdict("a", "error", "One.", "one"), Verdict("b", "error", "Two.", "two")]
-    assert judge_of.message("n1", "/srv/pg", problems).endswith(" 2 problems: (1) One. (2) Two.")
+    assert _verdict.message("n1", "/srv/pg", problems).endswith(" 2 problems: (1) One. (2) Two.")
 
 
 @pytest.mark.parametrize(
@@ -178,13 +185,13 @@ def test_message_of_many_problems_numbers_all_of_them():
     ],
 )
 def test_starter(service, path, expected):
-    assert codes(judge_of.starter(service, ["/srv/pg", path])) == expected
+    assert codes(_configuration.starter(service, ["/srv/pg", path])) == expected
 
 
 def test_barmans_own_verdicts():
     fine = CheckItem("ssh", True, "", True)
-    assert [verdict.severity for verdict in judge_of.barman([fine])] == ["ok"]
-    found = judge_of.barman(
+    assert [verdict.severity for verdict in _backup.barman([fine])] == ["ok"]
+    found = _backup.barman(
         [fine, CheckItem("directories", False, "no such", True), CheckItem("postgresql", False, "", False)]
     )
     assert [(verdict.severity, verdict.error_code) for verdict in found] == [
@@ -195,7 +202,7 @@ def test_barmans_own_verdicts():
 
 
 def test_the_backup_is_described():
-    [found] = judge_of.backup(backup(size=1000, end_time="2026-11-21 11:48:30+00:00", end_timestamp=1000), now=8200)
+    [found] = _backup.backup(backup(size=1000, end_time="2026-11-21 11:48:30+00:00", end_timestamp=1000), now=8200)
     assert found.severity == "ok"
     assert found.msg.endswith("11:48:30+00:00, 2 h ago")
     assert "DONE, of type rsync, 1000 bytes, taken at 2026-11-21" in found.msg

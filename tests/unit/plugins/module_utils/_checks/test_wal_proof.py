@@ -10,8 +10,10 @@ import tempfile
 import time
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import restore_command as _restore_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import wal_proof as _wal_proof
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import fetch_one, prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetch_one
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import prove
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
@@ -372,7 +374,7 @@ class TestFetch:
         assert (verdict.severity, verdict.error_code) == ("error", "restore_command_wrong_file")
 
     def test_a_command_that_does_not_end_is_ended_with_what_it_started(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(_wal_proof, "_FETCH_SECONDS", 0.5)
+        monkeypatch.setattr(_restore_command, "_FETCH_SECONDS", 0.5)
         began = time.monotonic()
         verdict = self.fetch(f"(sleep 2; touch {tmp_path}/late) & sleep 30")
         assert time.monotonic() - began < 2

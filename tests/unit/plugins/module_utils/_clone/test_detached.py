@@ -14,9 +14,11 @@ import time
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import detached as _detached
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Outcome
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import Lock, ResultFile
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     CONNECTS,
     PULLS,
@@ -61,7 +63,7 @@ def wait_until(condition):
 
 def refused(*given):
     with pytest.raises(StandbyError) as error:
-        follow(*given)
+        follow(given[0], copy, *given[1:])
     return error.value
 
 
@@ -80,7 +82,7 @@ class Caller(threading.Thread):
 
     def run(self):
         try:
-            self.heard = follow(*self.given)
+            self.heard = follow(self.given[0], copy, *self.given[1:])
         except StandbyError as failure:
             self.heard = failure
 
@@ -99,13 +101,13 @@ def start(host, **changed):
 
 class TestStarted:
     def test_copies_and_tells_what_it_did(self, host):
-        outcome = follow(job_of(host))
+        outcome = follow(job_of(host), copy)
         assert isinstance(outcome, Outcome)
         assert (outcome.action, outcome.left_behind) == ("clone", ())
         assert read_tree(host.fast) == TABLESPACE
 
     def test_leaves_its_record_and_its_result_and_no_more(self, host):
-        follow(job_of(host))
+        follow(job_of(host), copy)
         names = {path.name for path in host.state.iterdir()}
         assert names == {"lock", "progress.json", "result.json", "runner", "state.json"}
         assert {path.stat().st_mode & 0o077 for path in [host.state, *host.state.iterdir()]} == {0}
@@ -117,7 +119,7 @@ class TestStarted:
             for name in fd/0 fd/1 fd/2 cwd; do readlink /proc/$PPID/$name; done >>"{seen}"
             grep -E 'Sig(Ign|Cgt)' /proc/$PPID/status >>"{seen}" ;;
         esac""")
-        follow(job_of(host, jobs=1))
+        follow(job_of(host, jobs=1), copy)
         session, *streams, work, ignored, caught = seen.read_text(encoding="utf-8").splitlines()
         assert int(session) != os.getsid(0)
         assert (streams, work) == ([os.devnull] * 3, f"{host.state}/work")
@@ -136,16 +138,18 @@ class TestStarted:
         def mistaken(*_given):
             raise ValueError("our own mistake")
 
-        monkeypatch.setattr(_detached, name, mistaken)
+        monkeypatch.setitem(globals(), name, mistaken) if name == "copy" else monkeypatch.setattr(
+            _detached, name, mistaken
+        )
         error = refused(job_of(host))
         assert error.code == "copy_failed"
         assert "our own mistake" in error.msg
         assert "Traceback" in error.result["exception"]
 
     def test_has_nothing_to_do_where_it_is_done(self, host):
-        follow(job_of(host))
+        follow(job_of(host), copy)
         host.forget_calls()
-        assert follow(job_of(host)).action == "none"
+        assert follow(job_of(host), copy).action == "none"
         assert host.calls() == []
 
 
@@ -202,23 +206,23 @@ class TestRefused:
         host.write_manifest("CRC32C")
         for _time in range(3):
             assert refused(job_of(host)).code == "verifier_missing"
-        assert follow(job_of(host, verify="size")).action == "clone"
+        assert follow(job_of(host, verify="size"), copy).action == "clone"
 
 
 class TestAttached:
     def test_whoever_does_not_wait_hears_how_far_it_is(self, blocked):
-        running = follow(job_of(blocked), 0)
+        running = follow(job_of(blocked), copy, 0)
         assert isinstance(running, Running)
         assert re.fullmatch("[0-9a-f]{32}", running.run)
         wait_until(blocked.arrived.exists)
-        again = follow(job_of(blocked), 0)
+        again = follow(job_of(blocked), copy, 0)
         assert (again.run, again.progress["phase"]) == (running.run, "copying")
         assert again.progress["bytes"] > 0
 
     def test_whoever_waits_for_a_while_hears_it_then(self, blocked):
         began = time.monotonic()
-        assert isinstance(follow(job_of(blocked), 0.1), Running)
-        assert isinstance(follow(job_of(blocked), 0.1), Running)
+        assert isinstance(follow(job_of(blocked), copy, 0.1), Running)
+        assert isinstance(follow(job_of(blocked), copy, 0.1), Running)
         assert 0.2 <= time.monotonic() - began < SECONDS
 
     def test_all_hear_the_same_result_of_one_copy(self, blocked):
@@ -247,24 +251,24 @@ class TestAttached:
         assert [caller.ended().code for caller in (first, other)] == ["backup_files_missing"] * 2
 
     def test_the_result_is_there_for_whoever_comes_later(self, blocked):
-        run = follow(job_of(blocked), 0).run
+        run = follow(job_of(blocked), copy, 0).run
         wait_until(blocked.arrived.exists)
         blocked.go.touch()
         wait_until(lambda: holder(blocked) is None)
-        assert [follow(job_of(blocked), None, run).action for _time in range(2)] == ["clone", "clone"]
-        assert follow(job_of(blocked)).action == "none"
+        assert [follow(job_of(blocked), copy, None, run).action for _time in range(2)] == ["clone", "clone"]
+        assert follow(job_of(blocked), copy).action == "none"
 
     def test_a_refusal_is_there_for_whoever_comes_later(self, host):
         go = host.root / "go"
         host.hook(f"while [ ! -e '{go}' ]; do sleep 0.01; done; echo 'Host key verification failed.' >&2; exit 255")
-        run = follow(job_of(host), 0).run
+        run = follow(job_of(host), copy, 0).run
         wait_until(lambda: holder(host))
         go.touch()
         wait_until(lambda: holder(host) is None)
         assert refused(job_of(host), None, run).code == "ssh_host_key"
 
     def test_a_run_that_nobody_knows_is_a_new_one(self, host):
-        assert follow(job_of(host), None, "unknown").action == "clone"
+        assert follow(job_of(host), copy, None, "unknown").action == "clone"
 
     @pytest.mark.parametrize(
         "changed",
@@ -283,7 +287,7 @@ class TestAttached:
 
     def test_how_it_is_copied_makes_it_no_other_copy(self, blocked):
         start(blocked)
-        assert isinstance(follow(job_of(blocked, jobs=7, bwlimit=1, verify="none"), 0), Running)
+        assert isinstance(follow(job_of(blocked, jobs=7, bwlimit=1, verify="none"), copy, 0), Running)
 
 
 class TestKilled:
@@ -293,23 +297,23 @@ class TestKilled:
         assert caller.ended().code == "copy_killed"
         assert not (blocked.pgdata / "global/pg_control").exists()
         blocked.go.touch()
-        assert follow(job_of(blocked)).action == "resume"
+        assert follow(job_of(blocked), copy).action == "resume"
 
     def test_is_resumed_by_whoever_was_attached(self, blocked):
         _caller, pid = start(blocked)
         run = holder(blocked)["run"]
         other = Caller(job_of(blocked), None, run)
-        wait_until(lambda: isinstance(follow(job_of(blocked), 0), Running))
+        wait_until(lambda: isinstance(follow(job_of(blocked), copy, 0), Running))
         os.kill(pid, signal.SIGKILL)
         blocked.go.touch()
         assert other.ended().action == "resume"
 
     def test_is_resumed_by_whoever_comes_later(self, blocked):
-        run = follow(job_of(blocked), 0).run
+        run = follow(job_of(blocked), copy, 0).run
         wait_until(blocked.arrived.exists)
         os.kill(holder(blocked)["pid"], signal.SIGKILL)
         blocked.go.touch()
-        assert follow(job_of(blocked), None, run).action == "resume"
+        assert follow(job_of(blocked), copy, None, run).action == "resume"
 
     def test_nobody_writes_before_its_last_rsync_has_ended(self, blocked):
         caller, pid = start(blocked)
@@ -323,8 +327,8 @@ class TestKilled:
         caller, pid = start(blocked)
         os.kill(pid, signal.SIGKILL)
         caller.ended()
-        follow(job_of(blocked), 0)
-        wait_until(lambda: follow(job_of(blocked), 0).progress["phase"] == "waiting")
+        follow(job_of(blocked), copy, 0)
+        wait_until(lambda: follow(job_of(blocked), copy, 0).progress["phase"] == "waiting")
 
     def test_what_it_had_begun_to_write_goes(self, blocked):
         caller, pid = start(blocked)
@@ -332,7 +336,7 @@ class TestKilled:
         caller.ended()
         write_tree(blocked.state, {".state.json.x": "x", "work/names-0": "x"})
         blocked.go.touch()
-        follow(job_of(blocked))
+        follow(job_of(blocked), copy)
         assert not {".state.json.x", "work"} & {path.name for path in blocked.state.iterdir()}
 
 
@@ -351,4 +355,4 @@ def test_kill_ends_it_and_it_can_be_resumed(blocked):
     assert ResultFile(str(blocked.state)).read()["error"]["error_code"] == "interrupted"
     assert not (blocked.pgdata / "global/pg_control").exists()
     blocked.go.touch()
-    assert follow(job_of(blocked)).action == "resume"
+    assert follow(job_of(blocked), copy).action == "resume"

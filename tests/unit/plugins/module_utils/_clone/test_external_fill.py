@@ -23,9 +23,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fi
     preview_fill,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import NESTED
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import plan
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     BROKEN_SYNC,

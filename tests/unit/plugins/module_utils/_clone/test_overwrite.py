@@ -10,20 +10,18 @@ import json
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    count_files,
-    describe,
-    is_ours,
     judge,
     look,
     may_copy,
-    plan,
     preview,
     require_empty_targets,
     require_place,
     to_keep,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_ours
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     NOT_COPIED,

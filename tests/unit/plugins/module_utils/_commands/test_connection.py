@@ -7,8 +7,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands import connection as _connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import GATE, Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 

@@ -18,16 +18,17 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _takeover
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import commit as _commit
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _clone
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import is_ours, look
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import look
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods import rsync as _copy
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _datadir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _transfer
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import workers as _workers
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import Transfer
@@ -330,7 +331,7 @@ echo "$1:$there" >>'{root}/seen'
             host.hook(told)
             host.program("sync", f"#!/bin/sh\nexec {witness} sync\n")
             host.program("pg_verifybackup", f"#!/bin/sh\nexec {witness} verify\n")
-            for unit in (_commit, _datadir):
+            for unit in (_commit, _inspect):
                 monkeypatch.setattr(unit, "control_data", looking)
             host.copy(jobs=1, **changed)
             return list(dict.fromkeys((host.root / "seen").read_text(encoding="utf-8").splitlines()))
@@ -402,7 +403,7 @@ class TestReplace:
         assert_copied(another)
 
     def test_of_an_unused_cluster(self, another, monkeypatch):
-        real = _clone.look
+        real = _overwrite.look
         monkeypatch.setattr(_takeover, "look", lambda job: replace(real(job), state="pristine"))
         assert refused(another).code == "data_directory_pristine"
         assert another.copy(overwrite="pristine").action == "replace"
@@ -423,7 +424,7 @@ class TestReplace:
     @pytest.mark.parametrize("call", [1, 2])
     @pytest.mark.parametrize("moment", ["before", "after"])
     def test_that_is_interrupted_is_resumed(self, another, monkeypatch, call, moment):
-        clear, calls = _copy._tree.clear, []
+        clear, calls = _copy._local_tree.clear, []
 
         def interrupted(root):
             calls.append(root)
@@ -433,7 +434,7 @@ class TestReplace:
                 raise StandbyError("ended", "interrupted")
 
         with monkeypatch.context() as patched:
-            patched.setattr(_copy._tree, "clear", interrupted)
+            patched.setattr(_copy._local_tree, "clear", interrupted)
             assert refused(another, overwrite="always").code == "interrupted"
         assert_cannot_be_started(another)
         assert another.copy().action == "clone"
@@ -446,7 +447,7 @@ class TestReplace:
 
     def test_is_refused_when_a_server_was_started_meanwhile(self, another, monkeypatch):
         before = read_tree(another.pgdata)
-        real = _clone.look
+        real = _overwrite.look
         monkeypatch.setattr(_copy, "look", lambda job: replace(real(job), pid=4711))
         assert refused(another, overwrite="always").code == "server_running"
         assert read_tree(another.pgdata) == before
@@ -590,7 +591,7 @@ class TestKeepOld:
         if (name, number) != ("rename", 1):
             assert_cannot_be_started(old)
             wish = {"waldir": str(self.wal)}
-        told, outcome = _clone.preview(old.job(**wish)), old.copy(**wish)
+        told, outcome = _overwrite.preview(old.job(**wish)), old.copy(**wish)
         assert (outcome.action, outcome.left_behind, len(outcome.kept_old)) == ("clone", (), 3)
         assert outcome.kept_old == told.kept_old
         self.assert_kept(old)
@@ -736,7 +737,7 @@ class TestTrust:
                 raise StandbyError("ended", "interrupted")
 
             with monkeypatch.context() as patched:
-                patched.setattr(_copy._tree, "doubt", doubt)
+                patched.setattr(_copy._local_tree, "doubt", doubt)
                 assert refused(host, verify="size", overwrite="same_cluster").code == "interrupted"
         else:
             host.hook(f"case $command in {PULLS_A_SHARD} echo 'Permission denied' >&2; exit 255 ;; esac")

@@ -8,8 +8,10 @@ import os
 import stat
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _datadir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import places as _places
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
@@ -29,7 +31,7 @@ def pgdata(tmp_path):
 @pytest.fixture
 def inspect(host, pgdata):
     def run():
-        return _datadir.inspect(str(pgdata))
+        return _inspect.inspect(str(pgdata))
 
     return run
 
@@ -135,7 +137,7 @@ class TestInspect:
     def test_of_a_cluster_that_we_may_not_read_is_refused(self, inspect, pgdata, monkeypatch):
         """That is no damage: another user can."""
         write_tree(pgdata, {**CLUSTER, "global/pg_control": "garbage"})
-        monkeypatch.setattr(_datadir.os, "access", lambda path, mode: mode != os.R_OK)
+        monkeypatch.setattr(_inspect.os, "access", lambda path, mode: mode != os.R_OK)
         with pytest.raises(StandbyError) as refused:
             inspect()
         assert refused.value.code == "control_data_unreadable"
@@ -231,25 +233,25 @@ class TestWriteAtomically:
         path = tmp_path / "file"
         path.write_text("old", encoding="utf-8")
         path.chmod(0o644)
-        _datadir.write_atomically(str(path), "new \udcff\r\n")
+        _files.write_atomically(str(path), "new \udcff\r\n")
         assert path.read_bytes() == b"new \xff\r\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     def test_takes_another_mode(self, tmp_path):
-        _datadir.write_atomically(str(tmp_path / "file"), "new", 0o640)
+        _files.write_atomically(str(tmp_path / "file"), "new", 0o640)
         assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
     def test_does_not_write_through_a_link(self, tmp_path):
         (tmp_path / "precious").write_text("precious", encoding="utf-8")
         (tmp_path / "link").symlink_to("precious")
-        _datadir.write_atomically(str(tmp_path / "link"), "new")
+        _files.write_atomically(str(tmp_path / "link"), "new")
         assert read_tree(tmp_path) == {"link": "new", "precious": "precious"}
 
     def test_never_shows_a_part(self, tmp_path):
         path = tmp_path / "file"
         path.write_text("old", encoding="utf-8")
         reader = path.open(encoding="utf-8")
-        _datadir.write_atomically(str(path), "new")
+        _files.write_atomically(str(path), "new")
         assert reader.read() == "old"
         reader.close()
 
@@ -263,26 +265,26 @@ class TestWriteAtomically:
 
         monkeypatch.setattr(os, failing, fail)
         with pytest.raises(StandbyError, match="No space left on device") as refused:
-            _datadir.write_atomically(str(path), "new")
+            _files.write_atomically(str(path), "new")
         assert refused.value.code == "write_failed"
         assert read_tree(tmp_path) == {"file": "old"}
 
     def test_tells_when_there_is_no_such_directory(self, tmp_path):
         with pytest.raises(StandbyError, match="No such file or directory"):
-            _datadir.write_atomically(str(tmp_path / "absent" / "file"), "new")
+            _files.write_atomically(str(tmp_path / "absent" / "file"), "new")
 
 
 class TestReadSmall:
     @pytest.mark.parametrize("content", [b"", b"a\r\nb\rc\n", b"\xff\n"], ids=["empty", "line ends", "no UTF-8"])
     def test_is_what_can_be_written_back(self, tmp_path, content):
         (tmp_path / "file").write_bytes(content)
-        _datadir.write_atomically(str(tmp_path / "copy"), _datadir.read_small(str(tmp_path / "file")))
+        _files.write_atomically(str(tmp_path / "copy"), _files.read_small(str(tmp_path / "file")))
         assert (tmp_path / "copy").read_bytes() == content
 
     @pytest.mark.parametrize("name", ["absent", "file/below"])
     def test_of_nothing_is_none(self, tmp_path, name):
         (tmp_path / "file").write_text("", encoding="utf-8")
-        assert _datadir.read_small(str(tmp_path / name)) is None
+        assert _files.read_small(str(tmp_path / name)) is None
 
 
 class TestControlData:
@@ -290,15 +292,15 @@ class TestControlData:
         write_tree(pgdata, CLUSTER)
         whole = (pgdata / "global/pg_control").read_bytes()
         torn = iter([bytes(8192), whole[:200].ljust(8192, b"x"), whole])
-        monkeypatch.setattr(_datadir, "_control_bytes", lambda path: next(torn))
-        assert _datadir.control_data(str(pgdata)) == CONTROL
+        monkeypatch.setattr(_inspect, "_control_bytes", lambda path: next(torn))
+        assert _inspect.control_data(str(pgdata)) == CONTROL
 
     def test_is_not_waited_for_without_end(self, pgdata, monkeypatch):
         changing = (bytes([number]) * 8192 for number in range(100))
-        monkeypatch.setattr(_datadir, "_control_bytes", lambda path: next(changing))
-        monkeypatch.setattr(_datadir, "_CONTROL_PAUSE", 0)
+        monkeypatch.setattr(_inspect, "_control_bytes", lambda path: next(changing))
+        monkeypatch.setattr(_inspect, "_CONTROL_PAUSE", 0)
         with pytest.raises(StandbyError, match="all the time") as refused:
-            _datadir.control_data(str(pgdata))
+            _inspect.control_data(str(pgdata))
         assert refused.value.code == "control_data_unreadable"
 
     @pytest.mark.parametrize(
@@ -312,26 +314,26 @@ class TestControlData:
     def test_that_cannot_be_had_is_told(self, pgdata, files, said):
         write_tree(pgdata, files)
         with pytest.raises(StandbyError, match=said) as refused:
-            _datadir.control_data(str(pgdata), "Backup B")
+            _inspect.control_data(str(pgdata), "Backup B")
         assert refused.value.code == "control_data_unreadable"
 
 
 class TestFindBindir:
     def test_takes_what_is_wanted(self, host):
-        assert _datadir.find_bindir(15, str(host.programs)) == str(host.programs)
+        assert _places.find_bindir(15, str(host.programs)) == str(host.programs)
 
     def test_refuses_a_wanted_directory_without_programs(self, tmp_path):
         with pytest.raises(StandbyError, match="pg_bindir") as refused:
-            _datadir.find_bindir(15, str(tmp_path))
+            _places.find_bindir(15, str(tmp_path))
         assert refused.value.code == "postgresql_not_installed"
 
     def test_looks_along_the_path_last(self, host):
-        assert _datadir.find_bindir(99) == str(host.programs)
+        assert _places.find_bindir(99) == str(host.programs)
 
     def test_refuses_when_there_is_none(self, host, monkeypatch):
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(StandbyError, match="/usr/lib/postgresql/99/bin"):
-            _datadir.find_bindir(99)
+            _places.find_bindir(99)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +357,7 @@ def test_place_exists(tmp_path, name, value, exists):
     top = tmp_path / "pgdata"
     write_tree(top, {"pg_hba.conf": "", "conf.d/a.conf": ""})
     (tmp_path / "pgdata-link").symlink_to(top)
-    assert _datadir.place_exists(str(top), name, value.format(top=top)) is exists
+    assert _places.place_exists(str(top), name, value.format(top=top)) is exists
 
 
 @pytest.mark.parametrize(
@@ -367,18 +369,18 @@ def test_place_exists(tmp_path, name, value, exists):
     ],
 )
 def test_the_record_of_a_copy_lies_beside_the_data_directory(path, state):
-    assert _datadir.default_state_directory(path) == state
+    assert _places.default_state_directory(path) == state
 
 
 def test_is_empty(tmp_path):
-    assert _datadir.is_empty(str(tmp_path / "absent"))
-    assert _datadir.is_empty(str(tmp_path))
+    assert _files.is_empty(str(tmp_path / "absent"))
+    assert _files.is_empty(str(tmp_path))
     (tmp_path / "lost+found").mkdir()
-    assert _datadir.is_empty(str(tmp_path))
+    assert _files.is_empty(str(tmp_path))
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert not _datadir.is_empty(str(tmp_path))
+    assert not _files.is_empty(str(tmp_path))
     with pytest.raises(StandbyError, match="Not a directory"):
-        _datadir.is_empty(str(tmp_path / "file"))
+        _files.is_empty(str(tmp_path / "file"))
 
 
 class TestLinkedDirectories:
@@ -392,7 +394,7 @@ class TestLinkedDirectories:
         for place, link in (("fast", "pg_tblspc/16388"), ("it's $(id)", "pg_tblspc/16389"), ("wal", "pg_wal")):
             (elsewhere / place).mkdir()
             (pgdata / link).symlink_to(elsewhere / place)
-        found = _datadir.linked_directories(str(pgdata))
+        found = _places.linked_directories(str(pgdata))
         assert found == {str(elsewhere / name) for name in ("fast", "it's $(id)", "wal")}
 
     def test_are_real_paths(self, pgdata, elsewhere):
@@ -400,12 +402,12 @@ class TestLinkedDirectories:
         (elsewhere / "fast").mkdir()
         (elsewhere / "link").symlink_to("fast")
         (pgdata / "pg_tblspc/16388").symlink_to("../../elsewhere/link")
-        assert _datadir.linked_directories(str(pgdata)) == {str(elsewhere / "fast")}
+        assert _places.linked_directories(str(pgdata)) == {str(elsewhere / "fast")}
 
     def test_may_be_gone(self, pgdata, elsewhere):
         pgdata.mkdir()
         (pgdata / "pg_wal").symlink_to(elsewhere / "gone")
-        assert _datadir.linked_directories(str(pgdata)) == {str(elsewhere / "gone")}
+        assert _places.linked_directories(str(pgdata)) == {str(elsewhere / "gone")}
 
     @pytest.mark.parametrize(
         "files",
@@ -419,20 +421,20 @@ class TestLinkedDirectories:
     )
     def test_are_none_without_links(self, pgdata, files):
         write_tree(pgdata, files)
-        assert _datadir.linked_directories(str(pgdata)) == set()
+        assert _places.linked_directories(str(pgdata)) == set()
 
     def test_are_not_looked_for_behind_a_link(self, pgdata, elsewhere):
         pgdata.mkdir()
         (elsewhere / "16388").symlink_to("/")
         (pgdata / "pg_tblspc").symlink_to(elsewhere)
-        assert _datadir.linked_directories(str(pgdata)) == set()
+        assert _places.linked_directories(str(pgdata)) == set()
 
 
 def test_links_are_known_by_their_names(pgdata, tmp_path):
     (pgdata / "pg_tblspc").mkdir(parents=True)
     (pgdata / "pg_tblspc/16388").symlink_to(tmp_path / "fast")
     (pgdata / "pg_wal").symlink_to("../wal")
-    assert _datadir.links(str(pgdata)) == {"pg_tblspc/16388": f"{tmp_path}/fast", "pg_wal": f"{tmp_path}/wal"}
+    assert _places.links(str(pgdata)) == {"pg_tblspc/16388": f"{tmp_path}/fast", "pg_wal": f"{tmp_path}/wal"}
 
 
 class TestPrivateDirectory:
@@ -443,20 +445,20 @@ class TestPrivateDirectory:
         if before is not None:
             place.mkdir(parents=True)
             place.chmod(before)
-        _datadir.private_directory(str(place), mode)
+        _files.private_directory(str(place), mode)
         assert stat.S_IMODE(place.stat().st_mode) == mode
 
     def test_keeps_what_is_in_it(self, tmp_path):
         write_tree(tmp_path / "place", {"file": "precious"})
-        _datadir.private_directory(str(tmp_path / "place"))
+        _files.private_directory(str(tmp_path / "place"))
         assert read_tree(tmp_path / "place") == {"file": "precious"}
 
     def test_may_be_somebody_elses_who_lets_us_write(self, tmp_path, monkeypatch):
         def refuse(*_arguments):
             raise PermissionError(1, "Operation not permitted")
 
-        monkeypatch.setattr(_datadir.os, "chmod", refuse)
-        _datadir.private_directory(str(tmp_path / "place"))
+        monkeypatch.setattr(_inspect.os, "chmod", refuse)
+        _files.private_directory(str(tmp_path / "place"))
         assert (tmp_path / "place").is_dir()
 
     @pytest.mark.parametrize("name", ["file", "file/below", "dangling"])
@@ -464,6 +466,6 @@ class TestPrivateDirectory:
         (tmp_path / "file").write_text("precious", encoding="utf-8")
         (tmp_path / "dangling").symlink_to("nowhere")
         with pytest.raises(StandbyError, match=f"Cannot create directory {tmp_path}/{name}: ") as refused:
-            _datadir.private_directory(str(tmp_path / name))
+            _files.private_directory(str(tmp_path / name))
         assert refused.value.code == "directory_not_writable"
         assert read_tree(tmp_path) == {"file": "precious", "dangling": "-> nowhere"}

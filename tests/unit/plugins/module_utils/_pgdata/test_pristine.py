@@ -9,7 +9,7 @@ import os
 import struct
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _datadir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import numbers_in
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
@@ -62,7 +62,7 @@ def pgdata(tmp_path):
 
 @pytest.fixture
 def state(pgdata):
-    return lambda: _datadir.inspect(str(pgdata)).state
+    return lambda: _inspect.inspect(str(pgdata)).state
 
 
 def control(pgdata, **changed):

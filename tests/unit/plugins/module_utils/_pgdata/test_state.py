@@ -13,12 +13,12 @@ import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import read_clone_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import (
-    Lock,
     ResultFile,
     boot_id,
     now,
+    read_clone_state,
     save_state,
     sweep,
 )

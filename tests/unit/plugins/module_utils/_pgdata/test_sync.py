@@ -37,7 +37,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch):
     disk = Disk()
-    monkeypatch.setattr(_syncing._tree, "sync", disk.sync)
+    monkeypatch.setattr(_syncing, "sync", disk.sync)
     monkeypatch.setattr(_syncing, "_PAUSE", 0.001)
     return disk
 

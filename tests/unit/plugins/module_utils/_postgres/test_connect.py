@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import MASK
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _server
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _connect
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import libpq as _libpq
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ from hypothesis import strategies as st
     ],
 )
 def test_keywords(conninfo, keywords):
-    assert _server.keywords_of(conninfo) == keywords
+    assert _libpq.keywords_of(conninfo) == keywords
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_keywords(conninfo, keywords):
 )
 def test_a_password_is_refused_and_not_repeated(conninfo):
     with pytest.raises(StandbyError, match="pgpass") as refused:
-        _server.keywords_of(conninfo)
+        _libpq.keywords_of(conninfo)
     assert refused.value.code == "conninfo_password"
     assert "Geh3im" not in str(refused.value.as_result())
 
@@ -67,7 +68,7 @@ def test_a_password_is_refused_and_not_repeated(conninfo):
 )
 def test_what_libpq_does_not_understand_is_refused(conninfo, said):
     with pytest.raises(StandbyError, match=said) as refused:
-        _server.keywords_of(conninfo)
+        _libpq.keywords_of(conninfo)
     assert refused.value.code == "conninfo_invalid"
 
 
@@ -83,7 +84,7 @@ def test_what_libpq_does_not_understand_is_refused(conninfo, said):
 )
 def test_what_is_refused_is_not_repeated(conninfo):
     with pytest.raises(StandbyError) as refused:
-        _server.keywords_of(conninfo)
+        _libpq.keywords_of(conninfo)
     assert "Geh3im" not in str(refused.value.as_result())
     # A traceback tells the exceptions before, too.
     assert refused.value.__suppress_context__
@@ -96,16 +97,16 @@ VALUES = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size
 
 @given(st.dictionaries(KEYWORDS, VALUES, min_size=1))
 def test_keywords_survive_their_way_through_a_string(keywords):
-    assert _server.keywords_of(_server.conninfo_text(keywords)) == keywords
+    assert _libpq.keywords_of(_libpq.conninfo_text(keywords)) == keywords
 
 
 def test_masked_conninfo():
-    masked = _server.masked_conninfo("host=p password=Geh3im sslpassword=Geh3im user=u")
+    masked = _libpq.masked_conninfo("host=p password=Geh3im sslpassword=Geh3im user=u")
     assert sorted(masked.split()) == ["host=p", f"password={MASK}", f"sslpassword={MASK}", "user=u"]
 
 
 def test_what_cannot_be_read_is_not_shown():
-    assert _server.masked_conninfo("host=p Geh3im") == MASK
+    assert _libpq.masked_conninfo("host=p Geh3im") == MASK
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def nobody_listens():
 
 def test_an_upstream_that_cannot_be_reached(nobody_listens):
     with pytest.raises(StandbyError, match="refused") as failed:
-        _server.identify({"host": "127.0.0.1", "port": nobody_listens, "sslpassword": "Geh3im"})
+        _connect.identify({"host": "127.0.0.1", "port": nobody_listens, "sslpassword": "Geh3im"})
     assert failed.value.code == "upstream_unreachable"
     assert "upstream_connection=none" in failed.value.msg, "the way on while it is down"
     assert "Geh3im" not in failed.value.msg
@@ -126,16 +127,16 @@ def test_an_upstream_that_cannot_be_reached(nobody_listens):
 
 def test_an_instance_that_cannot_be_reached(tmp_path):
     with pytest.raises(StandbyError, match=f"port 5432 in {tmp_path}") as failed:
-        _server.local_instance(str(tmp_path), 5432)
+        _connect.local_instance(str(tmp_path), 5432)
     assert failed.value.code == "instance_unreachable"
 
 
 def test_without_psycopg2(monkeypatch):
-    monkeypatch.setattr(_server, "psycopg2", None)
+    monkeypatch.setattr(_libpq, "psycopg2", None)
     with pytest.raises(StandbyError, match="python3-psycopg2") as refused:
-        _server.keywords_of({"host": "p"})
+        _libpq.keywords_of({"host": "p"})
     assert refused.value.code == "psycopg2_missing"
 
 
 def test_psycopg2_is_there():
-    assert _server.psycopg2 is psycopg2
+    assert _connect.psycopg2 is psycopg2

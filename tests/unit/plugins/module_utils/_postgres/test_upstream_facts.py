@@ -154,7 +154,7 @@ class TestLogin:
         assert ask() == "the server said nothing"
 
     def test_needs_psycopg2(self, monkeypatch):
-        monkeypatch.setattr("ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect.psycopg2", None)
+        monkeypatch.setattr("ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq.psycopg2", None)
         with pytest.raises(StandbyError) as refused:
             ask()
         assert refused.value.code == "psycopg2_missing"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _server
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import libpq as _libpq
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import walsender as _upstream_wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import Holding, holds
 
@@ -164,7 +164,7 @@ def test_a_login_that_fails_tells_no_secret():
 
 
 def test_without_psycopg2(monkeypatch):
-    monkeypatch.setattr(_server, "psycopg2", None)
+    monkeypatch.setattr(_libpq, "psycopg2", None)
     with pytest.raises(StandbyError) as refused:
         holds({}, 1, 0)
     assert refused.value.code == "psycopg2_missing"

@@ -6,12 +6,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import LEVELS, allows
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
     COPYING,
-    LEVELS,
     Decision,
     Situation,
-    allows,
     decide,
 )
 

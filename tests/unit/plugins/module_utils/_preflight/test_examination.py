@@ -12,16 +12,16 @@ from dataclasses import replace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup_facts as _basebackup_check
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _room
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.backup import errors
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.without_upstream import NOT_PROVEN
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import examination as _examine
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _situation
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import wal as _wal_check
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination, Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     TABLESPACE,
@@ -76,7 +76,7 @@ def world(monkeypatch):
     monkeypatch.setattr(_wal_check, "fetch_one", fetch)
     monkeypatch.setattr(_wal_check, "prove", prove)
     monkeypatch.setattr(_situation, "prove", prove)
-    monkeypatch.setattr(_examine._fitness, "of_upstream", lambda *asked: ([], UpstreamFacts()))
+    monkeypatch.setattr(_examine._compatibility_facts, "of_upstream", lambda *asked: ([], UpstreamFacts()))
     said["asked"] = asked
     return said
 
@@ -112,7 +112,7 @@ def diverged(world, monkeypatch):
     """The upstream has left the history of the clusters here, and pg_rewind cannot help."""
     world["upstream"] = upstream(timeline=2, history=((1, 0x1741000),))
     monkeypatch.setattr(_situation, "possible", lambda *asked, **more: ["no checksums"])
-    monkeypatch.setattr(_examine.judge_of, "upstream", lambda *asked: [])
+    monkeypatch.setattr(_examine._backup, "upstream", lambda *asked: [])
 
 
 def codes(examination):

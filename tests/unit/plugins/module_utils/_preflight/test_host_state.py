@@ -10,9 +10,10 @@ import dataclasses
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _situation
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import Wanted, see
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     CONTROL,
     LABEL,

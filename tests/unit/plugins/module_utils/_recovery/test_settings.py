@@ -7,14 +7,16 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import (
     LEFTOVERS,
     foreign_paths,
-    needs,
     neutralised,
+    without_leftovers,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
+    needs,
     require_standby,
     wanted_settings,
-    without_leftovers,
 )
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import complaint, pg_rewind, prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
 

@@ -10,10 +10,11 @@ import stat
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import is_ours, judge
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import judge
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rewind as _rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
     Task,
@@ -241,7 +242,7 @@ class TestRewind:
             real(path, mode, **how)
 
         monkeypatch.setattr(_rewind.os, "chmod", chmod)
-        monkeypatch.setattr(_rewind._tree, "sync", lambda paths: events.append(list(paths)))
+        monkeypatch.setattr(_rewind._sync, "sync", lambda paths: events.append(list(paths)))
         monkeypatch.setattr(_rewind, "save_state", lambda _place, **state: events.append(state["phase"]))
         rewinding.run()
         top = str(host.pgdata)

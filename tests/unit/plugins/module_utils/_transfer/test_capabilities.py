@@ -9,7 +9,7 @@ import shlex
 import subprocess
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import cipher_options, probe
 

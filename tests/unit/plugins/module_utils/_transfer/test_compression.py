@@ -13,17 +13,19 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
     Sample,
-    Tally,
     chosen_by,
     ciphers_of,
     compression_options,
     compressions_of,
     faster_ciphers,
+    to_try,
+    usable_compressions,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_output import (
+    Tally,
     names_in,
     progress_of,
     tally_of,
-    to_try,
-    usable_compressions,
 )
 
 CHACHA, CTR, GCM128, GCM256 = (

@@ -16,8 +16,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands import connection as _connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _transfer
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import workers as _workers
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import Transfer, Wire

@@ -9,11 +9,11 @@ import stat
 import tarfile
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Archive, Files, Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive, Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Entry
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import Stream, members, unpack
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream, members
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import unpack
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree
 
 NAME = "/barman/base.tar"

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a clone is to do, and what it did. Private to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
+
+__all__ = ["Job", "Outcome"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to copy from where to where, and how. Time-outs are seconds, ``bwlimit`` is KiB/s of all workers together.
+
+    ``overwrite``: ``never``; ``pristine`` to replace a cluster that nobody has used; ``same_cluster`` to bring one of
+    the same system identifier up to date; ``always`` to replace any, also a damaged one. Each includes those before.
+    ``keep_old``: what would be overwritten is renamed aside.
+    ``settings`` go into postgresql.auto.conf. ``again``: a finished copy of this very backup is not good enough.
+    ``verify``: ``none``, ``size``, ``manifest`` (where the backup has one) or ``checksum``.
+    ``method`` is what fills the directory: ``rsync``, ``barman`` or ``pg_basebackup``.
+    """
+
+    source: Source
+    backup: Backup
+    data_directory: str
+    state_directory: str
+    bindir: str
+    targets: dict[int, str]
+    waldir: str | None = None
+    jobs: int = 2
+    bwlimit: int | None = None
+    lock_timeout: float = 3600
+    io_timeout: int = 300
+    compress: str = "auto"
+    verify: str = "manifest"
+    overwrite: str = "never"
+    keep_old: bool = False
+    again: bool = False
+    settings: dict[str, str] = field(default_factory=dict)
+    method: str = "rsync"
+
+    @property
+    def other_places(self) -> dict[str, str]:
+        """What is written beside the data directory, by its name in messages.
+
+        The state directory's default place is the data directory's neighbour and needs no word of its own.
+        """
+        places = {f"tablespace {oid}": path for oid, path in self.targets.items()}
+        if self.state_directory != default_state_directory(self.data_directory):
+            places["state_directory"] = self.state_directory
+        if self.waldir is not None:
+            places["waldir"] = self.waldir
+        return places
+
+    @property
+    def places_outside(self) -> list[str]:
+        """Where tablespaces go, and the WAL if that is elsewhere."""
+        return [*self.targets.values(), *([self.waldir] if self.waldir else [])]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this copy from another one into the same directory."""
+        return {
+            "backup_id": self.backup.backup_id,
+            "server": self.backup.server,
+            "method": self.method,
+            "data_directory": self.data_directory,
+            "targets": sorted(self.places_outside),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a copy did. ``seconds`` are wall-clock.
+
+    ``sent`` are the bytes of the backup's files that had to be sent, ``received`` those on the wire, compressed.
+    ``verified`` is ``size``, ``manifest`` or ``checksum``; ``left_behind`` are places outside of the directory that
+    the cluster used before and the backup does not know. ``before`` is what the directory was, in words;
+    ``kept_old`` is where that is now, if it was kept. ``said`` is what another program warned of meanwhile.
+    """
+
+    action: str
+    files: int = 0
+    bytes: int = 0
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    compress: str | None = None
+    verified: str | None = None
+    left_behind: tuple[str, ...] = ()
+    before: str = ""
+    kept_old: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()

@@ -1,0 +1,120 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a module's options to the work, and the one way in which a module ends. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
+
+__all__ = ["backup_of", "default_jobs", "expiry_of", "finish", "job_of"]
+
+
+def backup_of(given: dict[str, Any]) -> Backup:
+    """The backup that barman_backup_info returned, back from JSON. Raises StandbyError for anything else."""
+    try:
+        backup = backup_from(given)
+        if not backup.directory or not backup.backup_id or backup.version is None:
+            raise KeyError("directory, backup_id or version")
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise StandbyError(
+            f"The option backup is no result of barman_backup_info: {wrong} is missing or wrong."
+            " Next: pass its return value `selected`.",
+            "backup_invalid",
+        ) from wrong
+    return backup
+
+
+def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None = None) -> Job:
+    """The copy that the options describe, made by that method, of the backup that they name or of another.
+
+    Raises StandbyError.
+    """
+    for name, least in (("jobs", 1), ("bwlimit", 1), ("io_timeout", 1), ("lock_timeout", 0), ("attach_timeout", 0)):
+        _require_at_least(least, params.get(name), name)
+    backup = backup or backup_of(params["backup"])
+    data_directory = _plain(params["data_directory"], "data_directory")
+    return Job(
+        source=Source(params.get("barman_host") or "", tuple(params.get("ssh_options") or ())),
+        backup=backup,
+        data_directory=data_directory,
+        state_directory=_plain(params["state_directory"] or default_state_directory(data_directory), "state_directory"),
+        bindir=find_bindir(backup.major, params["pg_bindir"]),
+        targets=target_of(backup, params["tablespace_mapping"]),
+        waldir=params["waldir"] or None,
+        jobs=params.get("jobs") or default_jobs(),
+        overwrite=params["overwrite"],
+        keep_old=params["keep_old"],
+        again=params.get("again", False),
+        settings=checked_settings(params.get("settings") or {}),
+        method=method,
+        **{
+            name: params[name]
+            for name in ("bwlimit", "compress", "io_timeout", "lock_timeout", "verify")
+            if name in params
+        },
+    )
+
+
+def expiry_of(params: dict[str, Any]) -> int | None:
+    """For how many seconds a claim is to count; None where it is to go. Raises StandbyError."""
+    seconds = parse_duration(params["expiry"])
+    if not seconds:
+        raise StandbyError(
+            f"expiry={params['expiry']!r} is no duration. Next: write it like 36h, 7d or 90min; a number alone are"
+            " seconds.",
+            "time_invalid",
+        )
+    return seconds if params["state"] == "present" else None
+
+
+def default_jobs() -> int:
+    """Half of the processors: an rsync and its ssh keep one busy each, and a server may run beside them."""
+    return min(8, max(2, (os.cpu_count() or 2) // 2))
+
+
+def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
+    """Do a module's work and end it: the only place where an error becomes a failed task."""
+    # no_log has kept upstream_conninfo out of the host's journal, where a password would stay. From here on only the
+    # password is hidden: host names and ports are what the results speak of.
+    module.no_log_values.clear()
+    module.no_log_values.update(secrets(module.params.get("upstream_conninfo")))
+    if module.params.get("upstream_password"):
+        module.no_log_values.add(module.params["upstream_password"])
+    try:
+        result = work(module.params, module.check_mode)
+    except StandbyError as error:
+        module.fail_json(**error.as_result())
+    for warning in result.pop("warnings_to_show", ()):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def _require_at_least(least: int, value: int | None, option: str) -> None:
+    if value is not None and value < least:
+        raise StandbyError(f"{option}={value} is less than {least}. Next: correct it.", "option_out_of_range")
+
+
+def _plain(path: str, option: str) -> str:
+    why = None if path.startswith("/") else "it is not absolute"
+    if ".." in path.split("/"):  # to be seen before it is normalised away
+        why = "it holds `..`"
+    if why is not None:
+        raise StandbyError(
+            f"{option}={path!r} cannot be used: {why}. Next: name a directory of its own.",
+            "path_dangerous",
+        )
+    return os.path.normpath(path)

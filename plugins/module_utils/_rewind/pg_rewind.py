@@ -1,0 +1,146 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of pg_rewind, and what it says. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
+
+__all__ = ["SINCE_CONFIG_FILE", "SIZE", "Done", "complaint", "pg_rewind", "sql_login"]
+
+_CONNECT_SECONDS = "10"
+
+# It has read all of the target's WAL and both lists of files by then; what would come next is the copying.
+SIZE = re.compile(r"need to copy (\d+) MB")
+
+_PROGRESS = re.compile(r"\(\d+%\) copied")
+
+_COMPLAINT = re.compile(r"(?:error|fatal|Failure)[,:]\s*(.*)")
+
+_SINCE_RESTORE = 13
+
+SINCE_CONFIG_FILE = 15
+
+
+@dataclass(frozen=True)
+class Done:
+    """A pg_rewind that has ended: its exit code, and what it said without its progress."""
+
+    rc: int
+    lines: tuple[str, ...]
+
+
+def pg_rewind(
+    found: DataDir,
+    keywords: Mapping[str, str],
+    bindir: str,
+    timeout: float,
+    restore_command: str | None = None,
+    dry_run: bool = False,
+    inherited: Sequence[int] = (),
+) -> Done:
+    """Run it, for ``timeout`` seconds at most; ``inherited`` are files that it holds open."""
+    argv = [
+        os.path.join(bindir, "pg_rewind"),
+        f"--target-pgdata={found.path}",
+        f"--source-server={conninfo_text(sql_login(keywords))}",
+        "--progress",
+    ]
+    if (found.major or 0) >= _SINCE_RESTORE:
+        argv.append("--no-ensure-shutdown")  # it would start a server on the directory
+    if dry_run:
+        argv.append("--dry-run")
+    with _restoring(found, restore_command) as more:
+        return _run([*argv, *more], timeout, SIZE if dry_run else None, inherited)
+
+
+def complaint(lines: Iterable[str]) -> str:
+    """What pg_rewind says is wrong, for a message."""
+    told = list(lines)
+    errors = [match[1].strip() for match in map(_COMPLAINT.search, told) if match]
+    return "; ".join(errors[-3:]) or (told[-1].strip() if told else "it said nothing")
+
+
+def sql_login(keywords: Mapping[str, str]) -> dict[str, str]:
+    """The keywords of an ordinary login to database postgres."""
+    return {"connect_timeout": _CONNECT_SECONDS, **keywords, "dbname": "postgres"}
+
+
+@contextlib.contextmanager
+def _restoring(found: DataDir, restore_command: str | None) -> Iterator[list[str]]:
+    """Arguments that let pg_rewind fetch WAL. It asks ``postgres -C restore_command`` of a configuration, which need
+    not be the server's; a restore_command in the directory's postgresql.auto.conf wins."""
+    if restore_command is None or (found.major or 0) < SINCE_CONFIG_FILE:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        config = os.path.join(scratch, "postgresql.conf")
+        write_atomically(config, f"restore_command = {quote(restore_command)}\n")
+        yield ["--restore-target-wal", f"--config-file={config}"]
+
+
+def _run(argv: Sequence[str], timeout: float, enough: re.Pattern[str] | None, inherited: Sequence[int]) -> Done:
+    """The program in a process group of its own, up to its end or the line that is enough."""
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            cwd="/",
+            start_new_session=True,
+            pass_fds=tuple(inherited),
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+    except OSError as failed:
+        return Done(127, (f"error: {argv[0]} does not run: {failed.strerror}",))
+    overdue = threading.Event()
+
+    def end() -> None:
+        overdue.set()
+        _end(process)
+
+    timer = threading.Timer(timeout, end)
+    timer.daemon = True
+    timer.start()
+    lines: list[str] = []
+    stdout = cast("Iterable[str]", process.stdout)
+    try:
+        for line in stdout:
+            if not _PROGRESS.search(line):
+                lines.append(line.rstrip())
+            if enough is not None and enough.search(line):
+                return Done(0, tuple(lines))
+        rc = process.wait()
+    finally:
+        timer.cancel()
+        _end(process)
+        process.wait()
+    if overdue.is_set():
+        lines.append(f"error: it did not end within {timeout:g} seconds and was killed")
+    return Done(rc, tuple(lines))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """With all that it has started."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
