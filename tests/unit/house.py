@@ -32,67 +32,69 @@ class Folder:
 
 # From the ground up: a folder may import only those that stand before it.
 FOLDERS = {
-    "_files": Folder("Small files and directories here, read and written with care."),
-    "_commands": Folder("Programs, here and on the Barman host: started, quoted, judged by their exit codes."),
-    "_formats": Folder("PostgreSQL's own file formats and notations, read and written; pure."),
+    "_files": Folder("Reads and writes small files and directories on this host, with care."),
+    "_commands": Folder(
+        "Starts programs, here and on the Barman host, quotes their words, and judges their exit codes."
+    ),
+    "_formats": Folder("Reads and writes PostgreSQL's own file formats and notations; pure."),
     "_pgdata": Folder(
-        "A data directory on disk and the state directory beside it: what they hold, and careful changes.",
+        "What a data directory and the state directory beside it hold, and careful changes of both.",
         ("_files", "_commands", "_formats"),
     ),
     "_backup": Folder(
-        "A backup's files: which there are, which a clone takes, which of them are here.",
+        "Which files a backup has, which of them a clone takes, and which are here already.",
         ("_files", "_commands", "_formats"),
     ),
-    "_barman": Folder("Barman asked: its versions, its answers, and which backup is chosen.", ("_commands",)),
-    "_repmgr": Folder("repmgr.conf as inputs of the role.", ("_files", "_formats")),
+    "_barman": Folder("Asks Barman: its versions, its answers, and which backup is chosen.", ("_commands",)),
+    "_repmgr": Folder("Turns a repmgr.conf into inputs of the role.", ("_files", "_formats")),
     "_barman_host": Folder(
-        "What is done on the Barman host for all who copy a backup: kept against retention, or staged.",
+        "Keeps a backup against retention, or stages it, on the Barman host, for all hosts that copy it.",
         ("_commands", "_barman"),
     ),
     "_postgres": Folder(
-        "PostgreSQL servers and their programs, asked: the standby's own and its upstream's.",
+        "Asks PostgreSQL servers and their programs: the standby's own, and the upstream.",
         ("_files", "_commands", "_formats", "_pgdata"),
     ),
     "_transfer": Folder(
-        "A backup's bytes, pulled in parallel by rsync or as tars.",
+        "Pulls a backup's bytes in parallel, by rsync or as tars.",
         ("_commands", "_formats", "_pgdata", "_backup"),
     ),
     "_recovery": Folder(
-        "What makes a directory a standby: recovery settings and restore_command.",
+        "Makes a directory a standby: the recovery settings and restore_command.",
         ("_files", "_commands", "_formats", "_pgdata", "_postgres"),
     ),
     "_rewind": Folder(
-        "A diverged cluster rewound to the upstream's history by pg_rewind.",
+        "Rewinds a diverged cluster to the upstream's history by pg_rewind.",
         ("_files", "_commands", "_formats", "_pgdata", "_postgres", "_recovery"),
     ),
     "_clone": Folder(
-        "A data directory filled safely, whatever brings the files: startable only when verified and durable.",
+        "Fills a data directory, whatever brings the files: no server starts on it before all is verified and synced.",
         ("_files", "_commands", "_formats", "_pgdata", "_backup", "_recovery"),
     ),
     "_methods": Folder(
-        "One file for each value of standby_from_barman_method.",
+        "Brings the files: one file for each value of standby_from_barman_method, and its parts.",
         (
             *("_files", "_commands", "_formats", "_pgdata", "_backup", "_barman", "_barman_host"),
             *("_postgres", "_transfer", "_clone"),
         ),
     ),
     "_checks": Folder(
-        "One question each before anything changes: a namesake of *_facts judges what that has seen.",
+        "Asks one question each before anything changes: x_facts looks, x judges.",
         (
             *("_files", "_commands", "_formats", "_pgdata", "_backup", "_barman"),
             *("_postgres", "_recovery", "_clone", "_methods"),
         ),
     ),
     "_preflight": Folder(
-        "All checks asked, and the smallest change planned that makes the host a standby.",
+        "Asks all checks, and plans the smallest change that makes the host a standby.",
         (
             *("_files", "_formats", "_pgdata", "_backup", "_barman"),
             *("_postgres", "_transfer", "_rewind", "_clone", "_checks"),
         ),
     ),
-    "_argspec": Folder("The options of modules."),
+    "_argspec": Folder("Declares the options of modules."),
     "_module": Folder(
-        "From a module's options to the work, and the one way in which a module ends.",
+        "Leads from a module's options to the work, and is the one place where a module ends.",
         ("_commands", "_formats", "_pgdata", "_backup", "_recovery", "_clone"),
     ),
 }
