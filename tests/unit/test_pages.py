@@ -62,6 +62,18 @@ def test_the_index_has_every_page():
     assert {name for name in names if f"]({name}" not in index} == set()
 
 
+def test_what_contributing_names_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = {path for path in re.findall(r"[`=]((?:\w+/)+[\w.]*)(?=[`\s])", text) if path.split("/")[0] != "fixtures"}
+    assert len(paths) > 25
+    places = (ROOT, ROOT / "plugins" / "module_utils")
+    assert sorted(path for path in paths if not any((place / path).exists() for place in places)) == []
+    targets = {word for line in re.findall(r"\bmake ([a-z-]+(?: [a-z-]+)*)", text) for word in line.split()}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = re.findall(r"^([a-z-]+(?: [a-z-]+)*):(?!=)", makefile, re.MULTILINE)
+    assert targets - set(" ".join(known).split()) == set()
+
+
 # --- error codes ----------------------------------------------------------------------
 def rows(heading):
     """The rows of a section of error_codes.md, by their codes."""
