@@ -35,7 +35,6 @@ options:
         The address of the Barman host is not guessed instead.
     type: bool
     default: false
-    version_added: 0.2.0
 requirements:
   - Barman 2.12 or later
   - psycopg2, with O(upstream=true)
@@ -123,7 +122,6 @@ upstream:
       user: streaming_barman
     left_out: [password, sslrootcert]
     source: streaming_conninfo of Barman's server pg
-  version_added: 0.2.0
 """
 
 from typing import Any

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: standby_basebackup
 short_description: Copy a running upstream into a data directory by pg_basebackup
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs C(pg_basebackup) on the standby, verifies what it brought, makes everything durable, and lets
     C(global/pg_control) appear last of all. No Barman is needed; the upstream reads and sends all of its files.

@@ -48,7 +48,6 @@ options:
     type: str
     choices: [required, none]
     default: required
-    version_added: 0.2.0
   replication_user:
     description: The role that streams; it wins over C(user) in O(upstream_conninfo).
     type: str
@@ -103,7 +102,6 @@ state:
   returned: success
   type: str
   sample: streaming
-  version_added: 0.2.0
 reasons:
   description: Every reason why it is not ready.
   returned: success

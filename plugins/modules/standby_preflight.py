@@ -44,7 +44,6 @@ options:
     type: str
     choices: [rsync, barman, pg_basebackup]
     default: rsync
-    version_added: 0.2.0
   barman_host:
     description:
       - The Barman host as an ssh destination, C([user@]host), or a C(Host) alias of C(ssh_config).
@@ -59,13 +58,11 @@ options:
     type: str
     choices: [required, none]
     default: required
-    version_added: 0.2.0
   upstream_derived:
     description:
       - What O(upstream_conninfo) was derived from, RV(pgfleet.standby.barman_server_info#module:upstream) of
         M(pgfleet.standby.barman_server_info), for the plan to tell.
     type: dict
-    version_added: 0.2.0
   backup:
     description:
       - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: standby_restore
 short_description: Have Barman restore a backup into a data directory
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs C(barman restore) on the Barman host, which pushes the files of one backup to this host by rsyncs of its own,
     and makes a standby's data directory of them. C(barman recover) is run where Barman is older than 3.12.

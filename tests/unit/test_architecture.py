@@ -38,15 +38,19 @@ from ansible_collections.pgfleet.standby.tests.unit.house_rules import (
     says_pure,
     strangers_met,
     top,
+    unused_names,
     unused_permissions,
     wrong_of_purity,
 )
 
-PLUGINS = Path(__file__).parents[2] / "plugins"
+ROOT = Path(__file__).parents[2]
+PLUGINS = ROOT / "plugins"
+FORCED_COMMAND = ROOT / "roles" / "standby_from_barman" / "files" / "pgfleet_barman_only.py"
 # A forked process must not go on as its parent would.
 ENDS_ITS_FORK = {"_clone.detached": {"_exit"}}
 UTILS = read(PLUGINS / "module_utils")
 MODULES = read(PLUGINS / "modules")
+OTHERS = [*MODULES.values(), *read(PLUGINS / "action").values(), *read(PLUGINS / "filter").values()]
 
 
 # --- folders and arrows ---------------------------------------------------------------
@@ -72,6 +76,11 @@ def test_a_folder_is_seen_at_one_glance():
 
 def test_few_files_are_beside_the_folders():
     assert len(beside_the_folders(UTILS)) <= TOP_FILES
+
+
+def test_what_is_offered_is_used_by_another_file():
+    programs = definitions(ast.parse(FORCED_COMMAND.read_text(encoding="utf-8")))["PROGRAMS"]
+    assert unused_names(UTILS, OTHERS, told=ast.literal_eval(programs).keys()) == []
 
 
 # --- nevers ---------------------------------------------------------------------------
