@@ -5,7 +5,7 @@ COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
 # Cheap to dear. Which needs which: tests/gates/stages.py.
-STAGES := lint types unit servers sanity artifact lab integration awx molecule releases lab-test
+STAGES := lint types unit copies servers sanity artifact lab integration awx molecule releases lab-test
 
 # Debian releases that have a small lab of their own: molecule/lab/release.py.
 RELEASES := bullseye bookworm trixie forky
@@ -41,6 +41,9 @@ types: prepare ## mypy, at the oldest Python of a managed node where it matters
 
 unit: prepare ## unit tests; UNIT=path/to/test.py for some, COVERAGE=1 for a report
 	@cd $(COPY) && $(GATES)/unit.sh $(UNIT)
+
+copies: prepare ## copies by real rsyncs; COPIES=path/to/test.py for some
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/copies.sh $(COPIES)
 
 servers: prepare ## a real server of every major version; SERVERS=path/to/test.py for some
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/servers.sh $(SERVERS)
