@@ -21,10 +21,11 @@ UTILS = "ansible_collections.pgfleet.standby.plugins.module_utils"
 PRELUDE = f"""\
 import json, sys, time
 from dataclasses import asdict
-from {UTILS} import _host, _slots, _suitability as judge_of
-from {UTILS}._command import SshShell
-from {UTILS}._suitability_facts import UpstreamFacts
-from {UTILS}._upstream_sql import ask, slot_by_replication
+from {UTILS}._checks import compatibility as judge_of, host_facts as _host, slot as _slot
+from {UTILS}._commands.command import SshShell
+from {UTILS}._postgres.connect import identify
+from {UTILS}._postgres.facts import UpstreamFacts
+from {UTILS}._postgres.upstream_facts import read_facts as ask, slot_by_replication
 globals().update(json.loads(sys.argv[1]))
 print(json.dumps({{}}, default=lambda value: asdict(value) if hasattr(value, "__dataclass_fields__") else list(value)))
 """
@@ -35,8 +36,8 @@ OWN = {"host": WORK, "port": "6001", "application_name": HOST}
 EXAMINE = """(
     started := time.monotonic(),
     facts := ask(keywords, slot, name),
-    verdicts := _slots.slots("primary", slot, facts, False)
-    + _slots.slot_wal_limit("primary", slot, facts, 0)
+    verdicts := _slot.slot("primary", slot, facts, False)
+    + _slot.slot_wal_limit("primary", slot, facts, 0)
     + judge_of.walsenders("primary", facts, name, False)
     + judge_of.application_name("primary", name, facts, False)
     + judge_of.collations("primary", facts.collations, _host.collation_versions(
@@ -46,7 +47,7 @@ EXAMINE = """(
     + judge_of.preload("primary", "", (), facts.preload, _host.missing_libraries(
         _host.library_directory(bindir), facts.preload or ()))
     + judge_of.architecture("primary", _host.machine(), facts.machine)
-    + judge_of.block_sizes(_host.block_sizes(bindir), facts.block_sizes)
+    + judge_of.block_sizes(_host.compiled_block_sizes(bindir), facts.block_sizes)
     + judge_of.ownership(places := _host.places({"data_directory": "/var/lib/postgresql/15/main"}), False, 15)
     + judge_of.selinux(_host.selinux_enforcing(), places)
     + judge_of.inodes({"/srv": 10}, {"/srv": _host.free_inodes("/srv")})
@@ -157,7 +158,7 @@ def codes(verdicts: list[dict[str, Any]]) -> list[str]:
 
 def own_slots(here: Any, slot: str, user: str = "suit_sql") -> list[dict[str, Any]]:
     keywords = {**OWN, "user": user}
-    return here("_slots.slots('own', slot, ask(keywords, slot, 'x'), False)", keywords=keywords, slot=slot)
+    return here("_slot.slot('own', slot, ask(keywords, slot, 'x'), False)", keywords=keywords, slot=slot)
 
 
 # --- the lab's primary ----------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_the_primary_tells_what_an_unprivileged_role_may_see(here, lab):
     assert facts["slots_in_use"] == int(lab.primary_sql("SELECT count(*) FROM pg_replication_slots"))
     assert facts["slot"]["kind"] == "absent"
     assert facts["preload"] is None
-    assert facts["block_sizes"] == here("_host.block_sizes(bindir)")
+    assert facts["block_sizes"] == here("_host.compiled_block_sizes(bindir)")
     assert facts["machine"] == here("_host.machine()")
     assert {database["collate"] for database in facts["databases"]} == {"C.UTF-8"}
     assert "bench" in [database["name"] for database in facts["databases"]]
@@ -196,7 +197,7 @@ def test_a_slot_that_somebody_receives_by(here, lab, clone):
             wait_for(lambda: lab.primary_sql(active) == "t", "pg_receivewal to receive")
             question = "ask(keywords, 'suit_active', 'pg_receivewal')"
             facts = here(question, keywords=PRIMARY)
-            verdicts = here(f"_slots.slots('primary', 'suit_active', {question}, False)", keywords=PRIMARY)
+            verdicts = here(f"_slot.slot('primary', 'suit_active', {question}, False)", keywords=PRIMARY)
             named = here(f"judge_of.application_name('primary', 'pg_receivewal', {question}, False)", keywords=PRIMARY)
             by_replication = here("slot_by_replication(keywords, 'suit_active')", keywords=PRIMARY)
         finally:
@@ -245,7 +246,7 @@ def test_our_own_replication_login_does_not_count(here):
     name = "suit_identify"
     keywords = {**PRIMARY, "application_name": name}
     facts = here(
-        f"(__import__('{UTILS}._server', fromlist=['identify']).identify(keywords), ask(keywords, None, name))[1]",
+        "(identify(keywords), ask(keywords, None, name))[1]",
         keywords=keywords,
         name=name,
     )
@@ -288,7 +289,7 @@ class TestOwnUpstream:
 
     def test_wal_is_kept_up_to_a_limit(self, here):
         keywords = {**OWN, "user": "suit_sql"}
-        judged = "_slots.slot_wal_limit('own', 'n', ask(keywords, 'n', 'n'), size)"
+        judged = "_slot.slot_wal_limit('own', 'n', ask(keywords, 'n', 'n'), size)"
         assert codes(here(judged, keywords=keywords, size=1 << 20)) == []
         assert codes(here(judged, keywords=keywords, size=(1 << 20) + 1)) == ["slot_wal_limit"]
 

@@ -67,7 +67,6 @@ class Configuration:
     verdicts: tuple[Verdict, ...]
     limits: dict[str, int] | None = None
     preload: str = ""
-    file: str = ""
 
 
 def of_backup(job: Job, root: Root, places: ConfigurationPlaces) -> Configuration:
@@ -96,7 +95,7 @@ def _of_tar(job: Job, root: Root, archive: Archive, places: ConfigurationPlaces)
     if (places.directory is None or places.from_backup) and "postgresql.conf" in root.files.paths:
         named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
         said = f"{named} comes out of {archive.path}, and can only be looked at when that has been unpacked"
-        return Configuration(control, (Verdict("configuration", "ok", said),), file=named)
+        return Configuration(control, (Verdict("configuration", "ok", said),))
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
         named, read = _file(scratch, places)
         return _read(named, read, scratch, control, places)
@@ -160,8 +159,8 @@ def _read(
         sets = None  # the role had the packaging make this configuration, and is about to correct it
     verdicts = _configuration.configuration(named, read is not None, sets, places.data_directory)
     if read is None:
-        return Configuration(control, tuple(verdicts), file=named)
+        return Configuration(control, tuple(verdicts))
     values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD))
     preload = values.pop(_PRELOAD)
     limits = {name: int(value) for name, value in values.items()}
-    return Configuration(control, tuple(verdicts), limits, preload, named)
+    return Configuration(control, tuple(verdicts), limits, preload)

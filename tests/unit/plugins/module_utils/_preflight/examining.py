@@ -36,8 +36,8 @@ echo "$value"
 """
 
 SEGMENT = "000000010000000000000003"
-ALL_WAL = WalProof((Verdict("wal", "ok", "all is there"),), SEGMENT, 2, 20 << 20, in_archive=SEGMENT)
-NO_WAL = WalProof((problem("wal", Refusal("wal_missing", "It is gone.", "clone")),), "0" * 24, 2, 20 << 20)
+ALL_WAL = WalProof((Verdict("wal", "ok", "all is there"),), SEGMENT, 20 << 20, in_archive=SEGMENT)
+NO_WAL = WalProof((problem("wal", Refusal("wal_missing", "It is gone.", "clone")),), "0" * 24, 20 << 20)
 FETCHED = Verdict("restore_command", "ok", "it fetches a segment")
 
 # The upstream has left the history of the clusters that a test makes.
