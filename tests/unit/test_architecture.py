@@ -236,7 +236,8 @@ def test_psycopg2_is_known_to_those_who_ask_servers():
 def test_no_unit_runs_a_shell():
     for name, tree in UTILS.items():
         keywords = {word.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords}
-        assert not {"shell", "system", "popen"} & (keywords | set(calls(tree))), name
+        assert not {"shell", "system", "popen"} & keywords, name
+        assert not {"system", "popen"} & set(calls(tree)), name
 
 
 @pytest.mark.parametrize("name", sorted(UTILS))

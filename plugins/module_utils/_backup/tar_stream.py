@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     CONNECTION_ENDED,
     Diagnosis,
@@ -48,7 +48,7 @@ class TarStream:
 
     def __init__(
         self,
-        source: BarmanHost,
+        barman_host: BarmanHost,
         archive: Archive,
         nice_prefix: Sequence[str] = (),
         io_timeout: float = 300,
@@ -56,7 +56,7 @@ class TarStream:
         started: Callable[..., AbstractContextManager[subprocess.Popen[bytes]]] = _started,
     ) -> None:
         self._archive = archive
-        self.argv = SshShell(source.destination, source.ssh_options).argv([*nice_prefix, *archive.there])
+        self.argv = barman_host.shell().argv([*nice_prefix, *archive.there])
         self._io_timeout = io_timeout
         self._arrived = arrived
         self._started = started

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import IO, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["GATE", "Connection"]
@@ -45,13 +45,13 @@ class Connection:
     The name is relative because a socket's path is short and ssh expands ``%`` in it.
     """
 
-    def __init__(self, source: BarmanHost, name: str) -> None:
-        self._origin = source
+    def __init__(self, barman_host: BarmanHost, name: str) -> None:
+        self._origin = barman_host
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
         self._was_open = False
         shared = ("-o", "ControlMaster=no", "-o", f"ControlPath={name}")
-        self.source = replace(source, ssh_options=(*shared, *source.ssh_options))
+        self.barman_host = replace(barman_host, ssh_options=(*shared, *barman_host.ssh_options))
 
     def open(self) -> None:
         """Connect, unless we are connected. Raises StandbyError when it cannot be had after some attempts."""
@@ -116,7 +116,7 @@ class Connection:
 
     def _connect(self) -> StandbyError | None:
         own = ("-o", "ControlMaster=yes", "-o", f"ControlPath={self._name}", "-o", "ControlPersist=no")
-        shell = SshShell(self._origin.destination, (*own, *self._origin.ssh_options))
+        shell = replace(self._origin, ssh_options=(*own, *self._origin.ssh_options)).shell()
         self._process = process = subprocess.Popen(
             shell.argv(["cat"]),
             stdin=subprocess.PIPE,

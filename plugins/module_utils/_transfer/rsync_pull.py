@@ -27,7 +27,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
     first_line,
     rsync_failure,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
     Sample,
@@ -99,7 +99,7 @@ class RsyncPull(Workers):
 
     def fetch_control(self, root: Root, staging: str) -> None:
         """Bring the backup's pg_control into a directory. Raises StandbyError."""
-        fetch(self.connections[0].source, root.source, [CONTROL], staging)
+        fetch(self.connections[0].barman_host, root.source, [CONTROL], staging)
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Copy every shard. Raises the first StandbyError after all workers have stopped."""
@@ -168,11 +168,11 @@ class RsyncPull(Workers):
     def _given_up(
         self, shard: Shard, attempt: int, argv: Sequence[str], rc: int, stderr: str, reason: Diagnosis
     ) -> StandbyError:
-        source = self.connections[0].source
+        where = self.connections[0].barman_host.where
         return StandbyError(
             Refusal(
                 reason.code,
-                f"Copying {len(shard)} files from {source.destination}:{shard.root.source} to {shard.root.target}"
+                f"Copying {len(shard)} files from {where}:{shard.root.source} to {shard.root.target}"
                 f" failed at attempt {attempt}: {reason.meaning} ({first_line(stderr) or f'exit code {rc}'})."
                 " The directory cannot be started; a new run resumes.",
                 reason.next_step,
@@ -195,7 +195,7 @@ class RsyncPull(Workers):
             extra.append(f"--rsync-path={self.wire.remote_rsync}")
         if self.wire.bwlimit:
             extra.append(f"--bwlimit={max(1, self.wire.bwlimit // len(self.connections))}")
-        return rsync_argv(self.connections[worker].source, shard.root.source, shard.root.target, extra)
+        return self.connections[worker].barman_host.rsync(shard.root.source, shard.root.target, extra)
 
     def _rsync(self, worker: int, argv: Sequence[str]) -> tuple[int, str, str]:
         """Exit code, output without progress, and standard error."""

@@ -74,7 +74,7 @@ def test_is_shared_by_programs_that_would_otherwise_connect_themselves(host, con
     at = call.index("ControlMaster=yes")
     own = ["-o", "ControlMaster=yes", "-o", "ControlPath=ssh-7", "-o", "ControlPersist=no"]
     assert call[at - 1 : at + 5 + len(options)] == [*own, *options]
-    assert connection.source == BarmanHost(
+    assert connection.barman_host == BarmanHost(
         "barman@backup-host", ("-o", "ControlMaster=no", "-o", "ControlPath=ssh-7", *options)
     )
 
