@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -40,3 +41,26 @@ def test_a_barman_host_is_constructed_in_one_place():
 
 def test_a_shell_of_ssh_is_constructed_by_the_barman_host_only():
     assert who_makes("SshShell") == {BARMAN_HOST: 1}
+
+
+def test_programs_are_started_in_one_file():
+    starters = {"subprocess", "multiprocessing", "asyncio", "pty"}
+    imported = {
+        path: {
+            name.partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [it.name for it in node.names])
+        }
+        for path, tree in FILES.items()
+    }
+    assert [path for path, names in imported.items() if names & starters] == ["module_utils/_commands/program_group.py"]
+
+
+def test_no_file_starts_programs_by_other_means():
+    names = {
+        node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+        for tree in FILES.values()
+        for node in ast.walk(tree)
+    }
+    assert {name for name in names if re.fullmatch(r"(exec|spawn)[lv]p?e?|posix_spawnp?|popen|system", name)} == set()

@@ -8,12 +8,9 @@ from __future__ import annotations
 import os
 import re
 import select
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
@@ -27,6 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
     first_line,
     rsync_failure,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
@@ -200,30 +198,30 @@ class RsyncPull(Workers):
     def _rsync(self, worker: int, argv: Sequence[str]) -> tuple[int, str, str]:
         """Exit code, output without progress, and standard error."""
         with open(os.memfd_create("errors"), "w+b") as errors:  # on a full disk rsync could not say that it is full
-            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
-            with self.started(argv, pass_fds=(self.lock_fd,), **streams) as process:
-                output = self._follow(worker, process)
-                rc = process.wait()
+            streams = {"stdout": PIPE, "stderr": errors.fileno()}
+            with self.started(argv, inherited=(self.lock_fd,), **streams) as rsync:
+                output = self._follow(worker, rsync)
+                rc = rsync.exit_code()
             errors.seek(0)
             return rc, output, errors.read(_OUTPUT_BYTES).decode("utf-8", "replace")
 
-    def _follow(self, worker: int, process: subprocess.Popen[bytes]) -> str:
+    def _follow(self, worker: int, rsync: ProgramGroup) -> str:
         """Note the progress in rsync's output while it runs; returns the rest of the output."""
         said: list[str] = []
         rest = ""
-        with cast(IO[bytes], process.stdout) as stdout:
-            for portion in self._portions(process, stdout.fileno()):
-                *lines, rest = _LINE_END.split(rest + portion.decode("utf-8", "surrogateescape"))
-                counts = [progress_of(line) for line in lines]
-                said += [line for line, count in zip(lines, counts) if count is None]
-                known = [count for count in counts if count is not None]
-                if known:
-                    self.progress.at(worker, known[-1])
+        for portion in self._portions(rsync):
+            *lines, rest = _LINE_END.split(rest + portion.decode("utf-8", "surrogateescape"))
+            counts = [progress_of(line) for line in lines]
+            said += [line for line, count in zip(lines, counts) if count is None]
+            known = [count for count in counts if count is not None]
+            if known:
+                self.progress.at(worker, known[-1])
         return "\n".join([*said, rest])
 
-    def _portions(self, process: subprocess.Popen[bytes], stdout: int) -> Iterator[bytes]:
+    def _portions(self, rsync: ProgramGroup) -> Iterator[bytes]:
         """What rsync prints, as it comes. An rsync that has been silent for too long is ended, and tried again."""
-        silence = Stall(process.pid, self.wire.io_timeout)
+        silence = Stall(rsync.number, self.wire.io_timeout)
+        stdout = rsync.stdout.fileno()
         while True:
             ready, _write, _error = select.select([stdout], [], [], LOOK_SECONDS)
             if ready:
@@ -232,5 +230,5 @@ class RsyncPull(Workers):
                     return
                 yield portion
             elif silence.is_too_long():
-                os.killpg(process.pid, signal.SIGKILL)
+                rsync.kill()
                 return

@@ -109,7 +109,7 @@ def test_is_opened_again_when_it_has_broken(host, connect, waits):
     host.hook(f"mkdir {host.root}/once 2>/dev/null && {{ head -n 1; exit 255; }}")
     connection = connect()
     connection.open()
-    while connection._process.poll() is None:
+    while connection._ssh.is_running():
         pass
     connection.open()
     assert (host.connects(), waits) == (2, [])
@@ -120,7 +120,7 @@ class TestRate:
         connection = connect()
         connection.open()
         assert connection.rate() > 1e6
-        assert connection._process.poll() is None
+        assert connection._ssh.is_running()
 
     def test_leaves_the_connection_as_it_was(self, host, connect):
         connection = connect()
