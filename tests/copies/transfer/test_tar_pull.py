@@ -14,7 +14,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_ma
     parse_manifest,
     render_manifest,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import workers as _workers
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_pull import Throttle
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
@@ -27,11 +26,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
 PULLS_A_TAR = "*nice*base.tar*)"
 # For pg_verifybackup, which needs more than these files.
 CHANGED = {"postgresql.auto.conf", "standby.signal", "pg_tblspc/16388"}
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(_workers, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
 
 
 @pytest.fixture(params=["gzip"])
