@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
@@ -89,7 +89,7 @@ def _position(text: str | None) -> int | None:
         return parse_lsn(text)
     except ValueError as wrong:
         raise StandbyError(
-            f"min_replay_lsn={text!r} is no WAL position. Next: give one such as 0/3000028.", "lsn_invalid"
+            Refusal("lsn_invalid", f"min_replay_lsn={text!r} is no WAL position.", "give one such as 0/3000028")
         ) from wrong
 
 

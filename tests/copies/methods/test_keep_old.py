@@ -10,7 +10,7 @@ import os
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _begin
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep_old
 from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import (
     CONTROL,
@@ -93,7 +93,7 @@ class TestKeepOld:
         def keep(keep_plan):
             seen.append({name: old.record[name] for name in ("phase", "moves", "links", "kept_old")})
             assert (old.pgdata / CONTROL).exists()
-            raise StandbyError("ended", "interrupted")
+            raise StandbyError(Refusal("interrupted", "ended", "run again"))
 
         with monkeypatch.context() as patched:
             patched.setattr(_begin, "rename_aside", keep)

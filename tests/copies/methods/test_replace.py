@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _begin
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods import rsync as _rsync
 from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import (
     CONTROL,
@@ -81,7 +81,7 @@ class TestReplace:
             if moment == "after" or len(calls) < call:
                 clear(root)
             if len(calls) == call:
-                raise StandbyError("ended", "interrupted")
+                raise StandbyError(Refusal("interrupted", "ended", "run again"))
 
         with monkeypatch.context() as patched:
             patched.setattr(_rsync._local_tree, "clear", interrupted)

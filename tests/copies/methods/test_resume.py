@@ -11,7 +11,7 @@ import stat
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import commit as _commit
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods import rsync as _rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import (
@@ -139,7 +139,7 @@ class TestTrust:
         if ends == "while times are changed":
 
             def doubt(_root, _positions):
-                raise StandbyError("ended", "interrupted")
+                raise StandbyError(Refusal("interrupted", "ended", "run again"))
 
             with monkeypatch.context() as patched:
                 patched.setattr(_rsync._local_tree, "mark_unverified", doubt)
