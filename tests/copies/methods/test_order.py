@@ -20,6 +20,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     PULLS_A_SHARD,
     write_tree,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER
 
 
 class TestOrder:
@@ -43,7 +44,7 @@ echo "$1:$there" >>'{root}/seen'
     @pytest.fixture
     def seen(self, host, monkeypatch):
         """Each kind of moment when it came first."""
-        monkeypatch.setattr(_sync, "_PAUSE", 60)
+        monkeypatch.setattr(_sync, "_PAUSE", FOR_EVER)
         host.write_manifest("CRC32C")  # the kind that takes a program to compare
         witness = host.program("witness", self.WITNESS.format(pgdata=host.pgdata, state=host.state, root=host.root))
 

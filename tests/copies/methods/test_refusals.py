@@ -23,6 +23,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     PULLS_A_SHARD,
     write_tree,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER
 
 
 class TestRefusals:
@@ -98,7 +99,8 @@ class TestFailures:
     def test_of_a_worker_that_cannot_connect_end_the_copy(self, host):
         host.hook(
             f"case $command in {CONNECTS} mkdir '{host.root}/once' 2>/dev/null"
-            " || { echo 'Permission denied (publickey).' >&2; exit 255; } ;; *nice*--server*) sleep 0.2 ;; esac"
+            " || { echo 'Permission denied (publickey).' >&2; exit 255; } ;;"
+            f" {PULLS_A_SHARD} exec sleep {FOR_EVER} ;; esac"
         )
         assert refused(host, jobs=2).code == "ssh_auth"
         assert_cannot_be_started(host)

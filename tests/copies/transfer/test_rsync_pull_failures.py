@@ -9,7 +9,6 @@ import errno
 import os
 import signal
 import threading
-import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
@@ -20,19 +19,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress i
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _rsync_pull
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import CONNECTS, PULLS, read_tree
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
 
 
 def refused(copying, shards):
     with pytest.raises(StandbyError) as error:
         copying.run(shards)
     return error.value
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class TestRetries:
@@ -215,5 +208,5 @@ def test_the_lock_outlives_a_killed_run_until_its_last_rsync_has_ended(host, sha
     os.waitpid(child, 0)
     assert not lock.take()
     (host.root / "go on").write_text("\n", encoding="utf-8")
-    assert lock.take(30)
+    assert lock.take(BOUND)
     lock.release()
