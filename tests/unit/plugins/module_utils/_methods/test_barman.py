@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
@@ -20,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._methods.barman im
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, wait_until
 
 
 def restore(way="ssh postgres@standby"):
@@ -131,12 +131,11 @@ class TestWorking:
         assert list(tmp_path.iterdir()) == []
 
     def test_is_gone_when_barman_is_ended(self, tmp_path):
-        work, argv = self.argv(tmp_path, 'touch "$0/begun"; exec sleep 60')
+        work, argv = self.argv(tmp_path, f'touch "$0/begun"; exec sleep {FOR_EVER}')
         process = subprocess.Popen(argv, start_new_session=True)
-        while not (work / "begun").exists():
-            time.sleep(0.01)
+        wait_until((work / "begun").exists)
         os.killpg(process.pid, signal.SIGTERM)
-        assert process.wait(10) != 0
+        assert process.wait(BOUND) != 0
         assert list(tmp_path.iterdir()) == []
 
 
