@@ -95,15 +95,21 @@ FOLDERS = {
     "_argspec": Folder("Declares the options of modules."),
     "_module": Folder(
         "Leads from a module's options to the work, and is the one place where a module ends.",
-        ("_commands", "_formats", "_pgdata", "_backup", "_recovery", "_clone"),
+        ("_commands", "_formats", "_pgdata", "_backup", "_barman", "_recovery", "_clone"),
     ),
 }
 
 # The modules' own side.
 MODULE_SIDE = ("_argspec", "_module")
 BELOW_MODULES = tuple(name for name in (*GROUND, *FOLDERS) if name not in MODULE_SIDE)
-# What the functions are made of that run on the Barman host.
-SENT = ("_barman_host", "_barman", "_commands")
+# The files that have the functions which run on the Barman host, and all that comes with them.
+SENT = (
+    *("_barman.cli", "_barman.parse", "_barman.versions"),
+    *("_barman_host.claim_records", "_barman_host.claims", "_barman_host.keep_backup"),
+    *("_barman_host.restore_options", "_barman_host.restored_files", "_barman_host.stage_backup"),
+    *("_commands.command", "_commands.exit_codes", "_commands.program_group", "_commands.quoting"),
+    *("_errors", "_model", "_times"),
+)
 # The only files that know the driver of PostgreSQL.
 ASKS_SERVERS = ("_postgres.connect", "_postgres.libpq", "_postgres.upstream_facts", "_postgres.walsender")
 
@@ -137,8 +143,8 @@ NEVERS = (
         whom=tuple(name for name in FOLDERS if name != "_commands"),
     ),
     Never(
-        "What runs on the Barman host knows nothing of the standby: only `_barman_host`, `_barman`, `_commands` and the"
-        " ground are sent there.",
+        f"What runs on the Barman host knows nothing of the standby: only {', '.join(map(_as_path, SENT))} are sent"
+        " there.",
         checked_by="test_what_is_sent_to_the_barman_host_is_known",
     ),
     Never(

@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman import parse
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, has, require
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
     Completed,
     LocalShell,
@@ -58,13 +57,6 @@ class Barman:
         self._plural = "s"
         self._true_timestamps = True
         self._restore = "restore"
-
-    @classmethod
-    def from_params(cls, params: dict[str, Any]) -> Barman:
-        """From the options that all Barman modules share."""
-        host = BarmanHost.from_params(params)
-        shell: Shell = host.shell() if host.destination else LocalShell()
-        return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
 
     @classmethod
     def on_its_host(cls, place: Mapping[str, Any]) -> Barman:

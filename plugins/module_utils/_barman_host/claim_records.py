@@ -22,7 +22,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["Record", "record_of", "records", "when_expires"]
+__all__ = ["Record", "record_of", "records"]
 
 _PLACE = (".pgfleet", "claims")
 
@@ -121,11 +121,6 @@ def record_of(kind: str, server: str, directory: str) -> Record:
 def records(kind: str) -> list[Record]:
     """All of this kind."""
     return [Record(path) for path in sorted(glob.glob(os.path.join(glob.escape(_place()), f"{kind}-*.json")))]
-
-
-def when_expires(claims: Mapping[str, float], owner: str) -> str | None:
-    """When somebody's claim expires, in ISO 8601 and UTC; None without one."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(claims[owner])) if owner in claims else None
 
 
 def _place() -> str:

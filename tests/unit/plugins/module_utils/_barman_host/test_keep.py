@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import claim_records as _claim_records
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import keep as _keep
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import keep_backup as _keep_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import ClaimRequest, pin
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -37,7 +37,7 @@ CLAIM, RELEASE = ClaimRequest("n1:/data", 3600), ClaimRequest("n1:/data", None)
 def barman(host, monkeypatch):
     host.program("barman", KEEPS.format(root=host.root))
     monkeypatch.setattr(_claim_records, "_place", lambda: str(host.root / "home" / "claims"))
-    monkeypatch.setattr(_keep, "_LOCK_SECONDS", 0)
+    monkeypatch.setattr(_keep_backup, "_LOCK_SECONDS", 0)
     (host.root / "home").mkdir()
     return Barman(LocalShell(), "pg")
 
