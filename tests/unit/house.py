@@ -82,7 +82,7 @@ FOLDERS = {
         "Asks one question each before anything changes: x_facts looks, x judges.",
         (
             *("_files", "_commands", "_formats", "_pgdata", "_backup", "_barman"),
-            *("_postgres", "_recovery", "_clone", "_methods"),
+            *("_postgres", "_recovery", "_clone"),
         ),
     ),
     "_preflight": Folder(
@@ -153,7 +153,7 @@ NEVERS = (
         whom=("_methods", "_transfer", "_barman", "_barman_host"),
     ),
     Never("`_methods` never know a check or the preflight.", who=("_methods",), whom=("_checks", "_preflight")),
-    Never("`_checks` never know the preflight.", who=("_checks",), whom=("_preflight",)),
+    Never("`_checks` never know a method or the preflight.", who=("_checks",), whom=("_methods", "_preflight")),
     Never(
         "`_pgdata` never asks a server and knows no recovery setting.",
         who=("_pgdata",),

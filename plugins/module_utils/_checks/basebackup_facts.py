@@ -19,10 +19,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import spa
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
-from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_run import require_program
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import server_version
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
+    require_pg_basebackup,
+    server_version,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import files as files_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
@@ -71,7 +73,7 @@ def check(
     """All that only such a copy needs. Raises StandbyError where the server programs here do not run."""
     job = found.job
     left_out = ", ".join(_basebackup.NOT_CHECKED)
-    program = require_program(job.bindir, source.options)
+    program = require_pg_basebackup(job.bindir, source.options)
     checked = _Checked(
         [
             Verdict("method", "ok", f"{program} copies from {server.host}; not checked: {left_out}"),
