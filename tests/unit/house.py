@@ -49,7 +49,7 @@ FOLDERS = {
     "_repmgr": Folder("Turns a repmgr.conf into inputs of the role.", ("_files", "_formats")),
     "_barman_host": Folder(
         "Keeps a backup against retention, or stages it, on the Barman host, for all hosts that copy it.",
-        ("_commands", "_barman"),
+        ("_files", "_commands", "_barman"),
     ),
     "_postgres": Folder(
         "Asks PostgreSQL servers and their programs: the standby's own, and the upstream.",
@@ -108,7 +108,7 @@ SENT = (
     *("_barman_host.claim_records", "_barman_host.claims", "_barman_host.keep_backup"),
     *("_barman_host.restore_options", "_barman_host.restored_files", "_barman_host.stage_backup"),
     *("_commands.command", "_commands.exit_codes", "_commands.program_group", "_commands.quoting"),
-    *("_errors", "_model", "_times"),
+    *("_errors", "_files", "_model", "_times"),
 )
 # The only files that know the driver of PostgreSQL.
 ASKS_SERVERS = ("_postgres.connect", "_postgres.libpq", "_postgres.upstream_facts", "_postgres.walsender")

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
 
 __all__ = ["Record", "record_of", "records"]
 
@@ -61,11 +62,7 @@ class Record:
             stream.flush()
             os.fsync(stream.fileno())
         os.rename(new, self.path)
-        directory = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        fsync_directory(os.path.dirname(self.path))
 
     def remove(self) -> None:
         """Forget it."""

@@ -66,14 +66,19 @@ class _Kept:
         now = time.time()
         uses = claims_of(self.record.read(), now)
         if request["seconds"] is not None:
-            self.target = self.barman.keep_target(self.backup_id)
+            self._ask()
             return to_claim(uses, self.target, request["owner"], now + request["seconds"])
         try:
-            self.target = self.barman.keep_target(self.backup_id)
+            self._ask()
         except StandbyError as error:
             if error.code not in ("backup_unknown", "keep_unsupported"):
                 raise
         return to_release(uses, self.target, request["owner"])
+
+    def _ask(self) -> None:
+        """What Barman says of the backup now. Raises StandbyError, also for a Barman that cannot keep a backup."""
+        self.barman.require_keep()
+        self.target = self.barman.keep_target(self.backup_id)
 
     def take(self, step: ClaimStep) -> None:
         """The record comes before the keep, and goes after it: nothing stays kept of which no record speaks."""

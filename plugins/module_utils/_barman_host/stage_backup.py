@@ -31,7 +31,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.resto
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import undo_restore_changes
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import backup_from
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id, nearest_existing
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import LANDMARKS, backup_from
 
 __all__ = ["preview_staging", "stage_backup", "sweep_staged", "unstage_backup"]
 
@@ -40,8 +41,6 @@ _RELEASE_SECONDS = 3600
 _DIRECTORY = "pgfleet-staging"
 
 _COMBINES = "pg_combinebackup"
-
-_LANDMARKS = ("PG_VERSION", "backup_label", "global/pg_control")
 
 
 def stage_backup(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +115,7 @@ class _Staged:
     def whole(self) -> bool:
         """Whether all of it is there: an earlier run has ended, and this host has not crashed since."""
         found = self.record.read()
-        return bool(found.get("whole")) and found.get("boot") == _boot() and os.path.isdir(self.place)
+        return bool(found.get("whole")) and found.get("boot") == boot_id() and os.path.isdir(self.place)
 
     def answer(self, uses: Claims, changed: bool, restored: bool = False) -> dict[str, Any]:
         return {
@@ -135,7 +134,7 @@ class _Staged:
                 "directory": self.source,
                 "staging": self.place,
                 "whole": whole,
-                "boot": _boot(),
+                "boot": boot_id(),
                 "claims": claims,
             }
         )
@@ -174,9 +173,7 @@ class _Staged:
         return version, bindir
 
     def _require_room(self, version: tuple[int, ...]) -> None:
-        top = self.place
-        while not os.path.isdir(top):
-            top = os.path.dirname(top)
+        top = nearest_existing(self.place)
         status = os.statvfs(top)
         self.free, self.needed = status.f_bavail * status.f_frsize, bytes_needed(self.backup, version)
         if self.needed > self.free:
@@ -240,7 +237,7 @@ class _Staged:
 
     def _require_whole(self) -> None:
         """Whether it is a whole cluster. Raises StandbyError."""
-        missing = [name for name in _LANDMARKS if not os.path.exists(os.path.join(self.place, "data", name))]
+        missing = [name for name in LANDMARKS if not os.path.exists(os.path.join(self.place, "data", name))]
         if missing:
             raise StandbyError(
                 Refusal(
@@ -249,11 +246,6 @@ class _Staged:
                     "choose another backup_id, and look at this one with `barman verify-backup`",
                 )
             )
-
-
-def _boot() -> str:
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-        return stream.read().strip()
 
 
 def _remove(directory: str) -> None:

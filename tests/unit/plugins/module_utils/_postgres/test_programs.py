@@ -70,7 +70,9 @@ class TestPgBasebackup:
 
     def test_of_another_release_is_refused(self, host):
         host.program("pg_basebackup", PG_BASEBACKUP)
-        with pytest.raises(StandbyError, match="holds --manifest-checksums, which .*pg_basebackup does not") as refused:
+        with pytest.raises(
+            StandbyError, match=r"holds --manifest-checksums, which .*pg_basebackup does not"
+        ) as refused:
             _programs.require_pg_basebackup(str(host.programs), ["--no-manifest", "--manifest-checksums=SHA256"])
         assert refused.value.code == "basebackup_option_refused"
 
