@@ -15,9 +15,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["NOT_CHECKED", "backup_of_upstream", "room_unknown", "tablespaces", "version", "wal"]
+__all__ = [
+    "METHOD",
+    "NOT_CHECKED",
+    "backup_of_upstream",
+    "method",
+    "space_unknown",
+    "tablespaces",
+    "version",
+    "wal",
+]
 
-_METHOD = "pg_basebackup"
+METHOD = "pg_basebackup"
 
 # What stands in a preflight of a backup of Barman's, and has no meaning without one.
 NOT_CHECKED = ("barman check", "the catalogue", "ssh to the Barman host", "rsync", "WAL in Barman's archive")
@@ -46,17 +55,23 @@ def backup_of_upstream(server: Upstream, files: ClusterFiles | None, mapped: Ite
                 )
             )
     return Backup(
-        backup_id=_METHOD,
+        backup_id=METHOD,
         status="DONE",
         server=server.host,
         type="full",
-        mode=_METHOD,
+        mode=METHOD,
         version=server.version,
         system_identifier=server.system_identifier,
         timeline=server.timeline,
         tablespaces=known,
-        directory=_METHOD,
+        directory=METHOD,
     )
+
+
+def method(program: str, upstream: Upstream) -> Verdict:
+    """Which program copies from whom, and what is not checked because no backup of Barman's is copied."""
+    left_out = ", ".join(NOT_CHECKED)
+    return Verdict("method", "ok", f"{program} copies from {upstream.host}; not checked: {left_out}")
 
 
 def version(server: Upstream, server_version: str) -> Verdict:
@@ -94,7 +109,7 @@ def tablespaces(server: Upstream, refused: str | None) -> list[Verdict]:
     ]
 
 
-def room_unknown(why: str) -> Verdict:
+def space_unknown(why: str) -> Verdict:
     """That it cannot be told whether the copy fits."""
     return warning(
         "space", Refusal("space_unknown", f"Whether the copy fits is not known: {why}.", "compare the sizes yourself")
