@@ -155,7 +155,8 @@ RETURN = r"""
 plan:
   description:
     - What would be done. On failure its action is V(refuse).
-    - C(stop) says that a server that runs there has to be stopped before. C(seconds) is an estimate, from the rate at
+    - C(copies) says whether files are to be brought. C(stop) says that a server that runs there has to be stopped
+      before. C(seconds) is an estimate, from the rate at
       which a part of the backup has come, without compression and by one stream. C(removed) counts what is there and
       is not in the backup; its first names are in C(removed_names). C(kept_old) is where O(keep_old) puts it instead.
     - C(slot) is the slot at the upstream, or null. C(create) says that it will be made, with a login like this;
@@ -171,6 +172,7 @@ plan:
     bytes: 434789371
     bytes_per_second: 398458880
     bytes_to_copy: 434789371
+    copies: true
     data_directory: /var/lib/postgresql/15/main
     files: 1586
     not_checked: []

@@ -121,6 +121,7 @@ requirements:
 seealso:
   - module: pgfleet.standby.standby_clone
   - module: pgfleet.standby.standby_info
+  - module: pgfleet.standby.standby_server
 """
 
 EXAMPLES = r"""
@@ -204,6 +205,13 @@ restart_required:
   returned: success
   type: bool
   sample: false
+server_state:
+  description:
+    - What O(pgfleet.standby.standby_server#module:state) has to be for the server to use these settings, V(started),
+      V(reloaded) or V(restarted).
+  returned: success
+  type: str
+  sample: started
 """
 
 import os
@@ -280,6 +288,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "passfile": rewritten(login),
         "reload_required": need == "reload",
         "restart_required": need == "restart",
+        "server_state": {"reload": "reloaded", "restart": "restarted"}.get(need or "", "started"),
         "diff": difference(path, change, login),
         "warnings_to_show": warnings(command, change),
     }

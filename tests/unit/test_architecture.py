@@ -40,6 +40,10 @@ FOLDERS = {
         "PostgreSQL servers and their programs, asked: the standby's own and its upstream's.",
         {"_files", "_commands", "_formats", "_pgdata"},
     ),
+    "_server": (
+        "The server of one data directory: started, stopped, restarted and told to reload.",
+        {"_files", "_commands", "_formats", "_pgdata", "_postgres"},
+    ),
     "_transfer": (
         "A backup's bytes, pulled in parallel by rsync or as tars.",
         {"_commands", "_formats", "_pgdata", "_backup"},

@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Decision
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING, Decision
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
 
 __all__ = ["whole"]
@@ -35,6 +35,7 @@ def whole(
         "staged": False,
         **noted,
         "action": "refuse" if refused or decided is None else decided.action,
+        "copies": not refused and decided is not None and decided.action in COPYING,
         "reason": decided.reason if decided is not None else "the data directory cannot be read",
         "stop": decided is not None and decided.stop,
         "before": describe(found) if found is not None else "",
