@@ -12,7 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
@@ -48,7 +48,7 @@ def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None 
     backup = backup or backup_of(params["backup"])
     data_directory = _plain(params["data_directory"], "data_directory")
     return Job(
-        source=Source(params.get("barman_host") or "", tuple(params.get("ssh_options") or ())),
+        source=BarmanHost(params.get("barman_host") or "", tuple(params.get("ssh_options") or ())),
         backup=backup,
         data_directory=data_directory,
         state_directory=_plain(params["state_directory"] or default_state_directory(data_directory), "state_directory"),

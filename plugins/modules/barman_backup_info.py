@@ -179,7 +179,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import choose_from, wanted_now
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import choose_from_catalog, request_now
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
@@ -188,7 +188,7 @@ _LISTED = ("backup_id", "status", "type", "name", "end_time", "end_timestamp", "
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    wanted = wanted_now(params)
+    wanted = request_now(params)
     barman = Barman.from_params(params)
     version = barman.version()
     backups = barman.list_backups()
@@ -199,7 +199,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "passed_over": [],
     }
     if wanted is not None:
-        choice = choose_from(barman, version, backups, wanted, may_wait=not check_mode)
+        choice = choose_from_catalog(barman, version, backups, wanted, may_wait=not check_mode)
         result["selected"] = as_dict(choice.backup)
         result["passed_over"] = [{"backup_id": name, "reasons": list(reasons)} for name, reasons in choice.skipped]
     return result

@@ -167,8 +167,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    found = inspect(params["data_directory"], params["state_directory"])
-    return {"changed": False, "pgdata": pgdata_of(found, params["pg_bindir"], params["system_identifier"])}
+    pgdata = inspect(params["data_directory"], params["state_directory"])
+    return {"changed": False, "pgdata": pgdata_of(pgdata, params["pg_bindir"], params["system_identifier"])}
 
 
 def main() -> None:

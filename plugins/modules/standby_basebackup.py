@@ -184,7 +184,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     target_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import Source, look
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource, observe
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
@@ -212,8 +212,8 @@ def wanted(params: dict[str, Any]) -> tuple[Job, BaseBackup]:
     slot_name = params["slot_name"] or None
     options = checked_options(params["pg_basebackup_options"], slot_name)
     keywords = login_of(params, params["application_name"]).keywords
-    source = Source(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
-    job = look(identify(keywords), keywords, source).job
+    source = UpstreamSource(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
+    job = observe(identify(keywords), keywords, source).job
     return job, BaseBackup(keywords, slot_name, options)
 
 

@@ -237,7 +237,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     follow_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import preview
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
@@ -248,7 +248,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params)
     outcome = preview(job) if check_mode else follow(job, copy, params["attach_timeout"], params["attach_run"])
     result = result_of(job, outcome)
-    if isinstance(outcome, Outcome):
+    if isinstance(outcome, Result):
         result.update(bytes_received=outcome.received, retries=outcome.retries, compress=outcome.compress)
     return result
 

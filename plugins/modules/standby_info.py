@@ -172,11 +172,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import snapshot
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import standby_status
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    return dict(snapshot(params), changed=False)
+    return dict(standby_status(params), changed=False)
 
 
 def main() -> None:

@@ -250,7 +250,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, as_dict
@@ -258,7 +258,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._module import fin
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
     RestoreCommand,
     restore_command,
@@ -291,15 +291,15 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return result
 
 
-def source_of(params: dict[str, Any]) -> Source | None:
+def source_of(params: dict[str, Any]) -> UpstreamSource | None:
     """What pg_basebackup would copy; None for another method. Raises StandbyError."""
     if params["method"] != "pg_basebackup":
         return None
     options = checked_options(params["pg_basebackup_options"], params["slot_name"] or None)
-    return Source(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
+    return UpstreamSource(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
 
 
-def wish_of(params: dict[str, Any]) -> Wish:
+def wish_of(params: dict[str, Any]) -> Request:
     """What the options ask for. Raises StandbyError."""
     job = job_of(params, params["method"]) if params["backup"] is not None else None
     state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
@@ -308,7 +308,7 @@ def wish_of(params: dict[str, Any]) -> Wish:
     no_backup = params["no_backup"] or {}
     spool = os.path.join(state_directory, "spool")
     command = restore_command(named, spool) if server else RestoreCommand(None)
-    return Wish(
+    return Request(
         data_directory=job.data_directory if job is not None else os.path.normpath(params["data_directory"]),
         state_directory=job.state_directory if job is not None else state_directory,
         job=job,

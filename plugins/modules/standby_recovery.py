@@ -229,11 +229,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Data
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _live
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import Login, login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured, require_valid
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import Change, apply, compare, shown
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import FileChange, apply, compare, shown
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import neutralised
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
     RestoreCommand,
@@ -245,7 +245,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings
     require_standby,
     wanted_settings,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.stray_config import carry_out, find
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.stray_config import apply_strays, find_strays
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -255,28 +255,28 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     command = restore_command(params, os.path.join(state_directory, "spool"))
     asked = wanted_settings(conninfo_text(login.conninfo), command.text, params)
     require_config_files(params)
-    found = inspect(path, state_directory)
-    major = require_standby(found, params["rejoin"])
+    pgdata = inspect(path, state_directory)
+    major = require_standby(pgdata, params["rejoin"])
     config_directory = params["config_directory"] or path
     configuration = configured(os.path.join(config_directory, "postgresql.conf"))
     harmless = neutralised(configuration, asked, major)
     wanted = {**asked, **harmless}
     from_backup = params["config_files"] == "from_backup"
-    strays = find(path, config_directory, configuration, state_directory, from_backup)
+    strays = find_strays(path, config_directory, configuration, state_directory, from_backup)
     change = compare(path, wanted, not params["config_directory"], major)
-    live = _live.ask(found, wanted)
+    live = _pg_settings.read_settings(pgdata, wanted)
     if change.files:
         require_valid(find_bindir(major, params["pg_bindir"]), of_server(wanted, major))
-    require_mendable(found, live, wanted, [os.path.join(path, name) for name in change.files])
+    require_mendable(pgdata, live, wanted, [os.path.join(path, name) for name in change.files])
     if not check_mode:
         if login.passfile is not None:
             login.passfile.write()
         apply(path, change)
-        carry_out(path, strays)
+        apply_strays(path, strays)
     outdated = live.outdated(wanted) if live is not None else []
     # What the server uses already needs nothing, whatever stood in the file.
     unknown = [name for name in change.settings if live is None or name not in live.settings]
-    need = needs([*unknown, *outdated], major) if found.running else None
+    need = needs([*unknown, *outdated], major) if pgdata.running else None
     return {
         "changed": bool(change.files or strays.names or need or rewritten(login)),
         "settings": shown(wanted),
@@ -305,7 +305,7 @@ def require_config_files(params: Mapping[str, Any]) -> None:
 
 
 def require_mendable(
-    found: DataDir, live: _live.Live | None, wanted: Mapping[str, str], rewritten: Iterable[str]
+    pgdata: DataDir, live: _pg_settings.RunningSettings | None, wanted: Mapping[str, str], rewritten: Iterable[str]
 ) -> None:
     """That the running server will take up what the files say, those that are ``rewritten`` among them.
 
@@ -316,7 +316,7 @@ def require_mendable(
     lasting = live.lasting(rewritten)
     if lasting:
         raise StandbyError(
-            f"The server on {found.path} cannot reload its configuration: {'; '.join(lasting)}."
+            f"The server on {pgdata.path} cannot reload its configuration: {'; '.join(lasting)}."
             " Nothing was changed. Next: mend those lines.",
             "configuration_invalid",
         )
@@ -324,7 +324,7 @@ def require_mendable(
     if overridden:
         said = ", ".join(f"{name} ({source})" for name, source in overridden.items())
         raise StandbyError(
-            f"The server on {found.path} was started with other values that no file can change: {said}."
+            f"The server on {pgdata.path} was started with other values that no file can change: {said}."
             " Nothing was changed. Next: take them out of its options (pg_ctl -o, the unit's or the packaging's"
             " start options) and restart it.",
             "setting_overridden",
@@ -336,7 +336,7 @@ def rewritten(login: Login) -> str | None:
     return login.passfile.path if login.passfile is not None and login.passfile.text is not None else None
 
 
-def warnings(command: RestoreCommand, change: Change) -> list[str]:
+def warnings(command: RestoreCommand, change: FileChange) -> list[str]:
     """What a person should know of a restore_command that is new."""
     if "restore_command" not in change.settings:
         return []
@@ -349,7 +349,7 @@ def warnings(command: RestoreCommand, change: Change) -> list[str]:
     return found
 
 
-def difference(path: str, change: Change, login: Login) -> dict[str, str]:
+def difference(path: str, change: FileChange, login: Login) -> dict[str, str]:
     """Before and after in meaning, without secrets."""
     sides = {"before": dict(change.before), "after": dict(change.after)}
     name = rewritten(login)

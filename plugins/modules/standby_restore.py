@@ -250,7 +250,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.barman import restore_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
@@ -262,7 +262,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     waited = params["attach_timeout"], params["attach_run"]
     outcome = preview_fill(restore, job) if check_mode else follow(job, partial(fill, restore), *waited)
     result = result_of(job, outcome)
-    if isinstance(outcome, Outcome):
+    if isinstance(outcome, Result):
         result["barman_said"] = list(outcome.said)
     return result
 

@@ -199,12 +199,12 @@ def task_of(params: dict[str, Any]) -> Task:
     shown = without_password(login.keywords)
     settings = {"restore_command": params["restore_command"]} if params["restore_command"] else {}
     command = checked_settings(settings).get("restore_command")
-    found = inspect(path, state_directory)
-    require_stopped_cluster(found)
+    pgdata = inspect(path, state_directory)
+    require_stopped_cluster(pgdata)
     return Task(
         data_directory=path,
         state_directory=state_directory,
-        bindir=find_bindir(found.major, params["pg_bindir"]),
+        bindir=find_bindir(pgdata.major, params["pg_bindir"]),
         keywords=standby_keywords(shown, params["rewind_user"], params["application_name"]),
         upstream=identify(login.keywords),
         timeout=params["timeout"],

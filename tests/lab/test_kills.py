@@ -23,12 +23,13 @@ from small import SMALL, build_small, remove_small
 MATRIX = f"""\
 import contextlib, filecmp, json, os, shutil, signal, subprocess, sys
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_files import Source
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import backup_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._datadir import read_clone_state
-from ansible_collections.pgfleet.standby.plugins.module_utils._detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy as bring
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import read_clone_state
 
 backup, mode = json.load(sys.stdin)
 over = mode != "clone"
@@ -39,7 +40,7 @@ DATA, FAST, STATE, CONTROL = TOP + "/main", TOP + "/fast", TOP + "/.main.standby
 OID = backup["tablespaces"][0]["oid"]
 SOURCE = "{SMALL}/" + backup["backup_id"]
 OLD = "{SMALL}/old"
-JOB = Job(Source("barman@barman"), backup_of(backup), DATA, STATE, "{BINDIR}", {{OID: FAST}}, compress="none",
+JOB = Job(BarmanHost("barman@barman"), backup_of(backup), DATA, STATE, "{BINDIR}", {{OID: FAST}}, compress="none",
           overwrite=dict(clone="never", replace="always").get(mode, "same_cluster"), keep_old=mode == "keep")
 ACTION = "clone" if mode == "keep" else mode
 
@@ -90,7 +91,7 @@ def copy(at=0):
     kill_at = at
     open(EVENTS, "w").close()
     try:
-        said = follow(JOB).action
+        said = follow(JOB, bring).action
     except StandbyError as error:
         said = error.code
     with open(EVENTS) as events:

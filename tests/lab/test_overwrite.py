@@ -276,11 +276,11 @@ def test_the_wal_on_a_file_system_of_its_own_is_no_obstacle(small: Small) -> Non
 @pytest.mark.parametrize("waldir", [None, WALDIR], ids=["WAL left", "WAL taken"])
 def test_what_is_kept_can_be_started(small: Small, waldir: str | None) -> None:
     small.another()
-    wish = {"overwrite": "always", "keep_old": True, "waldir": waldir}
+    request = {"overwrite": "always", "keep_old": True, "waldir": waldir}
     before = look(small.host, *TOUCHED)
-    told = small.run(**wish, _ansible_check_mode=True)
+    told = small.run(**request, _ansible_check_mode=True)
     assert look(small.host, *TOUCHED) == before
-    done = small.run(**wish)
+    done = small.run(**request)
     kept = [f"{place}.old" for place in (DATA, *([waldir] if waldir else []), FAST)]
     for result in (told, done):
         assert (result["action"], result["kept_old"]) == ("clone", kept), result
@@ -288,7 +288,7 @@ def test_what_is_kept_can_be_started(small: Small, waldir: str | None) -> None:
     small.assert_another_works(f"{DATA}.old")
     small.assert_healthy()
     small.assert_another_works(f"{DATA}.old")
-    assert small.run(**wish)["action"] == "none"
+    assert small.run(**request)["action"] == "none"
 
 
 def test_a_clone_that_is_to_be_newer_can_be_kept(small: Small) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import ClaimRequest, pin
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import backup_from
@@ -173,7 +173,7 @@ class Claims:
     def asked(self) -> list[str]:
         """What the module has Python run there to keep the backup."""
         noted = Noted()
-        pin(Barman(noted, "own", config=self.barman.conf), backup_from(self.backup), Wish("one", 60))
+        pin(Barman(noted, "own", config=self.barman.conf), backup_from(self.backup), ClaimRequest("one", 60))
         return noted.argv
 
     def run(self, argv: list[str]) -> Completed:

@@ -91,14 +91,15 @@ done
 # Calls on the standby as its database user, as a module would make them.
 CALL = """\
 import json, sys
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._command import SshShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._segments import segment_start
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import identify
-from ansible_collections.pgfleet.standby.plugins.module_utils._upstream_wal import holds
-from ansible_collections.pgfleet.standby.plugins.module_utils._wal_proof import fetch_one, prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_start
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import holds_wal
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetch_one
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import prove
 
 def barman(host, server, config=None):
     return Barman(SshShell(host), server, config=config)
@@ -108,7 +109,7 @@ def run_prove(keywords, begin, size, archive):
     return as_dict(prove(begin, identify(keywords), keywords, size, archive and barman(**archive)))
 
 def run_holds(keywords, name, size):
-    return as_dict(holds(keywords, *segment_start(name, size)))
+    return as_dict(holds_wal(keywords, *segment_start(name, size)))
 
 def run_fetch(command, name, size, identifier=None):
     return as_dict(fetch_one(command, name, size, identifier))
@@ -156,7 +157,7 @@ class Proof:
         listed = self.there("find", WALS, "-type", "f", "-name", f"{timeline:08X}*", "-printf", "%f\n").split()
         return sorted(name for name in listed if len(name) == 24)
 
-    def take_away(self, name: str, to: str = f"{THERE}/away") -> None:
+    def unstage_backup(self, name: str, to: str = f"{THERE}/away") -> None:
         self.there("mv", f"{WALS}/{name[:16]}/{name}", to)
 
 
@@ -214,7 +215,7 @@ def test_everything_is_there(proof):
 @pytest.mark.parametrize(("timeline", "index"), [(1, -2), (2, 0), (2, 1)], ids=["old", "fork", "new"])
 def test_a_gap_is_named(proof, timeline, index):
     name = proof.archived(timeline)[index]
-    proof.take_away(name)
+    proof.unstage_backup(name)
     found = proof.prove()
     assert outcome(found) == GAP
     assert found["verdicts"][0]["msg"].startswith(f"WAL segment {name} is missing.")
@@ -223,7 +224,7 @@ def test_a_gap_is_named(proof, timeline, index):
 
 def test_the_first_one_is_missing(proof):
     name = proof.prove()["first"]
-    proof.take_away(name)
+    proof.unstage_backup(name)
     found = proof.prove()
     assert outcome(found) == GAP
     assert f"WAL segment {name} is missing. Replay begins with {name};" in found["verdicts"][0]["msg"]
@@ -243,7 +244,7 @@ def test_a_segment_that_is_left_over_at_the_upstream_speaks_for_no_other(proof):
     proof.archive()  # it switched to another segment, and may have removed what was archived of those before
     assert proof.call("holds", keywords=OWN, name=first, size=SIZE)["held"] is True
     assert outcome(proof.prove()) == OK
-    proof.take_away(third)
+    proof.unstage_backup(third)
     found = proof.prove()
     proof.host.run(["rm", left])
     assert outcome(found) == GAP
@@ -252,13 +253,13 @@ def test_a_segment_that_is_left_over_at_the_upstream_speaks_for_no_other(proof):
 
 @pytest.mark.parametrize("place", ["incoming", "streaming"])
 def test_a_segment_that_barman_has_not_archived_yet(proof, place):
-    proof.take_away(proof.archived(2)[1], f"{THERE}/own/{place}/")
+    proof.unstage_backup(proof.archived(2)[1], f"{THERE}/own/{place}/")
     assert outcome(proof.prove()) == OK
 
 
 def test_a_partial_segment_is_none(proof):
     name = proof.archived(2)[1]
-    proof.take_away(name, f"{THERE}/own/streaming/{name}.partial")
+    proof.unstage_backup(name, f"{THERE}/own/streaming/{name}.partial")
     assert outcome(proof.prove()) == GAP
 
 
@@ -267,7 +268,7 @@ def test_barman_lists_on_after_some_gaps_but_the_proof_does_not(proof):
     archive = {"host": "barman@barman", "server": "own", "config": f"{THERE}/barman.conf"}
     first = proof.prove()["first"]
     name = next(name for name in proof.archived(1) if int(name[16:], 16) in (16, 32) and name > first)
-    proof.take_away(name)
+    proof.unstage_backup(name)
     beyond = "000000010000000100000000"
     proof.there("mkdir", f"{WALS}/{beyond[:16]}")
     proof.there("touch", f"{WALS}/{beyond[:16]}/{beyond}")
@@ -309,7 +310,7 @@ def test_one_is_really_fetched(proof):
     assert proof.call("fetch", command=GET_WAL, name=name, size=SIZE, identifier=identifier)["severity"] == "ok"
     other = proof.call("fetch", command=GET_WAL, name=name, size=SIZE, identifier="1")
     assert other["error_code"] == "restore_command_wrong_file"
-    proof.take_away(name)
+    proof.unstage_backup(name)
     gone = proof.call("fetch", command=GET_WAL, name=name, size=SIZE)
     assert gone["error_code"] == "restore_command_fails"
     assert f"ERROR: WAL file '{name}' not found in server 'own'" in gone["msg"]

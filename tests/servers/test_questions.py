@@ -10,7 +10,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect 
     local_instance,
     signs_of_use,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import ask, slot_by_replication
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import (
+    read_facts,
+    slot_by_replication,
+)
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES
 from ansible_collections.pgfleet.standby.tests.servers.servers import SUPERUSER, Server
@@ -75,7 +78,7 @@ def test_an_unused_cluster_is_told_from_a_used_one(fleet: Fleet, major: int) -> 
 def test_what_an_upstream_tells(primary: Server) -> None:
     primary.sql("SELECT pg_create_physical_replication_slot(%s)", SLOT)
     try:
-        facts = ask({**primary.conninfo, "dbname": "postgres"}, SLOT, "standby")
+        facts = read_facts({**primary.conninfo, "dbname": "postgres"}, SLOT, "standby")
         assert not isinstance(facts, str)
         assert facts.slot is not None
         assert (facts.slot.kind, facts.slot.active) == ("physical", False)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import ClaimRequest, pin
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import Staging, stage, unstage
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
@@ -215,9 +215,9 @@ class Far(Shell):
 
 OWNER = "n1:/var/lib/it's $(id) ü"
 ASKED = {
-    "keep": ("keep", lambda barman, backup: pin(barman, backup, Wish(OWNER, 86400))),
-    "look": ("keep", lambda barman, backup: pin(barman, backup, Wish(OWNER, 86400, only_look=True))),
-    "release": ("keep", lambda barman, backup: pin(barman, backup, Wish(OWNER, None))),
+    "keep": ("keep", lambda barman, backup: pin(barman, backup, ClaimRequest(OWNER, 86400))),
+    "look": ("keep", lambda barman, backup: pin(barman, backup, ClaimRequest(OWNER, 86400, only_look=True))),
+    "release": ("keep", lambda barman, backup: pin(barman, backup, ClaimRequest(OWNER, None))),
     "stage": ("stage", lambda barman, backup: stage(barman, backup, Staging(OWNER, 86400))),
     "stage elsewhere": ("stage", lambda barman, backup: stage(barman, backup, Staging(OWNER, 86400, "/srv/staging"))),
     "unstage": ("stage", lambda barman, backup: unstage(barman, backup, Staging(OWNER, 0))),
@@ -267,7 +267,7 @@ class TestPrograms:
     def test_none_runs_without_the_option_for_it(self, own, sent, name):
         command = remote_command(sent(name))
         setattr(own, ASKED[name][0], False)
-        with pytest.raises(only.RefusedError, match=r"^(hold|lay_out|take_away): "):
+        with pytest.raises(only.RefusedError, match=r"^(keep_backup|stage_backup|unstage_backup): "):
             only.permitted(command, own)
 
     @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ class TestPrograms:
             pytest.param(lambda name, texts: (name, texts[:-1]), "Refused", id="a file less"),
             pytest.param(lambda name, texts: (name, []), "Refused", id="no file"),
             pytest.param(lambda name, texts: ("sweep_staged", texts), "Refused", id="another function"),
-            pytest.param(lambda name, texts: (["hold"], texts), "Refused", id="no name"),
+            pytest.param(lambda name, texts: (["keep_backup"], texts), "Refused", id="no name"),
             pytest.param(lambda name, texts: (name, [["_barman_host.keep", 5], *texts]), "Stale", id="no text"),
             pytest.param(lambda name, texts: (name, [*texts, ["x" * (2 << 20)]]), "Refused", id="too much"),
         ],
@@ -381,11 +381,13 @@ class TestPrograms:
             assert f"installed/{name} is not that of the standby's" in refused.value.said
 
     def test_the_module_says_what_helps(self):
-        far = Far("pgfleet_barman_only.py: this key may not run 'hold: {}'\n", only.REFUSED)
-        with pytest.raises(StandbyError, match=r"may not run 'hold.*Next: .*--keep.*plugins/module_utils") as refused:
+        far = Far("pgfleet_barman_only.py: this key may not run 'keep_backup: {}'\n", only.REFUSED)
+        with pytest.raises(
+            StandbyError, match=r"may not run 'keep_backup.*Next: .*--keep.*plugins/module_utils"
+        ) as refused:
             stage(Barman(far, "pg"), backup(), Staging(OWNER, 1))
         assert refused.value.code == "far_side_refused"
-        assert "may not run" in pin(Barman(far, "pg"), backup(), Wish(OWNER, 1)).why
+        assert "may not run" in pin(Barman(far, "pg"), backup(), ClaimRequest(OWNER, 1)).why
 
 
 def test_every_line_of_its_table_is_documented():

@@ -9,12 +9,12 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
-__all__ = ["missing_files_explained"]
+__all__ = ["explain_missing_files"]
 
 _CODE = "backup_files_missing"
 
@@ -27,7 +27,7 @@ _LOOKS, _PAUSE_SECONDS = 5, 1.0
 
 
 @contextlib.contextmanager
-def missing_files_explained(source: Source, backup: Backup, packed: bool) -> Iterator[None]:
+def explain_missing_files(source: BarmanHost, backup: Backup, packed: bool) -> Iterator[None]:
     """Raise StandbyError with the cause, where files are missing because the backup was deleted meanwhile.
 
     ``packed``: it consists of tars.
@@ -50,7 +50,7 @@ def missing_files_explained(source: Source, backup: Backup, packed: bool) -> Ite
         ) from error
 
 
-def _fate(source: Source, directory: str, landmarks: Iterable[str]) -> str | None:
+def _fate(source: BarmanHost, directory: str, landmarks: Iterable[str]) -> str | None:
     """What has become of the backup; None where it is there, or cannot be looked at."""
     shell = SshShell(source.destination, source.ssh_options)
     places = [directory + mark for mark in landmarks]

@@ -19,12 +19,12 @@ __all__ = [
     "MISSING",
     "OTHER",
     "Survey",
-    "adopt",
     "clear",
     "difference",
-    "doubt",
     "is_complete",
     "make_directories",
+    "mark_unverified",
+    "mark_verified",
     "remove",
     "survey",
 ]
@@ -98,7 +98,7 @@ def make_directories(root: Root) -> None:
             ) from failed
 
 
-def doubt(root: Root, positions: Iterable[int]) -> None:
+def mark_unverified(root: Root, positions: Iterable[int]) -> None:
     """Give files another time than the backup's: until they are compared they do not count as complete.
 
     Raises StandbyError.
@@ -107,7 +107,7 @@ def doubt(root: Root, positions: Iterable[int]) -> None:
         _change(root, position, root.files.times[position] + 10**9)
 
 
-def adopt(root: Root, positions: Iterable[int]) -> None:
+def mark_verified(root: Root, positions: Iterable[int]) -> None:
     """Give files that have the right contents the mode and the time that a copy would have. Raises StandbyError."""
     for position in positions:
         _change(root, position, root.files.times[position])

@@ -10,42 +10,42 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root, is_copied
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import ManifestEntry
 
-__all__ = ["Promises", "place_of"]
+__all__ = ["ManifestIndex", "place_of"]
 
 _TABLESPACES = "pg_tblspc"
 
 
-class Promises:
+class ManifestIndex:
     """The checksums of a manifest by tree and position: some 80 bytes for a file.
 
     Raises StandbyError when the backup does not hold what its manifest promises, in names and sizes.
     """
 
-    def __init__(self, backup_id: str, roots: Sequence[Root], promises: Iterable[Promise]) -> None:
-        self.control: Promise | None = None
+    def __init__(self, backup_id: str, roots: Sequence[Root], manifest_entries: Iterable[ManifestEntry]) -> None:
+        self.control: ManifestEntry | None = None
         self.algorithms: set[str] = set()
         self._columns = {root.oid: (_Column(len(root.files))) for root in roots}
         broken: list[str] = []
         by_oid = {root.oid: root for root in roots}
         positions = {root.oid: root.files.positions() for root in roots}
-        for promise in promises:
-            oid, path = place_of(promise.path)
-            if promise.path == CONTROL:
-                self.control = promise
-                self.algorithms.add(promise.algorithm)
+        for manifest_entry in manifest_entries:
+            oid, path = place_of(manifest_entry.path)
+            if manifest_entry.path == CONTROL:
+                self.control = manifest_entry
+                self.algorithms.add(manifest_entry.algorithm)
             elif not is_copied(path, in_data=oid is None):
                 continue
             elif path not in positions.get(oid, ()):
-                broken.append(f"{promise.path} is missing")
+                broken.append(f"{manifest_entry.path} is missing")
             else:
                 position = positions[oid][path]
                 size = by_oid[oid].files.sizes[position]
-                if size != promise.size:
-                    broken.append(f"{promise.path} has {size} bytes, not {promise.size}")
-                self._columns[oid].set(position, promise)
-                self.algorithms.add(promise.algorithm)
+                if size != manifest_entry.size:
+                    broken.append(f"{manifest_entry.path} has {size} bytes, not {manifest_entry.size}")
+                self._columns[oid].set(position, manifest_entry)
+                self.algorithms.add(manifest_entry.algorithm)
         self.algorithms.discard("")
         if broken:
             raise StandbyError(
@@ -55,11 +55,11 @@ class Promises:
                 "backup_inconsistent",
             )
 
-    def of(self, shard: Shard) -> list[Promise]:
+    def of(self, shard: Shard) -> list[ManifestEntry]:
         """What is promised of the files of a shard, by their paths in its tree; of some it may be nothing."""
         column, files = self._columns[shard.root.oid], shard.root.files
         return [
-            Promise(
+            ManifestEntry(
                 files.paths[position], files.sizes[position], column.algorithms[position], column.checksums[position]
             )
             for position in shard.positions
@@ -76,8 +76,8 @@ class _Column:
         self.algorithms = [""] * count
         self.checksums = [b""] * count
 
-    def set(self, position: int, promise: Promise) -> None:
-        self.algorithms[position], self.checksums[position] = promise.algorithm, promise.checksum
+    def set(self, position: int, manifest_entry: ManifestEntry) -> None:
+        self.algorithms[position], self.checksums[position] = manifest_entry.algorithm, manifest_entry.checksum
 
 
 def place_of(path: str) -> tuple[int | None, str]:

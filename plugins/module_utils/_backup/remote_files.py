@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT, parse_listing
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_rsync
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, rsync_failure
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
@@ -24,7 +24,7 @@ _LIST_SECONDS = 3600
 _IO_TIMEOUT = 300
 
 
-def list_backup(source: Source, backup: Backup) -> Iterator[Entry]:
+def list_backup(source: BarmanHost, backup: Backup) -> Iterator[Entry]:
     """Every entry of the backup, in one go. Raises StandbyError when it cannot be read whole."""
     directory = str(backup.directory)
 
@@ -43,7 +43,7 @@ def list_backup(source: Source, backup: Backup) -> Iterator[Entry]:
     return parse_listing(shell.stream(find, _LIST_SECONDS, failed))
 
 
-def fetch(source: Source, remote_directory: str, names: Iterable[str], target: str) -> None:
+def fetch(source: BarmanHost, remote_directory: str, names: Iterable[str], target: str) -> None:
     """Copy a few small files; a real transfer, so it also proves rsync on both ends. Raises StandbyError."""
     listing = os.path.join(target, ".names")
     write_names(listing, names)
@@ -56,7 +56,7 @@ def fetch(source: Source, remote_directory: str, names: Iterable[str], target: s
     if done.rc == 127 and done.err == "rsync: command not found":  # a shell at the far end puts its name before
         raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
     if done.rc != 0:
-        reason = of_rsync(done.rc, done.err)
+        reason = rsync_failure(done.rc, done.err)
         raise StandbyError(
             f"Cannot fetch files of the backup from {source.destination}:{remote_directory}: {reason.meaning}"
             f" ({first_line(done.err)}). Next: {reason.next_step}.",

@@ -15,16 +15,19 @@ from dataclasses import replace
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import Listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_roots import archives_of, packed_roots
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import Pipeline
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise, parse_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
+    ManifestEntry,
+    parse_manifest,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream, members
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
-__all__ = ["look_into"]
+__all__ = ["roots_of_tar_backup"]
 
 _MANIFEST_SECONDS = 3600
 
@@ -37,8 +40,8 @@ _WITH_MANIFEST = 13
 _VERSION = re.compile(r"PG_\d+_\d+")
 
 
-def look_into(
-    source: Source, backup: Backup, listing: Listing, data_directory: str, targets: Mapping[int, str]
+def roots_of_tar_backup(
+    source: BarmanHost, backup: Backup, listing: Listing, data_directory: str, targets: Mapping[int, str]
 ) -> tuple[Root, ...]:
     """The trees to copy, from the manifest and the tars' first headers. Raises StandbyError."""
     archives = {
@@ -66,7 +69,7 @@ def _require_manifest(backup: Backup, listing: Listing) -> None:
     )
 
 
-def _unpacked_there(source: Source, archive: Archive) -> bool:
+def _unpacked_there(source: BarmanHost, archive: Archive) -> bool:
     """Whether the Barman host has to decompress it. Raises StandbyError when neither end can."""
     if archive.program is None or shutil.which(archive.program) is not None:
         return False
@@ -79,7 +82,7 @@ def _unpacked_there(source: Source, archive: Archive) -> bool:
     )
 
 
-def _promises(source: Source, backup: Backup) -> Iterator[Promise]:
+def _promises(source: BarmanHost, backup: Backup) -> Iterator[ManifestEntry]:
     path = f"{backup.directory}/data/backup_manifest"
 
     def failed(rc: int, stderr: str) -> StandbyError:
@@ -104,21 +107,21 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _members(source: Source, archive: Archive) -> Generator[tarfile.TarInfo, None, None]:
+def _members(source: BarmanHost, archive: Archive) -> Generator[tarfile.TarInfo, None, None]:
     """The members of a tar as long as they are asked for. Raises StandbyError for what is no whole tar."""
-    with Pipeline(source, archive) as pipeline:
+    with TarStream(source, archive) as tar_stream:
         try:
-            yield from members(Stream(pipeline.chunks()), archive.path)
+            yield from members(Stream(tar_stream.chunks()), archive.path)
         except EOFError:
-            reason = pipeline.broken_off()
+            reason = tar_stream.broken_off()
             raise StandbyError(
                 f"Cannot read {archive.path} on {source.destination}: {reason.meaning}"
-                f" ({pipeline.first_words or 'nothing was said'}). Next: {reason.next_step}.",
+                f" ({tar_stream.first_words or 'nothing was said'}). Next: {reason.next_step}.",
                 reason.code,
             ) from None
 
 
-def _with_empty_tablespaces(source: Source, roots: tuple[Root, ...]) -> tuple[Root, ...]:
+def _with_empty_tablespaces(source: BarmanHost, roots: tuple[Root, ...]) -> tuple[Root, ...]:
     """Of a tablespace without files the manifest says nothing; its tar, which is small, has its directory."""
     version = {directory for root in roots[1:] for directory in root.directories if "/" not in directory}
     complete = []

@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import place_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import ManifestEntry
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["archives_of", "packed_roots"]
@@ -77,7 +77,7 @@ class _Packed:
 def packed_roots(
     backup: Backup,
     archives: Mapping[int | None, Archive],
-    promises: Iterable[Promise],
+    manifest_entries: Iterable[ManifestEntry],
     data_directory: str,
     targets: Mapping[int, str],
     group_access: bool,
@@ -89,18 +89,18 @@ def packed_roots(
     """
     trees = {oid: _Packed() for oid in (None, *targets)}
     landmarks = {"PG_VERSION", CONTROL, "backup_label"}
-    for promise in promises:
-        landmarks.discard(promise.path)
-        oid, path = place_of(promise.path)
+    for manifest_entry in manifest_entries:
+        landmarks.discard(manifest_entry.path)
+        oid, path = place_of(manifest_entry.path)
         if not is_copied(path, in_data=oid is None):
             continue
         if oid not in trees:
             raise StandbyError(
-                f"The manifest of backup {backup.backup_id} names {promise.path}, of a tablespace that the catalogue"
-                " does not know. Next: choose another backup_id.",
+                f"The manifest of backup {backup.backup_id} names {manifest_entry.path}, of a tablespace that"
+                " the catalogue does not know. Next: choose another backup_id.",
                 "backup_inconsistent",
             )
-        trees[oid].add(path, promise.size, archives[oid].mtime_ns)
+        trees[oid].add(path, manifest_entry.size, archives[oid].mtime_ns)
     if landmarks:
         raise StandbyError(
             f"The manifest of backup {backup.backup_id} does not name {', '.join(sorted(landmarks))}: it is not of a"

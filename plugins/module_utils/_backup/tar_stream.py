@@ -15,16 +15,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from typing import IO, Any, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     CONNECTION_ENDED,
     Diagnosis,
     first_line,
-    of_archive,
+    tar_failure,
 )
 
-__all__ = ["Pipeline"]
+__all__ = ["TarStream"]
 
 _PORTION = 256 << 10
 
@@ -38,7 +38,7 @@ def _started(argv: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[b
     yield subprocess.Popen(argv, env=environment(), start_new_session=True, **streams)
 
 
-class Pipeline:
+class TarStream:
     """The bytes of a tar. Leave it as a context: then nothing of it runs on.
 
     ``arrived`` is told of bytes from the link before they are passed on, and may hold them back. A link that is silent
@@ -47,15 +47,15 @@ class Pipeline:
 
     def __init__(
         self,
-        source: Source,
+        source: BarmanHost,
         archive: Archive,
-        gently: Sequence[str] = (),
+        nice_prefix: Sequence[str] = (),
         io_timeout: float = 300,
         arrived: Callable[[int], None] = lambda count: None,
         started: Callable[..., AbstractContextManager[subprocess.Popen[bytes]]] = _started,
     ) -> None:
         self._archive = archive
-        self.argv = SshShell(source.destination, source.ssh_options).argv([*gently, *archive.there])
+        self.argv = SshShell(source.destination, source.ssh_options).argv([*nice_prefix, *archive.there])
         self._io_timeout = io_timeout
         self._arrived = arrived
         self._started = started
@@ -67,7 +67,7 @@ class Pipeline:
         self._silent = False
         self._cut = False  # the far end was still sending when the program here had enough
 
-    def __enter__(self) -> Pipeline:
+    def __enter__(self) -> TarStream:
         try:
             self._start(self.argv, stdin=subprocess.DEVNULL)
             if self._archive.here:
@@ -106,13 +106,13 @@ class Pipeline:
         if not self._cut:
             rc = self._running[0].wait()
             if rc != 0:
-                return of_archive(rc, self.stderr, self._archive.unpacked_there)
+                return tar_failure(rc, self.stderr, self._archive.unpacked_there)
             # An ssh that shares a connection hears how the program there ended before all that it wrote has come:
             # should the connection be killed in between, it exits with 0 (seen with OpenSSH 9.2).
             if not self._archive.unpacked_there and self._came < self._archive.bytes:
                 return CONNECTION_ENDED
         if self._feeder is not None and self._running[1].returncode != 0:
-            return of_archive(1, self.stderr, True)
+            return tar_failure(1, self.stderr, True)
         return None
 
     def broken_off(self) -> Diagnosis:

@@ -12,25 +12,25 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import (
     WAITING,
+    BackupRequest,
     Choice,
-    Wanted,
     choose,
-    wanted_of,
+    request_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
-__all__ = ["choose_from", "wanted_now"]
+__all__ = ["choose_from_catalog", "request_now"]
 
 _ASK_SECONDS = 5  # Barman's cron looks for WAL once a minute
 
 
-def wanted_now(params: dict[str, Any]) -> Wanted | None:
+def request_now(params: dict[str, Any]) -> BackupRequest | None:
     """What the options ask for, seen from now; None when no backup is asked for. Raises StandbyError."""
-    return wanted_of(params, int(time.time())) if params["backup_id"] else None
+    return request_of(params, int(time.time())) if params["backup_id"] else None
 
 
-def choose_from(
-    barman: Barman, version: tuple[int, ...], backups: Iterable[Backup], wanted: Wanted, may_wait: bool
+def choose_from_catalog(
+    barman: Barman, version: tuple[int, ...], backups: Iterable[Backup], wanted: BackupRequest, may_wait: bool
 ) -> Choice:
     """The backup that is wanted of those in Barman's catalogue. Raises StandbyError."""
     server = barman.show_server()

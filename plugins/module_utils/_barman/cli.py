@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
     Shell,
     SshShell,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_barman
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import barman_failure, first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem
 
@@ -241,7 +241,7 @@ class Barman:
     def _fail(self, done: Completed) -> NoReturn:
         """Raise what the failure means. Output is not passed on whole: show-servers prints passwords."""
         said = parse.messages(done.out) if "{" in done.out else done.out
-        reason = of_barman(done.rc, said + done.err)
+        reason = barman_failure(done.rc, said + done.err)
         raise StandbyError(
             f"Barman on {self.shell.where} failed for server {self.server}: {reason.meaning}"
             f" ({first_line(said) or first_line(done.err) or f'exit code {done.rc}'}). Next: {reason.next_step}.",

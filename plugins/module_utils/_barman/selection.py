@@ -12,7 +12,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import Moment, parse_duration, parse_time, spoken
 
-__all__ = ["OLDEST_MAJOR", "WAITING", "Choice", "Wanted", "choose", "obstacles", "wanted_of"]
+__all__ = ["OLDEST_MAJOR", "WAITING", "BackupRequest", "Choice", "choose", "reasons_unusable", "request_of"]
 
 OLDEST_MAJOR = 10  # before it, versions are numbered otherwise
 
@@ -38,7 +38,7 @@ _MANIFESTS = 13
 _SAID = 5  # as many backups as a message names; a catalogue may hold hundreds
 
 
-def obstacles(backup: Backup) -> Sequence[str]:
+def reasons_unusable(backup: Backup) -> Sequence[str]:
     """Every reason why a backup cannot be cloned; empty for a usable one."""
     if backup.status != "DONE":
         return [f"its status is {backup.status}, not DONE" + (f" ({backup.error})" if backup.error else "")]
@@ -71,7 +71,7 @@ def _unfit_archive(backup: Backup, compression: str) -> Sequence[str]:
     return []
 
 
-class Wanted(NamedTuple):
+class BackupRequest(NamedTuple):
     """What is asked for.
 
     ``backup_id`` is ``latest``, ``latest-full``, ``oldest``, an id or a name. ``before`` and ``max_age`` come with the
@@ -100,11 +100,11 @@ class _Look(NamedTuple):
     remedies: Sequence[str] = ()
 
 
-def wanted_of(params: dict[str, Any], now: int) -> Wanted:
+def request_of(params: dict[str, Any], now: int) -> BackupRequest:
     """What a module's options ask for. Raises StandbyError for what no time, duration or number of seconds is."""
     if params["wait"] < 0:
         raise StandbyError(f"wait={params['wait']} is less than 0. Next: correct it.", "option_out_of_range")
-    return Wanted(
+    return BackupRequest(
         params["backup_id"],
         _before(params["before"]) if params["before"] else None,
         _max_age(params["max_age"]) if params["max_age"] else None,
@@ -137,7 +137,7 @@ def _max_age(text: str) -> tuple[int, str]:
 
 def choose(
     backups: Iterable[Backup],
-    wanted: Wanted,
+    wanted: BackupRequest,
     server: str,
     details: Callable[[str], Backup],
     ready: Callable[[str], Backup] | None = None,
@@ -183,12 +183,12 @@ def _candidates(backups: Sequence[Backup], backup_id: str, server: str) -> Seque
 
 
 def _look(
-    listed: Backup, wanted: Wanted, details: Callable[[str], Backup], ready: Callable[[str], Backup] | None
+    listed: Backup, wanted: BackupRequest, details: Callable[[str], Backup], ready: Callable[[str], Backup] | None
 ) -> _Look:
     """What speaks against a backup. What the list alone rules out is not asked for: that may be most of a catalogue."""
     out = _of_asked(listed, wanted)
     if out.reasons or listed.status not in _COPIED:
-        return out._replace(reasons=[*out.reasons, *(() if listed.status == "DONE" else obstacles(listed))])
+        return out._replace(reasons=[*out.reasons, *(() if listed.status == "DONE" else reasons_unusable(listed))])
     backup = details(listed.backup_id)
     out = _of_asked(backup, wanted, known=True)
     unfit = [*out.reasons, *(_unfit(backup) if backup.status in _COPIED else ())]
@@ -197,11 +197,11 @@ def _look(
     if backup.status == "DONE":
         return _Look(backup, unfit, out.remedies)
     if backup.status != WAITING or unfit:  # then time alone would not help
-        return _Look(backup, [*obstacles(backup), *unfit], out.remedies)
+        return _Look(backup, [*reasons_unusable(backup), *unfit], out.remedies)
     return _waiting(backup, wanted.wait, may_wait=ready is not None)
 
 
-def _of_asked(backup: Backup, wanted: Wanted, known: bool = False) -> _Look:
+def _of_asked(backup: Backup, wanted: BackupRequest, known: bool = False) -> _Look:
     """What keeps it from being the one that is asked for; ``known`` when all is there that Barman tells of it."""
     reasons, remedies = [], []
     if wanted.backup_id == "latest-full" and backup.type == "incremental":
@@ -220,7 +220,7 @@ def _of_asked(backup: Backup, wanted: Wanted, known: bool = False) -> _Look:
     return _Look(backup, reasons, remedies)
 
 
-def _late(backup: Backup, wanted: Wanted) -> int | None:
+def _late(backup: Backup, wanted: BackupRequest) -> int | None:
     """How many seconds after `before` it ended, negative for earlier; None where that is not asked or not known."""
     if wanted.before is None:
         return None
@@ -234,7 +234,7 @@ def _late(backup: Backup, wanted: Wanted) -> int | None:
 
 def _waiting(backup: Backup, seconds: int, may_wait: bool) -> _Look:
     """A backup that lacks nothing but WAL, which Barman still expects."""
-    [status] = obstacles(backup)
+    [status] = reasons_unusable(backup)
     if seconds > 0 and may_wait:
         return _Look(backup, [f"{status}, even after wait={seconds} seconds"], ["let wait be longer"])
     if seconds > 0:
@@ -243,7 +243,7 @@ def _waiting(backup: Backup, seconds: int, may_wait: bool) -> _Look:
     return _Look(backup, [f"{status}: {hint}"], ["set wait to give it time"])
 
 
-def _refusal(passed: Sequence[_Look], wanted: Wanted, server: str) -> StandbyError:
+def _refusal(passed: Sequence[_Look], wanted: BackupRequest, server: str) -> StandbyError:
     result = [{"backup_id": look.backup.backup_id, "reasons": list(look.reasons)} for look in passed]
     steps = list(dict.fromkeys(remedy for look in passed for remedy in look.remedies))
     if wanted.backup_id not in _KEYWORDS:

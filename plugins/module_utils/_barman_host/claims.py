@@ -8,34 +8,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["FULL", "NOKEEP", "Step", "Uses", "to_claim", "to_release", "uses_of"]
+__all__ = ["FULL", "NOKEEP", "ClaimStep", "Claims", "claims_of", "to_claim", "to_release"]
 
 # What ``barman keep --status`` says; the third is ``standalone``, which lets WAL after the backup's end go.
 FULL, NOKEEP = "full", "nokeep"
 
 
-class Uses(NamedTuple):
+class Claims(NamedTuple):
     """Who claims it until when, in seconds since 1970, and whether what holds it was made for them."""
 
     claims: dict[str, float]
     ours: bool = False
 
 
-class Step(NamedTuple):
+class ClaimStep(NamedTuple):
     """How the record has to be, the ``barman keep`` that it takes (``keep``, ``release`` or none), and what differs."""
 
-    uses: Uses
+    uses: Claims
     command: str | None
     changed: bool
 
 
-def uses_of(record: Mapping[str, Any], now: float) -> Uses:
+def claims_of(record: Mapping[str, Any], now: float) -> Claims:
     """What is on record and still counts: a claim that has expired holds nothing."""
     claims = dict(record.get("claims", {}))
-    return Uses({owner: float(expires) for owner, expires in claims.items() if expires > now}, bool(record.get("ours")))
+    return Claims(
+        {owner: float(expires) for owner, expires in claims.items() if expires > now}, bool(record.get("ours"))
+    )
 
 
-def to_claim(uses: Uses, target: str, owner: str, expires: float) -> Step:
+def to_claim(uses: Claims, target: str, owner: str, expires: float) -> ClaimStep:
     """Add a claim, or prolong it. ``target`` is what Barman says of the backup now.
 
     A keep is ours only while it is there and has the target that we gave it: what somebody has set since is his.
@@ -43,12 +45,12 @@ def to_claim(uses: Uses, target: str, owner: str, expires: float) -> Step:
     command = "keep" if target == NOKEEP else None
     ours = command is not None or (uses.ours and target == FULL)
     changed = command is not None or owner not in uses.claims
-    return Step(Uses({**uses.claims, owner: expires}, ours), command, changed)
+    return ClaimStep(Claims({**uses.claims, owner: expires}, ours), command, changed)
 
 
-def to_release(uses: Uses, target: str, owner: str | None) -> Step:
+def to_release(uses: Claims, target: str, owner: str | None) -> ClaimStep:
     """Take a claim away, with the last one what was kept for them, and nothing else."""
     claims = {name: expires for name, expires in uses.claims.items() if name != owner}
     ours = uses.ours and target == FULL
     command = "release" if ours and not claims else None
-    return Step(Uses(claims, ours), command, command is not None or owner in uses.claims)
+    return ClaimStep(Claims(claims, ours), command, command is not None or owner in uses.claims)

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``barman keep`` for as long as somebody claims a backup. Private to the collection.
 
-``hold`` runs on the Barman host, as one program under one lock: neither a lost connection nor a killed control node
-ends it half way. ``pin`` asks for it, from wherever Barman is reached.
+``keep_backup`` runs on the Barman host, as one program under one lock: neither a lost connection nor a killed
+control node ends it half way. ``pin`` asks for it, from wherever Barman is reached.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import (
     FULL,
     NOKEEP,
-    Step,
-    Uses,
+    Claims,
+    ClaimStep,
+    claims_of,
     to_claim,
     to_release,
-    uses_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import sweep_staged
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
-__all__ = ["Pin", "Wish", "hold", "pin"]
+__all__ = ["ClaimRequest", "Pin", "keep_backup", "pin"]
 
 _LOCK_SECONDS = 300
 
 _SECONDS = 900
 
 # Barman says no, or cannot be asked to: a copy goes on without.
-_IMPOSSIBLE = ("barman_failed", "barman_too_old", "far_side_python", "far_side_refused", "keep_unsupported")
+_IMPOSSIBLE = ("barman_failed", "barman_too_old", "barman_host_python", "far_side_refused", "keep_unsupported")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ClaimRequest:
     """What is asked for: a claim of ``owner`` for ``seconds`` from now on, or with None that it goes."""
 
     owner: str
@@ -81,7 +81,7 @@ class Pin:
         return when_expires(self.claims, owner)
 
 
-def pin(barman: Barman, backup: Backup, wish: Wish) -> Pin:
+def pin(barman: Barman, backup: Backup, claim: ClaimRequest) -> Pin:
     """Claim a backup, or give the claim up. Raises StandbyError where nothing can be said."""
     root = backup.root_backup_id or backup.backup_id
     if backup.status != "DONE":
@@ -89,21 +89,21 @@ def pin(barman: Barman, backup: Backup, wish: Wish) -> Pin:
     request = {
         "barman": barman.place,
         "directory": os.path.join(os.path.dirname(str(backup.directory)), root),
-        "owner": wish.owner,
-        "seconds": wish.seconds,
-        "only_look": wish.only_look,
+        "owner": claim.owner,
+        "seconds": claim.seconds,
+        "only_look": claim.only_look,
     }
     try:
-        answer = call(barman.shell, hold, request, _SECONDS)
+        answer = call(barman.shell, keep_backup, request, _SECONDS)
     except StandbyError as error:
-        if error.code not in _IMPOSSIBLE or wish.seconds is None:
+        if error.code not in _IMPOSSIBLE or claim.seconds is None:
             raise
         return Pin(root, why=error.msg)
     return Pin(root, answer["target"], answer["foreign"], answer["claims"], answer["changed"])
 
 
 # --- on the Barman host ---------------------------------------------------------------
-def hold(request: Mapping[str, Any]) -> dict[str, Any]:
+def keep_backup(request: Mapping[str, Any]) -> dict[str, Any]:
     """Claim or release, and release what nobody claims any more. Raises StandbyError."""
     kept = _Kept(Barman.on_its_host(request["barman"]), os.path.realpath(request["directory"]))
     if request["only_look"]:
@@ -126,10 +126,10 @@ class _Kept:
         self.record = record or record_of("keep", barman.server, directory)
         self.target = NOKEEP
 
-    def step(self, request: Mapping[str, Any]) -> Step:
+    def step(self, request: Mapping[str, Any]) -> ClaimStep:
         """What has to be done, after a look at what is."""
         now = time.time()
-        uses = uses_of(self.record.read(), now)
+        uses = claims_of(self.record.read(), now)
         if request["seconds"] is not None:
             self.target = self.barman.keep_target(self.backup_id)
             return to_claim(uses, self.target, request["owner"], now + request["seconds"])
@@ -140,7 +140,7 @@ class _Kept:
                 raise
         return to_release(uses, self.target, request["owner"])
 
-    def take(self, step: Step) -> None:
+    def take(self, step: ClaimStep) -> None:
         """The record comes before the keep, and goes after it: nothing stays kept of which no record speaks."""
         if step.command == "keep":
             self._keep(step.uses)
@@ -153,7 +153,7 @@ class _Kept:
         else:
             self.record.remove()
 
-    def _keep(self, uses: Uses) -> None:
+    def _keep(self, uses: Claims) -> None:
         if self.barman.worm_mode():
             raise StandbyError(
                 f"server {self.barman.server} is in worm mode, in which Barman's release notes (3.13.2) do not support"
@@ -169,10 +169,10 @@ class _Kept:
             raise
         self.target = FULL
 
-    def _write(self, uses: Uses) -> None:
+    def _write(self, uses: Claims) -> None:
         self.record.write({"server": self.barman.server, "directory": self.directory, **uses._asdict()})
 
-    def answer(self, step: Step) -> dict[str, Any]:
+    def answer(self, step: ClaimStep) -> dict[str, Any]:
         """What became of it, or would."""
         target = {"keep": FULL, "release": NOKEEP}.get(step.command or "", self.target)
         return {
@@ -190,7 +190,7 @@ def _sweep(kept: _Kept) -> None:
             found = record.read()
             directory = str(found.get("directory"))
             same = os.path.dirname(directory) == os.path.dirname(kept.directory)
-            if same and directory != kept.directory and not uses_of(found, time.time()).claims:
+            if same and directory != kept.directory and not claims_of(found, time.time()).claims:
                 with record.locked(0):
                     other = _Kept(kept.barman, directory, record)
                     other.take(other.step({"owner": None, "seconds": None}))

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 
-__all__ = ["ORIGINS", "put_right"]
+__all__ = ["ORIGINS", "undo_restore_changes"]
 
 # What was there before Barman changed it: archive_command is `false` in what has taken the place (Barman manual,
 # restore).
 ORIGINS = {f"{name}.origin": name for name in ("postgresql.conf", "postgresql.auto.conf")}
 
 
-def put_right(top: str, backup_id: str) -> None:
+def undo_restore_changes(top: str, backup_id: str) -> None:
     """Give back their contents and names to the files in a data directory that Barman changes and renames."""
     for changed, name in {**ORIGINS, f"backup_manifest.{backup_id}": "backup_manifest"}.items():
         with contextlib.suppress(FileNotFoundError):

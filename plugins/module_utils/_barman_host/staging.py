@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Barman alone can unpack is restored once on its host, as a plain backup for everybody who copies it.
 
-``lay_out`` and ``take_away`` run on the Barman host, as one program under one lock; ``stage`` and ``unstage`` ask for
-them, from wherever Barman is reached. ``look_ahead`` there is for whoever has Barman restore it to another host.
-Private to the collection.
+``stage_backup`` and ``unstage_backup`` run on the Barman host, as one program under one lock; ``stage`` and
+``unstage`` ask for them, from wherever Barman is reached. ``preview_staging`` there is for whoever has Barman restore
+it to another host. Private to the collection.
 """
 
 from __future__ import annotations
@@ -24,20 +24,30 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim
     records,
     when_expires,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import Uses, uses_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import Claims, claims_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restore_options import (
     bytes_needed,
     options,
     own_name,
     refusal,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import put_right
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import undo_restore_changes
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict, backup_from
 
-__all__ = ["Left", "Staged", "Staging", "lay_out", "look_ahead", "stage", "sweep_staged", "take_away", "unstage"]
+__all__ = [
+    "Staged",
+    "Staging",
+    "Unstaged",
+    "preview_staging",
+    "stage",
+    "stage_backup",
+    "sweep_staged",
+    "unstage",
+    "unstage_backup",
+]
 
 _RELEASE_SECONDS = 3600
 
@@ -78,7 +88,7 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class Left:
+class Unstaged:
     """Whether a claim was given up, and those that are left."""
 
     changed: bool
@@ -87,16 +97,16 @@ class Left:
 
 def stage(barman: Barman, backup: Backup, staging: Staging) -> Staged:
     """Have it laid out, or share what is laid out already. Raises StandbyError."""
-    answer = call(barman.shell, lay_out, _request(barman, backup, staging), staging.seconds)
+    answer = call(barman.shell, stage_backup, _request(barman, backup, staging), staging.seconds)
     plain = replace(
         backup, directory=answer["directory"], type="full", compression=None, encryption=None, root_backup_id=None
     )
     return Staged(plain, **{name: answer[name] for name in ("needed", "free", "claims", "restored", "changed")})
 
 
-def unstage(barman: Barman, backup: Backup, staging: Staging) -> Left:
+def unstage(barman: Barman, backup: Backup, staging: Staging) -> Unstaged:
     """Give a claim up, and have the directory removed with the last one. Raises StandbyError."""
-    return Left(**call(barman.shell, take_away, _request(barman, backup, staging), _RELEASE_SECONDS))
+    return Unstaged(**call(barman.shell, unstage_backup, _request(barman, backup, staging), _RELEASE_SECONDS))
 
 
 def _request(barman: Barman, backup: Backup, staging: Staging) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _request(barman: Barman, backup: Backup, staging: Staging) -> dict[str, Any]
 
 
 # --- on the Barman host ---------------------------------------------------------------
-def lay_out(request: Mapping[str, Any]) -> dict[str, Any]:
+def stage_backup(request: Mapping[str, Any]) -> dict[str, Any]:
     """Restore it where nobody has, and claim it. Raises StandbyError; then nothing is left of what it began."""
     staged = _Staged(request)
     if request["only_look"]:
@@ -126,17 +136,17 @@ def lay_out(request: Mapping[str, Any]) -> dict[str, Any]:
         claims = {**uses.claims, staged.owner: time.time() + request["seconds"]}
         staged.write(claims, whole=True)
     sweep_staged(os.path.dirname(staged.source))
-    return staged.answer(Uses(claims), changed=restored or staged.owner not in uses.claims, restored=restored)
+    return staged.answer(Claims(claims), changed=restored or staged.owner not in uses.claims, restored=restored)
 
 
-def look_ahead(request: Mapping[str, Any]) -> dict[str, Any]:
+def preview_staging(request: Mapping[str, Any]) -> dict[str, Any]:
     """Where Barman would unpack it, and where pg_combinebackup is. Raises StandbyError where it cannot."""
     staged = _Staged(request)
     _version, bindir = staged.require_able()
     return {"top": os.path.dirname(staged.place), "bindir": bindir}
 
 
-def take_away(request: Mapping[str, Any]) -> dict[str, Any]:
+def unstage_backup(request: Mapping[str, Any]) -> dict[str, Any]:
     """Give a claim up, and remove what nobody claims any more. Raises StandbyError."""
     staged = _Staged(request)
     uses = staged.uses()
@@ -167,8 +177,8 @@ class _Staged:
         self.needed = 0
         self._wanted: str | None = None
 
-    def uses(self) -> Uses:
-        return uses_of(self.record.read(), time.time())
+    def uses(self) -> Claims:
+        return claims_of(self.record.read(), time.time())
 
     @property
     def place(self) -> str:
@@ -185,7 +195,7 @@ class _Staged:
         found = self.record.read()
         return bool(found.get("whole")) and found.get("boot") == _boot() and os.path.isdir(self.place)
 
-    def answer(self, uses: Uses, changed: bool, restored: bool = False) -> dict[str, Any]:
+    def answer(self, uses: Claims, changed: bool, restored: bool = False) -> dict[str, Any]:
         return {
             "directory": self.place,
             "needed": self.needed,
@@ -273,7 +283,7 @@ class _Staged:
             "combinebackup_missing",
         )
 
-    def make(self, uses: Uses, lock: int) -> None:
+    def make(self, uses: Claims, lock: int) -> None:
         """Restore it. What a killed run has left half-made goes first. Raises StandbyError."""
         self.remove()
         version, bindir = self.require_possible()
@@ -281,7 +291,7 @@ class _Staged:
         try:
             os.makedirs(self.place, mode=0o700)
             self._restore(version, bindir, lock)
-            put_right(os.path.join(self.place, "data"), self.backup.backup_id)
+            undo_restore_changes(os.path.join(self.place, "data"), self.backup.backup_id)
             self._require_whole()
         except BaseException:
             self.remove()
@@ -325,8 +335,8 @@ def sweep_staged(directory: str) -> None:
         with contextlib.suppress(StandbyError, OSError):
             found = record.read()
             same = os.path.dirname(str(found.get("directory"))) == directory
-            if same and not uses_of(found, time.time()).claims:
+            if same and not claims_of(found, time.time()).claims:
                 with record.locked(0):
-                    if not uses_of(record.read(), time.time()).claims:
+                    if not claims_of(record.read(), time.time()).claims:
                         _remove(str(found["staging"]))
                         record.remove()

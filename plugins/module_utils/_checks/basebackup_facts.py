@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup as judge_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup as _basebackup
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
@@ -26,11 +26,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import files as files_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
-__all__ = ["Source", "Upstreams", "check", "look"]
+__all__ = ["UpstreamFiles", "UpstreamSource", "check", "observe"]
 
 
 @dataclass(frozen=True)
-class Source:
+class UpstreamSource:
     """The upstream as what is copied. ``job_of`` makes the job of what it would be as a backup.
 
     ``options`` are checked, ``mapped`` are the locations that tablespace_mapping names.
@@ -42,7 +42,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Upstreams:
+class UpstreamFiles:
     """What an upstream has to copy: ``files`` where it tells them, else ``refused`` says why not."""
 
     job: Job
@@ -58,42 +58,44 @@ class _Checked:
     plan: dict[str, Any] = field(default_factory=dict)
 
 
-def look(server: Upstream, keywords: Mapping[str, str], source: Source) -> Upstreams:
+def observe(server: Upstream, keywords: Mapping[str, str], source: UpstreamSource) -> UpstreamFiles:
     """Ask for its files, and make the job of them. Raises StandbyError."""
     told = files_of(keywords)
     files, refused = (None, told) if isinstance(told, str) else (told, None)
-    return Upstreams(source.job_of(judge_of.backup_of_upstream(server, files, source.mapped)), files, refused)
+    return UpstreamFiles(source.job_of(_basebackup.backup_of_upstream(server, files, source.mapped)), files, refused)
 
 
-def check(server: Upstream, found: Upstreams, source: Source, slot: str | None, command: str | None) -> _Checked:
+def check(
+    server: Upstream, found: UpstreamFiles, source: UpstreamSource, slot: str | None, command: str | None
+) -> _Checked:
     """All that only such a copy needs. Raises StandbyError where the server programs here do not run."""
     job = found.job
-    left_out = ", ".join(judge_of.NOT_CHECKED)
+    left_out = ", ".join(_basebackup.NOT_CHECKED)
     program = require_program(job.bindir, source.options)
     checked = _Checked(
         [
             Verdict("method", "ok", f"{program} copies from {server.host}; not checked: {left_out}"),
-            judge_of.version(server, server_version(job.bindir)),
-            *judge_of.tablespaces(server, found.refused),
-            judge_of.wal(slot, command),
+            _basebackup.version(server, server_version(job.bindir)),
+            *_basebackup.tablespaces(server, found.refused),
+            _basebackup.wal(slot, command),
         ],
-        {"not_checked": list(judge_of.NOT_CHECKED)},
+        {"not_checked": list(_basebackup.NOT_CHECKED)},
     )
     _room_for(found, checked)
     return checked
 
 
-def _room_for(found: Upstreams, checked: _Checked) -> None:
+def _room_for(found: UpstreamFiles, checked: _Checked) -> None:
     """As for a backup, in which every tree is one file of its size."""
     job, files = found.job, found.files
     if files is None or files.bytes is None:
-        checked.verdicts.append(judge_of.room_unknown("the upstream does not tell the size of its databases"))
+        checked.verdicts.append(_basebackup.room_unknown("the upstream does not tell the size of its databases"))
         return
     sizes = files.tablespace_bytes
     unknown = [one for one in files.tablespaces if one.oid not in sizes]
     if unknown and len(_devices([job.data_directory, *job.targets.values()])) > 1:
         names = ", ".join(one.name for one in unknown)
-        checked.verdicts.append(judge_of.room_unknown(f"the upstream does not tell the size of tablespace {names}"))
+        checked.verdicts.append(_basebackup.room_unknown(f"the upstream does not tell the size of tablespace {names}"))
         return
     data = _tree(None, job.data_directory, max(0, files.bytes - sum(sizes.values())), None)
     others = [_tree(one.oid, job.targets[one.oid], sizes.get(one.oid, 0), one.name) for one in files.tablespaces]

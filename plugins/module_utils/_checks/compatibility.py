@@ -15,7 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
     Clock,
     Collation,
     Database,
-    Place,
+    HostPlace,
     Sender,
     UpstreamFacts,
     library_name,
@@ -224,7 +224,7 @@ def block_sizes(here: Mapping[str, int], there: Mapping[str, int]) -> list[Verdi
 
 
 # --- places ---------------------------------------------------------------------------
-def ownership(places: Iterable[Place], kept: bool, major: int | None) -> list[Verdict]:
+def ownership(places: Iterable[HostPlace], kept: bool, major: int | None) -> list[Verdict]:
     """Whether the server accepts its directory, and all places can be written.
 
     ``kept``: the data directory stays as it is. A copy gives it the mode that it needs; its owner only root can
@@ -234,7 +234,7 @@ def ownership(places: Iterable[Place], kept: bool, major: int | None) -> list[Ve
     return found or [Verdict("ownership", "ok", "all places belong to the database's OS user or can be written")]
 
 
-def _judged(place: Place, kept: bool, major: int | None) -> list[Verdict]:
+def _judged(place: HostPlace, kept: bool, major: int | None) -> list[Verdict]:
     data = place.role == "data_directory" and place.exists
     if data and not place.ours:
         said = f"{place.path} belongs to {place.owner}, not to {place.user}: the server refuses to start there."
@@ -254,7 +254,7 @@ def _judged(place: Place, kept: bool, major: int | None) -> list[Verdict]:
     return [problem("ownership", "directory_not_writable", f"{what} ({why}).", step)]
 
 
-def selinux(enforcing: bool, places: Iterable[Place]) -> list[Verdict]:
+def selinux(enforcing: bool, places: Iterable[HostPlace]) -> list[Verdict]:
     """Whether the policy will let a confined server at its files; a new directory gets the label of that above it."""
     wrong = [place for place in places if place.selinux_type not in (None, _SELINUX_TYPE)]
     if not enforcing or not wrong:

@@ -12,13 +12,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility as judge_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility as _compatibility
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import slot as _slot
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts, libraries_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import ask, slot_by_replication
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import (
+    read_facts,
+    slot_by_replication,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Standby", "of_host", "of_upstream"]
@@ -57,22 +60,22 @@ def of_upstream(
     Raises StandbyError where the server programs here do not run.
     """
     host = upstream.host
-    facts = ask(keywords, standby.slot_name, standby.application_name)
+    facts = read_facts(keywords, standby.slot_name, standby.application_name)
     denied: list[Verdict] = []
     if isinstance(facts, str):
         reason, facts = facts, slot_by_replication(keywords, standby.slot_name)
-        denied = judge_of.sql_denied(host, reason, standby.slot_name, facts)
+        denied = _compatibility.sql_denied(host, reason, standby.slot_name, facts)
     clocks = {"the Barman host": _host_facts.clock(barman)} if barman is not None else {}
     return [
         *denied,
         *_slot.slots(host, standby.slot_name, facts, _is_ours(standby, facts), standby.slot_made),
         *_slot.slot_wal_limit(host, standby.slot_name, facts, standby.backlog),
-        *judge_of.walsenders(host, facts, standby.application_name, standby.runs, standby.walsenders),
-        *judge_of.application_name(host, standby.application_name, facts, standby.runs),
+        *_compatibility.walsenders(host, facts, standby.application_name, standby.runs, standby.walsenders),
+        *_compatibility.application_name(host, standby.application_name, facts, standby.runs),
         *_strings(standby, host, facts),
-        *judge_of.architecture(host, _host_facts.machine(), facts.machine),
-        *judge_of.block_sizes(_host_facts.block_sizes(standby.bindir), _block_sizes(standby, facts)),
-        *judge_of.clocks({host: facts.clock, **clocks}),
+        *_compatibility.architecture(host, _host_facts.machine(), facts.machine),
+        *_compatibility.block_sizes(_host_facts.block_sizes(standby.bindir), _block_sizes(standby, facts)),
+        *_compatibility.clocks({host: facts.clock, **clocks}),
         *_libraries(standby, host, facts),
     ], facts
 
@@ -93,8 +96,8 @@ def _strings(standby: Standby, host: str, facts: UpstreamFacts) -> list[Verdict]
     here = _host_facts.collation_versions(standby.bindir, [(one.provider, one.locale) for one in used])
     names = [name for database in facts.databases or () for name in (database.collate, database.ctype)]
     return [
-        *judge_of.collations(host, facts.collations, here),
-        *judge_of.locales(facts.databases, _host_facts.missing_locales(names)),
+        *_compatibility.collations(host, facts.collations, here),
+        *_compatibility.locales(facts.databases, _host_facts.missing_locales(names)),
     ]
 
 
@@ -104,7 +107,7 @@ def _libraries(standby: Standby, host: str, facts: UpstreamFacts) -> list[Verdic
         return []
     configured, there = libraries_of(standby.preload), facts.preload
     missing = _host_facts.missing_libraries(directory, [*configured, *(there or ())])
-    return judge_of.preload(host, directory, configured, there, missing)
+    return _compatibility.preload(host, directory, configured, there, missing)
 
 
 def of_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
@@ -113,7 +116,7 @@ def of_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
     # Directories that are made for us have the right owner then; a file system that is read-only stays so.
     judged = [place for place in places if place.read_only] if standby.created and not standby.kept else places
     return [
-        *judge_of.ownership(judged, standby.kept, standby.major),
-        *judge_of.selinux(_host_facts.selinux_enforcing(), places),
-        *judge_of.inodes(files, {path: _host_facts.free_inodes(path) for path in files if os.path.exists(path)}),
+        *_compatibility.ownership(judged, standby.kept, standby.major),
+        *_compatibility.selinux(_host_facts.selinux_enforcing(), places),
+        *_compatibility.inodes(files, {path: _host_facts.free_inodes(path) for path in files if os.path.exists(path)}),
     ]

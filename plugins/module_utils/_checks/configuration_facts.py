@@ -32,7 +32,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
-__all__ = ["Configuration", "Places", "of_backup", "of_directory", "of_upstream"]
+__all__ = ["Configuration", "ConfigurationPlaces", "of_backup", "of_directory", "of_upstream"]
 
 # The configuration that a backup may carry in its data directory, includes of the usual names with it.
 _CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
@@ -41,7 +41,7 @@ _PRELOAD = "shared_preload_libraries"
 
 
 @dataclass(frozen=True)
-class Places:
+class ConfigurationPlaces:
     """``directory`` holds postgresql.conf when the data directory does not; ``created``: the packaging will make it.
 
     ``from_backup``: that of the backup will take its place.
@@ -70,7 +70,7 @@ class Configuration:
     file: str = ""
 
 
-def of_backup(job: Job, root: Root, places: Places) -> Configuration:
+def of_backup(job: Job, root: Root, places: ConfigurationPlaces) -> Configuration:
     """From the backup's own small files, in a directory that is gone afterwards. Raises StandbyError."""
     if root.archive is not None:
         return _of_tar(job, root, root.archive, places)
@@ -80,7 +80,7 @@ def of_backup(job: Job, root: Root, places: Places) -> Configuration:
         return _read(named, read, scratch, control, places)
 
 
-def _of_tar(job: Job, root: Root, archive: Archive, places: Places) -> Configuration:
+def _of_tar(job: Job, root: Root, archive: Archive, places: ConfigurationPlaces) -> Configuration:
     """What the catalogue tells has to do: what is in a tar could only be had by reading all of it."""
     backup = job.backup
     pairs = [(backup.begin_wal, backup.begin_lsn), (backup.end_wal, backup.end_lsn)]
@@ -102,14 +102,14 @@ def _of_tar(job: Job, root: Root, archive: Archive, places: Places) -> Configura
         return _read(named, read, scratch, control, places)
 
 
-def of_directory(control: ControlData, places: Places) -> Configuration:
+def of_directory(control: ControlData, places: ConfigurationPlaces) -> Configuration:
     """Of a cluster that is there. Raises StandbyError."""
     named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
     read = named if os.path.exists(named) else None
     return _read(named, read, places.data_directory, control, places)
 
 
-def of_upstream(places: Places) -> Configuration:
+def of_upstream(places: ConfigurationPlaces) -> Configuration:
     """Of a standby whose files the upstream is going to send. Raises StandbyError."""
     if places.directory is None or places.from_backup:
         said = "the configuration comes with the copy, if the upstream keeps it in its data directory"
@@ -130,7 +130,7 @@ def _fetched(job: Job, root: Root) -> Iterator[str]:
         yield scratch
 
 
-def _file(scratch: str, places: Places) -> tuple[str, str | None]:
+def _file(scratch: str, places: ConfigurationPlaces) -> tuple[str, str | None]:
     """The configuration file that the server will have, and the file to read for it now, if there is any."""
     if places.directory is None or places.from_backup:
         named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
@@ -152,7 +152,7 @@ def _file(scratch: str, places: Places) -> tuple[str, str | None]:
 
 
 def _read(
-    named: str, read: str | None, data_directory: str, control: ControlData | None, places: Places
+    named: str, read: str | None, data_directory: str, control: ControlData | None, places: ConfigurationPlaces
 ) -> Configuration:
     elsewhere = places.directory is not None and read == named
     sets = configured_data_directory(places.bindir, named) if elsewhere else None

@@ -18,7 +18,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing, read_small
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Clock, Place
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Clock, HostPlace
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import effective
 
 __all__ = [
@@ -187,16 +187,16 @@ def missing_libraries(directory: str, names: Iterable[str], search_path: str = "
 
 
 # --- places ---------------------------------------------------------------------------
-def places(wanted: Mapping[str, str]) -> tuple[Place, ...]:
+def places(wanted: Mapping[str, str]) -> tuple[HostPlace, ...]:
     """The paths by their roles, as they are for the user that runs us."""
     return tuple(_place(role, path) for role, path in wanted.items())
 
 
-def _place(role: str, path: str) -> Place:
+def _place(role: str, path: str) -> HostPlace:
     path = os.path.normpath(path)
     existing = nearest_existing(path)
     status = os.stat(existing)
-    return Place(
+    return HostPlace(
         role=role,
         path=path,
         existing=existing,

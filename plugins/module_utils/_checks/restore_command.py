@@ -14,7 +14,7 @@ import tempfile
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, flaw
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["fetch_one"]
@@ -109,7 +109,7 @@ def _flaw_of_file(path: str, segment: str, segment_size: int, system_identifier:
         if not stat.S_ISREG(status.st_mode) or status.st_size != segment_size:
             return f"it has {status.st_size} bytes, a segment has {segment_size}"
         with open(path, "rb") as file:
-            return flaw(file.read(HEADER_BYTES), segment, segment_size, system_identifier)
+            return segment_error(file.read(HEADER_BYTES), segment, segment_size, system_identifier)
     except FileNotFoundError:
         return "there is no file at %p"
     except OSError as failed:

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import Pipeline
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
 
-__all__ = ["Room", "measure", "of_whole", "rate"]
+__all__ = ["SpaceNeeded", "measure", "of_whole", "rate"]
 
 _SAMPLE_BYTES = 16 << 20
 
@@ -32,7 +32,7 @@ _NAMES = 20
 
 
 @dataclass
-class Room:
+class SpaceNeeded:
     """Bytes and files per file system, each named by a place on it, and what is here already.
 
     ``removed`` are entries that the backup does not know, the first of them by name.
@@ -56,9 +56,9 @@ class _Present:
     strangers: tuple[str, ...] = ()
 
 
-def measure(roots: tuple[Root, ...], action: str) -> Room:
+def measure(roots: tuple[Root, ...], action: str) -> SpaceNeeded:
     """What the copy by this action needs. Raises StandbyError."""
-    room = Room()
+    room = SpaceNeeded()
     devices: dict[int, str] = {}
     for root in roots:
         place = nearest_existing(root.target)
@@ -114,7 +114,7 @@ def _all_of(root: Root) -> _Present:
     return _Present(0, occupied, files, entries)
 
 
-def rate(source: Source, roots: tuple[Root, ...]) -> float | None:
+def rate(source: BarmanHost, roots: tuple[Root, ...]) -> float | None:
     """Bytes of files per second in one stream; None where there is too little to measure.
 
     Of a plain backup it is the largest file as it is: several workers are faster where the link lets them, compression
@@ -122,8 +122,8 @@ def rate(source: Source, roots: tuple[Root, ...]) -> float | None:
     """
     if roots[0].archive is not None:
         largest = max((root.archive for root in roots if root.archive is not None), key=lambda archive: archive.bytes)
-        with Pipeline(source, largest) as pipeline:
-            return _pace(pipeline.chunks())
+        with TarStream(source, largest) as tar_stream:
+            return _pace(tar_stream.chunks())
     root = max(roots, key=lambda tree: max(tree.files.sizes, default=0))
     size, position = max(((size, n) for n, size in enumerate(root.files.sizes)), default=(0, 0))
     if size < _SAMPLE_BYTES // 16:

@@ -16,13 +16,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
-    Way,
-    in_a_row,
-    needed,
+    SegmentRange,
+    are_consecutive,
     segment_name,
+    segments_needed,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import Holding, holds
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import HeldWal, holds_wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["WalProof", "prove", "prove_archived"]
@@ -68,39 +68,46 @@ def prove(
     StandbyError only when psycopg2 is missing.
     """
     first = segment_name(*begin, segment_size)
-    way = needed(*begin, upstream, segment_size)
-    if way is None:
+    segments = segments_needed(*begin, upstream, segment_size)
+    if segments is None:
         return WalProof((_not_in_history(begin, upstream),), first, 0, 0)
-    if not way.count:
+    if not segments.count:
         return WalProof((Verdict("wal", "ok", "there is no WAL to replay yet"),), first, 0, 0)
-    search = _Search(way, upstream, keywords, barman)
+    search = _Search(segments, upstream, keywords, barman)
     search.run()
     return WalProof(
-        search.verdicts(), way.name(0), way.count, upstream.lsn - begin[1], search.from_upstream, search.in_archive
+        search.verdicts(),
+        segments.name(0),
+        segments.count,
+        upstream.lsn - begin[1],
+        search.from_upstream,
+        search.in_archive,
     )
 
 
 def prove_archived(timeline: int, begin: int, end: int, segment_size: int, barman: Barman) -> WalProof:
     """Whether Barman has every segment from ``begin`` to ``end``, positions on one timeline, without any upstream."""
     nobody = Upstream("", "", "", timeline, end, 0, {})
-    way = needed(timeline, begin, nobody, segment_size)
-    if way is None or not way.count:
+    segments = segments_needed(timeline, begin, nobody, segment_size)
+    if segments is None or not segments.count:
         return WalProof((Verdict("wal", "ok", "there is no WAL to replay"),), "", 0, 0)
-    search = _Search(way, nobody, {}, barman)
-    found = search.in_barman(0, way.count)
-    return WalProof((search.archived(found),), way.name(0), way.count, end - begin, in_archive=search.in_archive)
+    search = _Search(segments, nobody, {}, barman)
+    found = search.in_barman(0, segments.count)
+    return WalProof(
+        (search.archived(found),), segments.name(0), segments.count, end - begin, in_archive=search.in_archive
+    )
 
 
 @dataclass
 class _Search:
     """Goes along the way as far as somebody has the next segment: ``index`` is the first that nobody has."""
 
-    way: Way
+    segments: SegmentRange
     upstream: Upstream
     keywords: Mapping[str, str]
     barman: Barman | None
     index: int = 0
-    holding: Holding = field(default_factory=lambda: Holding(None))
+    holding: HeldWal = field(default_factory=lambda: HeldWal(None))
     failed: StandbyError | None = None
     from_upstream: str | None = None
     in_archive: str | None = None
@@ -112,22 +119,22 @@ class _Search:
         find what it is moving.
         """
         self._go()
-        if self.index < self.way.count and self.barman is not None and self.failed is None:
+        if self.index < self.segments.count and self.barman is not None and self.failed is None:
             time.sleep(_AGAIN_SECONDS)
-            found = self.in_barman(self.index, self.way.count)
+            found = self.in_barman(self.index, self.segments.count)
             self.index += found
             if found:
                 self._go()
 
     def _go(self) -> None:
         """Asks in turns until one has all the rest, or neither has the next one."""
-        while self.index < self.way.count:
+        while self.index < self.segments.count:
             begin, held = self.index, self._on_upstream()
             self.index += held
             if held and self.from_upstream is None:
-                self.from_upstream = self.way.name(begin)
-            if self.index < self.way.count:
-                self.index += self.in_barman(self.index, self.way.count)
+                self.from_upstream = self.segments.name(begin)
+            if self.index < self.segments.count:
+                self.index += self.in_barman(self.index, self.segments.count)
             elif begin == 0:
                 self.in_barman(0, 1)  # nothing is needed of it, but does it answer?
             if self.index == begin:
@@ -140,7 +147,7 @@ class _Search:
         and a walsender sends it once the server was restarted. So it is asked for some, ever further apart: that finds
         a hole which is not shorter than what is left over before it.
         """
-        remaining = self.way.count - self.index
+        remaining = self.segments.count - self.index
         known = 0
         for offset in (0, *(1 << power for power in range(remaining.bit_length()))):
             if offset >= remaining:
@@ -152,49 +159,51 @@ class _Search:
             known = offset + 1
         return remaining
 
-    def _holding(self, index: int) -> Holding:
+    def _holding(self, index: int) -> HeldWal:
         """Whether the upstream has a segment; the one that it writes now needs no question."""
-        timeline, start = self.way.position(index)
-        if index and start + self.way.segment_size > self.upstream.lsn:
-            return Holding(True)
-        return holds(self.keywords, timeline, start)
+        timeline, start = self.segments.position(index)
+        if index and start + self.segments.segment_size > self.upstream.lsn:
+            return HeldWal(True)
+        return holds_wal(self.keywords, timeline, start)
 
     def in_barman(self, index: int, end: int) -> int:
         """How many segments from ``index`` on, but before ``end``, Barman has in a row."""
         start = index
         try:
             while self.barman is not None and self.failed is None and index < end:
-                wanted = min(_PEEK, self.way.on_timeline(index), end - index)
-                found = in_a_row(self.way, index, self.barman.peek_wal(self.way.name(index), wanted))
+                wanted = min(_PEEK, self.segments.on_timeline(index), end - index)
+                found = are_consecutive(self.segments, index, self.barman.peek_wal(self.segments.name(index), wanted))
                 index += found
                 if found < wanted:
                     break
         except StandbyError as failed:
             self.failed = failed
         if index > start and self.in_archive is None:
-            self.in_archive = self.way.name(start)
+            self.in_archive = self.segments.name(start)
         return index - start
 
     def archived(self, count: int) -> Verdict:
         """The verdict where Barman alone was asked, and has so many in a row."""
-        if count == self.way.count:
-            said = f"all {count} WAL segments of the backup from {self.way.name(0)} on are in Barman"
+        if count == self.segments.count:
+            said = f"all {count} WAL segments of the backup from {self.segments.name(0)} on are in Barman"
             return Verdict("wal", "ok", said)
         if self.failed is not None:
             return Verdict("wal", "error", f"Barman could not be asked for WAL: {self.failed.msg}", "wal_unproven")
-        text = f"WAL segment {self.way.name(count)} of the backup is missing in Barman. {_CHOOSE}"
+        text = f"WAL segment {self.segments.name(count)} of the backup is missing in Barman. {_CHOOSE}"
         return Verdict("wal", "error", text, "wal_missing")
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """What the search has found."""
-        if self.index < self.way.count:
+        if self.index < self.segments.count:
             return (self._missing(),)
         where = "in Barman"
-        if self.from_upstream == self.way.name(0):
+        if self.from_upstream == self.segments.name(0):
             where = f"at the upstream {self.upstream.host}"
         elif self.from_upstream is not None:
             where = f"in Barman and, from {self.from_upstream} on, at the upstream {self.upstream.host}"
-        found = Verdict("wal", "ok", f"all {self.way.count} WAL segments from {self.way.name(0)} on are there, {where}")
+        found = Verdict(
+            "wal", "ok", f"all {self.segments.count} WAL segments from {self.segments.name(0)} on are there, {where}"
+        )
         if self.failed is None:
             return (found,)
         warning = (
@@ -205,10 +214,10 @@ class _Search:
 
     def _missing(self) -> Verdict:
         """The verdict on the segment that nobody has, or may have."""
-        missing = self.way.name(self.index)
-        begins = f"Replay begins with {self.way.name(0)}"
+        missing = self.segments.name(self.index)
+        begins = f"Replay begins with {self.segments.name(0)}"
         if self.index:
-            begins += f", and all is there up to {self.way.name(self.index - 1)}"
+            begins += f", and all is there up to {self.segments.name(self.index - 1)}"
         answer = "does not have it" if self.holding.held is False else "did not say whether it has it"
         said = f"the upstream {self.upstream.host} {answer} ({self.holding.reason})"
         unknown = f"Whether WAL segment {missing} is there cannot be told. {begins}; {said}, and"

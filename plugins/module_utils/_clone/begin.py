@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    inspect_target,
     kept_before,
-    look,
     may_copy,
     require_place,
     to_keep,
@@ -30,16 +30,20 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsyn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import Keeping, keep, recorded_keeping
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
+    KeepOldPlan,
+    recorded_keep_old,
+    rename_aside,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 
-__all__ = ["Takeover", "alone"]
+__all__ = ["CloneRun", "exclusively"]
 
 
-def alone(job: Job, progress: Progress, work: Callable[[str, DataDir, int], Outcome]) -> Outcome:
+def exclusively(job: Job, progress: Progress, work: Callable[[str, DataDir, int], Result]) -> Result:
     """Have ``work`` fill the data directory, unless it holds this copy already.
 
     The programs of a copy that was killed end by themselves; nobody else writes before they have. ``work`` is told the
@@ -51,14 +55,14 @@ def alone(job: Job, progress: Progress, work: Callable[[str, DataDir, int], Outc
     if Lock.holder(path) is not None:
         progress.enter("waiting")
     with holding(path, _still_writing(job), job.lock_timeout) as lock:
-        found = look(job)
-        action = may_copy(job, found)
+        pgdata = inspect_target(job)
+        action = may_copy(job, pgdata)
         if action is None:
-            _complete_record(job, found)
-            outcome = Outcome("none")
+            _complete_record(job, pgdata)
+            outcome = Result("none")
         else:
-            outcome = work(action, found, lock)
-    return replace(outcome, seconds=time.monotonic() - began, before=describe(found))
+            outcome = work(action, pgdata, lock)
+    return replace(outcome, seconds=time.monotonic() - began, before=describe(pgdata))
 
 
 def _still_writing(job: Job) -> StandbyError:
@@ -69,9 +73,9 @@ def _still_writing(job: Job) -> StandbyError:
     )
 
 
-def _complete_record(job: Job, found: DataDir) -> None:
+def _complete_record(job: Job, pgdata: DataDir) -> None:
     """A run that was killed between the last rename and its record."""
-    state = found.clone or {}
+    state = pgdata.clone or {}
     if state.get("phase") == "committing":
         noted = {name: state.get(name, []) for name in ("left_behind", "kept_old")}
         _record(job, "committed", state.get("digest"), **noted)
@@ -94,7 +98,7 @@ def _record(
     )
 
 
-class Takeover:
+class CloneRun:
     """The data directory from the record of a copy on. ``places`` are all directories that it writes.
 
     ``left_behind`` and ``kept_old`` are those of its outcome.
@@ -106,19 +110,19 @@ class Takeover:
         self.left_behind: tuple[str, ...] = ()
         self.kept_old: tuple[str, ...] = ()
 
-    def begin(self, action: str, found: DataDir, name: str | None) -> None:
+    def begin(self, action: str, pgdata: DataDir, name: str | None) -> None:
         """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
 
         ``name`` is that of the copy if what an earlier run has left is known for a part of it. pg_control goes before
         anybody gets the right modes: a wrong one is what keeps a server from starting on a directory that pg_rewind
         has left half way.
         """
-        state = found.clone or {}
-        keeping = recorded_keeping(state) if action == "resume" else to_keep(self.job, found)
+        state = pgdata.clone or {}
+        keep_plan = recorded_keep_old(state) if action == "resume" else to_keep(self.job, pgdata)
         self._note_left_behind(state)
-        self.kept_old = keeping.kept if keeping else kept_before(found)
-        if keeping:
-            self._keep(keeping)
+        self.kept_old = keep_plan.kept if keep_plan else kept_before(pgdata)
+        if keep_plan:
+            self._keep(keep_plan)
         self.record("copying", name)
         if action in ("delta", "replace"):
             self._remove_control()
@@ -128,7 +132,7 @@ class Takeover:
         _record(self.job, phase, name, left_behind=self.left_behind, kept_old=list(self.kept_old), **more)
 
     @contextlib.contextmanager
-    def doubting(self, name: str) -> Iterator[None]:
+    def distrust_on_disk_error(self, name: str) -> Iterator[None]:
         """Should a disk fail meanwhile, size and time of what was written prove no more than after a crash."""
         try:
             yield
@@ -151,12 +155,12 @@ class Takeover:
         left = places - set(map(os.path.realpath, self.places))
         self.left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
 
-    def _keep(self, keeping: Keeping) -> None:
+    def _keep(self, keep_plan: KeepOldPlan) -> None:
         """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
         # A run that was interrupted may have renamed a part, and somebody have started that since.
-        require_stopped(inspect(keeping.kept[0], self.job.state_directory))
-        self.record("keeping", None, **keeping.record)
-        keep(keeping)
+        require_stopped(inspect(keep_plan.kept[0], self.job.state_directory))
+        self.record("keeping", None, **keep_plan.record)
+        rename_aside(keep_plan)
 
     def _remove_control(self) -> None:
         control = os.path.join(self.job.data_directory, CONTROL)

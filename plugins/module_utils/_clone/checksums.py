@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     CHECKSUM_BYTES,
-    Promise,
+    ManifestEntry,
     render_manifest,
 )
 
@@ -54,14 +54,18 @@ class Verifier:
         """Can this host check promises made with the algorithm? One without any is of a size alone."""
         return algorithm in ("", *_HASHES) or (self._has_program and algorithm in CHECKSUM_BYTES)
 
-    def differing(self, top: str, promises: Sequence[Promise]) -> list[str]:
+    def differing(self, top: str, manifest_entries: Sequence[ManifestEntry]) -> list[str]:
         """The paths below ``top`` that are not as promised or cannot be read. Raises StandbyError."""
-        self._require({promise.algorithm for promise in promises})
-        sized = [promise for promise in promises if _has_size(top, promise)]
-        with_checksum = [promise for promise in sized if promise.algorithm]
-        differ = _by_hashlib if {promise.algorithm for promise in with_checksum} <= set(_HASHES) else self._by_program
+        self._require({manifest_entry.algorithm for manifest_entry in manifest_entries})
+        sized = [manifest_entry for manifest_entry in manifest_entries if _has_size(top, manifest_entry)]
+        with_checksum = [manifest_entry for manifest_entry in sized if manifest_entry.algorithm]
+        differ = (
+            _by_hashlib
+            if {manifest_entry.algorithm for manifest_entry in with_checksum} <= set(_HASHES)
+            else self._by_program
+        )
         good = set(sized) - set(differ(top, with_checksum))
-        return [promise.path for promise in promises if promise not in good]
+        return [manifest_entry.path for manifest_entry in manifest_entries if manifest_entry not in good]
 
     def _require(self, algorithms: set[str]) -> None:
         for algorithm in algorithms:
@@ -72,30 +76,34 @@ class Verifier:
                     "verification_failed",
                 )
 
-    def _by_program(self, top: str, promises: Sequence[Promise]) -> list[Promise]:
-        if not promises:
+    def _by_program(self, top: str, manifest_entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
+        if not manifest_entries:
             return []
         with tempfile.TemporaryDirectory(prefix="verify.", dir=self._scratch) as shadow:
             manifest, files = os.path.join(shadow, "manifest"), os.path.join(shadow, "files")
-            _cast(top, promises, manifest, files)
+            _cast(top, manifest_entries, manifest, files)
             command = ["--no-parse-wal", "--quiet", "--ignore=PG_VERSION", f"--manifest-path={manifest}", files]
             done = LocalShell().run([self._program, *command], timeout=_TIMEOUT)
-        return [promises[number] for number in _verdicts(done)]
+        return [manifest_entries[number] for number in _verdicts(done)]
 
 
-def _cast(top: str, promises: Sequence[Promise], manifest: str, files: str) -> None:
+def _cast(top: str, manifest_entries: Sequence[ManifestEntry], manifest: str, files: str) -> None:
     """A directory and a manifest of these files alone, under numbers instead of their names.
 
     pg_verifybackup would pass over some names of the real ones (pg_wal, postgresql.auto.conf), take
     files that are just being written for surplus, and repeat names in its messages as they are.
     """
     os.mkdir(files, mode=0o700)
-    for number, promise in enumerate(promises):
-        os.symlink(os.path.join(os.path.abspath(top), promise.path), os.path.join(files, str(number)))
+    for number, manifest_entry in enumerate(manifest_entries):
+        os.symlink(os.path.join(os.path.abspath(top), manifest_entry.path), os.path.join(files, str(number)))
     # Without this file PostgreSQL 18 takes the directory for one of tar archives.
     os.close(os.open(os.path.join(files, "PG_VERSION"), os.O_CREAT | os.O_EXCL, 0o600))
     with open(manifest, "x", encoding="utf-8") as file:
-        file.write(render_manifest(promise._replace(path=str(number)) for number, promise in enumerate(promises)))
+        file.write(
+            render_manifest(
+                manifest_entry._replace(path=str(number)) for number, manifest_entry in enumerate(manifest_entries)
+            )
+        )
 
 
 def _verdicts(done: Completed) -> set[int]:
@@ -117,15 +125,17 @@ def _verdicts(done: Completed) -> set[int]:
     return {int(verdict.group(1)) for verdict in verdicts if verdict}
 
 
-def _by_hashlib(top: str, promises: Sequence[Promise]) -> list[Promise]:
-    return [promise for promise in promises if _hash(top, promise) != promise.checksum]
+def _by_hashlib(top: str, manifest_entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
+    return [
+        manifest_entry for manifest_entry in manifest_entries if _hash(top, manifest_entry) != manifest_entry.checksum
+    ]
 
 
-def _hash(top: str, promise: Promise) -> bytes:
+def _hash(top: str, manifest_entry: ManifestEntry) -> bytes:
     """The digest of the file; nothing when it cannot be read."""
-    digest = _HASHES[promise.algorithm]()
+    digest = _HASHES[manifest_entry.algorithm]()
     try:
-        with open(os.path.join(top, promise.path), "rb", buffering=0) as file:
+        with open(os.path.join(top, manifest_entry.path), "rb", buffering=0) as file:
             for chunk in iter(lambda: file.read(_CHUNK), b""):
                 digest.update(chunk)
     except OSError:
@@ -133,10 +143,10 @@ def _hash(top: str, promise: Promise) -> bytes:
     return digest.digest()
 
 
-def _has_size(top: str, promise: Promise) -> bool:
+def _has_size(top: str, manifest_entry: ManifestEntry) -> bool:
     """Nothing but a regular file may be opened: a pipe would wait for ever."""
     try:
-        status = os.stat(os.path.join(top, promise.path))
+        status = os.stat(os.path.join(top, manifest_entry.path))
     except OSError:
         return False
-    return stat.S_ISREG(status.st_mode) and status.st_size == promise.size
+    return stat.S_ISREG(status.st_mode) and status.st_size == manifest_entry.size

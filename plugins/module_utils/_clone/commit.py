@@ -15,7 +15,7 @@ from typing import cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Verification
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
@@ -56,11 +56,11 @@ def empty_staging() -> str:
     return _STAGING
 
 
-def commit(job: Job, staging: str, contents: Contents | None, record: Callable[[str], None]) -> None:
+def commit(job: Job, staging: str, verification: Verification | None, record: Callable[[str], None]) -> None:
     """Look at the pg_control below ``staging``, which goes, and let it appear in one rename. Raises StandbyError."""
     _require_consistent(job, staging)
-    if contents is not None:
-        contents.require_control(staging)
+    if verification is not None:
+        verification.require_control(staging)
     final = os.path.join(job.data_directory, CONTROL)
     temporary = final + ".new"
     shutil.copyfile(os.path.join(staging, CONTROL), temporary)

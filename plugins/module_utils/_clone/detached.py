@@ -22,8 +22,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import look, may_copy, require_place
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    inspect_target,
+    may_copy,
+    require_place,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
@@ -35,7 +39,7 @@ __all__ = ["Running", "follow"]
 _LOOK_SECONDS = 0.2
 
 if TYPE_CHECKING:
-    Act = Callable[[Job, Progress], Outcome]
+    Act = Callable[[Job, Progress], Result]
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Running:
     progress: dict[str, Any]
 
 
-def follow(job: Job, act: Act, seconds: float | None = None, run: str | None = None) -> Outcome | Running:
+def follow(job: Job, act: Act, seconds: float | None = None, run: str | None = None) -> Result | Running:
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
     With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts.
@@ -128,11 +132,11 @@ def _await(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:
     return ResultFile(job.state_directory).read() or {}
 
 
-def _outcome(result: dict[str, Any]) -> Outcome:
+def _outcome(result: dict[str, Any]) -> Result:
     if "error" in result:
         details = dict(result["error"])
         raise StandbyError(details.pop("msg"), details.pop("error_code"), **details)
-    return Outcome(**{**result["outcome"], "left_behind": tuple(result["outcome"]["left_behind"])})
+    return Result(**{**result["outcome"], "left_behind": tuple(result["outcome"]["left_behind"])})
 
 
 def _same(job: Job, holder: dict[str, Any]) -> str:
@@ -201,7 +205,7 @@ def _make_place(job: Job) -> list[str]:
     Raises StandbyError, also where nothing may be copied.
     """
     require_place(job)
-    may_copy(job, look(job))
+    may_copy(job, inspect_target(job))
     made = []
     place = job.state_directory
     while not os.path.isdir(place):

@@ -24,12 +24,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import shards
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import Takeover, alone
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import CloneRun, exclusively
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import NESTED, Nested
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import (
+    HOLDING_DIRECTORY,
+    HoldingDirectory,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    look,
+    inspect_target,
     may_copy,
     old_places,
     require_place,
@@ -37,10 +40,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, roots_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     MANIFEST,
-    Contents,
-    contents_of,
-    fetch_contents,
+    Verification,
+    fetch_verification,
     read_promises,
+    verification_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
@@ -52,7 +55,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress i
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
 
-__all__ = ["Filled", "Filler", "fill", "measured", "preview_fill"]
+__all__ = ["FillResult", "Filler", "fill", "measured", "preview_fill"]
 
 _LEAVE_SECONDS = 60.0
 
@@ -60,7 +63,7 @@ _LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Filled:
+class FillResult:
     """What a program has brought: the job with the tablespaces that there are, and what the program warned of."""
 
     job: Job
@@ -89,7 +92,7 @@ class Filler:
         """The trees that it is known to bring; None where that is to be seen when it has. Raises StandbyError."""
         raise NotImplementedError
 
-    def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
+    def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
         """Fill them with what belongs to the backup and nothing else.
 
         Programs that it starts inherit the file descriptor ``lock``. Raises StandbyError.
@@ -102,57 +105,59 @@ class _Plan:
     """What has been found out before the first change. ``roots`` and ``contents`` are None where that comes later."""
 
     roots: tuple[Root, ...] | None
-    contents: Contents | None
+    verification: Verification | None
 
 
-def preview_fill(filler: Filler, job: Job) -> Outcome:
+def preview_fill(filler: Filler, job: Job) -> Result:
     """What it would do; refuses as it would."""
     require_place(job)
-    found = look(job)
-    if found.running:
+    pgdata = inspect_target(job)
+    if pgdata.running:
         filler.require(job)  # whoever is about to stop it wants to know before
-    action = may_copy(job, found)
+    action = may_copy(job, pgdata)
     if action is None:
-        return Outcome("none", before=describe(found))
+        return Result("none", before=describe(pgdata))
     filler.require(job)
     _require_no_mount_point_inside(job)
     roots = filler.roots(job)
     files, size = (0, job.backup.size or 0) if roots is None else (count_files(roots), _size(roots))
-    goes_on = _goes_on(action, found, filler.name(job), _nested(job))
-    kept = old_places(job, found)
-    return Outcome(_said(action, goes_on), files, size, 0 if goes_on else size, before=describe(found), kept_old=kept)
+    goes_on = _goes_on(action, pgdata, filler.name(job), _holding(job))
+    kept = old_places(job, pgdata)
+    return Result(_said(action, goes_on), files, size, 0 if goes_on else size, before=describe(pgdata), kept_old=kept)
 
 
-def fill(filler: Filler, job: Job, progress: Progress) -> Outcome:
+def fill(filler: Filler, job: Job, progress: Progress) -> Result:
     """Fill, verify and commit. The working directory is taken for what is needed meanwhile.
 
     Raises StandbyError; then nothing was changed, or the directory cannot be started and a new run begins anew, or
     goes on if the program had come to its end and its work can still be used.
     """
-    return alone(job, progress, partial(_fill, filler, job, progress))
+    return exclusively(job, progress, partial(_fill, filler, job, progress))
 
 
-def _fill(filler: Filler, job: Job, progress: Progress, action: str, found: DataDir, lock: int) -> Outcome:
+def _fill(filler: Filler, job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int) -> Result:
     filler.require(job)
     _require_no_mount_point_inside(job)
     roots = filler.roots(job)
-    planned = _Plan(roots, fetch_contents(job, roots) if roots else None)
-    require_stopped(look(job))  # what was asked of other hosts took its time, in which one may have been started
-    return _Filling(job, filler, planned, progress).run(action, found, lock)
+    planned = _Plan(roots, fetch_verification(job, roots) if roots else None)
+    require_stopped(
+        inspect_target(job)
+    )  # what was asked of other hosts took its time, in which one may have been started
+    return _ExternalFill(job, filler, planned, progress).run(action, pgdata, lock)
 
 
-def _nested(job: Job) -> Nested:
-    return Nested(job.data_directory, job.targets, uuid.uuid4().hex, job.waldir)
+def _holding(job: Job) -> HoldingDirectory:
+    return HoldingDirectory(job.data_directory, job.targets, uuid.uuid4().hex, job.waldir)
 
 
 def _size(roots: tuple[Root, ...]) -> int:
     return sum(root.bytes for root in roots)
 
 
-def _goes_on(action: str, found: DataDir, name: str, nested: Nested) -> bool:
+def _goes_on(action: str, pgdata: DataDir, name: str, holding: HoldingDirectory) -> bool:
     """Whether everything is there; without a crash since, after which what was not synced may be gone."""
-    state = found.clone or {}
-    return action == "resume" and (state.get("digest"), state.get("boot_id")) == (name, boot_id()) and nested.whole
+    state = pgdata.clone or {}
+    return action == "resume" and (state.get("digest"), state.get("boot_id")) == (name, boot_id()) and holding.whole
 
 
 def _said(action: str, goes_on: bool) -> str:
@@ -172,7 +177,7 @@ def _require_no_mount_point_inside(job: Job) -> None:
         )
 
 
-class _Filling:
+class _ExternalFill:
     """The part that changes things."""
 
     def __init__(self, job: Job, filler: Filler, planned: _Plan, progress: Progress) -> None:
@@ -180,60 +185,60 @@ class _Filling:
         self.filler = filler
         self.plan = planned
         self.progress = progress
-        self.takeover = Takeover(job, [job.data_directory, *job.places_outside])
-        self.nested = _nested(job)
+        self.clone_run = CloneRun(job, [job.data_directory, *job.places_outside])
+        self.holding = _holding(job)
         self.name = filler.name(job)
 
-    def run(self, action: str, found: DataDir, lock: int) -> Outcome:
-        goes_on = _goes_on(action, found, self.name, self.nested)
-        self.takeover.begin(action, found, self.name if goes_on else None)
-        with self.takeover.doubting(self.name), Syncing(self.takeover.places) as syncing:
+    def run(self, action: str, pgdata: DataDir, lock: int) -> Result:
+        goes_on = _goes_on(action, pgdata, self.name, self.holding)
+        self.clone_run.begin(action, pgdata, self.name if goes_on else None)
+        with self.clone_run.distrust_on_disk_error(self.name), Syncing(self.clone_run.places) as syncing:
             said = () if goes_on else self._fill(lock)
-            self.nested.lift()
+            self.holding.lift()
             roots = self._tidy()
             self.progress.enter("verifying")
-            contents = self.plan.contents or self._contents_of(roots)
-            with contents or contextlib.nullcontext():
-                verified = self._verify(roots, contents)
+            verification = self.plan.verification or self._verification_of(roots)
+            with verification or contextlib.nullcontext():
+                verified = self._verify(roots, verification)
             finish(self.job)
             self.progress.enter("syncing")
             syncing.complete()
         self.progress.enter("committing")
-        commit(self.job, self.nested.staging, contents, lambda phase: self.takeover.record(phase, self.name))
+        commit(self.job, self.holding.staging, verification, lambda phase: self.clone_run.record(phase, self.name))
         size = _size(roots)
-        return Outcome(
+        return Result(
             _said(action, goes_on),
             count_files(roots),
             size,
             0 if goes_on else size,
             verified=verified,
-            left_behind=self.takeover.left_behind,
-            kept_old=self.takeover.kept_old,
+            left_behind=self.clone_run.left_behind,
+            kept_old=self.clone_run.kept_old,
             said=said,
         )
 
     def _fill(self, lock: int) -> tuple[str, ...]:
         self._wait_for_others()
-        for place in self.takeover.places:
+        for place in self.clone_run.places:
             private_directory(place)
             _files.empty(place)
-        self.nested.make()
+        self.holding.make()
         self.progress.enter("copying", _size(self.plan.roots) if self.plan.roots else self.job.backup.size or 0)
-        filled = self.filler.fill(self.job, self.nested, lock, self.progress)
-        self.job = self.takeover.job = filled.job
-        self.nested.hold()
-        self.takeover.record("copying", self.name)
+        filled = self.filler.fill(self.job, self.holding, lock, self.progress)
+        self.job = self.clone_run.job = filled.job
+        self.holding.hold()
+        self.clone_run.record("copying", self.name)
         return filled.said
 
     def _wait_for_others(self) -> None:
         """What an earlier attempt started elsewhere has lost whom it works for, and ends soon. Raises StandbyError."""
         until = time.monotonic() + _LEAVE_SECONDS
-        while self.nested.writers():
+        while self.holding.writers():
             self.progress.enter("waiting")
             if time.monotonic() > until:
                 raise StandbyError(
-                    f"Processes of an earlier attempt still write below {self.nested.staging}: pid"
-                    f" {', '.join(map(str, self.nested.writers()))}. The directory cannot be started."
+                    f"Processes of an earlier attempt still write below {self.holding.staging}: pid"
+                    f" {', '.join(map(str, self.holding.writers()))}. The directory cannot be started."
                     " Next: end them, then run again.",
                     "clone_running",
                 )
@@ -242,8 +247,8 @@ class _Filling:
     def _tidy(self) -> tuple[Root, ...]:
         """Leave what belongs to a clone and nothing else."""
         job = self.job
-        roots = self.plan.roots or roots_of(job, replace(self.nested, targets=job.targets).entries())
-        stays = (NESTED, *self.filler.BESIDE)
+        roots = self.plan.roots or roots_of(job, replace(self.holding, targets=job.targets).entries())
+        stays = (HOLDING_DIRECTORY, *self.filler.BESIDE)
         for root in roots:
             private_directory(root.target, root.directory_mode)
             strangers = _local_tree.survey(root).strangers
@@ -251,22 +256,22 @@ class _Filling:
             _local_tree.make_directories(root)
         return roots
 
-    def _contents_of(self, roots: tuple[Root, ...]) -> Contents | None:
+    def _verification_of(self, roots: tuple[Root, ...]) -> Verification | None:
         """What compares with the manifest that came with the files; None where none is wanted or there."""
         if self.job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
             return None
-        return contents_of(self.job, roots, os.path.join(self.job.data_directory, MANIFEST))
+        return verification_of(self.job, roots, os.path.join(self.job.data_directory, MANIFEST))
 
-    def _verify(self, roots: tuple[Root, ...], contents: Contents | None) -> str:
+    def _verify(self, roots: tuple[Root, ...], verification: Verification | None) -> str:
         """Names and sizes, and the contents where there is a manifest; which it was. Raises StandbyError."""
         known = self.plan.roots is not None
         differences = [f"{root.target}/{line}" for root in roots for line in _differences(root)] if known else []
         wrong = []
-        if contents is not None:
+        if verification is not None:
             for root in roots:
                 for shard in shards(root, range(len(root.files))):
-                    contents.check(shard)
-            wrong = [f"{root.target}/{root.files.paths[n]}" for root, n in contents.differing()]
+                    verification.check(shard)
+            wrong = [f"{root.target}/{root.files.paths[n]}" for root, n in verification.differing()]
             differences += [f"{path}: not the contents of the backup" for path in wrong]
         if differences:
             raise StandbyError(
@@ -275,7 +280,7 @@ class _Filling:
                 "manifest_mismatch" if wrong else "verification_failed",
                 differences=differences[:100],
             )
-        if contents is not None:
+        if verification is not None:
             return "manifest"
         if not known and self.job.verify == "size" and MANIFEST in roots[0].files.paths:
             read_promises(self.job.backup.backup_id, roots, os.path.join(self.job.data_directory, MANIFEST))
@@ -284,11 +289,11 @@ class _Filling:
 
 
 def _differences(root: Root) -> list[str]:
-    return [line for line in _local_tree.difference(root) if not line.startswith(f"{NESTED}: ")]
+    return [line for line in _local_tree.difference(root) if not line.startswith(f"{HOLDING_DIRECTORY}: ")]
 
 
 @contextlib.contextmanager
-def measured(nested: Nested, progress: Progress) -> Iterator[None]:
+def measured(holding: HoldingDirectory, progress: Progress) -> Iterator[None]:
     """Tell meanwhile how much is there. A look takes the longer the more there is, and the next one waits for that."""
     ended = threading.Event()
 
@@ -296,7 +301,7 @@ def measured(nested: Nested, progress: Progress) -> Iterator[None]:
         pause = 1.0
         while not ended.wait(pause):
             began = time.monotonic()
-            progress.at(0, nested.bytes)
+            progress.at(0, holding.bytes)
             pause = max(1.0, 20 * (time.monotonic() - began))
 
     thread = threading.Thread(target=measure, daemon=True)

@@ -30,9 +30,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory, unreadable
 
-__all__ = ["NESTED", "Nested"]
+__all__ = ["HOLDING_DIRECTORY", "HoldingDirectory"]
 
-NESTED = ".pgfleet"
+HOLDING_DIRECTORY = ".pgfleet"
 
 _WHOLE = "data"
 
@@ -43,7 +43,7 @@ _UNFINISHED = re.compile(r"global/pg_control\.new|\.(postgresql\.auto\.conf|stan
 
 
 @dataclass(frozen=True)
-class Nested:
+class HoldingDirectory:
     """The nested directories of one attempt. ``targets`` are the tablespaces' places by oid, ``run`` is a name.
 
     ``waldir`` is the WAL's place, where that is not the data directory. What a program of an earlier attempt still
@@ -63,17 +63,17 @@ class Nested:
     @property
     def tablespaces(self) -> dict[int, str]:
         """The directories to fill with the tablespaces, by oid."""
-        return {oid: os.path.join(target, NESTED, self.run) for oid, target in self.targets.items()}
+        return {oid: os.path.join(target, HOLDING_DIRECTORY, self.run) for oid, target in self.targets.items()}
 
     @property
     def wal(self) -> str | None:
         """The directory to fill with the WAL; None where that goes with the data."""
-        return None if self.waldir is None else os.path.join(self.waldir, NESTED, self.run)
+        return None if self.waldir is None else os.path.join(self.waldir, HOLDING_DIRECTORY, self.run)
 
     @property
     def staging(self) -> str:
         """The directory below which pg_control is held."""
-        return os.path.join(self.data_directory, NESTED)
+        return os.path.join(self.data_directory, HOLDING_DIRECTORY)
 
     @property
     def bytes(self) -> int:
@@ -85,7 +85,7 @@ class Nested:
 
         Only those of our own user can be seen.
         """
-        places = tuple(os.path.join(os.path.realpath(top), NESTED, "") for top in self._tops)
+        places = tuple(os.path.join(os.path.realpath(top), HOLDING_DIRECTORY, "") for top in self._tops)
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _place_of(pid).startswith(places)]
 
     def make(self) -> None:
@@ -135,8 +135,8 @@ class Nested:
     def remove(self) -> None:
         """Remove the nested directories with all that is in them, of earlier attempts as well. Raises StandbyError."""
         for top in self._tops:
-            if os.path.lexists(os.path.join(top, NESTED)):
-                _files.remove_below(top, [NESTED])
+            if os.path.lexists(os.path.join(top, HOLDING_DIRECTORY)):
+                _files.remove_below(top, [HOLDING_DIRECTORY])
 
     @property
     def _tops(self) -> tuple[str, ...]:
@@ -148,13 +148,13 @@ class Nested:
 
 
 def _lift(top: str) -> None:
-    whole = os.path.join(top, NESTED, _WHOLE)
+    whole = os.path.join(top, HOLDING_DIRECTORY, _WHOLE)
     if os.path.isdir(whole):
         for name in os.listdir(whole):
             os.rename(os.path.join(whole, name), os.path.join(top, name))
         os.rmdir(whole)
     with contextlib.suppress(OSError):  # the one that holds pg_control stays
-        os.rmdir(os.path.join(top, NESTED))
+        os.rmdir(os.path.join(top, HOLDING_DIRECTORY))
 
 
 def _entries(top: str, name: str) -> Iterator[Entry]:
@@ -169,7 +169,7 @@ def _entries(top: str, name: str) -> Iterator[Entry]:
             raise unreadable(place, failed) from failed
         for entry_name in names:
             path = os.path.join(below, entry_name)
-            if path in (NESTED, _files.FILE_SYSTEMS) or _UNFINISHED.fullmatch(path):
+            if path in (HOLDING_DIRECTORY, _files.FILE_SYSTEMS) or _UNFINISHED.fullmatch(path):
                 continue
             entry = _entry(os.path.join(top, path), f"{name}/{path}")
             if entry.kind == "d":

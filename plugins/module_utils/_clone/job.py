@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 
-__all__ = ["Job", "Outcome"]
+__all__ = ["Job", "Result"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Job:
     ``method`` is what fills the directory: ``rsync``, ``barman`` or ``pg_basebackup``.
     """
 
-    source: Source
+    source: BarmanHost
     backup: Backup
     data_directory: str
     state_directory: str
@@ -77,7 +77,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What a copy did. ``seconds`` are wall-clock.
 
     ``sent`` are the bytes of the backup's files that had to be sent, ``received`` those on the wire, compressed.

@@ -9,7 +9,7 @@ import os
 import shutil
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import is_empty
@@ -20,15 +20,19 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe i
     is_unfinished_copy,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import Keeping, observe, plan_keeping
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
+    KeepOldPlan,
+    observe,
+    plan_keep_old,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors
 
 __all__ = [
-    "judge",
+    "admit",
+    "inspect_target",
     "kept_before",
-    "look",
     "may_copy",
     "old_places",
     "preview",
@@ -45,112 +49,112 @@ _PURPOSES = {
 }
 
 
-def look(job: Job) -> DataDir:
+def inspect_target(job: Job) -> DataDir:
     """What is in the data directory now."""
     return inspect(job.data_directory, job.state_directory)
 
 
-def judge(job: Job, found: DataDir) -> str:
+def admit(job: Job, pgdata: DataDir) -> str:
     """What the directory allows: ``done``, ``copy``, ``resume``, ``delta`` or ``replace``.
 
     Raises StandbyError for all else, and tells which level of overwrite would allow it.
     """
-    require_stopped(found)
-    if found.state in ("absent", "empty"):
+    require_stopped(pgdata)
+    if pgdata.state in ("absent", "empty"):
         return "copy"
-    if is_unfinished_copy(found):
+    if is_unfinished_copy(pgdata):
         return "resume"
-    if not job.again and is_ours(found) and (found.clone or {}).get("backup_id") == job.backup.backup_id:
+    if not job.again and is_ours(pgdata) and (pgdata.clone or {}).get("backup_id") == job.backup.backup_id:
         return "done"
-    action, level = _consent(found, job.backup.system_identifier)
+    action, level = _consent(pgdata, job.backup.system_identifier)
     if level is None:
         raise StandbyError(
-            f"Data directory {found.path} is not empty: {describe(found)}. Nothing was changed, and no overwrite allows"
-            " to remove what is not PostgreSQL's."
+            f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed, and no overwrite"
+            " allows to remove what is not PostgreSQL's."
             " Next: choose an empty data_directory, or remove what is there yourself.",
             "data_directory_foreign",
         )
     if allows(job.overwrite, level):
         return action
     raise StandbyError(
-        f"Data directory {found.path} is not empty: {describe(found)}. Nothing was changed."
+        f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed."
         f" Next: choose an empty data_directory, allow overwrite={level} {_PURPOSES[level]},"
         " or remove what is there yourself.",
-        _code_of(found),
+        _code_of(pgdata),
     )
 
 
-def _consent(found: DataDir, identifier: str | None) -> tuple[str, str | None]:
+def _consent(pgdata: DataDir, identifier: str | None) -> tuple[str, str | None]:
     """What can be done with a directory that holds something, and which level of overwrite that takes."""
-    if found.state == "incomplete":  # somebody had allowed to rewind it
-        same = identifier is not None and (found.clone or {}).get("system_identifier") == identifier
+    if pgdata.state == "incomplete":  # somebody had allowed to rewind it
+        same = identifier is not None and (pgdata.clone or {}).get("system_identifier") == identifier
         return ("delta", "never") if same else ("replace", "always")
-    if found.state == "pristine":
+    if pgdata.state == "pristine":
         return "replace", "pristine"
-    if found.control is None:
-        return "replace", "always" if found.major is not None else None
-    return ("delta", "same_cluster") if found.control.system_identifier == identifier else ("replace", "always")
+    if pgdata.control is None:
+        return "replace", "always" if pgdata.major is not None else None
+    return ("delta", "same_cluster") if pgdata.control.system_identifier == identifier else ("replace", "always")
 
 
-def _code_of(found: DataDir) -> str:
-    if found.state == "foreign":
+def _code_of(pgdata: DataDir) -> str:
+    if pgdata.state == "foreign":
         code = "data_directory_damaged"
-    elif found.state == "pristine":
+    elif pgdata.state == "pristine":
         code = "data_directory_pristine"
     else:
         code = "data_directory_cluster"
     return code
 
 
-def preview(job: Job) -> Outcome:
+def preview(job: Job) -> Result:
     """What a copy would do; refuses as it would."""
     require_place(job)
-    found = look(job)
-    action = may_copy(job, found)
+    pgdata = inspect_target(job)
+    action = may_copy(job, pgdata)
     if action is None:
-        return Outcome("none", before=describe(found))
+        return Result("none", before=describe(pgdata))
     roots = plan(job)
     size = sum(root.bytes for root in roots)
-    return Outcome(action, count_files(roots), size, size, before=describe(found), kept_old=old_places(job, found))
+    return Result(action, count_files(roots), size, size, before=describe(pgdata), kept_old=old_places(job, pgdata))
 
 
-def may_copy(job: Job, found: DataDir) -> str | None:
+def may_copy(job: Job, pgdata: DataDir) -> str | None:
     """``clone``, ``resume``, ``delta`` or ``replace``; None when there is nothing to copy.
 
     Raises StandbyError where nothing may be.
     """
-    action = judge(job, found)
+    action = admit(job, pgdata)
     if action == "done":
         return None
-    require_empty_targets(job, found)
-    return "clone" if action == "copy" or to_keep(job, found) is not None else action
+    require_empty_targets(job, pgdata)
+    return "clone" if action == "copy" or to_keep(job, pgdata) is not None else action
 
 
-def to_keep(job: Job, found: DataDir) -> Keeping | None:
+def to_keep(job: Job, pgdata: DataDir) -> KeepOldPlan | None:
     """What has to be renamed aside, so that the copy is one into an empty directory; None when nothing has.
 
     Raises StandbyError when something cannot be renamed, with all reasons.
     """
-    if not job.keep_old or judge(job, found) not in ("delta", "replace"):
+    if not job.keep_old or admit(job, pgdata) not in ("delta", "replace"):
         return None
     places, links = observe(job.data_directory, job.places_outside)
     written = [job.data_directory, *job.other_places.values()]
-    keeping = plan_keeping(places, links, map(os.path.realpath, written))
-    return keeping if keeping.moves else None
+    keep_plan = plan_keep_old(places, links, map(os.path.realpath, written))
+    return keep_plan if keep_plan.moves else None
 
 
-def kept_before(found: DataDir) -> tuple[str, ...]:
+def kept_before(pgdata: DataDir) -> tuple[str, ...]:
     """Where the unfinished copy that is there has put what was there before it."""
-    return tuple((found.clone or {}).get("kept_old", ())) if is_unfinished_copy(found) else ()
+    return tuple((pgdata.clone or {}).get("kept_old", ())) if is_unfinished_copy(pgdata) else ()
 
 
-def old_places(job: Job, found: DataDir) -> tuple[str, ...]:
+def old_places(job: Job, pgdata: DataDir) -> tuple[str, ...]:
     """Where a copy would leave what was there before it. Raises StandbyError where that cannot be."""
-    keeping = to_keep(job, found)
-    return keeping.kept if keeping else kept_before(found)
+    keep_plan = to_keep(job, pgdata)
+    return keep_plan.kept if keep_plan else kept_before(pgdata)
 
 
-def require_empty_targets(job: Job, found: DataDir) -> None:
+def require_empty_targets(job: Job, pgdata: DataDir) -> None:
     """Only what an unfinished copy recorded as its own, or what the cluster to replace uses itself, may hold something.
 
     Raises StandbyError.
@@ -159,13 +163,13 @@ def require_empty_targets(job: Job, found: DataDir) -> None:
     places = {path: f"of tablespace {names[oid]}" for oid, path in job.targets.items()}
     if job.waldir is not None:
         places[job.waldir] = "for the WAL"
-    ours = (found.clone or {}).get("targets", ()) if found.state == "incomplete" else ()
-    replaced = found.version is not None and not is_unfinished_copy(found)
+    ours = (pgdata.clone or {}).get("targets", ()) if pgdata.state == "incomplete" else ()
+    replaced = pgdata.version is not None and not is_unfinished_copy(pgdata)
     used = linked_directories(job.data_directory) if replaced else ()
     for path, meaning in places.items():
         if path in ours or is_empty(path):
             continue
-        if os.path.realpath(path) in used and (path == job.waldir or _holds_only(path, f"PG_{found.major}_")):
+        if os.path.realpath(path) in used and (path == job.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
             continue
         raise StandbyError(
             f"The directory {meaning}, {path}, is not empty. Nothing was changed."

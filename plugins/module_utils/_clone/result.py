@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 
 __all__ = ["result_of", "values_of"]
 
 
-def result_of(job: Job, outcome: Outcome | Running) -> dict[str, Any]:
+def result_of(job: Job, outcome: Result | Running) -> dict[str, Any]:
     """What every method returns that brings a backup."""
     content = f"a clone of backup {job.backup.backup_id} of {job.backup.server}"
     return {"backup_id": job.backup.backup_id, **values_of(job, outcome, content)}
 
 
-def values_of(job: Job, outcome: Outcome | Running, content: str) -> dict[str, Any]:
+def values_of(job: Job, outcome: Result | Running, content: str) -> dict[str, Any]:
     """What every method returns. ``content`` is what the directory holds then, in words."""
     if isinstance(outcome, Running):
         return {
@@ -45,7 +45,7 @@ def values_of(job: Job, outcome: Outcome | Running, content: str) -> dict[str, A
     }
 
 
-def _difference(job: Job, outcome: Outcome, content: str) -> dict[str, str]:
+def _difference(job: Job, outcome: Result, content: str) -> dict[str, str]:
     """Before and after in words."""
     after = (
         f"it holds {content}, {outcome.files} files, {outcome.bytes} bytes,"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import plan_roots, read_listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import list_backup
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_backup import look_into
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_backup import roots_of_tar_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 
 __all__ = ["count_files", "plan", "roots_of"]
@@ -26,7 +26,7 @@ def roots_of(job: Job, entries: Iterable[Entry]) -> tuple[Root, ...]:
     """The trees that a listing tells of, of the backup or of what has been made of it. Raises StandbyError."""
     listing = read_listing(job.backup, entries, job.targets)
     if listing.archives:
-        roots = look_into(job.source, job.backup, listing, job.data_directory, job.targets)
+        roots = roots_of_tar_backup(job.source, job.backup, listing, job.data_directory, job.targets)
     else:
         roots = plan_roots(job.backup, listing, job.data_directory, job.targets)
     if job.waldir is None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import Promises
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import ManifestIndex
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
@@ -22,7 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import parse_manifest
 
-__all__ = ["MANIFEST", "Contents", "contents_of", "fetch_contents", "read_promises", "verifier_for"]
+__all__ = ["MANIFEST", "Verification", "fetch_verification", "read_promises", "verification_of", "verifier_for"]
 
 MANIFEST = "backup_manifest"
 
@@ -32,7 +32,7 @@ _OF_PLAIN = ("manifest",)
 _OF_PACKED = ("manifest", "checksum")
 
 
-def fetch_contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
+def fetch_verification(job: Job, roots: tuple[Root, ...]) -> Verification | None:
     """What compares with the backup's manifest, fetched into the working directory; None where none is wanted or there.
 
     Raises StandbyError.
@@ -42,35 +42,35 @@ def fetch_contents(job: Job, roots: tuple[Root, ...]) -> Contents | None:
         return None
     private_directory("manifest")
     fetch(job.source, roots[0].source, [MANIFEST], "manifest")
-    return contents_of(job, roots, os.path.join("manifest", MANIFEST))
+    return verification_of(job, roots, os.path.join("manifest", MANIFEST))
 
 
-def contents_of(job: Job, roots: tuple[Root, ...], path: str) -> Contents:
+def verification_of(job: Job, roots: tuple[Root, ...], path: str) -> Verification:
     """What compares with a manifest on this host. Raises StandbyError."""
-    promises = read_promises(job.backup.backup_id, roots, path)
-    verifier = verifier_for(job.bindir, promises, os.getcwd())
+    index = read_promises(job.backup.backup_id, roots, path)
+    verifier = verifier_for(job.bindir, index, os.getcwd())
     if verifier is None:
         raise StandbyError(
-            f"The checksums of the backup's manifest ({', '.join(sorted(promises.algorithms))}) cannot be computed"
+            f"The checksums of the backup's manifest ({', '.join(sorted(index.algorithms))}) cannot be computed"
             f" here: there is no pg_verifybackup in {job.bindir}. Nothing was changed that could be started."
             " Next: install it, or choose verify=size or verify=checksum.",
             "verifier_missing",
         )
-    return Contents(verifier, promises, max(1, job.jobs // 2))
+    return Verification(verifier, index, max(1, job.jobs // 2))
 
 
-def read_promises(backup_id: str, roots: tuple[Root, ...], path: str) -> Promises:
+def read_promises(backup_id: str, roots: tuple[Root, ...], path: str) -> ManifestIndex:
     """The promises of a manifest on this host. Raises StandbyError when it is broken or the backup is."""
     with open(path, "rb") as lines:
-        return Promises(backup_id, roots, parse_manifest(lines))
+        return ManifestIndex(backup_id, roots, parse_manifest(lines))
 
 
-class Contents:
+class Verification:
     """Checks shards in threads of its own, so that the workers' connections are never idle meanwhile."""
 
-    def __init__(self, verifier: Verifier, promises: Promises, workers: int) -> None:
+    def __init__(self, verifier: Verifier, index: ManifestIndex, workers: int) -> None:
         self._verifier = verifier
-        self._promises = promises
+        self._index = index
         self._pool = ThreadPoolExecutor(workers)
         self._checks: list[Future[list[tuple[Root, int]]]] = []
 
@@ -93,19 +93,19 @@ class Contents:
             (shard.root.oid, position)
             for shard in shards
             for position in shard.positions
-            if self._promises.covers(shard.root, position)
+            if self._index.covers(shard.root, position)
         } - different
 
     def require_control(self, staging: str) -> None:
         """pg_control, which is fetched by itself, has to be as promised as well. Raises StandbyError."""
-        promise = self._promises.control
+        promise = self._index.control
         if promise is not None and promise.algorithm and self._verifier.differing(staging, [promise]):
             raise StandbyError(
                 f"{CONTROL} is not what the backup's manifest promises. Next: choose another backup_id.",
                 "manifest_mismatch",
             )
 
-    def __enter__(self) -> Contents:
+    def __enter__(self) -> Verification:
         return self
 
     def __exit__(self, *_failure: object) -> None:
@@ -115,11 +115,11 @@ class Contents:
         self._pool.shutdown()
 
     def _compare(self, shard: Shard) -> list[tuple[Root, int]]:
-        wrong = set(self._verifier.differing(shard.root.target, self._promises.of(shard)))
+        wrong = set(self._verifier.differing(shard.root.target, self._index.of(shard)))
         return [(shard.root, position) for position in shard.positions if shard.root.files.paths[position] in wrong]
 
 
-def verifier_for(bindir: str, promises: Promises, state_directory: str) -> Verifier | None:
+def verifier_for(bindir: str, index: ManifestIndex, state_directory: str) -> Verifier | None:
     """What can compare with these promises here; None when nothing can."""
     verifier = Verifier(bindir, state_directory)
-    return verifier if all(verifier.supports(algorithm) for algorithm in promises.algorithms) else None
+    return verifier if all(verifier.supports(algorithm) for algorithm in index.algorithms) else None

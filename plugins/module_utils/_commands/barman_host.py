@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import ssh_destination
 
-__all__ = ["Source"]
+__all__ = ["BarmanHost"]
 
 
 @dataclass(frozen=True)
-class Source:
+class BarmanHost:
     """The Barman host as ssh and rsync address it."""
 
     destination: str

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, NamedTuple, cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_ssh
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
@@ -249,7 +249,7 @@ class SshShell(Shell):
 
     def failure(self, rc: int, stderr: str) -> StandbyError:
         """What ssh's own failure means."""
-        reason = of_ssh(stderr)
+        reason = ssh_failure(stderr)
         return StandbyError(
             f"Cannot reach the Barman host {self.where} by ssh: {reason.meaning}"
             f" ({first_line(stderr) or 'ssh said nothing'}). Next: {reason.next_step}.",

@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from typing import IO, cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
@@ -45,7 +45,7 @@ class Connection:
     The name is relative because a socket's path is short and ssh expands ``%`` in it.
     """
 
-    def __init__(self, source: Source, name: str) -> None:
+    def __init__(self, source: BarmanHost, name: str) -> None:
         self._origin = source
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None

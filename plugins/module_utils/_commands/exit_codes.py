@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["CONNECTION_ENDED", "Diagnosis", "first_line", "of_archive", "of_barman", "of_rsync", "of_ssh"]
+__all__ = [
+    "CONNECTION_ENDED",
+    "Diagnosis",
+    "barman_failure",
+    "first_line",
+    "rsync_failure",
+    "ssh_failure",
+    "tar_failure",
+]
 
 
 class Diagnosis(NamedTuple):
@@ -89,7 +97,7 @@ def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
-def of_ssh(stderr: str) -> Diagnosis:
+def ssh_failure(stderr: str) -> Diagnosis:
     """Why ssh itself failed (exit code 255)."""
     for marks, diagnosis in _SSH:
         if any(mark in stderr for mark in marks):
@@ -97,7 +105,7 @@ def of_ssh(stderr: str) -> Diagnosis:
     return Diagnosis("ssh_failed", "the connection failed", "try the same ssh command by hand", retry=True)
 
 
-def of_barman(rc: int, text: str) -> Diagnosis:
+def barman_failure(rc: int, text: str) -> Diagnosis:
     """Why a barman command failed, from its exit code and what it printed on either stream."""
     if rc in (126, 127):
         return Diagnosis(
@@ -120,10 +128,10 @@ def of_barman(rc: int, text: str) -> Diagnosis:
     return Diagnosis("barman_failed", "the command failed", "run the same command by hand on the Barman host")
 
 
-def of_rsync(rc: int, stderr: str) -> Diagnosis:
+def rsync_failure(rc: int, stderr: str) -> Diagnosis:
     """Why an rsync pull failed. No code but 0 is success: 23 and 24 mean that files are missing."""
     # rsync sees only that its ssh has gone: with 255, or with 12 when it was just writing to it.
-    of_connection = of_ssh("\n".join(line for line in stderr.splitlines() if not _SAID_BY_RSYNC.match(line)))
+    of_connection = ssh_failure("\n".join(line for line in stderr.splitlines() if not _SAID_BY_RSYNC.match(line)))
     if rc == 255 or (rc == 12 and of_connection.code != "ssh_failed"):
         return of_connection
     if rc == 127 or "rsync: command not found" in stderr or "rsync: not found" in stderr:
@@ -137,10 +145,10 @@ def of_rsync(rc: int, stderr: str) -> Diagnosis:
     return _of_files(rc, stderr) or _of_stream(rc)
 
 
-def of_archive(rc: int, stderr: str, decompresses: bool) -> Diagnosis:
+def tar_failure(rc: int, stderr: str, decompresses: bool) -> Diagnosis:
     """Why a tar did not arrive whole. ``decompresses``: what failed is a program that reads what is in it."""
     if rc == 255:
-        return of_ssh(stderr)
+        return ssh_failure(stderr)
     if rc < 0:
         return CONNECTION_ENDED
     if decompresses and "No such file" not in stderr and "Permission denied" not in stderr:

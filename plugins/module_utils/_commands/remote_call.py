@@ -72,7 +72,7 @@ def call(
     if "broken" in answer:
         raise StandbyError(
             f"On {shell.where} something could not be done: {answer['broken']}. Next: mend that, then run again.",
-            "far_side_failed",
+            "barman_host_failed",
         )
     if done.rc == _REFUSED:
         raise StandbyError(
@@ -88,7 +88,7 @@ def call(
             f"Python 3.8 or later could not be run on {shell.where}:"
             f" {told[-1] if told else first_line(done.out) or f'exit code {done.rc}'}."
             " Next: install python3 there, or let our key run it.",
-            "far_side_python",
+            "barman_host_python",
             rc=done.rc,
             stderr=done.err,
         )

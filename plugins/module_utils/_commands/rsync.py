@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import ssh_argv
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import rsync_rsh
 
 __all__ = ["rsync_argv", "write_names"]
 
 
-def rsync_argv(source: Source, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:
+def rsync_argv(source: BarmanHost, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:
     """A pull of NUL-separated names (``--files-from``), relative to ``remote_directory``.
 
     Directories exist already and keep their times; ``-s`` keeps names away from the remote shell.

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-__all__ = ["CHECKSUM_BYTES", "Promise", "parse_manifest", "render_manifest"]
+__all__ = ["CHECKSUM_BYTES", "ManifestEntry", "parse_manifest", "render_manifest"]
 
 # PostgreSQL's checksum algorithms, and none.
 CHECKSUM_BYTES = {"": 0, "CRC32C": 4, "SHA224": 28, "SHA256": 32, "SHA384": 48, "SHA512": 64}
@@ -33,7 +33,7 @@ _CHECKSUM = b'"Manifest-Checksum"'
 _FRAME_LINES = 1000
 
 
-class Promise(NamedTuple):
+class ManifestEntry(NamedTuple):
     """What the manifest says of one file. Without a checksum ``algorithm`` and ``checksum`` are empty.
 
     ``path`` is relative to the data directory; bytes that are not UTF-8 survive as surrogates.
@@ -45,7 +45,7 @@ class Promise(NamedTuple):
     checksum: bytes
 
 
-def parse_manifest(lines: Iterable[bytes]) -> Iterator[Promise]:
+def parse_manifest(lines: Iterable[bytes]) -> Iterator[ManifestEntry]:
     """The promises of a manifest, one after the other, from its lines with their newlines.
 
     That the manifest is whole and its own checksum right is known only when the last promise has
@@ -68,9 +68,9 @@ def parse_manifest(lines: Iterable[bytes]) -> Iterator[Promise]:
         raise _broken("does not have the checksum that it names for itself")
 
 
-def render_manifest(promises: Iterable[Promise]) -> str:
+def render_manifest(manifest_entries: Iterable[ManifestEntry]) -> str:
     """A manifest of these files alone, as pg_verifybackup of PostgreSQL 13 and later reads it."""
-    files = ",\n".join(_entry(promise) for promise in promises)
+    files = ",\n".join(_entry(manifest_entry) for manifest_entry in manifest_entries)
     text = f'{{ "PostgreSQL-Backup-Manifest-Version": 1,\n"Files": [\n{files}\n],\n'
     return f'{text}"Manifest-Checksum": "{hashlib.sha256(text.encode()).hexdigest()}"}}\n'
 
@@ -110,21 +110,24 @@ def _checksum(tail: bytes) -> str:
     return str(found.get("Manifest-Checksum")).lower()
 
 
-def _promise(entry: bytes) -> Promise:
+def _promise(entry: bytes) -> ManifestEntry:
     found = _object(entry)
     try:
-        promise = Promise(
+        manifest_entry = ManifestEntry(
             _path(found),
             found["Size"],
             found.get("Checksum-Algorithm", "").upper(),
             bytes.fromhex(found.get("Checksum", "")),
         )
-        fits = isinstance(promise.size, int) and len(promise.checksum) == CHECKSUM_BYTES[promise.algorithm]
+        fits = (
+            isinstance(manifest_entry.size, int)
+            and len(manifest_entry.checksum) == CHECKSUM_BYTES[manifest_entry.algorithm]
+        )
     except (AttributeError, KeyError, TypeError, ValueError):
         fits = False
     if not fits:
         raise _broken(f"describes no file in {_shown(entry)}")
-    return promise
+    return manifest_entry
 
 
 def _path(found: dict[str, Any]) -> str:
@@ -146,18 +149,18 @@ def _object(text: bytes) -> dict[str, Any]:
     return found
 
 
-def _entry(promise: Promise) -> str:
+def _entry(manifest_entry: ManifestEntry) -> str:
     # Surrogates, which stand for bytes that are not UTF-8, are as unprintable as control characters are.
-    if promise.path.isprintable():
-        name = f'"Path": {json.dumps(promise.path, ensure_ascii=False)}'
+    if manifest_entry.path.isprintable():
+        name = f'"Path": {json.dumps(manifest_entry.path, ensure_ascii=False)}'
     else:
-        name = f'"Encoded-Path": "{promise.path.encode("utf-8", "surrogateescape").hex()}"'
+        name = f'"Encoded-Path": "{manifest_entry.path.encode("utf-8", "surrogateescape").hex()}"'
     checksum = (
-        f', "Checksum-Algorithm": "{promise.algorithm}", "Checksum": "{promise.checksum.hex()}"'
-        if promise.algorithm
+        f', "Checksum-Algorithm": "{manifest_entry.algorithm}", "Checksum": "{manifest_entry.checksum.hex()}"'
+        if manifest_entry.algorithm
         else ""
     )
-    return f'{{ {name}, "Size": {promise.size}{checksum} }}'
+    return f'{{ {name}, "Size": {manifest_entry.size}{checksum} }}'
 
 
 def _shown(text: bytes) -> str:

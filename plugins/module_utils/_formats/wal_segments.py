@@ -20,14 +20,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upst
 
 __all__ = [
     "HEADER_BYTES",
-    "Run",
-    "Way",
-    "flaw",
-    "in_a_row",
-    "needed",
+    "SegmentRange",
+    "SegmentRun",
+    "are_consecutive",
+    "segment_error",
     "segment_name",
     "segment_size_of",
     "segment_start",
+    "segments_needed",
 ]
 
 _DEFAULT_SIZE = 16 << 20
@@ -84,7 +84,7 @@ def _per_high(segment_size: int) -> int:
     return (1 << 32) // segment_size
 
 
-class Run(NamedTuple):
+class SegmentRun(NamedTuple):
     """Segments in a row on one timeline, by their numbers; ``last`` is one of them."""
 
     timeline: int
@@ -93,10 +93,10 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Way:
+class SegmentRange:
     """The segments that a replay reads, in its order. They are counted from 0; nothing is listed."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[SegmentRun, ...]
     segment_size: int
 
     @property
@@ -114,7 +114,7 @@ class Way:
         run, number = self._find(index)
         return run.last - number + 1
 
-    def _find(self, index: int) -> tuple[Run, int]:
+    def _find(self, index: int) -> tuple[SegmentRun, int]:
         for run in self.runs:
             if index <= run.last - run.first:
                 return run, run.first + index
@@ -126,7 +126,7 @@ class Way:
         return segment_name(*self.position(index), self.segment_size)
 
 
-def needed(timeline: int, lsn: int, upstream: Upstream, segment_size: int) -> Way | None:
+def segments_needed(timeline: int, lsn: int, upstream: Upstream, segment_size: int) -> SegmentRange | None:
     """The segments from the one that holds ``lsn`` up to the upstream's newest with content.
 
     The segment in which the upstream changed to a new timeline is needed by its name there: a promotion copies what
@@ -144,18 +144,18 @@ def needed(timeline: int, lsn: int, upstream: Upstream, segment_size: int) -> Wa
     for number, begin in zip(reversed(timelines), reversed(begins)):
         start = max(first, begin // segment_size)
         if start <= last:
-            runs.append(Run(number, start, last))
+            runs.append(SegmentRun(number, start, last))
             last = start - 1
-    return Way(tuple(reversed(runs)), segment_size)
+    return SegmentRange(tuple(reversed(runs)), segment_size)
 
 
-def in_a_row(way: Way, index: int, names: Iterable[str]) -> int:
+def are_consecutive(segments: SegmentRange, index: int, names: Iterable[str]) -> int:
     """How many of ``names``, from the first on, are the segments of the way from ``index`` on."""
-    wanted = (way.name(number) for number in range(index, way.count))
+    wanted = (segments.name(number) for number in range(index, segments.count))
     return sum(1 for _pair in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, names)))
 
 
-def flaw(head: bytes, segment: str, segment_size: int, system_identifier: str | None = None) -> str | None:
+def segment_error(head: bytes, segment: str, segment_size: int, system_identifier: str | None = None) -> str | None:
     """Why the first ``HEADER_BYTES`` of a file are not those of the segment, or None.
 
     The timeline in it may be an older one: a new timeline's first segment begins with what is copied from before.

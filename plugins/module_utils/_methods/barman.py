@@ -18,14 +18,17 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman, RestoreOrder
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restore_options import staging
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import ORIGINS, put_right
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import look_ahead
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filled, Filler, measured
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import Nested
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import (
+    ORIGINS,
+    undo_restore_changes,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import preview_staging
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filler, FillResult, measured
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HoldingDirectory
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell, ssh_argv
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, of_ssh
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -148,25 +151,25 @@ class Restore(Filler):
         """Those of the backup, if Barman only has to copy it."""
         return plan(job) if _is_plain(job.backup) else None
 
-    def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
+    def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
         """Run it to its end, and put right what Barman changes. It ends with us. Raises StandbyError."""
-        with measured(nested, progress):
+        with measured(holding, progress):
             run = self._restore if _is_plain(job.backup) else self._unpacked
-            said = run(job, nested, lock)
-            _put_right(job, nested.data)
-        return Filled(job, said)
+            said = run(job, holding, lock)
+            _undo_restore_changes(job, holding.data)
+        return FillResult(job, said)
 
-    def _unpacked(self, job: Job, nested: Nested, lock: int) -> tuple[str, ...]:
+    def _unpacked(self, job: Job, holding: HoldingDirectory, lock: int) -> tuple[str, ...]:
         """With places to unpack in, which are gone afterwards."""
-        there = here = f"{nested.data}-work"
+        there = here = f"{holding.data}-work"
         prefix: Sequence[str] = ()
         if job.backup.staged:
             found = self._look_ahead(job.backup)
-            here = os.path.join(found["top"], os.path.basename(nested.data))
+            here = os.path.join(found["top"], os.path.basename(holding.data))
             prefix = ["sh", "-c", _WORKING, "sh", here, found["bindir"] or ""]
         os.mkdir(there, 0o700)
         further = () if self._staging_chosen else staging(job.backup, self.barman.version(), here, there)
-        said = self._restore(job, nested, lock, prefix, further)
+        said = self._restore(job, holding, lock, prefix, further)
         shutil.rmtree(there, ignore_errors=True)
         return said
 
@@ -176,14 +179,14 @@ class Restore(Filler):
         return any(word.partition("=")[0] in _STAGING for word in self.options)
 
     def _restore(
-        self, job: Job, nested: Nested, lock: int, prefix: Sequence[str] = (), further: Sequence[str] = ()
+        self, job: Job, holding: HoldingDirectory, lock: int, prefix: Sequence[str] = (), further: Sequence[str] = ()
     ) -> tuple[str, ...]:
         """One run of Barman's command, by what stands before it and with further options."""
         names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
         order = RestoreOrder(
             job.backup.backup_id,
-            nested.data,
-            {names[oid]: place for oid, place in nested.tablespaces.items()},
+            holding.data,
+            {names[oid]: place for oid, place in holding.tablespaces.items()},
             remote_command(self.ssh_command),
             job.jobs,
             None if job.bwlimit is None else max(1, job.bwlimit // job.jobs),  # Barman's is for each of its rsyncs
@@ -207,7 +210,7 @@ class Restore(Filler):
     def _look_ahead(self, backup: Backup) -> dict[str, Any]:
         """Where on its host Barman will unpack it, and by which programs. Raises StandbyError."""
         request = {"barman": self.barman.place, "backup": as_dict(backup), "owner": "", "directory": None}
-        return call(self.shell, look_ahead, request, _LOOK_SECONDS)
+        return call(self.shell, preview_staging, request, _LOOK_SECONDS)
 
     def _require_way_here(self, job: Job) -> None:
         """Another host by the same name would be overwritten, and a question would wait for ever.
@@ -222,7 +225,7 @@ class Restore(Filler):
         user = pwd.getpwuid(os.geteuid()).pw_name
         said = first_line(done.err)
         if done.rc != 0:
-            found = f"{of_ssh(done.err).meaning} ({said or f'exit code {done.rc}'})"
+            found = f"{ssh_failure(done.err).meaning} ({said or f'exit code {done.rc}'})"
         else:
             found = f"that is another host or user, or something prints on login ({first_line(done.out)})"
         raise StandbyError(
@@ -261,9 +264,9 @@ def _is_plain(backup: Backup) -> bool:
     return backup.compression is None and backup.encryption is None and backup.type != "incremental"
 
 
-def _put_right(job: Job, top: str) -> None:
+def _undo_restore_changes(job: Job, top: str) -> None:
     """Give back their contents and names to the files that Barman changes and renames."""
-    put_right(top, job.backup.backup_id)
+    undo_restore_changes(top, job.backup.backup_id)
     if _is_plain(job.backup):
         # A server that was once restored by Barman has files of such names of its own.
         own = [entry.path for entry in plan(job)[0].files if entry.path in ORIGINS]

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filled, Filler
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import Nested
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filler, FillResult
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HoldingDirectory
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import command
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_run import (
@@ -55,25 +55,25 @@ class BaseBackup(Filler):
         """Only the upstream knows, until it is there."""
         return None
 
-    def fill(self, job: Job, nested: Nested, lock: int, progress: Progress) -> Filled:
+    def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
         """Run it to its end; its estimate is the upstream's. Raises StandbyError."""
         program = require_program(job.bindir, self.options)
-        mapping = {one.location: nested.tablespaces[one.oid] for one in job.backup.tablespaces}
+        mapping = {one.location: holding.tablespaces[one.oid] for one in job.backup.tablespaces}
         with credentials(self.keywords, os.getcwd()) as (conninfo, environment):
             limit = job.bwlimit
-            argv = command(program, nested.data, conninfo, mapping, nested.wal, self.slot_name, limit, self.options)
+            argv = command(program, holding.data, conninfo, mapping, holding.wal, self.slot_name, limit, self.options)
             run(argv, environment, progress, [lock])
-        return Filled(_known_by_oid(job, nested))
+        return FillResult(_known_by_oid(job, holding))
 
 
-def _known_by_oid(job: Job, nested: Nested) -> Job:
+def _known_by_oid(job: Job, holding: HoldingDirectory) -> Job:
     """The job with all tablespaces that pg_basebackup has written, after their links, which ``finish`` makes again.
 
     One that the upstream did not tell of, or that was made meanwhile, is where its link leads.
     """
-    places = {os.path.normpath(place): nested.targets[oid] for oid, place in nested.tablespaces.items()}
+    places = {os.path.normpath(place): holding.targets[oid] for oid, place in holding.tablespaces.items()}
     names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
-    links = os.path.join(nested.data, "pg_tblspc")
+    links = os.path.join(holding.data, "pg_tblspc")
     targets: dict[int, str] = {}
     for name in sorted(os.listdir(links)):
         link = os.path.join(links, name)
@@ -81,7 +81,7 @@ def _known_by_oid(job: Job, nested: Nested) -> Job:
             place = os.path.normpath(os.readlink(link))
             targets[int(name)] = places.get(place, place)
             os.unlink(link)
-    wal = os.path.join(nested.data, "pg_wal")
+    wal = os.path.join(holding.data, "pg_wal")
     if job.waldir is not None and os.path.islink(wal):
         os.unlink(wal)
     tablespaces = tuple(Tablespace(names.get(oid, str(oid)), oid, place) for oid, place in targets.items())

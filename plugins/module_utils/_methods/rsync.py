@@ -19,15 +19,18 @@ from typing import Union
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.deleted import missing_files_explained
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.deleted import explain_missing_files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root, digest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard, largest_first, shards
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import Takeover, alone
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import CloneRun, exclusively
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import look
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents, fetch_contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
+    Verification,
+    fetch_verification,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
@@ -36,9 +39,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect im
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import Far, cipher_options, probe
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import Transfer, Wire
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_pull import Throttle, Unpacking
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import (
+    RemoteCapabilities,
+    cipher_options,
+    probe,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull, Wire
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_pull import TarPull, Throttle
 
 __all__ = ["Transport", "copy", "forget_controls", "transport_of"]
 
@@ -49,32 +56,34 @@ class _Plan:
 
     roots: tuple[Root, ...]
     name: str
-    far: Far
-    contents: Contents | None
+    remote: RemoteCapabilities
+    verification: Verification | None
 
     @property
     def bytes(self) -> int:
         return sum(root.bytes for root in self.roots)
 
 
-def copy(job: Job, progress: Progress) -> Outcome:
+def copy(job: Job, progress: Progress) -> Result:
     """Copy, verify and commit. The working directory is taken for what is needed meanwhile.
 
     Raises StandbyError; then nothing was changed, or the directory cannot be started and a new run resumes.
     """
-    return replace(alone(job, progress, partial(_pull, job, progress)), retries=progress.retries)
+    return replace(exclusively(job, progress, partial(_pull, job, progress)), retries=progress.retries)
 
 
-def _pull(job: Job, progress: Progress, action: str, found: DataDir, lock: int) -> Outcome:
+def _pull(job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int) -> Result:
     with _connected(job) as connections:
         job = replace(job, source=connections[0].source)
         planned = _prepare(job)
-        require_stopped(look(job))  # a large backup's listing takes its time, in which one may have been started
-        transfer = transport_of(job, planned.roots, planned.far, connections, lock, progress)
+        require_stopped(
+            inspect_target(job)
+        )  # a large backup's listing takes its time, in which one may have been started
+        transfer = transport_of(job, planned.roots, planned.remote, connections, lock, progress)
         packed = planned.roots[0].archive is not None
-        explained = missing_files_explained(job.source, job.backup, packed=packed)
-        with planned.contents or contextlib.nullcontext(), explained:
-            return _Copy(job, planned, transfer, progress).run(action, found)
+        explained = explain_missing_files(job.source, job.backup, packed=packed)
+        with planned.verification or contextlib.nullcontext(), explained:
+            return _Copy(job, planned, transfer, progress).run(action, pgdata)
 
 
 @contextlib.contextmanager
@@ -91,9 +100,9 @@ def _connected(job: Job) -> Iterator[list[Connection]]:
 
 def _prepare(job: Job) -> _Plan:
     """Everything that can refuse, before anything changes. Raises StandbyError."""
-    far = probe(job.source, job.compress)
+    remote = probe(job.source, job.compress)
     roots = plan(job)
-    return _Plan(roots, digest(roots), far, fetch_contents(job, roots))
+    return _Plan(roots, digest(roots), remote, fetch_verification(job, roots))
 
 
 class _Copy:
@@ -104,14 +113,14 @@ class _Copy:
         self.plan = planned
         self.transfer = transfer
         self.progress = progress
-        self.takeover = Takeover(job, [job.data_directory, *job.places_outside])
+        self.clone_run = CloneRun(job, [job.data_directory, *job.places_outside])
 
-    def run(self, action: str, found: DataDir) -> Outcome:
+    def run(self, action: str, pgdata: DataDir) -> Result:
         job, planned = self.job, self.plan
-        state = found.clone or {}
+        state = pgdata.clone or {}
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
-        self.takeover.begin(action, found, planned.name if trusted else None)
+        self.clone_run.begin(action, pgdata, planned.name if trusted else None)
         forget_controls(job.state_directory, but=planned.name)
         for root in planned.roots:
             private_directory(root.target, root.directory_mode)
@@ -119,7 +128,7 @@ class _Copy:
             for root in planned.roots:
                 _local_tree.clear(root)
         queue = self._queue(trusted)
-        with self.takeover.doubting(planned.name), Syncing(self.takeover.places) as syncing:
+        with self.clone_run.distrust_on_disk_error(planned.name), Syncing(self.clone_run.places) as syncing:
             self._transfer(queue)
             self._verify()
             finish(job)
@@ -129,18 +138,18 @@ class _Copy:
         self.transfer.connections[0].open()  # it may have broken while nothing was sent
         staging = empty_staging()
         self.transfer.fetch_control(planned.roots[0], staging)
-        commit(job, staging, planned.contents, lambda phase: self.takeover.record(phase, planned.name))
+        commit(job, staging, planned.verification, lambda phase: self.clone_run.record(phase, planned.name))
         forget_controls(job.state_directory)
-        return Outcome(
+        return Result(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
             planned.bytes,
             self.transfer.literal,
             self.transfer.received,
             compress=self.transfer.compress if queue else None,
-            verified="manifest" if planned.contents else "checksum" if job.verify == "checksum" else "size",
-            left_behind=self.takeover.left_behind,
-            kept_old=self.takeover.kept_old,
+            verified="manifest" if planned.verification else "checksum" if job.verify == "checksum" else "size",
+            left_behind=self.clone_run.left_behind,
+            kept_old=self.clone_run.kept_old,
         )
 
     def _queue(self, trusted: bool) -> list[Shard]:
@@ -164,32 +173,32 @@ class _Copy:
                 complete += shards(root, survey.marked(_local_tree.COMPLETE))
             else:
                 doubtful += shards(root, survey.marked(_local_tree.OTHER, _local_tree.COMPLETE), basis=True)
-                _local_tree.doubt(root, survey.marked(_local_tree.COMPLETE))
+                _local_tree.mark_unverified(root, survey.marked(_local_tree.COMPLETE))
         if self.job.waldir is not None and os.path.isdir(self.job.waldir):
             _files.empty(self.job.waldir)
         if not trusted:
-            self.takeover.record("copying", self.plan.name)
+            self.clone_run.record("copying", self.plan.name)
         queue = largest_first([*missing, *self._without_matching(doubtful)])
-        if self.plan.contents is not None:
+        if self.plan.verification is not None:
             for shard in complete:  # the run that wrote them may have ended before it compared them
-                self.plan.contents.check(shard)
+                self.plan.verification.check(shard)
         return queue
 
     def _without_matching(self, doubtful: list[Shard]) -> list[Shard]:
         """Less the files that the manifest shows to be right already, which costs the Barman host nothing."""
-        if self.plan.contents is None or not doubtful:
+        if self.plan.verification is None or not doubtful:
             return doubtful
         self.progress.enter("comparing")
-        right = self.plan.contents.matching(doubtful)
+        right = self.plan.verification.matching(doubtful)
         for shard in doubtful:
-            _local_tree.adopt(shard.root, (n for n in shard.positions if (shard.root.oid, n) in right))
+            _local_tree.mark_verified(shard.root, (n for n in shard.positions if (shard.root.oid, n) in right))
         left = [Shard(s.root, [n for n in s.positions if (s.root.oid, n) not in right], basis=True) for s in doubtful]
         return [shard for shard in left if len(shard)]
 
     def _transfer(self, queue: list[Shard]) -> None:
         self.progress.enter("copying", sum(shard.bytes for shard in queue))
-        if self.plan.contents is not None:
-            self.transfer.finished = self.plan.contents.check
+        if self.plan.verification is not None:
+            self.transfer.finished = self.plan.verification.check
         self.transfer.pull(queue)
 
     def _verify(self) -> None:
@@ -205,7 +214,7 @@ class _Copy:
                     f"The contents of {len(still)} files are not those of the backup, after they were sent twice:"
                     f" {', '.join(still[:5])}. The backup is damaged, or a disk or memory here is. The directory cannot"
                     " be started. Next: choose another backup_id, and look at this one with `barman verify-backup`.",
-                    "manifest_mismatch" if self.plan.contents else "verification_failed",
+                    "manifest_mismatch" if self.plan.verification else "verification_failed",
                     differences=still[:100],
                 )
         differences = [f"{root.target}/{line}" for root in self.plan.roots for line in _local_tree.difference(root)]
@@ -220,8 +229,8 @@ class _Copy:
     def _differing_contents(self, of: list[Shard] | None = None) -> list[tuple[Root, list[int]]]:
         """The files whose contents are wrong, by tree."""
         found: list[tuple[Root, int]] = []
-        if self.plan.contents is not None:
-            found = self.plan.contents.differing()
+        if self.plan.verification is not None:
+            found = self.plan.verification.differing()
         elif self.job.verify == "checksum":
             everything = [shard for root in self.plan.roots for shard in shards(root, range(len(root.files)))]
 
@@ -238,26 +247,31 @@ class _Copy:
         ]
 
 
-Transport = Union[Transfer, Unpacking]
+Transport = Union[RsyncPull, TarPull]
 
 # pg_control that has come out of a tar and waits for its time. The rest of the name tells of which copy it is.
 _HELD = "pg_control."
 
 
 def transport_of(
-    job: Job, roots: Sequence[Root], far: Far, connections: Sequence[Connection], lock_fd: int, progress: Progress
+    job: Job,
+    roots: Sequence[Root],
+    remote: RemoteCapabilities,
+    connections: Sequence[Connection],
+    lock_fd: int,
+    progress: Progress,
 ) -> Transport:
     """What brings these trees."""
     if roots[0].archive is None:
-        wire = Wire(far.compressions[0], job.bwlimit, job.io_timeout, far.rsync, far.compressions)
-        return Transfer(connections, lock_fd, progress, wire=wire)
-    return Unpacking(
+        wire = Wire(remote.compressions[0], job.bwlimit, job.io_timeout, remote.rsync, remote.compressions)
+        return RsyncPull(connections, lock_fd, progress, wire=wire)
+    return TarPull(
         connections,
         lock_fd,
         progress,
         base=roots[0],
         control=os.path.join(job.state_directory, _HELD + digest(roots)),
-        gently=far.gently,
+        nice_prefix=remote.nice_prefix,
         io_timeout=job.io_timeout,
         throttle=Throttle(job.bwlimit * 1024 if job.bwlimit else None),
     )

@@ -12,35 +12,37 @@ __all__ = ["describe", "is_ours", "is_unfinished_copy"]
 _COMMITTED = ("committing", "committed")
 
 
-def is_unfinished_copy(found: DataDir) -> bool:
+def is_unfinished_copy(pgdata: DataDir) -> bool:
     """Whether a copy can go on with it. What an interrupted pg_rewind has left is a cluster's, and compared anew."""
-    return found.state == "incomplete" and (found.clone or {}).get("phase") != "rewinding"
+    return pgdata.state == "incomplete" and (pgdata.clone or {}).get("phase") != "rewinding"
 
 
-def is_ours(found: DataDir) -> bool:
+def is_ours(pgdata: DataDir) -> bool:
     """Whether the directory is a standby that a finished copy of ours made."""
-    state = found.clone or {}
+    state = pgdata.clone or {}
     return (
-        found.state == "standby"
-        and found.control is not None
+        pgdata.state == "standby"
+        and pgdata.control is not None
         and state.get("phase") in _COMMITTED
-        and state.get("data_directory") == found.path
-        and state.get("system_identifier") in (None, found.control.system_identifier)
+        and state.get("data_directory") == pgdata.path
+        and state.get("system_identifier") in (None, pgdata.control.system_identifier)
     )
 
 
-def describe(found: DataDir) -> str:
+def describe(pgdata: DataDir) -> str:
     """A data directory in a few words, for messages."""
-    if is_unfinished_copy(found):
-        return f"it holds an unfinished copy of backup {(found.clone or {}).get('backup_id')}"
-    if found.state == "incomplete":
+    if is_unfinished_copy(pgdata):
+        return f"it holds an unfinished copy of backup {(pgdata.clone or {}).get('backup_id')}"
+    if pgdata.state == "incomplete":
         return "it holds a cluster that an interrupted pg_rewind has left"
-    if found.control is None and found.major is not None:
-        return f"it holds a damaged cluster of PostgreSQL {found.version}, without a global/pg_control that can be read"
-    if found.control is None:
-        names = ", ".join(found.entries[:5]) + (", ..." if len(found.entries) > 5 else "")
-        return f"it holds {names}" if found.entries else f"it is {found.state}"
-    kind = {"standby": "a standby", "pristine": "an unused cluster"}.get(found.state, "a cluster")
-    running = f", running as pid {found.pid}" if found.running else ""
-    identifier = found.control.system_identifier
-    return f"it holds {kind} of PostgreSQL {found.version} with system identifier {identifier}{running}"
+    if pgdata.control is None and pgdata.major is not None:
+        return (
+            f"it holds a damaged cluster of PostgreSQL {pgdata.version}, without a global/pg_control that can be read"
+        )
+    if pgdata.control is None:
+        names = ", ".join(pgdata.entries[:5]) + (", ..." if len(pgdata.entries) > 5 else "")
+        return f"it holds {names}" if pgdata.entries else f"it is {pgdata.state}"
+    kind = {"standby": "a standby", "pristine": "an unused cluster"}.get(pgdata.state, "a cluster")
+    running = f", running as pid {pgdata.pid}" if pgdata.running else ""
+    identifier = pgdata.control.system_identifier
+    return f"it holds {kind} of PostgreSQL {pgdata.version} with system identifier {identifier}{running}"

@@ -120,11 +120,11 @@ def _version(path: str, entries: tuple[str, ...]) -> str | None:
     return (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
 
 
-def require_stopped(found: DataDir) -> None:
+def require_stopped(pgdata: DataDir) -> None:
     """Raises StandbyError when a server runs on the directory."""
-    if found.running:
+    if pgdata.running:
         raise StandbyError(
-            f"A server runs on {found.path} (pid {found.pid}). A running server is never replaced or rewound,"
+            f"A server runs on {pgdata.path} (pid {pgdata.pid}). A running server is never replaced or rewound,"
             " whatever is allowed. Next: stop it, if it may go.",
             "server_running",
         )
@@ -141,21 +141,21 @@ def _control(path: str) -> ControlData | None:
         raise
 
 
-def _state(found: DataDir) -> str:
-    if found.control is None:
+def _state(pgdata: DataDir) -> str:
+    if pgdata.control is None:
         return "foreign"
-    if _stands_by(found):
+    if _stands_by(pgdata):
         return "standby"
-    settings = read_small(os.path.join(found.path, "postgresql.auto.conf"))
-    used = sign_of_use(found.path, found.entries, found.control, found.running, settings)
+    settings = read_small(os.path.join(pgdata.path, "postgresql.auto.conf"))
+    used = sign_of_use(pgdata.path, pgdata.entries, pgdata.control, pgdata.running, settings)
     return "pristine" if used is None else "cluster"
 
 
-def _stands_by(found: DataDir) -> bool:
+def _stands_by(pgdata: DataDir) -> bool:
     """Whether a server on it follows an upstream: by standby.signal, until PostgreSQL 11 by recovery.conf."""
-    if found.major is not None and not needs_signal(found.major):
-        return standby_mode(read_small(os.path.join(found.path, "recovery.conf")) or "")
-    return "standby.signal" in found.entries
+    if pgdata.major is not None and not needs_signal(pgdata.major):
+        return standby_mode(read_small(os.path.join(pgdata.path, "recovery.conf")) or "")
+    return "standby.signal" in pgdata.entries
 
 
 def postmaster(path: str) -> PidFile | None:

@@ -28,7 +28,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import links
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, numbered
 
-__all__ = ["Keeping", "Place", "keep", "observe", "plan_keeping", "recorded_keeping"]
+__all__ = ["KeepOldPlan", "KeptPlace", "observe", "plan_keep_old", "recorded_keep_old", "rename_aside"]
 
 _SUFFIX = ".old"
 
@@ -36,7 +36,7 @@ _CODE = "keep_old"
 
 
 @dataclass(frozen=True)
-class Place:
+class KeptPlace:
     """A directory of the old cluster that is in the way, by its real path.
 
     ``mount_points`` are those at it and below it; ``writable``: whether we may rename it and make another one in its
@@ -56,7 +56,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class KeepOldPlan:
     """What is renamed, in this order, the data directory first; and the links of the kept cluster that have to change.
 
     ``links`` are by their names in the cluster, such as ``pg_tblspc/16388``.
@@ -76,16 +76,16 @@ class Keeping:
         return {"moves": [list(move) for move in self.moves], "links": self.links}
 
 
-def recorded_keeping(state: Mapping[str, Any]) -> Keeping | None:
+def recorded_keep_old(state: Mapping[str, Any]) -> KeepOldPlan | None:
     """What a run had begun to rename when it was interrupted; None when that is not what it was at."""
     if state.get("phase") != "keeping":
         return None
     moves = tuple((str(source), str(target)) for source, target in state.get("moves", ()))
-    return Keeping(moves, dict(state.get("links", {})))
+    return KeepOldPlan(moves, dict(state.get("links", {})))
 
 
 # --- before ---------------------------------------------------------------------------
-def observe(data_directory: str, reused: Iterable[str]) -> tuple[list[Place], dict[str, str]]:
+def observe(data_directory: str, reused: Iterable[str]) -> tuple[list[KeptPlace], dict[str, str]]:
     """The data directory, those of ``reused`` that its cluster uses, and the links of that cluster. Reads only."""
     found = links(data_directory)
     used = {os.path.realpath(path) for path in reused} & set(found.values())
@@ -94,8 +94,8 @@ def observe(data_directory: str, reused: Iterable[str]) -> tuple[list[Place], di
     return places, found
 
 
-def _look(path: str, mount_points: Sequence[str]) -> Place:
-    return Place(
+def _look(path: str, mount_points: Sequence[str]) -> KeptPlace:
+    return KeptPlace(
         path,
         os.path.isdir(path),
         tuple(point for point in mount_points if point == path or point.startswith(path + "/")),
@@ -122,7 +122,7 @@ def _mount_points() -> list[str]:
     return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), line.split()[4]) for line in lines]
 
 
-def plan_keeping(places: Sequence[Place], found: Mapping[str, str], written: Iterable[str]) -> Keeping:
+def plan_keep_old(places: Sequence[KeptPlace], found: Mapping[str, str], written: Iterable[str]) -> KeepOldPlan:
     """What has to be renamed and linked anew. Pure.
 
     ``places`` and ``found`` are what ``observe`` found, ``written`` are all real paths that the copy is to write.
@@ -143,13 +143,13 @@ def plan_keeping(places: Sequence[Place], found: Mapping[str, str], written: Ite
     if problems:
         raise _refusal(problems)
     anew = {name: _anew(target, places) for name, target in found.items()}
-    return Keeping(
+    return KeepOldPlan(
         tuple((place.path, place.kept) for place in places if place.exists),
         {name: target for name, target in anew.items() if target != found[name]},
     )
 
 
-def _anew(target: str, places: Sequence[Place]) -> str:
+def _anew(target: str, places: Sequence[KeptPlace]) -> str:
     """Where a link has to lead when the places have been renamed; a tablespace may be inside of the data directory."""
     for place in places:
         if target == place.path or target.startswith(place.path + "/"):
@@ -157,7 +157,7 @@ def _anew(target: str, places: Sequence[Place]) -> str:
     return target
 
 
-def _problems(place: Place) -> list[Verdict]:
+def _problems(place: KeptPlace) -> list[Verdict]:
     found = []
     if place.mount_points:
         found.append(
@@ -198,20 +198,20 @@ def _refusal(problems: Sequence[Verdict]) -> StandbyError:
 
 
 # --- the act --------------------------------------------------------------------------
-def keep(keeping: Keeping) -> None:
+def rename_aside(keep_plan: KeepOldPlan) -> None:
     """Rename, link anew, and make empty directories in place of what was renamed.
 
     Everything is durable when it returns. After an interruption another call goes on. Raises StandbyError.
     """
-    for source, target in keeping.moves:
+    for source, target in keep_plan.moves:
         with _explained(source, target):
             _rename(source, target)
-    top = keeping.moves[0][1]
-    for name, target in keeping.links.items():
+    top = keep_plan.moves[0][1]
+    for name, target in keep_plan.links.items():
         link = os.path.join(top, name)
         with _explained(link, target):
             _point(link, target)
-    for source, _target in keeping.moves:
+    for source, _target in keep_plan.moves:
         private_directory(source)
 
 

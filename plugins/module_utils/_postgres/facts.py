@@ -19,7 +19,7 @@ __all__ = [
     "ClusterFiles",
     "Collation",
     "Database",
-    "Place",
+    "HostPlace",
     "Sender",
     "Slot",
     "UpstreamFacts",
@@ -127,7 +127,7 @@ class ClusterFiles:
 
 
 @dataclass(frozen=True)
-class Place:
+class HostPlace:
     """A path that the standby will use. ``role`` names it as the options do: ``data_directory``, ``waldir``, ...
 
     Where nothing is at ``path`` yet, the other fields speak of ``existing``, the nearest directory above it.

@@ -15,7 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import local_connection
 
-__all__ = ["Live", "LiveSetting", "ask"]
+__all__ = ["LiveSetting", "RunningSettings", "read_settings"]
 
 # Where a value comes from that no file can change (PostgreSQL manual, 54.24 pg_settings, and guc.h, GucSource).
 _ABOVE_FILES = ("command line", "environment variable", "override")
@@ -40,7 +40,7 @@ class LiveSetting:
 
 
 @dataclass(frozen=True)
-class Live:
+class RunningSettings:
     """``errors`` are files, and what in one of their lines the server could not read: it would refuse to reload."""
 
     settings: Mapping[str, LiveSetting] = field(default_factory=dict)
@@ -66,15 +66,15 @@ class Live:
         return {name: source for name, source in outdated.items() if source in _ABOVE_FILES}
 
 
-def ask(found: DataDir, names: Iterable[str]) -> Live | None:
+def read_settings(pgdata: DataDir, names: Iterable[str]) -> RunningSettings | None:
     """What the server on a directory says, or None when it does not let us in (it may be starting).
 
     Raises StandbyError where psycopg2 is missing.
     """
-    if not found.running or found.port is None or found.socket_directory is None:
+    if not pgdata.running or pgdata.port is None or pgdata.socket_directory is None:
         return None
     try:
-        connection = local_connection(found.socket_directory, found.port)
+        connection = local_connection(pgdata.socket_directory, pgdata.port)
     except StandbyError as failed:
         if failed.code == "instance_unreachable":
             return None
@@ -88,4 +88,4 @@ def ask(found: DataDir, names: Iterable[str]) -> Live | None:
             cursor.execute("SET lc_messages = 'C'")
             cursor.execute(_ERRORS_SQL)
             errors = tuple((row[0], row[1]) for row in cursor.fetchall())
-    return Live(settings, errors)
+    return RunningSettings(settings, errors)

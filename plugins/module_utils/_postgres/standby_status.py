@@ -19,12 +19,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import w
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify, local_instance
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 
-__all__ = ["pgdata_of", "snapshot"]
+__all__ = ["pgdata_of", "standby_status"]
 
 _PROBE = "pgfleet_standby_info"
 
 
-def snapshot(params: dict[str, Any]) -> dict[str, Any]:
+def standby_status(params: dict[str, Any]) -> dict[str, Any]:
     """The result of standby_info. Raises StandbyError only for wrong options."""
     asked = params.get("upstream_connection") != "none"
     keywords = None
@@ -66,20 +66,20 @@ def snapshot(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def pgdata_of(found: DataDir, bindir: str | None, system_identifier: str | None = None) -> dict[str, Any]:
+def pgdata_of(pgdata: DataDir, bindir: str | None, system_identifier: str | None = None) -> dict[str, Any]:
     """A data directory as modules return it. Raises StandbyError where the programs of a cluster are missing."""
-    pgdata = as_dict(found)
-    del pgdata["entries"]
-    pgdata.update(
-        kind=found.kind(system_identifier),
-        mount_point=os.path.ismount(found.path),
-        running=found.running,
-        ours=is_ours(found),
+    result = as_dict(pgdata)
+    del result["entries"]
+    result.update(
+        kind=pgdata.kind(system_identifier),
+        mount_point=os.path.ismount(pgdata.path),
+        running=pgdata.running,
+        ours=is_ours(pgdata),
         pg_bindir=None,
     )
-    if found.control is not None:
-        pgdata["pg_bindir"] = find_bindir(found.major, bindir)
-    return pgdata
+    if pgdata.control is not None:
+        result["pg_bindir"] = find_bindir(pgdata.major, bindir)
+    return result
 
 
 def _position(text: str | None) -> int | None:

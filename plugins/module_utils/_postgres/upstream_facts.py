@@ -36,7 +36,7 @@ try:
 except ImportError:
     psycopg2 = None  # type: ignore[assignment]
 
-__all__ = ["ask", "files", "slot_by_replication"]
+__all__ = ["files", "read_facts", "slot_by_replication"]
 
 # Whoever asks has just logged in for replication to the same hosts, so these do answer.
 _CONNECT_SECONDS = 4
@@ -105,7 +105,7 @@ WHERE pg_tablespace_location(oid) LIKE '/%' ORDER BY oid
 _DATABASE_BYTES = "SELECT sum(pg_database_size(oid)) FROM pg_database"
 
 
-def ask(keywords: Mapping[str, str], slot_name: str | None, application_name: str) -> UpstreamFacts | str:
+def read_facts(keywords: Mapping[str, str], slot_name: str | None, application_name: str) -> UpstreamFacts | str:
     """Log in as the standby's own role, and ask. What one question does not answer is None.
 
     Returns the reason, one line without secrets, when the role is not let in. Raises StandbyError where psycopg2 is

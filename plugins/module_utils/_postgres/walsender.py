@@ -25,7 +25,7 @@ try:
 except ImportError:
     psycopg2 = None  # type: ignore[assignment]
 
-__all__ = ["Holding", "holds"]
+__all__ = ["HeldWal", "holds_wal"]
 
 _SECONDS = 10
 
@@ -41,14 +41,14 @@ _SEGMENT = re.compile(r"\b[0-9A-F]{24}\b")
 
 
 @dataclass(frozen=True)
-class Holding:
+class HeldWal:
     """``held`` is None when it cannot be told; ``reason`` then says why, otherwise what the upstream said."""
 
     held: bool | None
     reason: str = ""
 
 
-def holds(keywords: Mapping[str, str], timeline: int, lsn: int) -> Holding:
+def holds_wal(keywords: Mapping[str, str], timeline: int, lsn: int) -> HeldWal:
     """Whether the upstream can send the WAL from a position on; best that of a segment's first byte.
 
     START_REPLICATION without a slot (PostgreSQL manual, 55.4) is answered with the first WAL data or with the error
@@ -60,17 +60,17 @@ def holds(keywords: Mapping[str, str], timeline: int, lsn: int) -> Holding:
     try:
         connection = replication_connection({**keywords, "application_name": _PROBE}, _SECONDS)
     except psycopg2.Error as failed:
-        return Holding(None, f"the login failed: {first_line(str(failed))}")
+        return HeldWal(None, f"the login failed: {first_line(str(failed))}")
     with contextlib.closing(connection), _bounded(connection) as overdue:
         try:
             _await_data(connection, f"START_REPLICATION PHYSICAL {format_lsn(lsn)} TIMELINE {timeline}")
         except psycopg2.Error as failed:
             if overdue.is_set():
-                return Holding(None, f"no WAL came within {_SECONDS} seconds")
+                return HeldWal(None, f"no WAL came within {_SECONDS} seconds")
             said = first_line(str(failed))
             gone = failed.pgcode == _UNDEFINED_FILE or _SEGMENT.search(said) is not None
-            return Holding(False if gone else None, said)
-    return Holding(True)
+            return HeldWal(False if gone else None, said)
+    return HeldWal(True)
 
 
 def _await_data(connection: Any, command: str) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["NOT_PROVEN", "reasons", "relation", "state", "unproven", "wal_source"]
+__all__ = ["NOT_CHECKED", "assumed_relation", "not_checked", "reasons", "state", "wal_source"]
 
 # Every check of a preflight that only the upstream can answer.
-NOT_PROVEN = (
+NOT_CHECKED = (
     "that the upstream has the backup's system identifier and version",
     "that its timeline and history hold the backup",
     "that it has the WAL that follows Barman's",
@@ -21,12 +21,12 @@ NOT_PROVEN = (
 )
 
 
-def unproven() -> Verdict:
+def not_checked() -> Verdict:
     """One warning for all of them."""
     return warning(
         "upstream",
         "upstream_not_asked",
-        f"The upstream was not asked, as upstream_connection=none wants it. Not proven: {'; '.join(NOT_PROVEN)}.",
+        f"The upstream was not asked, as upstream_connection=none wants it. Not proven: {'; '.join(NOT_CHECKED)}.",
         "run again with upstream_connection=required when it is back",
     )
 
@@ -45,7 +45,7 @@ def wal_source(restore_command: str | None) -> list[Verdict]:
     ]
 
 
-def relation(data_directory_state: str) -> str:
+def assumed_relation(data_directory_state: str) -> str:
     """How what is there stands to an upstream that cannot be asked: a standby is taken to be behind it."""
     return "behind" if data_directory_state == "standby" else "unknown"
 

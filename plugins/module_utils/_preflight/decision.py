@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
 
-__all__ = ["COPYING", "Decision", "Situation", "decide"]
+__all__ = ["COPYING", "Decision", "HostState", "decide"]
 
 # The actions that bring files from the backup.
 COPYING = ("clone", "resume", "delta", "replace")
 
 
 @dataclass(frozen=True)
-class Situation:
+class HostState:
     """What a host has, and what is known of it.
 
     ``state`` is that of the data directory. ``same_cluster``: whether it has the system identifier that is wanted; None
@@ -58,7 +58,7 @@ class Decision:
     error_code: str | None = None
 
 
-def decide(now: Situation, overwrite: str) -> Decision:
+def decide(now: HostState, overwrite: str) -> Decision:
     """The lowest rung that leads to a healthy standby, or a refusal."""
     if now.healthy:
         return Decision("none", "it is a standby that streams from the wanted upstream")
@@ -82,7 +82,7 @@ def decide(now: Situation, overwrite: str) -> Decision:
     return _same_cluster(now, overwrite)
 
 
-def _pristine(now: Situation, overwrite: str) -> Decision:
+def _pristine(now: HostState, overwrite: str) -> Decision:
     if now.running and not now.unused:
         return Decision(
             "refuse",
@@ -95,7 +95,7 @@ def _pristine(now: Situation, overwrite: str) -> Decision:
     return _needs("pristine", "a new cluster that nobody has used is there", "to replace it", "data_directory_pristine")
 
 
-def _foreign(now: Situation, overwrite: str) -> Decision:
+def _foreign(now: HostState, overwrite: str) -> Decision:
     if not now.postgresql:
         return Decision(
             "refuse",
@@ -108,7 +108,7 @@ def _foreign(now: Situation, overwrite: str) -> Decision:
     return _needs("always", "a damaged cluster is there", "to replace it", "data_directory_damaged")
 
 
-def _other_cluster(now: Situation, overwrite: str) -> Decision:
+def _other_cluster(now: HostState, overwrite: str) -> Decision:
     if now.running:
         return Decision(
             "refuse",
@@ -121,7 +121,7 @@ def _other_cluster(now: Situation, overwrite: str) -> Decision:
     return _needs("always", "another cluster is there", "to replace it", "data_directory_cluster")
 
 
-def _same_cluster(now: Situation, overwrite: str) -> Decision:
+def _same_cluster(now: HostState, overwrite: str) -> Decision:
     """A standby, running or not, or a former primary, of the cluster that is wanted."""
     standby = now.state == "standby"
     what = "a standby of this cluster" if standby else "a former primary of this cluster"
@@ -143,7 +143,7 @@ def _same_cluster(now: Situation, overwrite: str) -> Decision:
     return Decision("delta", stuck.reason + why, stop=now.running)
 
 
-def _cannot_go_on(now: Situation, what: str) -> Decision:
+def _cannot_go_on(now: HostState, what: str) -> Decision:
     reasons = {
         "diverged": f"{what} is there whose history has left the upstream's",
         "ahead": f"{what} is there that is ahead of the upstream",

@@ -36,8 +36,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import plan as _plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import wal as _wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING, Decision, decide
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import Seen, Wanted, see
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import (
+    Observed,
+    WantedStandby,
+    observe,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
@@ -53,38 +57,38 @@ _GOING_ON = ("start", "settings", "rewind")
 class Examination:
     """All verdicts about one host, and the plan that follows from them."""
 
-    wish: Wish
+    request: Request
     verdicts: list[Verdict] = field(default_factory=list)
     plan: dict[str, Any] = field(default_factory=dict)
-    found: DataDir | None = None
+    pgdata: DataDir | None = None
     decision: Decision | None = None
     files: dict[str, int] = field(default_factory=dict)
-    upstreams: _basebackup_facts.Upstreams | None = None
+    upstreams: _basebackup_facts.UpstreamFiles | None = None
 
     def run(self) -> None:
         """Ask everything that can be asked; what depends on a failed answer is left out."""
         server = self._upstream()
         self._look_at_source(server)
-        wish = self.wish
-        others = wish.job.other_places if wish.job is not None else {}
-        self.verdicts += _paths.paths(wish.data_directory, others, home_directories())
-        self.verdicts += _configuration.starter(wish.service, [wish.data_directory, wish.state_directory])
-        self.found = self._try("data_directory", lambda: inspect(wish.data_directory, wish.state_directory))
+        request = self.request
+        others = request.job.other_places if request.job is not None else {}
+        self.verdicts += _paths.paths(request.data_directory, others, home_directories())
+        self.verdicts += _configuration.starter(request.service, [request.data_directory, request.state_directory])
+        self.pgdata = self._try("data_directory", lambda: inspect(request.data_directory, request.state_directory))
         seen = self._see(server)
-        if seen is not None and self.found is not None:
-            self._decide(self.found, seen)
-            self._keep_old(self.found)
+        if seen is not None and self.pgdata is not None:
+            self._decide(self.pgdata, seen)
+            self._keep_old(self.pgdata)
             self._bring_all()
         self._check_restore_command()
         decided = self.decision
         if decided is None or decided.action in (*COPYING, "refuse"):
             self._check_copy(server)
-        elif decided.action in _GOING_ON and self.found is not None and self.found.control is not None:
-            self._check_what_is_there(self.found, self.found.control, server, seen)
+        elif decided.action in _GOING_ON and self.pgdata is not None and self.pgdata.control is not None:
+            self._check_what_is_there(self.pgdata, self.pgdata.control, server, seen)
         if server is not None:
             self.plan.setdefault("wal_to_replay", self._backlog(server))
         refused = bool(_verdict.errors(self.verdicts))
-        self.plan = _plan.whole(self.plan, self.wish, self.found, self.decision, refused, server)
+        self.plan = _plan.plan_result(self.plan, self.request, self.pgdata, self.decision, refused, server)
 
     def _try(self, check: str, ask: Callable[[], T]) -> T | None:
         """An answer, or an error verdict and None."""
@@ -96,44 +100,44 @@ class Examination:
 
     def _upstream(self) -> Upstream | None:
         """Who it is; None where it does not answer, or nobody wants it asked."""
-        if self.wish.upstream_asked:
-            return self._try("upstream", lambda: identify(self.wish.keywords))
-        self.verdicts.append(_without_upstream.unproven())
-        self.plan["not_checked"] = list(_without_upstream.NOT_PROVEN)
+        if self.request.upstream_asked:
+            return self._try("upstream", lambda: identify(self.request.keywords))
+        self.verdicts.append(_without_upstream.not_checked())
+        self.plan["not_checked"] = list(_without_upstream.NOT_CHECKED)
         return None
 
     def _look_at_source(self, server: Upstream | None) -> None:
         """What pg_basebackup would copy is the upstream as it is now."""
-        source = self.wish.basebackup
+        source = self.request.basebackup
         if source is None or server is None:
             return
-        self.upstreams = self._try("method", lambda: _basebackup_facts.look(server, self.wish.keywords, source))
+        self.upstreams = self._try("method", lambda: _basebackup_facts.observe(server, self.request.keywords, source))
         if self.upstreams is not None:
-            self.wish = replace(self.wish, job=self.upstreams.job)
+            self.request = replace(self.request, job=self.upstreams.job)
 
-    def _see(self, server: Upstream | None) -> Seen | None:
-        found, wish = self.found, self.wish
-        if found is None:
+    def _see(self, server: Upstream | None) -> Observed | None:
+        pgdata, request = self.pgdata, self.request
+        if pgdata is None:
             return None
-        wanted = Wanted(
-            keywords=wish.keywords,
-            system_identifier=wish.job.backup.system_identifier if wish.job is not None else None,
-            slot_name=wish.slot_name,
-            overwrite=wish.overwrite,
-            bindir=wish.bindir,
-            barman=wish.barman if wish.restore_command else None,
-            rewind_user=wish.rewind_user,
-            restore_command=wish.restore_command,
-            upstream_asked=wish.upstream_asked,
+        wanted = WantedStandby(
+            keywords=request.keywords,
+            system_identifier=request.job.backup.system_identifier if request.job is not None else None,
+            slot_name=request.slot_name,
+            overwrite=request.overwrite,
+            bindir=request.bindir,
+            barman=request.barman if request.restore_command else None,
+            rewind_user=request.rewind_user,
+            restore_command=request.restore_command,
+            upstream_asked=request.upstream_asked,
         )
-        return self._try("data_directory", lambda: see(found, server, wanted))
+        return self._try("data_directory", lambda: observe(pgdata, server, wanted))
 
-    def _decide(self, found: DataDir, seen: Seen) -> None:
+    def _decide(self, pgdata: DataDir, seen: Observed) -> None:
         """The action, or the verdict that there is none."""
         self.verdicts += seen.verdicts
-        decided = decide(seen.situation, self.wish.overwrite)
+        decided = decide(seen.host_state, self.request.overwrite)
         self.decision = decided
-        what = f"{found.path}: {describe(found)}"
+        what = f"{pgdata.path}: {describe(pgdata)}"
         if decided.action == "refuse":
             # The next step is the last word of every message.
             reason, _next, step = decided.reason.partition(". Next: ")
@@ -142,20 +146,20 @@ class Examination:
         else:
             self.verdicts.append(Verdict("data_directory", "ok", f"{what}: {decided.reason}"))
 
-    def _keep_old(self, found: DataDir) -> None:
+    def _keep_old(self, pgdata: DataDir) -> None:
         """What would be overwritten is renamed aside, if that is wanted, and the copy goes into an empty directory."""
-        job, decided = self.wish.job, self.decision
+        job, decided = self.request.job, self.decision
         if job is None or not job.keep_old or decided is None or decided.action not in ("rewind", "delta", "replace"):
             return
         # A server that runs there is stopped before.
-        stopped, again = replace(found, pid=None), replace(job, again=True)
-        keeping = self._try("keep_old", lambda: to_keep(again, stopped))
+        stopped, again = replace(pgdata, pid=None), replace(job, again=True)
+        keep_plan = self._try("keep_old", lambda: to_keep(again, stopped))
         self.decision = replace(decided, action="clone")
-        self.plan["kept_old"] = list(keeping.kept) if keeping is not None else []
+        self.plan["kept_old"] = list(keep_plan.kept) if keep_plan is not None else []
 
     def _bring_all(self) -> None:
         """Only our own copy compares with what is there; other methods replace it."""
-        job, decided = self.wish.job, self.decision
+        job, decided = self.request.job, self.decision
         if job is not None and job.method != "rsync" and decided is not None and decided.action == "delta":
             self.decision = replace(decided, action="replace")
 
@@ -163,7 +167,7 @@ class Examination:
 
     def _check_copy(self, server: Upstream | None) -> None:
         """What only matters where files are to be brought from a backup."""
-        job = self.wish.job
+        job = self.request.job
         if job is None:
             self._no_backup()
             return
@@ -172,11 +176,11 @@ class Examination:
             return
         action = self.decision.action if self.decision is not None else "refuse"
         self.verdicts += _backup.backup(job.backup, int(time.time()))
-        if self.wish.barman_checks is not None:
-            self.verdicts += _backup.barman(self.wish.barman_checks)
-        if self.found is not None and action != "replace":
-            found = self.found
-            self._try("tablespaces", lambda: require_empty_targets(job, found))
+        if self.request.barman_checks is not None:
+            self.verdicts += _backup.barman(self.request.barman_checks)
+        if self.pgdata is not None and action != "replace":
+            pgdata = self.pgdata
+            self._try("tablespaces", lambda: require_empty_targets(job, pgdata))
         self.verdicts += self._try("version", lambda: _backup.version(job.backup, server_version(job.bindir))) or []
         if server is not None:
             self.verdicts += _backup.upstream(job.backup, server)
@@ -187,9 +191,9 @@ class Examination:
         roots = self._try("backup", lambda: plan(job))
         if roots is None:
             return
-        far = self._try("rsync", lambda: probe(job.source, job.compress))
-        if far is not None:
-            can = ", ".join(far.compressions)
+        remote = self._try("rsync", lambda: probe(job.source, job.compress))
+        if remote is not None:
+            can = ", ".join(remote.compressions)
             self.verdicts.append(Verdict("rsync", "ok", f"both ends have it; on the wire they can do {can}"))
         self._check_room(job, roots, server, action if job.method == "rsync" or action == "clone" else "replace")
         configuration = self._try(
@@ -199,7 +203,7 @@ class Examination:
             self._check_configuration(configuration, server)
             if configuration.control is not None:
                 works = not self._failed("restore_command")
-                self.verdicts += _wal.check(self.wish, job.backup, configuration.control, server, works)
+                self.verdicts += _wal.check(self.request, job.backup, configuration.control, server, works)
         self._check_fitness(job.bindir, job.backup.major, server, configuration)
         self._note_files(roots)
 
@@ -212,16 +216,17 @@ class Examination:
             self.verdicts += _space.space({job.data_directory: backup.size or 0}, {job.data_directory: room}, 0)
         self.plan.update(_backup.staged_plan(backup, job.targets))
 
-    def _check_basebackup(self, found: _basebackup_facts.Upstreams, server: Upstream) -> None:
+    def _check_basebackup(self, pgdata: _basebackup_facts.UpstreamFiles, server: Upstream) -> None:
         """Where they come from the upstream itself. Only what differs cannot be sent: a delta is a replacement."""
-        wish, job = self.wish, found.job
-        here, source, decided = self.found, wish.basebackup, self.decision
+        request, job = self.request, pgdata.job
+        here, source, decided = self.pgdata, request.basebackup, self.decision
         if here is not None and (decided is None or decided.action != "replace"):
             self._try("tablespaces", lambda: require_empty_targets(job, here))
         if decided is not None and decided.action in ("delta", "resume"):
             self.decision = replace(decided, action="replace")
         checked = source and self._try(
-            "method", lambda: _basebackup_facts.check(server, found, source, wish.slot_name, wish.restore_command)
+            "method",
+            lambda: _basebackup_facts.check(server, pgdata, source, request.slot_name, request.restore_command),
         )
         if checked:
             self.verdicts += checked.verdicts
@@ -233,10 +238,10 @@ class Examination:
 
     def _no_backup(self) -> None:
         """An error only where there is something to copy: a refusal has its own, and so has the upstream's silence."""
-        if self.wish.basebackup is not None or (self.decision is not None and self.decision.action == "refuse"):
+        if self.request.basebackup is not None or (self.decision is not None and self.decision.action == "refuse"):
             return
-        if self.wish.no_backup is not None:
-            msg, code = self.wish.no_backup
+        if self.request.no_backup is not None:
+            msg, code = self.request.no_backup
             self.verdicts.append(Verdict("backup", "error", msg, code))
             return
         msg = "A backup is needed, and none was given. Next: choose one with barman_backup_info."
@@ -270,32 +275,32 @@ class Examination:
     # --- what is there ---------------------------------------------------------------------
 
     def _check_what_is_there(
-        self, found: DataDir, control: ControlData, server: Upstream | None, seen: Seen | None
+        self, pgdata: DataDir, control: ControlData, server: Upstream | None, seen: Observed | None
     ) -> None:
         """What matters where a cluster that is there goes on."""
         if seen is not None and seen.proof is not None:
             self.verdicts += seen.proof.verdicts
             self.plan["wal_to_replay"] = seen.proof.bytes
-        bindir = self._try("version", lambda: find_bindir(found.major, self.wish.bindir))
+        bindir = self._try("version", lambda: find_bindir(pgdata.major, self.request.bindir))
         if bindir is None:
             return
         places = self._places(bindir)
         configuration = self._try("configuration", lambda: _configuration_facts.of_directory(control, places))
         if configuration is not None:
             self._check_configuration(configuration, server)
-        self._check_fitness(bindir, found.major, server, configuration)
+        self._check_fitness(bindir, pgdata.major, server, configuration)
 
     # --- both ------------------------------------------------------------------------------
 
-    def _places(self, bindir: str) -> _configuration_facts.Places:
-        wish = self.wish
-        return _configuration_facts.Places(
-            wish.data_directory,
-            wish.state_directory,
+    def _places(self, bindir: str) -> _configuration_facts.ConfigurationPlaces:
+        request = self.request
+        return _configuration_facts.ConfigurationPlaces(
+            request.data_directory,
+            request.state_directory,
             bindir,
-            wish.config_directory,
-            wish.config_created,
-            wish.config_from_backup,
+            request.config_directory,
+            request.config_created,
+            request.config_from_backup,
         )
 
     def _check_configuration(self, configuration: _configuration_facts.Configuration, server: Upstream | None) -> None:
@@ -305,7 +310,7 @@ class Examination:
         control = configuration.control
         needed = [*([control.settings] if control else []), *([server.settings] if server is not None else [])]
         to_raise = _configuration.settings_to_raise(configuration.limits, *needed)
-        self.verdicts += _configuration.hot_standby(configuration.limits, to_raise, self.wish.hot_standby_settings)
+        self.verdicts += _configuration.hot_standby(configuration.limits, to_raise, self.request.hot_standby_settings)
         self.plan["settings"] = {name: str(value) for name, value in to_raise.items()}
 
     def _check_fitness(
@@ -315,33 +320,35 @@ class Examination:
         server: Upstream | None,
         configuration: _configuration_facts.Configuration | None,
     ) -> None:
-        wish, decided = self.wish, self.decision
+        request, decided = self.request, self.decision
         standby = _compatibility_facts.Standby(
-            application_name=wish.keywords.get("application_name", ""),
-            slot_name=wish.slot_name,
+            application_name=request.keywords.get("application_name", ""),
+            slot_name=request.slot_name,
             bindir=bindir,
             major=major,
             places={
-                "data_directory": wish.data_directory,
-                "state_directory": wish.state_directory,
-                **(wish.job.other_places if wish.job is not None else {}),
+                "data_directory": request.data_directory,
+                "state_directory": request.state_directory,
+                **(request.job.other_places if request.job is not None else {}),
             },
             preload=configuration.preload if configuration is not None else "",
-            runs=self.found is not None and self.found.running and self.found.state == "standby",
+            runs=self.pgdata is not None and self.pgdata.running and self.pgdata.state == "standby",
             kept=decided is not None and decided.action in _GOING_ON,
-            created=wish.directories_created,
+            created=request.directories_created,
             block_size=(
                 (configuration.control.block_size or None) if configuration and configuration.control else None
             ),
-            slot_made=wish.slot_created,
+            slot_made=request.slot_created,
             backlog=self.plan.get("wal_to_replay", self._backlog(server)),
-            walsenders=2 if wish.basebackup is not None and (decided is None or decided.action in COPYING) else 1,
+            walsenders=2 if request.basebackup is not None and (decided is None or decided.action in COPYING) else 1,
         )
         if not self._failed("paths"):  # nobody should be told to take over a place of the system
             self.verdicts += self._try("host", lambda: _compatibility_facts.of_host(standby, self.files)) or []
         if server is not None:
-            shell = wish.barman.shell if wish.barman is not None else None
-            asked = self._try("host", lambda: _compatibility_facts.of_upstream(standby, server, wish.keywords, shell))
+            shell = request.barman.shell if request.barman is not None else None
+            asked = self._try(
+                "host", lambda: _compatibility_facts.of_upstream(standby, server, request.keywords, shell)
+            )
             if asked is not None:
                 verdicts, facts = asked
                 self.verdicts += verdicts
@@ -349,13 +356,13 @@ class Examination:
 
     def _note_slot(self, server: Upstream, facts: UpstreamFacts) -> None:
         """The slot, and how to log in where it has to be made."""
-        slot, keywords = facts.slot, self.wish.keywords
+        slot, keywords = facts.slot, self.request.keywords
         if slot is None:
             return
         elsewhere = ("host", "hostaddr", "port", "user", "password", "dbname")
         self.plan["slot"] = {
             "name": slot.name,
-            "create": slot.kind == "absent" and self.wish.slot_created,
+            "create": slot.kind == "absent" and self.request.slot_created,
             "max_wal_bytes": facts.max_slot_wal_keep_size,
             "login_host": server.host,
             "login_port": int(server.port),
@@ -365,9 +372,9 @@ class Examination:
         }
 
     def _check_restore_command(self) -> None:
-        if self.wish.restore_note is not None:
+        if self.request.restore_note is not None:
             msg = (
-                f"WAL will be fetched by barman get-wal over ssh: {self.wish.restore_note}."
+                f"WAL will be fetched by barman get-wal over ssh: {self.request.restore_note}."
                 " Next: nothing has to be done; barman-cli can fetch several segments at a time."
             )
             self.verdicts.append(Verdict("restore_command", "warning", msg, "barman_cli_missing"))
@@ -376,6 +383,6 @@ class Examination:
         return any(verdict.check == check and verdict.severity == "error" for verdict in self.verdicts)
 
     def _backlog(self, server: Upstream | None) -> int:
-        job = self.wish.job
+        job = self.request.job
         begin = job.backup.begin_lsn if job is not None else None
         return max(0, server.lsn - parse_lsn(begin)) if server is not None and begin else 0

@@ -30,16 +30,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import local_instance, signs_of_use
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Situation
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, relation
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import own_history, possible
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import HostState
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, divergence
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import own_history, reasons_impossible
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
-__all__ = ["Seen", "Wanted", "see"]
+__all__ = ["Observed", "WantedStandby", "observe"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedStandby:
     """What the host is to be: a standby of this cluster, by this upstream, with this slot, at this level of consent.
 
     ``barman`` is where WAL can be had beside the upstream; None where there is no such place. Without
@@ -58,81 +58,83 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """``relation`` and ``proof`` are there where something of the wanted cluster is, and the upstream answers."""
 
-    situation: Situation
+    host_state: HostState
     instance: Instance | None = None
     relation: Relation | None = None
     proof: WalProof | None = None
     verdicts: tuple[Verdict, ...] = ()
 
 
-def see(found: DataDir, upstream: Upstream | None, wanted: Wanted) -> Seen:
+def observe(pgdata: DataDir, upstream: Upstream | None, wanted: WantedStandby) -> Observed:
     """Look at what is there, as closely as the ladder needs it. Raises StandbyError."""
     identifier = wanted.system_identifier or (upstream.system_identifier if upstream is not None else None)
-    if identifier is None and not wanted.upstream_asked and is_ours(found) and found.control is not None:
-        identifier = found.control.system_identifier
-    same = None if found.control is None else found.control.system_identifier == identifier
-    instance, verdicts = _ask(found)
-    now = Situation(
-        found.state,
-        running=found.running,
-        primary=found.running and not (instance.in_recovery if instance is not None else found.state == "standby"),
+    if identifier is None and not wanted.upstream_asked and is_ours(pgdata) and pgdata.control is not None:
+        identifier = pgdata.control.system_identifier
+    same = None if pgdata.control is None else pgdata.control.system_identifier == identifier
+    instance, verdicts = _ask(pgdata)
+    now = HostState(
+        pgdata.state,
+        running=pgdata.running,
+        primary=pgdata.running and not (instance.in_recovery if instance is not None else pgdata.state == "standby"),
         same_cluster=same,
-        ours=is_ours(found),
+        ours=is_ours(pgdata),
         healthy=_healthy(instance, upstream, wanted),
-        unused=found.state == "pristine" and found.running and _unused(found),
-        postgresql=found.version is not None,
+        unused=pgdata.state == "pristine" and pgdata.running and _unused(pgdata),
+        postgresql=pgdata.version is not None,
     )
-    control = found.control
+    control = pgdata.control
     if same and not wanted.upstream_asked:
-        return Seen(replace(now, relation=_without_upstream.relation(found.state)), instance, verdicts=verdicts)
+        return Observed(
+            replace(now, relation=_without_upstream.assumed_relation(pgdata.state)), instance, verdicts=verdicts
+        )
     if now.healthy or not same or upstream is None or control is None:
-        return Seen(now, instance, verdicts=verdicts)
-    where = _relation(found, instance, upstream)
-    proof = _prove(found, control, where, upstream, wanted) if where.kind == "behind" else None
+        return Observed(now, instance, verdicts=verdicts)
+    where = _relation(pgdata, instance, upstream)
+    proof = _prove(pgdata, control, where, upstream, wanted) if where.kind == "behind" else None
     now = replace(
         now,
         relation=where.kind,
         wal_missing=proof is not None and any(verdict.error_code == "wal_missing" for verdict in proof.verdicts),
-        no_rewind=_no_rewind(found, where, upstream, wanted),
+        no_rewind=_no_rewind(pgdata, where, upstream, wanted),
     )
-    return Seen(now, instance, where, proof, verdicts)
+    return Observed(now, instance, where, proof, verdicts)
 
 
-def _ask(found: DataDir) -> tuple[Instance | None, tuple[Verdict, ...]]:
-    if not found.running or found.port is None or found.socket_directory is None:
+def _ask(pgdata: DataDir) -> tuple[Instance | None, tuple[Verdict, ...]]:
+    if not pgdata.running or pgdata.port is None or pgdata.socket_directory is None:
         return None, ()
     try:
-        return local_instance(found.socket_directory, found.port), ()
+        return local_instance(pgdata.socket_directory, pgdata.port), ()
     except StandbyError as failed:
         return None, (Verdict("server", "warning", failed.msg, failed.code),)
 
 
-def _healthy(instance: Instance | None, upstream: Upstream | None, wanted: Wanted) -> bool:
+def _healthy(instance: Instance | None, upstream: Upstream | None, wanted: WantedStandby) -> bool:
     if instance is None or upstream is None:
         return False
     return not _readiness.reasons(instance, wanted.keywords, upstream, wanted.slot_name)
 
 
-def _unused(found: DataDir) -> bool:
+def _unused(pgdata: DataDir) -> bool:
     """Whether the server itself knows of no user, database or relation that initdb did not make, and of no client."""
-    if found.port is None or found.socket_directory is None:
+    if pgdata.port is None or pgdata.socket_directory is None:
         return False
     try:
-        return not signs_of_use(found.socket_directory, found.port)
+        return not signs_of_use(pgdata.socket_directory, pgdata.port)
     except StandbyError:
         return False
 
 
-def _relation(found: DataDir, instance: Instance | None, upstream: Upstream) -> Relation:
+def _relation(pgdata: DataDir, instance: Instance | None, upstream: Upstream) -> Relation:
     if instance is not None:
         return _running(instance, upstream)
-    label = read_small(os.path.join(found.path, "backup_label"))
-    if label is not None and not found.running:
+    label = read_small(os.path.join(pgdata.path, "backup_label"))
+    if label is not None and not pgdata.running:
         return _not_started(parse_backup_label(label), upstream)
-    return relation(found, upstream, own_history(found))
+    return divergence(pgdata, upstream, own_history(pgdata))
 
 
 def _not_started(label: BackupLabel, upstream: Upstream) -> Relation:
@@ -157,29 +159,31 @@ def _at(timeline: int, lsn: int, upstream: Upstream, what: str) -> Relation:
     return Relation("diverged", timeline, lsn, left, f"{place}, which the upstream's history does not hold")
 
 
-def _prove(found: DataDir, control: ControlData, where: Relation, upstream: Upstream, wanted: Wanted) -> WalProof:
+def _prove(
+    pgdata: DataDir, control: ControlData, where: Relation, upstream: Upstream, wanted: WantedStandby
+) -> WalProof:
     """Whether what comes after the WAL that is here can be had."""
     begin = (where.timeline, where.lsn)
     redo = (control.timeline, parse_lsn(control.redo_lsn))
-    replays = not found.running and "backup_label" not in found.entries
-    if replays and redo < begin and not _has_wal(found, redo, control.wal_segment_size):
+    replays = not pgdata.running and "backup_label" not in pgdata.entries
+    if replays and redo < begin and not _has_wal(pgdata, redo, control.wal_segment_size):
         begin = redo
     return prove(begin, upstream, wanted.keywords, control.wal_segment_size, wanted.barman)
 
 
-def _has_wal(found: DataDir, position: tuple[int, int], segment_size: int) -> bool:
+def _has_wal(pgdata: DataDir, position: tuple[int, int], segment_size: int) -> bool:
     """Whether the server has kept the WAL from where its replay begins; it keeps all after that, too."""
-    return os.path.exists(os.path.join(found.path, "pg_wal", segment_name(*position, segment_size)))
+    return os.path.exists(os.path.join(pgdata.path, "pg_wal", segment_name(*position, segment_size)))
 
 
-def _no_rewind(found: DataDir, where: Relation, upstream: Upstream, wanted: Wanted) -> str | None:
+def _no_rewind(pgdata: DataDir, where: Relation, upstream: Upstream, wanted: WantedStandby) -> str | None:
     if where.kind != "diverged":
         return "it has not diverged"
-    if found.running:
+    if pgdata.running:
         return "a server runs on the directory"
     if not allows(wanted.overwrite, "same_cluster"):
         return "it was not asked"
-    bindir = find_bindir(found.major, wanted.bindir)
+    bindir = find_bindir(pgdata.major, wanted.bindir)
     keywords = {**without_password(wanted.keywords), **({"user": wanted.rewind_user} if wanted.rewind_user else {})}
-    reasons = possible(found, keywords, bindir, upstream, restore_command=wanted.restore_command)
+    reasons = reasons_impossible(pgdata, keywords, bindir, upstream, restore_command=wanted.restore_command)
     return "; ".join(reasons) or None

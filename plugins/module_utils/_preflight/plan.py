@@ -12,21 +12,21 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING, Decision
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 
-__all__ = ["whole"]
+__all__ = ["plan_result"]
 
 
-def whole(
+def plan_result(
     noted: Mapping[str, Any],
-    wish: Wish,
-    found: DataDir | None,
+    request: Request,
+    pgdata: DataDir | None,
     decided: Decision | None,
     refused: bool,
     server: Upstream | None,
 ) -> dict[str, Any]:
     """What the checks have noted on their way, with all keys that a plan has."""
-    backup = wish.job.backup if wish.job is not None else None
+    backup = request.job.backup if request.job is not None else None
     plan = {
         **dict.fromkeys(("files", "bytes", "bytes_to_copy", "removed"), 0),
         **{name: [] for name in ("removed_names", "tablespaces", "not_checked")},
@@ -38,13 +38,13 @@ def whole(
         "copies": not refused and decided is not None and decided.action in COPYING,
         "reason": decided.reason if decided is not None else "the data directory cannot be read",
         "stop": decided is not None and decided.stop,
-        "before": describe(found) if found is not None else "",
+        "before": describe(pgdata) if pgdata is not None else "",
         "backup_id": backup.backup_id if backup is not None else None,
         "server": backup.server if backup is not None else None,
-        "data_directory": wish.data_directory,
-        "restore_command": wish.restore_command,
-        "method": _method(wish),
-        "upstream_derived": wish.upstream_derived,
+        "data_directory": request.data_directory,
+        "restore_command": request.restore_command,
+        "method": _method(request),
+        "upstream_derived": request.upstream_derived,
     }
     if server is not None:
         plan["upstream"] = {
@@ -57,7 +57,7 @@ def whole(
     return plan
 
 
-def _method(wish: Wish) -> str:
-    if wish.basebackup is not None:
+def _method(request: Request) -> str:
+    if request.basebackup is not None:
         return "pg_basebackup"
-    return wish.job.method if wish.job is not None else "rsync"
+    return request.job.method if request.job is not None else "rsync"

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 
-__all__ = ["Wish"]
+__all__ = ["Request"]
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What the host is to become, and whom to ask. ``job`` is None where no backup could be chosen; ``no_backup`` then
     says why, as a message and its code. ``restore_command`` is the one that the server will run, ``restore_note`` why
     it is not Barman's own script. With ``basebackup`` the upstream is copied itself, and makes the job. Without
@@ -46,6 +46,6 @@ class Wish:
     directories_created: bool = False
     slot_created: bool = False
     rewind_user: str | None = None
-    basebackup: Source | None = None
+    basebackup: UpstreamSource | None = None
     upstream_asked: bool = True
     upstream_derived: Mapping[str, Any] | None = None

@@ -24,7 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq im
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import texts
 
-__all__ = ["Change", "apply", "compare", "shown", "stand_by"]
+__all__ = ["FileChange", "apply", "compare", "shown", "stand_by"]
 
 _SIGNAL = "# Written by pgfleet.standby: this server follows an upstream.\n"
 
@@ -32,7 +32,7 @@ _MODE = "# Written by pgfleet.standby: this server follows an upstream.\nstandby
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """What differs. ``before`` and ``after`` are the settings that differ, secrets masked."""
 
     before: Mapping[str, str]
@@ -51,7 +51,7 @@ class Change:
         return sorted([*self.texts, *self.obsolete])
 
 
-def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: bool, major: int) -> Change:
+def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: bool, major: int) -> FileChange:
     """What has to change. ``own_configuration``: the data directory holds the server's postgresql.conf."""
     old = {name: _read(data_directory, name) for name in (AUTO_CONF, RECOVERY_CONF)}
     new = texts(old, wanted, major)
@@ -69,7 +69,7 @@ def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: b
             changed["postgresql.conf"] = localised
     before, after = (_values(side[name] for name in new) for side in (old, new))
     names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    return Change(
+    return FileChange(
         before=shown({name: before[name] for name in names if name in before}),
         after=shown({name: after[name] for name in names if name in after}),
         texts=changed,
@@ -77,7 +77,7 @@ def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: b
     )
 
 
-def apply(data_directory: str, change: Change) -> None:
+def apply(data_directory: str, change: FileChange) -> None:
     """Make the change; what makes it a standby first, so that no crash leaves a directory that starts as a primary."""
     first = [name for name in ("standby.signal", RECOVERY_CONF) if name in change.texts]
     for name in [*first, *(name for name in change.texts if name not in first)]:

@@ -84,21 +84,21 @@ def needs(changed: Iterable[str], major: int) -> str | None:
     return "reload" if all(_RELOAD_SINCE.get(name, major + 1) <= major for name in names) else "restart"
 
 
-def require_standby(found: DataDir, rejoin: bool = False) -> int:
+def require_standby(pgdata: DataDir, rejoin: bool = False) -> int:
     """The major version of a directory that recovery settings may be written into.
 
     Raises StandbyError for what is no standby: settings alone must not turn a primary into one, unless it is to
     ``rejoin`` and does not run.
     """
-    fits = found.state == "standby" or (rejoin and found.state == "cluster" and not found.running)
-    if not fits or found.major is None:
-        running = f", and a server runs on it (pid {found.pid})" if found.running else ""
+    fits = pgdata.state == "standby" or (rejoin and pgdata.state == "cluster" and not pgdata.running)
+    if not fits or pgdata.major is None:
+        running = f", and a server runs on it (pid {pgdata.pid})" if pgdata.running else ""
         raise StandbyError(
-            f"Recovery settings belong to a standby, but {found.path} is {found.state}{running}. Nothing was changed."
+            f"Recovery settings belong to a standby, but {pgdata.path} is {pgdata.state}{running}. Nothing was changed."
             " Next: clone it first, or correct data_directory.",
             "data_directory_not_standby",
         )
-    return found.major
+    return pgdata.major
 
 
 def wanted_settings(conninfo: str, command: str | None, params: Mapping[str, Any]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats import co
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
 
-__all__ = ["NAMES", "Strays", "carry_out", "find"]
+__all__ = ["NAMES", "Strays", "apply_strays", "find_strays"]
 
 NAMES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 
@@ -40,7 +40,7 @@ class Strays:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(
+def find_strays(
     data_directory: str, config_directory: str, local: Mapping[str, str], state_directory: str, from_backup: bool
 ) -> Strays:
     """What is to be done about them. ``from_backup``: they replace those of the configuration directory.
@@ -65,7 +65,7 @@ def find(
     return Strays(aside, names, {os.path.join(config_directory, name): text for name, text in texts.items()})
 
 
-def carry_out(data_directory: str, strays: Strays) -> None:
+def apply_strays(data_directory: str, strays: Strays) -> None:
     """Put aside what is replaced and what is stray, and write the new files. Raises StandbyError."""
     if not strays.names:
         return

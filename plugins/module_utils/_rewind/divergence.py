@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
 
-__all__ = ["Relation", "is_clean", "relation"]
+__all__ = ["Relation", "divergence", "is_clean"]
 
 # pg_control's own words (PostgreSQL's pg_controldata.c, dbState).
 _CLEAN = ("shut down", "shut down in recovery")
@@ -53,7 +53,7 @@ def is_clean(control: ControlData) -> bool:
     return control.state in _CLEAN
 
 
-def relation(found: DataDir, upstream: Upstream, own_history: Sequence[tuple[int, int]] = ()) -> Relation:
+def divergence(pgdata: DataDir, upstream: Upstream, own_history: Sequence[tuple[int, int]] = ()) -> Relation:
     """How the cluster of a stopped server stands to an upstream of the same system identifier.
 
     ``own_history`` is what the cluster's own history file says, as ``Upstream.history``; it tells two timelines of
@@ -61,10 +61,10 @@ def relation(found: DataDir, upstream: Upstream, own_history: Sequence[tuple[int
     (pg_rewind.c, findCommonAncestorTimeline and main) and of the server's start (xlogrecovery.c,
     "requested timeline is not a child of this server's history").
     """
-    if found.control is None or found.running:
-        why = "a server runs on it" if found.running else f"it is {found.state}"
+    if pgdata.control is None or pgdata.running:
+        why = "a server runs on it" if pgdata.running else f"it is {pgdata.state}"
         return Relation("unknown", 0, 0, None, f"the end of its WAL cannot be read: {why}")
-    end = _end(found.control)
+    end = _end(pgdata.control)
     place = f"{format_lsn(end.lsn)} on timeline {end.timeline}"
     shared, fork = _fork(end.timeline, upstream, own_history)
     if not shared or (fork is not None and end.needs > fork):
@@ -72,7 +72,7 @@ def relation(found: DataDir, upstream: Upstream, own_history: Sequence[tuple[int
     if fork is None and end.needs > upstream.lsn:
         said = f"it ends at {place}, the upstream on the same timeline at {format_lsn(upstream.lsn)} already"
         return Relation("ahead", end.timeline, end.lsn, None, said)
-    doubt = _doubt(found, found.control)
+    doubt = _doubt(pgdata, pgdata.control)
     if doubt is not None:
         return Relation(
             "unknown", end.timeline, end.lsn, fork, f"{doubt}, and what it wrote after {place} is not known"
@@ -92,11 +92,11 @@ def _end(control: ControlData) -> _End:
     return _End(control.timeline, checkpoint, checkpoint + 1)
 
 
-def _doubt(found: DataDir, control: ControlData) -> str | None:
+def _doubt(pgdata: DataDir, control: ControlData) -> str | None:
     """Why there may be more than pg_control tells of. What pg_rewind or a backup of a standby left knows its end."""
     if control.state in _END_IS_KNOWN:
         return None
-    if "backup_label" in found.entries:
+    if "backup_label" in pgdata.entries:
         return "it is a backup that has not been started yet"
     return f"its server was not shut down (pg_control says {control.state!r})"
 

@@ -33,7 +33,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind 
     sql_login,
 )
 
-__all__ = ["Proof", "prove"]
+__all__ = ["RewindProof", "prove_rewind"]
 
 # What a role needs beside LOGIN (PostgreSQL manual, pg_rewind, Notes).
 _FUNCTIONS = (
@@ -64,7 +64,7 @@ _SINCE_STANDBY_SOURCE = 14  # release notes of 14, 13 and 15
 
 
 @dataclass(frozen=True)
-class Proof:
+class RewindProof:
     """Why pg_rewind cannot be used; or, without reasons, that ``timeline`` was left at ``fork``, and what it copies.
 
     ``bytes`` are rounded down to MiB by pg_rewind.
@@ -76,34 +76,34 @@ class Proof:
     bytes: int = 0
 
 
-def prove(
-    found: DataDir,
+def prove_rewind(
+    pgdata: DataDir,
     keywords: Mapping[str, str],
     bindir: str,
     upstream: Upstream,
     timeout: float = 3600,
     restore_command: str | None = None,
-) -> Proof:
+) -> RewindProof:
     """Ask for everything that speaks against it; where nothing does, pg_rewind's dry run is the proof.
 
     The dry run ends as soon as pg_rewind knows what it would copy, or after ``timeout`` seconds. Changes nothing.
     """
     program = os.path.join(bindir, "pg_rewind")
-    reasons = _of_directory(found, upstream)
+    reasons = _of_directory(pgdata, upstream)
     if not os.access(program, os.X_OK):
         reasons.append(f"there is no {program}")
-    reasons += _of_upstream(found, keywords, bindir, upstream)
+    reasons += _of_upstream(pgdata, keywords, bindir, upstream)
     if reasons:
-        return Proof(tuple(reasons))
-    with _wal_as_it_was(found):
-        done = pg_rewind(found, keywords, bindir, timeout, restore_command, dry_run=True)
-    return _judged(found, done, restore_command)
+        return RewindProof(tuple(reasons))
+    with _wal_as_it_was(pgdata):
+        done = pg_rewind(pgdata, keywords, bindir, timeout, restore_command, dry_run=True)
+    return _judged(pgdata, done, restore_command)
 
 
 @contextlib.contextmanager
-def _wal_as_it_was(found: DataDir) -> Iterator[None]:
+def _wal_as_it_was(pgdata: DataDir) -> Iterator[None]:
     """A dry run, too, leaves the segments in pg_wal that it has fetched by restore_command; they are taken away."""
-    place = os.path.join(found.path, "pg_wal")
+    place = os.path.join(pgdata.path, "pg_wal")
     if not os.path.isdir(place):
         yield
         return
@@ -118,16 +118,16 @@ def _wal_as_it_was(found: DataDir) -> Iterator[None]:
             os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def _of_directory(found: DataDir, upstream: Upstream) -> list[str]:
+def _of_directory(pgdata: DataDir, upstream: Upstream) -> list[str]:
     """What of the cluster here speaks against it."""
-    control = found.control
+    control = pgdata.control
     if control is None:
-        return [f"{found.path} holds no complete cluster"]
+        return [f"{pgdata.path} holds no complete cluster"]
     reasons = []
-    if found.major is None or found.major < 12:
-        reasons.append(f"PostgreSQL {found.version} is too old, a standby is made of 12 and later")
-    if found.major != upstream.version // 10000:
-        reasons.append(f"the upstream is PostgreSQL {upstream.version // 10000}, the cluster is of {found.major}")
+    if pgdata.major is None or pgdata.major < 12:
+        reasons.append(f"PostgreSQL {pgdata.version} is too old, a standby is made of 12 and later")
+    if pgdata.major != upstream.version // 10000:
+        reasons.append(f"the upstream is PostgreSQL {upstream.version // 10000}, the cluster is of {pgdata.major}")
     if not control.data_checksums and not control.wal_log_hints:
         reasons.append("the cluster has neither data checksums nor wal_log_hints, so changed pages may be unknown")
     if not is_clean(control):
@@ -135,13 +135,13 @@ def _of_directory(found: DataDir, upstream: Upstream) -> list[str]:
             f"the server was not shut down cleanly (pg_control says {control.state!r}); pg_rewind would start it"
             " for crash recovery, which is not done here, and a copy by delta needs no such start"
         )
-    strangers = unwritable(found.path)
+    strangers = unwritable(pgdata.path)
     if strangers:
         reasons.append(f"pg_rewind could not write files of another owner: {', '.join(strangers[:5])}")
     return reasons
 
 
-def _of_upstream(found: DataDir, keywords: Mapping[str, str], bindir: str, upstream: Upstream) -> list[str]:
+def _of_upstream(pgdata: DataDir, keywords: Mapping[str, str], bindir: str, upstream: Upstream) -> list[str]:
     """What of the upstream speaks against it, asked by SQL over the connection that pg_rewind would use."""
     secret = [name for name, value in masked(keywords).items() if value != keywords[name]]
     if secret:
@@ -157,10 +157,10 @@ def _of_upstream(found: DataDir, keywords: Mapping[str, str], bindir: str, upstr
             f"the SQL login to database postgres of the upstream with {shown} fails: {first_line(done.err)}"
             " (it needs a line in its pg_hba.conf, and in ~/.pgpass here one for that database)"
         ]
-    return _of_answer(dict(json.loads(done.out)), found, upstream)
+    return _of_answer(dict(json.loads(done.out)), pgdata, upstream)
 
 
-def _of_answer(answer: dict[str, Any], found: DataDir, upstream: Upstream) -> list[str]:
+def _of_answer(answer: dict[str, Any], pgdata: DataDir, upstream: Upstream) -> list[str]:
     reasons = []
     if answer["in_recovery"] and upstream.version // 10000 < _SINCE_STANDBY_SOURCE:
         reasons.append(f"the upstream is itself a standby, which pg_rewind accepts from {_SINCE_STANDBY_SOURCE} on")
@@ -172,7 +172,7 @@ def _of_answer(answer: dict[str, Any], found: DataDir, upstream: Upstream) -> li
             f"the role {answer['user']} may not read the upstream's files; a superuser can allow it with"
             f' GRANT EXECUTE ON FUNCTION {functions} TO "{answer["user"]}"'
         )
-    places = os.path.join(found.path, "pg_tblspc")
+    places = os.path.join(pgdata.path, "pg_tblspc")
     here = set(os.listdir(places)) if os.path.isdir(places) else set()
     new = sorted(name for oid, name in (answer["tablespaces"] or {}).items() if oid not in here)
     if new:
@@ -181,32 +181,32 @@ def _of_answer(answer: dict[str, Any], found: DataDir, upstream: Upstream) -> li
     return reasons
 
 
-def _judged(found: DataDir, done: Done, restore_command: str | None) -> Proof:
+def _judged(pgdata: DataDir, done: Done, restore_command: str | None) -> RewindProof:
     """What a dry run says."""
     text = "\n".join(done.lines)
     fork, size = _FORK.search(text), SIZE.search(text)
     if done.rc == 0 and fork and size:
-        return Proof((), int(fork[2]), parse_lsn(fork[1]), int(size[1]) << 20)
+        return RewindProof((), int(fork[2]), parse_lsn(fork[1]), int(size[1]) << 20)
     if done.rc == 0 and "on the same timeline" in text:
-        return Proof(
+        return RewindProof(
             (
                 "pg_rewind sees both on the same timeline, because the upstream has not completed a checkpoint since"
                 " its promotion; run CHECKPOINT there, or wait for one",
             )
         )
     if done.rc == 0:
-        return Proof((f"pg_rewind finds nothing to rewind ({'; '.join(done.lines[-2:])})",))
+        return RewindProof((f"pg_rewind finds nothing to rewind ({'; '.join(done.lines[-2:])})",))
     said = complaint(done.lines)
     if _WAL_IS_GONE.search(text):
-        help_missing = _no_help(found, restore_command)
-        return Proof((f"WAL from before the fork is not in {found.path}/pg_wal any more{help_missing}: {said}",))
-    return Proof((f"its dry run fails: {said}",))
+        help_missing = _no_help(pgdata, restore_command)
+        return RewindProof((f"WAL from before the fork is not in {pgdata.path}/pg_wal any more{help_missing}: {said}",))
+    return RewindProof((f"its dry run fails: {said}",))
 
 
-def _no_help(found: DataDir, restore_command: str | None) -> str:
+def _no_help(pgdata: DataDir, restore_command: str | None) -> str:
     """Why the archive did not help."""
     if restore_command is None:
         return ", and no restore_command was given to fetch it"
-    if (found.major or 0) < SINCE_CONFIG_FILE:
+    if (pgdata.major or 0) < SINCE_CONFIG_FILE:
         return f", and pg_rewind can be given a restore_command from {SINCE_CONFIG_FILE} on only"
     return ", and restore_command did not bring it"

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 
-__all__ = ["OwnFiles", "own_names", "unwritable"]
+__all__ = ["HostFiles", "host_file_names", "unwritable"]
 
 _LOGS = ("log", "pg_log")
 
@@ -30,7 +30,7 @@ _CLUSTER = re.compile(
 )
 
 
-def own_names(top: str) -> tuple[str, ...]:
+def host_file_names(top: str) -> tuple[str, ...]:
     """The names of the host's own files and directories in a data directory."""
     return tuple(entry.name for entry in _own(top))
 
@@ -55,7 +55,7 @@ def _can_be_copied(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() or entry.is_dir() or entry.is_file()
 
 
-class OwnFiles:
+class HostFiles:
     """The host's own files of one data directory, while pg_rewind works on it: their ``names`` and their ``place``."""
 
     def __init__(self, top: str, place: str) -> None:

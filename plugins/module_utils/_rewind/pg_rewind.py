@@ -47,7 +47,7 @@ class Done:
 
 
 def pg_rewind(
-    found: DataDir,
+    pgdata: DataDir,
     keywords: Mapping[str, str],
     bindir: str,
     timeout: float,
@@ -58,15 +58,15 @@ def pg_rewind(
     """Run it, for ``timeout`` seconds at most; ``inherited`` are files that it holds open."""
     argv = [
         os.path.join(bindir, "pg_rewind"),
-        f"--target-pgdata={found.path}",
+        f"--target-pgdata={pgdata.path}",
         f"--source-server={conninfo_text(sql_login(keywords))}",
         "--progress",
     ]
-    if (found.major or 0) >= _SINCE_RESTORE:
+    if (pgdata.major or 0) >= _SINCE_RESTORE:
         argv.append("--no-ensure-shutdown")  # it would start a server on the directory
     if dry_run:
         argv.append("--dry-run")
-    with _restoring(found, restore_command) as more:
+    with _restoring(pgdata, restore_command) as more:
         return _run([*argv, *more], timeout, SIZE if dry_run else None, inherited)
 
 
@@ -83,10 +83,10 @@ def sql_login(keywords: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _restoring(found: DataDir, restore_command: str | None) -> Iterator[list[str]]:
+def _restoring(pgdata: DataDir, restore_command: str | None) -> Iterator[list[str]]:
     """Arguments that let pg_rewind fetch WAL. It asks ``postgres -C restore_command`` of a configuration, which need
     not be the server's; a restore_command in the directory's postgresql.auto.conf wins."""
-    if restore_command is None or (found.major or 0) < SINCE_CONFIG_FILE:
+    if restore_command is None or (pgdata.major or 0) < SINCE_CONFIG_FILE:
         yield []
         return
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:

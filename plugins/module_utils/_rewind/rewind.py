@@ -36,9 +36,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, relation
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import Proof, prove
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import OwnFiles, own_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, divergence
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import RewindProof, prove_rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import HostFiles, host_file_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors
 
@@ -49,7 +49,7 @@ __all__ = [
     "examine",
     "is_closed",
     "own_history",
-    "possible",
+    "reasons_impossible",
     "require_stopped_cluster",
     "rewind",
 ]
@@ -90,9 +90,9 @@ class Examined:
     ``kept`` are this host's own files in it, which a rewind leaves as they are.
     """
 
-    found: DataDir
+    pgdata: DataDir
     relation: Relation
-    proof: Proof
+    proof: RewindProof
     kept: tuple[str, ...]
 
 
@@ -114,16 +114,16 @@ def is_closed(path: str) -> bool:
     return bool(os.stat(path).st_mode & _CLOSED)
 
 
-def own_history(found: DataDir) -> tuple[tuple[int, int], ...]:
+def own_history(pgdata: DataDir) -> tuple[tuple[int, int], ...]:
     """The history file of the timeline that the directory's pages end on; nothing where there is none."""
-    control = found.control
+    control = pgdata.control
     timeline = max(control.timeline, control.min_recovery_timeline) if control is not None else 1
-    text = read_small(os.path.join(found.path, "pg_wal", f"{timeline:08X}.history"))
+    text = read_small(os.path.join(pgdata.path, "pg_wal", f"{timeline:08X}.history"))
     return tuple((left, parse_lsn(at)) for left, at in parse_history(text or ""))
 
 
-def possible(
-    found: DataDir,
+def reasons_impossible(
+    pgdata: DataDir,
     keywords: Mapping[str, str],
     bindir: str,
     upstream: Upstream,
@@ -135,22 +135,22 @@ def possible(
     ``keywords`` are those of an SQL login. The dry run may last ``timeout`` seconds. Changes nothing. Raises
     StandbyError when the upstream does not answer in time.
     """
-    return list(prove(found, keywords, bindir, upstream, timeout, restore_command).reasons)
+    return list(prove_rewind(pgdata, keywords, bindir, upstream, timeout, restore_command).reasons)
 
 
-def require_stopped_cluster(found: DataDir) -> None:
+def require_stopped_cluster(pgdata: DataDir) -> None:
     """That there is something to rewind, before anybody is asked for more. Raises StandbyError."""
-    require_stopped(found)
-    if found.control is None:
+    require_stopped(pgdata)
+    if pgdata.control is None:
         raise StandbyError(
-            f"{found.path} holds no complete cluster to rewind, it is {found.state}. Nothing was changed."
+            f"{pgdata.path} holds no complete cluster to rewind, it is {pgdata.state}. Nothing was changed."
             " Next: correct data_directory, or clone it from a backup.",
             "rewind_impossible",
-            reasons=[f"it is {found.state}"],
+            reasons=[f"it is {pgdata.state}"],
         )
-    if is_closed(found.path) and (found.clone or {}).get("phase") == "rewinding":
+    if is_closed(pgdata.path) and (pgdata.clone or {}).get("phase") == "rewinding":
         raise StandbyError(
-            f"The rewind of {found.path} that began at {(found.clone or {}).get('at')} did not end. No server starts"
+            f"The rewind of {pgdata.path} that began at {(pgdata.clone or {}).get('at')} did not end. No server starts"
             f" on the directory, and it cannot be rewound again. Next: {_DELTA}.",
             "rewind_unfinished",
         )
@@ -163,11 +163,11 @@ def examine(task: Task) -> Examined:
             raise StandbyError(verdict.msg, str(verdict.error_code))
     if task.timeout <= 0:
         raise StandbyError(f"timeout={task.timeout:g} is less than 1. Next: correct it.", "option_out_of_range")
-    found, how = _judged(task)
-    proof = prove(found, task.keywords, task.bindir, task.upstream, task.timeout, task.restore_command)
+    pgdata, how = _judged(task)
+    proof = prove_rewind(pgdata, task.keywords, task.bindir, task.upstream, task.timeout, task.restore_command)
     if proof.reasons:
         raise _impossible(task, proof.reasons)
-    return Examined(found, how, proof, own_names(task.data_directory))
+    return Examined(pgdata, how, proof, host_file_names(task.data_directory))
 
 
 def rewind(task: Task, examined: Examined) -> Rewound:
@@ -181,14 +181,14 @@ def rewind(task: Task, examined: Examined) -> Rewound:
     with _writing_alone(task) as lock:
         linked = linked_directories(task.data_directory)
         with _closed(task, examined) as mode:
-            own = OwnFiles(task.data_directory, os.path.join(task.state_directory, "own"))
+            own = HostFiles(task.data_directory, os.path.join(task.state_directory, "own"))
             own.set_aside()
             _sync.sync([task.state_directory])
         _run(task, examined, lock, own)
-        _finish(task.data_directory, own, cast(int, examined.found.major))
+        _finish(task.data_directory, own, cast(int, examined.pgdata.major))
         _sync.sync([task.data_directory, *linked_directories(task.data_directory)])
         _set_mode(task.data_directory, mode & _RIGHTS)
-        _record(task, examined.found, "committed")
+        _record(task, examined.pgdata, "committed")
         own.forget()
     return Rewound(
         seconds=time.monotonic() - began,
@@ -199,10 +199,10 @@ def rewind(task: Task, examined: Examined) -> Rewound:
 
 def _judged(task: Task) -> tuple[DataDir, Relation]:
     """The directory, if it is a stopped cluster that has diverged. Raises StandbyError."""
-    found = inspect(task.data_directory, task.state_directory)
-    require_stopped_cluster(found)
-    control = cast(ControlData, found.control)
-    where, host = found.path, task.upstream.host
+    pgdata = inspect(task.data_directory, task.state_directory)
+    require_stopped_cluster(pgdata)
+    control = cast(ControlData, pgdata.control)
+    where, host = pgdata.path, task.upstream.host
     if control.system_identifier != task.upstream.system_identifier:
         raise StandbyError(
             f"{where} has system identifier {control.system_identifier}, the upstream {host} has"
@@ -210,7 +210,7 @@ def _judged(task: Task) -> tuple[DataDir, Relation]:
             " Next: correct data_directory or upstream_conninfo.",
             "system_identifier_differs",
         )
-    how = relation(found, task.upstream, own_history(found))
+    how = divergence(pgdata, task.upstream, own_history(pgdata))
     if how.kind == "behind":
         raise StandbyError(
             f"{where} has not diverged from {host}: {how.reason}. Nothing was changed."
@@ -219,7 +219,7 @@ def _judged(task: Task) -> tuple[DataDir, Relation]:
         )
     if how.kind != "diverged":
         raise _impossible(task, [how.reason])
-    return found, how
+    return pgdata, how
 
 
 def _impossible(task: Task, reasons: Iterable[str]) -> StandbyError:
@@ -252,13 +252,13 @@ def _closed(task: Task, examined: Examined) -> Iterator[int]:
     path, record = task.data_directory, os.path.join(task.state_directory, "state.json")
     before = read_small(record)
     mode = os.stat(path).st_mode & 0o7777
-    _record(task, examined.found, "rewinding")
+    _record(task, examined.pgdata, "rewinding")
     try:
         _set_mode(path, mode | _CLOSED)
         # From here on no server starts; one that did a moment ago, or ran and ended, is seen now.
-        found = inspect(path, task.state_directory)
-        require_stopped(found)
-        if found.control != examined.found.control:
+        pgdata = inspect(path, task.state_directory)
+        require_stopped(pgdata)
+        if pgdata.control != examined.pgdata.control:
             raise StandbyError(
                 f"{path} was changed by a server while it was looked at. Next: keep it stopped, then run again.",
                 "server_running",
@@ -273,13 +273,13 @@ def _closed(task: Task, examined: Examined) -> Iterator[int]:
         raise
 
 
-def _run(task: Task, examined: Examined, lock: int, own: OwnFiles) -> None:
+def _run(task: Task, examined: Examined, lock: int, own: HostFiles) -> None:
     """Let pg_rewind do it. Raises StandbyError; then nobody knows what it has changed."""
-    found = examined.found
-    done = pg_rewind(found, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
+    pgdata = examined.pgdata
+    done = pg_rewind(pgdata, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
     if done.rc != 0:
         raise StandbyError(
-            f"pg_rewind of {found.path} to {task.upstream.host} failed: {complaint(done.lines)}. The directory may be"
+            f"pg_rewind of {pgdata.path} to {task.upstream.host} failed: {complaint(done.lines)}. The directory may be"
             " neither what it was nor what it should be, and no server starts on it. The host's own configuration is"
             f" in {own.place}. Next: {_DELTA}.",
             "rewind_failed",
@@ -288,7 +288,7 @@ def _run(task: Task, examined: Examined, lock: int, own: OwnFiles) -> None:
         )
 
 
-def _finish(top: str, own: OwnFiles, major: int) -> None:
+def _finish(top: str, own: HostFiles, major: int) -> None:
     """What makes the files a standby's on this host. Raises StandbyError."""
     mode = os.stat(os.path.join(top, "PG_VERSION")).st_mode & 0o777
     stand_by(top, major, mode)
@@ -316,9 +316,9 @@ def _set_mode(path: str, mode: int) -> None:
         ) from failed
 
 
-def _record(task: Task, found: DataDir, phase: str) -> None:
+def _record(task: Task, pgdata: DataDir, phase: str) -> None:
     """Write down where the rewind stands. A clone of ours stays the clone of its backup for whoever asks for that."""
-    state: dict[str, Any] = found.clone or {}
+    state: dict[str, Any] = pgdata.clone or {}
     same = state.get("data_directory") == task.data_directory and state.get("phase") == "committed"
     now_known = {
         "phase": phase,

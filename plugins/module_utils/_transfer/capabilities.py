@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -18,14 +18,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compress
     usable_compressions,
 )
 
-__all__ = ["Far", "cipher_options", "probe"]
+__all__ = ["RemoteCapabilities", "cipher_options", "probe"]
 
 # Archiving and backups go before us on the Barman host, where it has the programs to say so.
 _GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "5"), ("nice", "-n", "5"), ())
 
 
 @dataclass(frozen=True)
-class Far:
+class RemoteCapabilities:
     """The Barman host: the command that starts rsync there, and the compressions to choose from.
 
     ``gently`` is what goes before any command there that moves much data.
@@ -33,10 +33,10 @@ class Far:
 
     rsync: str
     compressions: tuple[str, ...]
-    gently: tuple[str, ...] = ()
+    nice_prefix: tuple[str, ...] = ()
 
 
-def cipher_options(source: Source) -> tuple[str, ...]:
+def cipher_options(source: BarmanHost) -> tuple[str, ...]:
     """ssh options that put fast ciphers first, if nobody else has said what the order is.
 
     ``ssh -G`` prints what ssh would use, the user's configuration included; ``-F none`` without it.
@@ -48,7 +48,7 @@ def cipher_options(source: Source) -> tuple[str, ...]:
     return ("-o", "Ciphers=" + ",".join(order)) if order else ()
 
 
-def probe(source: Source, compress: str) -> Far:
+def probe(source: BarmanHost, compress: str) -> RemoteCapabilities:
     """Ask both rsyncs. Raises StandbyError when there is none at the far end, or the wanted compression is missing."""
     here = LocalShell().run(["rsync", "--version"])
     shell = SshShell(source.destination, source.ssh_options)
@@ -56,7 +56,7 @@ def probe(source: Source, compress: str) -> Far:
         there = shell.run([*prefix, "rsync", "--version"])
         if there.rc == 0:
             usable = usable_compressions(compress, compressions_of(here.out), compressions_of(there.out))
-            return Far(remote_command([*prefix, "rsync"]), usable, prefix)
+            return RemoteCapabilities(remote_command([*prefix, "rsync"]), usable, prefix)
     raise StandbyError(
         f"rsync does not run on {source.destination} (exit code {there.rc}). Nothing was changed."
         " Next: install rsync on the Barman host.",

@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     Diagnosis,
     first_line,
-    of_rsync,
+    rsync_failure,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -41,7 +41,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_ou
     progress_of,
     tally_of,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.stall import Silence
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.stall import Stall
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.workers import (
     ATTEMPTS,
     LOOK_SECONDS,
@@ -49,7 +49,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.workers 
     remaining,
 )
 
-__all__ = ["Transfer", "Wire"]
+__all__ = ["RsyncPull", "Wire"]
 
 _OUTPUT_BYTES = 64 << 10
 
@@ -76,7 +76,7 @@ class Wire:
 
 
 @dataclass
-class Transfer(Workers):
+class RsyncPull(Workers):
     """One parallel pull by rsync. Every rsync inherits the lock: it still writes when we are killed."""
 
     wire: Wire = field(default_factory=Wire)
@@ -158,7 +158,7 @@ class Transfer(Workers):
             if rc == 0:
                 return output, left
             self.require_no_failure()
-            reason = of_rsync(rc, stderr)
+            reason = rsync_failure(rc, stderr)
             if not reason.retry or attempt == ATTEMPTS:
                 raise self._given_up(shard, attempt, argv, rc, stderr, reason)
             self.pause(worker, attempt)
@@ -220,7 +220,7 @@ class Transfer(Workers):
 
     def _portions(self, process: subprocess.Popen[bytes], stdout: int) -> Iterator[bytes]:
         """What rsync prints, as it comes. An rsync that has been silent for too long is ended, and tried again."""
-        silence = Silence(process.pid, self.wire.io_timeout)
+        silence = Stall(process.pid, self.wire.io_timeout)
         while True:
             ready, _write, _error = select.select([stdout], [], [], LOOK_SECONDS)
             if ready:

@@ -10,12 +10,12 @@ import os
 import re
 import time
 
-__all__ = ["Silence"]
+__all__ = ["Stall"]
 
 _LOOKS = 10  # in the time that silence may last
 
 
-class Silence:
+class Stall:
     """How long the programs of one process group have read nothing, neither from the link nor from a disk.
 
     The rsync that receives does not apply its --timeout while the far end is stuck but connected: its own

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Archive, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import Pipeline
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import Diagnosis
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import unpack
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.workers import ATTEMPTS, Workers, remaining
 
-__all__ = ["Throttle", "Unpacking"]
+__all__ = ["TarPull", "Throttle"]
 
 # So many files, or bytes, are handed on to be compared while the rest of a tar still comes.
 _PORTION_FILES = 1000
@@ -50,7 +50,7 @@ class Throttle:
 
 
 @dataclass
-class Unpacking(Workers):
+class TarPull(Workers):
     """One parallel pull of tars, one after the other for each worker.
 
     ``base`` is the data directory. Its pg_control is kept in the file ``control`` until it is asked for, also for a
@@ -60,7 +60,7 @@ class Unpacking(Workers):
 
     base: Root | None = None
     control: str = ""
-    gently: tuple[str, ...] = ()
+    nice_prefix: tuple[str, ...] = ()
     io_timeout: int = 300
     throttle: Throttle = field(default_factory=lambda: Throttle(None))
 
@@ -116,15 +116,17 @@ class Unpacking(Workers):
         """Why the tar did not arrive whole, what the programs said and the command; None when it did."""
         source = self.connections[worker].source
         arrived.begin()
-        with Pipeline(source, archive, self.gently, self.io_timeout, arrived.on_the_wire, self.started) as pipeline:
+        with TarStream(
+            source, archive, self.nice_prefix, self.io_timeout, arrived.on_the_wire, self.started
+        ) as tar_stream:
             try:
-                unpack(Stream(pipeline.chunks()), shard, self.control, arrived.written, arrived.done)
-                reason = pipeline.failure()
+                unpack(Stream(tar_stream.chunks()), shard, self.control, arrived.written, arrived.done)
+                reason = tar_stream.failure()
             except EOFError:
-                reason = pipeline.broken_off()
-            said = pipeline.first_words
+                reason = tar_stream.broken_off()
+            said = tar_stream.first_words
         self.require_no_failure()
-        return None if reason is None else (reason, said, pipeline.argv)
+        return None if reason is None else (reason, said, tar_stream.argv)
 
     def _given_up(
         self, archive: Archive, root: Root, attempt: int, reason: Diagnosis, said: str, argv: list[str]
@@ -141,7 +143,7 @@ class Unpacking(Workers):
 class _Arrived:
     """What has come of one tar: counted, and handed on in portions to be compared."""
 
-    def __init__(self, workers: Unpacking, worker: int, root: Root) -> None:
+    def __init__(self, workers: TarPull, worker: int, root: Root) -> None:
         self._workers = workers
         self._worker = worker
         self._root = root

@@ -75,9 +75,9 @@ SECLUDED_BYTES = 64 << 10
 
 # The collection's programs by the functions that they run, with the file that has it and our option that lets it run.
 PROGRAMS = {
-    "hold": ("_barman_host.keep", "keep"),
-    "lay_out": ("_barman_host.staging", "stage"),
-    "take_away": ("_barman_host.staging", "stage"),
+    "keep_backup": ("_barman_host.keep", "keep"),
+    "stage_backup": ("_barman_host.staging", "stage"),
+    "unstage_backup": ("_barman_host.staging", "stage"),
 }
 LOADER = "_commands.remote_call"
 PYTHON = ["python3", "-I", "-c"]
@@ -100,7 +100,7 @@ BACKUP = {
 }
 CLAIM = {"barman": BARMAN, "owner": "NAME", "seconds": "SECONDS?", "only_look": "FLAG"}
 STAGED = {**CLAIM, "backup": BACKUP, "directory": "STAGING?"}
-REQUESTS = {"hold": {**CLAIM, "directory": "BASE"}, "lay_out": STAGED, "take_away": STAGED}
+REQUESTS = {"keep_backup": {**CLAIM, "directory": "BASE"}, "stage_backup": STAGED, "unstage_backup": STAGED}
 MOST_SECONDS = 31 * 86400
 
 # rsync tells it of the others: its own codes are smaller. More than 125 would end a server's recovery.

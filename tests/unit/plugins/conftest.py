@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup import deleted as _missing
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import BarmanHost
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import deleted as _deleted
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import FakeBarmanHost
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    monkeypatch.setattr(_missing, "_PAUSE_SECONDS", 0)
-    return BarmanHost(tmp_path, monkeypatch)
+    monkeypatch.setattr(_deleted, "_PAUSE_SECONDS", 0)
+    return FakeBarmanHost(tmp_path, monkeypatch)

@@ -17,10 +17,13 @@ from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Outcome
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise, render_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
+    ManifestEntry,
+    render_manifest,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
@@ -184,7 +187,7 @@ def make_tar(top: Path, archive: Path) -> None:
     top.mkdir()
 
 
-class BarmanHost:
+class FakeBarmanHost:
     """Its backup, and what a copy from it needs on this side."""
 
     def __init__(self, root: Path, monkeypatch) -> None:
@@ -252,11 +255,11 @@ class BarmanHost:
     def write_manifest(self, algorithm: str = "SHA256") -> None:
         """The backup gets a manifest of what it holds now. Checksums of an algorithm unknown here are made up."""
 
-        def promise(prefix: str, top: Path, path: Path) -> Promise:
+        def promise(prefix: str, top: Path, path: Path) -> ManifestEntry:
             content = path.read_bytes()
             known = algorithm.lower() in hashlib.algorithms_available
             checksum = hashlib.new(algorithm, content).digest() if known else bytes(4)
-            return Promise(f"{prefix}{path.relative_to(top)}", len(content), algorithm, checksum)
+            return ManifestEntry(f"{prefix}{path.relative_to(top)}", len(content), algorithm, checksum)
 
         (self.data / "backup_manifest").unlink(missing_ok=True)
         tops = {"": self.data, "pg_tblspc/16388/": self.tablespace}
@@ -278,8 +281,8 @@ class BarmanHost:
             shutil.move(path, self.data)
 
     @property
-    def source(self) -> Source:
-        return Source("barman@backup-host")
+    def source(self) -> BarmanHost:
+        return BarmanHost("barman@backup-host")
 
     def backup(self, **changed):
         return backup(**{"directory": str(self.backup_directory), **changed})
@@ -299,7 +302,7 @@ class BarmanHost:
             }
         )
 
-    def copy(self, **changed) -> Outcome:
+    def copy(self, **changed) -> Result:
         """A whole copy in this process, in a scratch directory as the process of its own has it."""
         job, work = self.job(**changed), self.root / "work"
         private_directory(job.state_directory)

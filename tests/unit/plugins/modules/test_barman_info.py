@@ -9,7 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman import catalog as _choosing
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman import catalog as _catalog
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS
 
@@ -86,7 +86,7 @@ class TestChoosing:
     def clock(self, monkeypatch):
         """Ours shows the evening of the day of the recordings."""
         monkeypatch.setattr(
-            _choosing,
+            _catalog,
             "time",
             SimpleNamespace(time=lambda: 1_795_300_000.5, monotonic=time.monotonic, sleep=time.sleep),
         )
@@ -167,7 +167,7 @@ esac
         assert result["selected"]["name"] == result["backups"][0]["name"] == "release"
 
     def test_waits(self, run, retold, monkeypatch):
-        monkeypatch.setattr(_choosing, "_ASK_SECONDS", 0.01)
+        monkeypatch.setattr(_catalog, "_ASK_SECONDS", 0.01)
         retold(self.WAITING, self.WAITING, self.WAITING, self.WAITING, "")
         result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=60)
         assert (result["selected"]["status"], result["passed_over"]) == ("DONE", [])
@@ -188,7 +188,7 @@ esac
         assert reason in result["passed_over"][0]["reasons"][0]
 
     def test_one_that_fails_is_never_used(self, run, retold, monkeypatch):
-        monkeypatch.setattr(_choosing, "_ASK_SECONDS", 0.01)
+        monkeypatch.setattr(_catalog, "_ASK_SECONDS", 0.01)
         retold(self.WAITING, self.WAITING, self.FAILED)
         result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=60)
         assert result["error_code"] == "no_usable_backup"

@@ -98,14 +98,14 @@ def test_a_copy_that_goes_on_is_named_and_its_result_can_be_had_later(host, clon
 def test_what_was_there_is_kept_where_that_is_wanted(host, clone):
     first = clone()
     newer = json.loads(json.dumps(as_dict(host.second_backup())))
-    wish = {"backup": newer, "overwrite": "same_cluster", "keep_old": True}
-    told, done = clone(check_mode=True, **wish), clone(**wish)
+    request = {"backup": newer, "overwrite": "same_cluster", "keep_old": True}
+    told, done = clone(check_mode=True, **request), clone(**request)
     kept = [f"{host.pgdata}.old", f"{host.fast}.old"]
     assert first["kept_old"] == []
     for result in (told, done):
         assert (result["changed"], result["action"], result["kept_old"]) == (True, "clone", kept)
         assert kept[0] in result["diff"]["after"]
-    assert clone(**wish)["action"] == "none"
+    assert clone(**request)["action"] == "none"
 
 
 @pytest.mark.parametrize("check_mode", [False, True])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _live
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT
 
@@ -180,8 +180,10 @@ class TestLive:
 
         def module(source="configuration file", errors=(), **changed):
             values = {"recovery_target_timeline": "latest", "restore_command": "old", **changed}
-            shown = {name: _live.LiveSetting(value, "", "string", source) for name, value in values.items()}
-            monkeypatch.setattr(_live, "ask", lambda found, names: _live.Live(shown, errors))
+            shown = {name: _pg_settings.LiveSetting(value, "", "string", source) for name, value in values.items()}
+            monkeypatch.setattr(
+                _pg_settings, "read_settings", lambda found, names: _pg_settings.RunningSettings(shown, errors)
+            )
             return recover()
 
         return module

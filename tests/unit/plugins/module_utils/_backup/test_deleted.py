@@ -8,12 +8,12 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.deleted import missing_files_explained
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.deleted import explain_missing_files
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
 
 def failing(host, code="backup_files_missing", packed=False):
-    with pytest.raises(StandbyError) as failed, missing_files_explained(host.source, host.backup(), packed):
+    with pytest.raises(StandbyError) as failed, explain_missing_files(host.source, host.backup(), packed):
         raise StandbyError("files are missing", code, rc=23)
     return failed.value
 

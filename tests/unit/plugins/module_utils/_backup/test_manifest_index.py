@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Files, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import Promises
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import ManifestIndex
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import ManifestEntry
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BACKUP_ID, file
 
 TABLE = "PG_15_202209061/5/16390"
@@ -17,26 +17,29 @@ FAST = Root(16388, "/b/16388", "/fast", Files([file(TABLE, 50)]), ())
 HOSTILE = [" ", "it's", "$(id)", "-rf", "line\nfeed", "ä", "\udcff"]
 
 
-def promise(path, size, checksum=b"\1\2\3\4"):
-    return Promise(path, size, "CRC32C" if checksum else "", checksum)
+def manifest_entry(path, size, checksum=b"\1\2\3\4"):
+    return ManifestEntry(path, size, "CRC32C" if checksum else "", checksum)
 
 
 WHOLE = [
-    promise("PG_VERSION", 3, b"vvvv"),
-    promise("base/1/2", 8192, b"tttt"),
-    promise(f"pg_tblspc/16388/{TABLE}", 50, b"ffff"),
-    promise(CONTROL, 8192, b"cccc"),
+    manifest_entry("PG_VERSION", 3, b"vvvv"),
+    manifest_entry("base/1/2", 8192, b"tttt"),
+    manifest_entry(f"pg_tblspc/16388/{TABLE}", 50, b"ffff"),
+    manifest_entry(CONTROL, 8192, b"cccc"),
 ]
 
 
-def promises_of(*promises, roots=(DATA, FAST)):
-    return Promises(BACKUP_ID, roots, promises)
+def promises_of(*manifest_entries, roots=(DATA, FAST)):
+    return ManifestIndex(BACKUP_ID, roots, manifest_entries)
 
 
 def test_a_shard_has_what_is_promised_of_its_files_by_their_paths_in_its_tree():
     found = promises_of(*WHOLE)
-    assert found.of(Shard(DATA, [1, 0])) == [promise("base/1/2", 8192, b"tttt"), promise("PG_VERSION", 3, b"vvvv")]
-    assert found.of(Shard(FAST, [0])) == [promise(TABLE, 50, b"ffff")]
+    assert found.of(Shard(DATA, [1, 0])) == [
+        manifest_entry("base/1/2", 8192, b"tttt"),
+        manifest_entry("PG_VERSION", 3, b"vvvv"),
+    ]
+    assert found.of(Shard(FAST, [0])) == [manifest_entry(TABLE, 50, b"ffff")]
 
 
 def test_nothing_is_promised_of_a_file_that_the_manifest_does_not_name():
@@ -46,7 +49,7 @@ def test_nothing_is_promised_of_a_file_that_the_manifest_does_not_name():
 
 
 def test_a_promise_without_a_checksum_is_of_the_size_alone():
-    found = promises_of(promise("PG_VERSION", 3, b""))
+    found = promises_of(manifest_entry("PG_VERSION", 3, b""))
     assert (found.of(Shard(DATA, [0])), found.covers(DATA, 0), found.algorithms) == ([], False, set())
 
 
@@ -57,7 +60,7 @@ def test_pg_control_is_kept_apart():
 
 def test_algorithms_are_all_that_are_needed():
     assert promises_of(*WHOLE).algorithms == {"CRC32C"}
-    mixed = [WHOLE[0], Promise("base/1/2", 8192, "SHA256", bytes(32)), promise("unknown", 7, b"")]
+    mixed = [WHOLE[0], ManifestEntry("base/1/2", 8192, "SHA256", bytes(32)), manifest_entry("unknown", 7, b"")]
     assert promises_of(*mixed).algorithms == {"CRC32C", "SHA256"}
 
 
@@ -77,32 +80,40 @@ def test_algorithms_are_all_that_are_needed():
     ],
 )
 def test_what_no_copy_takes_may_be_missing(path):
-    assert promises_of(*WHOLE, promise(path, 1)).of(Shard(DATA, [0])) == [WHOLE[0]]
+    assert promises_of(*WHOLE, manifest_entry(path, 1)).of(Shard(DATA, [0])) == [WHOLE[0]]
 
 
 def test_a_tablespace_may_hold_a_name_that_is_left_out_of_the_data_directory():
     root = Root(16388, "/b/16388", "/fast", Files([file("standby.signal", 5)]), ())
-    found = promises_of(promise("pg_tblspc/16388/standby.signal", 5), roots=(DATA, root))
+    found = promises_of(manifest_entry("pg_tblspc/16388/standby.signal", 5), roots=(DATA, root))
     assert found.covers(root, 0)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_kept_as_they_are(name):
     root = Root(None, "/b/data", "/pgdata", Files([file(f"base/{name}", 1)]), ())
-    assert promises_of(promise(f"base/{name}", 1), roots=[root]).of(Shard(root, [0])) == [promise(f"base/{name}", 1)]
+    assert promises_of(manifest_entry(f"base/{name}", 1), roots=[root]).of(Shard(root, [0])) == [
+        manifest_entry(f"base/{name}", 1)
+    ]
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        pytest.param([promise("base/1/3", 1)], "base/1/3 is missing", id="file missing"),
-        pytest.param([promise("base/1/2", 8191)], "base/1/2 has 8192 bytes, not 8191", id="another size"),
-        pytest.param([promise("base/1/2", 1, b"")], "base/1/2 has 8192 bytes, not 1", id="of the size alone"),
-        pytest.param([promise(f"pg_tblspc/16388/{TABLE}", 49)], f"{TABLE} has 50 bytes, not 49", id="in a tablespace"),
-        pytest.param([promise("pg_tblspc/16388/x", 1)], "pg_tblspc/16388/x is missing", id="missing in a tablespace"),
-        pytest.param([promise("pg_tblspc/99/x", 1)], "pg_tblspc/99/x is missing", id="no such tablespace"),
-        pytest.param([promise("a", 1), promise("b", 1)], "2 files differ, such as a is missing; b is", id="two"),
-        pytest.param([promise(f"{n}", 1) for n in range(9)], "9 files differ.* 4 is missing\\. Next", id="many"),
+        pytest.param([manifest_entry("base/1/3", 1)], "base/1/3 is missing", id="file missing"),
+        pytest.param([manifest_entry("base/1/2", 8191)], "base/1/2 has 8192 bytes, not 8191", id="another size"),
+        pytest.param([manifest_entry("base/1/2", 1, b"")], "base/1/2 has 8192 bytes, not 1", id="of the size alone"),
+        pytest.param(
+            [manifest_entry(f"pg_tblspc/16388/{TABLE}", 49)], f"{TABLE} has 50 bytes, not 49", id="in a tablespace"
+        ),
+        pytest.param(
+            [manifest_entry("pg_tblspc/16388/x", 1)], "pg_tblspc/16388/x is missing", id="missing in a tablespace"
+        ),
+        pytest.param([manifest_entry("pg_tblspc/99/x", 1)], "pg_tblspc/99/x is missing", id="no such tablespace"),
+        pytest.param(
+            [manifest_entry("a", 1), manifest_entry("b", 1)], "2 files differ, such as a is missing; b is", id="two"
+        ),
+        pytest.param([manifest_entry(f"{n}", 1) for n in range(9)], "9 files differ.* 4 is missing\\. Next", id="many"),
     ],
 )
 def test_a_backup_that_does_not_hold_what_is_promised_is_refused(wrong, said):

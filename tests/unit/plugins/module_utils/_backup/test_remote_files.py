@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch, list_backup
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import DATA, TABLESPACE, read_tree
@@ -26,11 +26,11 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     ],
 )
 def test_address(destination, address):
-    assert Source(destination).address("/b") == address
+    assert BarmanHost(destination).address("/b") == address
 
 
 class TestRsyncArgv:
-    ARGV = rsync_argv(Source("backup"), "/b c/data/", "/pg/", ["--bwlimit=5"])
+    ARGV = rsync_argv(BarmanHost("backup"), "/b c/data/", "/pg/", ["--bwlimit=5"])
 
     @pytest.mark.parametrize("option", ["--delete", "-a", "--archive", "--links", "--recursive", "-z"])
     def test_has_nothing_dangerous(self, option):
@@ -43,7 +43,7 @@ class TestRsyncArgv:
         assert {"-s", "--from0", "--no-implied-dirs", "--omit-dir-times"} <= set(self.ARGV)
 
     def test_connects_as_every_ssh_does_with_the_options_of_the_source(self):
-        argv = rsync_argv(Source("backup", ("-o", "ControlPath=it's %h")), "/b", "/pg")
+        argv = rsync_argv(BarmanHost("backup", ("-o", "ControlPath=it's %h")), "/b", "/pg")
         [shell] = [word for word in argv if word.startswith("--rsh=")]
         assert shell.index("'StrictHostKeyChecking=yes'") < shell.index("'ControlPath=it''s %h'")
 

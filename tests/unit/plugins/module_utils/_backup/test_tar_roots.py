@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive, Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_roots import archives_of, packed_roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import ManifestEntry
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 TARGETS = {16388: "/srv/fast"}
@@ -26,8 +26,8 @@ def tar(name, size=10, time=7):
     return Entry("f", size, time, f"data/{name}")
 
 
-def promises(**changed):
-    return [Promise(path, size, "", b"") for path, size in {**PROMISED, **changed}.items() if size is not None]
+def manifest_entries(**changed):
+    return [ManifestEntry(path, size, "", b"") for path, size in {**PROMISED, **changed}.items() if size is not None]
 
 
 class TestArchives:
@@ -75,7 +75,7 @@ class TestRoots:
         return packed_roots(backup(), self.ARCHIVES, given, "/pgdata", TARGETS, True)
 
     def test_hold_what_the_manifest_promises_and_a_copy_takes(self):
-        data, fast = self.roots(promises())
+        data, fast = self.roots(manifest_entries())
         assert list(data.files) == [
             Entry("f", 3, 7, "PG_VERSION"),
             Entry("f", 200, 7, "backup_label"),
@@ -87,7 +87,7 @@ class TestRoots:
         assert {root.file_mode for root in (data, fast)} == {0o640}
 
     def test_hold_the_directories_of_files_and_those_that_a_server_needs(self):
-        data, fast = self.roots(promises())
+        data, fast = self.roots(manifest_entries())
         assert {"base", "base/1", "pg_wal/archive_status", "pg_tblspc"} <= set(data.directories)
         assert fast.directories == ("PG_15_202209061", "PG_15_202209061/5")
 
@@ -101,5 +101,5 @@ class TestRoots:
     )
     def test_are_refused_of_another_manifest(self, changed, said):
         with pytest.raises(StandbyError, match=said) as refused:
-            self.roots(promises(**changed))
+            self.roots(manifest_entries(**changed))
         assert refused.value.code == "backup_inconsistent"

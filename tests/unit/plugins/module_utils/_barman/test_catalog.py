@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman import catalog as _choosing
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman import catalog as _catalog
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import WAITING
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
@@ -27,7 +27,7 @@ class World:
         self.changes = changes
         self.asked = []
         clock = SimpleNamespace(monotonic=lambda: 1000 + self.passed, time=lambda: 5000.9, sleep=self.sleep)
-        monkeypatch.setattr(_choosing, "time", clock)
+        monkeypatch.setattr(_catalog, "time", clock)
 
     def sleep(self, seconds):
         assert seconds >= 0
@@ -49,7 +49,7 @@ class World:
         listed = [
             backup(backup_id=name, status=self.changes[name][0][1]) for name in sorted(self.changes, reverse=True)
         ]
-        choice = _choosing.choose_from(self, (3, 19), listed, _choosing.wanted_now(options), may_wait)
+        choice = _catalog.choose_from_catalog(self, (3, 19), listed, _catalog.request_now(options), may_wait)
         return choice.backup.backup_id, [reasons for _name, reasons in choice.skipped]
 
 
@@ -106,8 +106,8 @@ def test_a_backup_that_is_deleted_meanwhile_is_an_error(monkeypatch):
 def test_now_is_in_whole_seconds(monkeypatch):
     World(monkeypatch)
     options = {"backup_id": "latest", "before": None, "max_age": "1h", "wait": 0}
-    assert _choosing.wanted_now(options).now == 5000
+    assert _catalog.request_now(options).now == 5000
 
 
 def test_nothing_is_wanted_without_a_backup_id():
-    assert _choosing.wanted_now({"backup_id": None}) is None
+    assert _catalog.request_now({"backup_id": None}) is None

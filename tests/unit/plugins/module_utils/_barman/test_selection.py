@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import (
     WAITING,
     choose,
-    obstacles,
-    wanted_of,
+    reasons_unusable,
+    request_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
@@ -30,7 +30,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     ],
 )
 def test_nothing_speaks_against_a_plain_backup(usable):
-    assert obstacles(backup(**usable)) == []
+    assert reasons_unusable(backup(**usable)) == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_nothing_speaks_against_a_plain_backup(usable):
     ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
 def test_every_obstacle_is_told(unusable, reasons):
-    assert obstacles(backup(**unusable)) == reasons
+    assert reasons_unusable(backup(**unusable)) == reasons
 
 
 NOW = 1_795_300_000  # 2026-11-21 22:26:40 UTC
@@ -78,7 +78,7 @@ WAITS_SAID = (
 
 
 def wanted(backup_id, **options):
-    return wanted_of({"backup_id": backup_id, "before": None, "max_age": None, "wait": 0, **options}, NOW)
+    return request_of({"backup_id": backup_id, "before": None, "max_age": None, "wait": 0, **options}, NOW)
 
 
 def ended(hours_ago, **fields):

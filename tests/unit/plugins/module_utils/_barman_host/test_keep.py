@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import claim_records as _claim_files
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import keep as _pin
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import Wish, pin
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import claim_records as _claim_records
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import keep as _keep
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import ClaimRequest, pin
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
@@ -30,14 +30,14 @@ case "$*" in
 *) exit 99 ;;
 esac
 """
-CLAIM, RELEASE = Wish("n1:/data", 3600), Wish("n1:/data", None)
+CLAIM, RELEASE = ClaimRequest("n1:/data", 3600), ClaimRequest("n1:/data", None)
 
 
 @pytest.fixture
 def barman(host, monkeypatch):
     host.program("barman", KEEPS.format(root=host.root))
-    monkeypatch.setattr(_claim_files, "_place", lambda: str(host.root / "home" / "claims"))
-    monkeypatch.setattr(_pin, "_LOCK_SECONDS", 0)
+    monkeypatch.setattr(_claim_records, "_place", lambda: str(host.root / "home" / "claims"))
+    monkeypatch.setattr(_keep, "_LOCK_SECONDS", 0)
     (host.root / "home").mkdir()
     return Barman(LocalShell(), "pg")
 
@@ -94,14 +94,14 @@ def test_of_an_incremental_backup_its_root_is_kept(host, barman):
 
 def test_two_at_a_time(host, barman):
     pin(barman, host.backup(), CLAIM)
-    with _claim_files.Record(str(record(host))).locked(0):
+    with _claim_records.Record(str(record(host))).locked(0):
         with pytest.raises(StandbyError) as refused:
             pin(barman, host.backup(), replace(CLAIM, owner="n2:/data"))
         assert refused.value.code == "claims_busy"
 
 
 def test_a_lock_that_went_with_its_record_is_nobodys(tmp_path):
-    first, second = (_claim_files.Record(str(tmp_path / "a" / "b" / "x.json")) for _again in range(2))
+    first, second = (_claim_records.Record(str(tmp_path / "a" / "b" / "x.json")) for _again in range(2))
     with first.locked(0):
         pass
     with second.locked(0) as lock:

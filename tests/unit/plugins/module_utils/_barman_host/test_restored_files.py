@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import put_right
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import undo_restore_changes
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
 FILES = {"postgresql.conf": "port = 5432\n", "postgresql.auto.conf": "jit = on\n", "backup_manifest": "{}"}
@@ -22,5 +22,5 @@ CHANGED = {
 @pytest.mark.parametrize("restored", [CHANGED, FILES], ids=["changed", "as it was"])
 def test_files_have_their_contents_and_names_back(tmp_path, restored):
     write_tree(tmp_path, restored)
-    put_right(str(tmp_path), "20261121T1")
+    undo_restore_changes(str(tmp_path), "20261121T1")
     assert read_tree(tmp_path) == FILES

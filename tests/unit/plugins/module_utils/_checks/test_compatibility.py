@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility as judge_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility as _compatibility
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import (
     Clock,
     Collation,
     Database,
-    Place,
+    HostPlace,
     Sender,
     Slot,
     UpstreamFacts,
@@ -41,7 +41,7 @@ N1, N2, OTHER_N2 = Sender(1, "n1", "10.0.0.1"), Sender(2, "n2", "10.0.0.2"), Sen
 )
 def test_walsenders(limit, senders, ours, expected):
     facts = UpstreamFacts(max_wal_senders=limit, senders=senders)
-    assert found(judge_of.walsenders("primary", facts, "n2", ours)) == expected
+    assert found(_compatibility.walsenders("primary", facts, "n2", ours)) == expected
 
 
 TAKEN = [("warning", "application_name_taken")]
@@ -58,11 +58,11 @@ TAKEN = [("warning", "application_name_taken")]
     ],
 )
 def test_application_name(senders, ours, expected):
-    assert found(judge_of.application_name("primary", "n2", UpstreamFacts(senders=senders), ours)) == expected
+    assert found(_compatibility.application_name("primary", "n2", UpstreamFacts(senders=senders), ours)) == expected
 
 
 def test_application_name_names_the_others():
-    [verdict] = judge_of.application_name("primary", "n2", UpstreamFacts(senders=(N2, OTHER_N2)), ours=False)
+    [verdict] = _compatibility.application_name("primary", "n2", UpstreamFacts(senders=(N2, OTHER_N2)), ours=False)
     assert "2 clients already receive from primary as application_name n2: 10.0.0.2 and process 3." in verdict.msg
 
 
@@ -77,7 +77,7 @@ def test_application_name_names_the_others():
 )
 def test_sql_denied_is_one_warning(slot_name, slot, said):
     reason = 'FATAL:  permission denied for database "postgres"'
-    verdicts = judge_of.sql_denied("primary", reason, slot_name, UpstreamFacts(slot=slot))
+    verdicts = _compatibility.sql_denied("primary", reason, slot_name, UpstreamFacts(slot=slot))
     assert found(verdicts) == [("warning", "upstream_sql_denied")]
     assert said in verdicts[0].msg
     assert reason in verdicts[0].msg
@@ -113,12 +113,12 @@ DIFFERS = ("warning", "collation_version_differs")
     ],
 )
 def test_collations(used, here, expected):
-    assert found(judge_of.collations("primary", used, here)) == expected
+    assert found(_compatibility.collations("primary", used, here)) == expected
 
 
 def test_collations_name_what_differs():
     used = [libc("2.28", owner=f"database d{number}") for number in range(7)]
-    [verdict] = judge_of.collations("primary", used, HERE)
+    [verdict] = _compatibility.collations("primary", used, HERE)
     assert verdict.msg.startswith(
         "database d0, database d1, database d2, database d3, database d4 and 2 more:"
         " collation libc de_DE.utf8 is of version 2.28 on primary and of 2.36 here."
@@ -126,7 +126,7 @@ def test_collations_name_what_differs():
 
 
 def test_collations_say_what_could_not_be_compared():
-    [verdict] = judge_of.collations("primary", [icu(), libc(None, None, "database b")], HERE)
+    [verdict] = _compatibility.collations("primary", [icu(), libc(None, None, "database b")], HERE)
     assert (verdict.severity, verdict.msg) == ("ok", "not all collation versions are told: not of database b")
 
 
@@ -144,11 +144,11 @@ DATABASES = (Database("a", "de_DE.UTF-8", "de_DE.UTF-8"), Database("b", "C", "de
     ],
 )
 def test_locales(databases, missing, expected):
-    assert found(judge_of.locales(databases, missing)) == [("error", "locale_missing")] * expected
+    assert found(_compatibility.locales(databases, missing)) == [("error", "locale_missing")] * expected
 
 
 def test_locales_name_the_databases():
-    [verdict] = judge_of.locales(DATABASES, {"de_DE.UTF-8"})
+    [verdict] = _compatibility.locales(DATABASES, {"de_DE.UTF-8"})
     assert "Locale de_DE.UTF-8 of database a, b is not on this host" in verdict.msg
 
 
@@ -169,7 +169,7 @@ MISSING = "preload_library_missing"
     ],
 )
 def test_preload(configured, there, missing, expected):
-    assert found(judge_of.preload("primary", "/usr/lib/pg", configured, there, missing)) == expected
+    assert found(_compatibility.preload("primary", "/usr/lib/pg", configured, there, missing)) == expected
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_preload(configured, there, missing, expected):
     ],
 )
 def test_architecture(here, there, severities):
-    verdicts = judge_of.architecture("primary", here, there)
+    verdicts = _compatibility.architecture("primary", here, there)
     assert found(verdicts) == [(severity, "architecture_differs") for severity in severities]
 
 
@@ -201,12 +201,12 @@ def test_architecture(here, there, severities):
     ],
 )
 def test_block_sizes(there, expected):
-    assert found(judge_of.block_sizes({"block_size": 8192, "wal_block_size": 8192}, there)) == expected
+    assert found(_compatibility.block_sizes({"block_size": 8192, "wal_block_size": 8192}, there)) == expected
 
 
 def place(**changed):
     path = changed.get("path", "/srv/pg")
-    return Place(
+    return HostPlace(
         **{
             "role": "data_directory",
             "path": path,
@@ -248,7 +248,7 @@ OWNER, MODE, WRITE = ("data_directory_owner", "data_directory_mode", "directory_
     ],
 )
 def test_ownership(changed, kept, major, expected):
-    verdicts = judge_of.ownership([place(), place(**changed)], kept, major)
+    verdicts = _compatibility.ownership([place(), place(**changed)], kept, major)
     assert found(verdicts) == [("error", code) for code in expected]
 
 
@@ -262,7 +262,7 @@ def test_ownership(changed, kept, major, expected):
     ],
 )
 def test_ownership_names_the_reason(changed, said):
-    [verdict] = judge_of.ownership([place(**changed)], kept=False, major=15)
+    [verdict] = _compatibility.ownership([place(**changed)], kept=False, major=15)
     assert said in verdict.msg
 
 
@@ -276,7 +276,7 @@ def test_ownership_names_the_reason(changed, said):
     ],
 )
 def test_selinux(enforcing, kinds, expected):
-    assert found(judge_of.selinux(enforcing, [place(selinux_type=kind) for kind in kinds])) == expected
+    assert found(_compatibility.selinux(enforcing, [place(selinux_type=kind) for kind in kinds])) == expected
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_selinux(enforcing, kinds, expected):
     ],
 )
 def test_inodes(needed, free, expected):
-    assert found(judge_of.inodes(needed, free)) == [("error", "inodes_missing")] * expected
+    assert found(_compatibility.inodes(needed, free)) == [("error", "inodes_missing")] * expected
 
 
 @pytest.mark.parametrize(
@@ -310,6 +310,6 @@ def test_inodes(needed, free, expected):
     ],
 )
 def test_clocks(others, said):
-    verdicts = judge_of.clocks(others)
+    verdicts = _compatibility.clocks(others)
     assert found(verdicts) == [("warning", "clock_skew")] * len(said)
     assert all(words in verdict.msg for words, verdict in zip(said, verdicts, strict=False))

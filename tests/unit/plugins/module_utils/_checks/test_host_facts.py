@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
@@ -40,7 +40,7 @@ class Far(Shell):
 class TestClock:
     @pytest.mark.parametrize("ending", [".123456789\n", "\n", ".%N\n", ".N\n"])
     def test_of_another_host(self, ending):
-        seen = _host.clock(Far(0, lambda: f"{int(time.time()) + 60}{ending}"))
+        seen = _host_facts.clock(Far(0, lambda: f"{int(time.time()) + 60}{ending}"))
         assert seen.offset == pytest.approx(60, abs=1.1)
         assert 0 <= seen.round_trip < 1
 
@@ -48,12 +48,12 @@ class TestClock:
         ("rc", "out"), [(0, ""), (0, "Sat Nov 21"), (1, "1"), (None, "")], ids=["empty", "words", "failed", "no answer"]
     )
     def test_that_is_not_told(self, rc, out):
-        assert _host.clock(Far(rc, out)) is None
+        assert _host_facts.clock(Far(rc, out)) is None
 
 
 class TestSorting:
     def test_libc(self):
-        assert _host.libc_version() == os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+        assert _host_facts.libc_version() == os.confstr("CS_GNU_LIBC_VERSION").split()[1]
 
     @pytest.mark.parametrize("answer", [None, "", "other 1.2", ValueError("unrecognized"), OSError("no")])
     def test_another_libc(self, monkeypatch, answer):
@@ -62,13 +62,15 @@ class TestSorting:
                 raise answer
             return answer
 
-        monkeypatch.setattr(_host.os, "confstr", confstr)
-        assert _host.libc_version() is None
+        monkeypatch.setattr(_host_facts.os, "confstr", confstr)
+        assert _host_facts.libc_version() is None
 
     def test_versions_by_provider(self, tmp_path):
         program(tmp_path / "bin", "postgres", "#!/bin/sh\n")
-        seen = _host.collation_versions(str(tmp_path / "bin"), [("c", "de_DE.utf8"), ("i", "de"), ("c", "de_DE.utf8")])
-        assert seen == {("c", "de_DE.utf8"): _host.libc_version(), ("i", "de"): None}
+        seen = _host_facts.collation_versions(
+            str(tmp_path / "bin"), [("c", "de_DE.utf8"), ("i", "de"), ("c", "de_DE.utf8")]
+        )
+        assert seen == {("c", "de_DE.utf8"): _host_facts.libc_version(), ("i", "de"): None}
 
     @pytest.mark.parametrize(
         "printed",
@@ -77,18 +79,18 @@ class TestSorting:
     def test_icu_that_cannot_be_loaded(self, tmp_path, monkeypatch, printed):
         program(tmp_path / "path", "ldd", f"#!/bin/sh\necho '{printed}'\n")
         monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
-        assert _host.collation_versions("/usr/bin", [("i", "de")]) == {("i", "de"): None}
+        assert _host_facts.collation_versions("/usr/bin", [("i", "de")]) == {("i", "de"): None}
 
     def test_icu_with_other_names(self, tmp_path, monkeypatch):
         maps = Path("/proc/self/maps").read_text(encoding="utf-8")
         libc = next(line.split()[-1] for line in maps.splitlines() if "libc.so.6" in line)
         program(tmp_path / "path", "ldd", f"#!/bin/sh\necho 'libicui18n.so.1 => {libc} (0x0)'\n")
         monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
-        assert _host.collation_versions("/usr/bin", [("i", "de")]) == {("i", "de"): None}
+        assert _host_facts.collation_versions("/usr/bin", [("i", "de")]) == {("i", "de"): None}
 
     def test_locales(self):
         before = locale.setlocale(locale.LC_ALL)
-        assert _host.missing_locales(["C", "POSIX", "xx_XX.UTF-8", "üñí", "C"]) == {"xx_XX.UTF-8", "üñí"}
+        assert _host_facts.missing_locales(["C", "POSIX", "xx_XX.UTF-8", "üñí", "C"]) == {"xx_XX.UTF-8", "üñí"}
         assert locale.setlocale(locale.LC_ALL) == before
 
 
@@ -97,7 +99,7 @@ class TestPrograms:
         program(
             tmp_path / "bin", "postgres", "#!/bin/sh\ncase $2 in segment_size) echo 131072 ;; *) echo 8192 ;; esac\n"
         )
-        assert _host.block_sizes(str(tmp_path / "bin")) == {
+        assert _host_facts.block_sizes(str(tmp_path / "bin")) == {
             "block_size": 8192,
             "segment_size": 131072,
             "wal_block_size": 8192,
@@ -105,10 +107,10 @@ class TestPrograms:
 
     def test_block_sizes_of_programs_that_do_not_run(self, tmp_path):
         with pytest.raises(StandbyError):
-            _host.block_sizes(str(tmp_path))
+            _host_facts.block_sizes(str(tmp_path))
 
     def test_machine(self):
-        assert _host.machine() == os.uname().machine
+        assert _host_facts.machine() == os.uname().machine
 
 
 class TestLibraries:
@@ -121,21 +123,21 @@ class TestLibraries:
     @pytest.mark.parametrize("place", ["lib", "lib64/pgsql"])
     def test_are_beside_the_programs(self, server, place):
         (server / place / "libpqwalreceiver.so").touch()
-        assert _host.library_directory(str(server / "bin")) == str(server / place)
+        assert _host_facts.library_directory(str(server / "bin")) == str(server / place)
 
     def test_are_where_pg_config_says(self, server):
         for place in ("lib", "told"):
             (server / place / "libpqwalreceiver.so").touch()
         program(server / "bin", "pg_config", f'#!/bin/sh\n[ "$1" = --pkglibdir ] && echo {server}/told\n')
-        assert _host.library_directory(str(server / "bin")) == str(server / "told")
+        assert _host_facts.library_directory(str(server / "bin")) == str(server / "told")
 
     def test_are_found_though_pg_config_fails(self, server):
         (server / "lib/libpqwalreceiver.so").touch()
         program(server / "bin", "pg_config", "#!/bin/sh\necho /etc\nexit 1\n")
-        assert _host.library_directory(str(server / "bin")) == str(server / "lib")
+        assert _host_facts.library_directory(str(server / "bin")) == str(server / "lib")
 
     def test_are_nowhere(self, server):
-        assert _host.library_directory(str(server / "bin")) is None
+        assert _host_facts.library_directory(str(server / "bin")) is None
 
     @pytest.mark.parametrize(
         ("name", "found"),
@@ -159,17 +161,17 @@ class TestLibraries:
         (server / "lib/plugins").mkdir()
         (server / "lib/plugins/b.so").touch()
         name = name.format(server)
-        assert _host.missing_libraries(str(server / "lib"), [name]) == ([] if found else [name])
+        assert _host_facts.missing_libraries(str(server / "lib"), [name]) == ([] if found else [name])
 
     def test_by_a_search_path(self, server):
         (server / "told/c.so").touch()
-        assert _host.missing_libraries(str(server / "lib"), ["c"], f"$libdir:{server}/told") == []
+        assert _host_facts.missing_libraries(str(server / "lib"), ["c"], f"$libdir:{server}/told") == []
 
 
 class TestPlaces:
     def test_that_exist(self, tmp_path):
         (tmp_path / "pg").mkdir(mode=0o700)
-        [place] = _host.places({"data_directory": f"{tmp_path}/pg/"})
+        [place] = _host_facts.places({"data_directory": f"{tmp_path}/pg/"})
         assert (place.role, place.path, place.existing) == ("data_directory", f"{tmp_path}/pg", f"{tmp_path}/pg")
         assert (place.exists, place.ours, place.mode, place.writable, place.read_only) == (
             True,
@@ -182,7 +184,7 @@ class TestPlaces:
 
     def test_that_will_be_made(self, tmp_path):
         tmp_path.chmod(0o711)
-        [place] = _host.places({"waldir": f"{tmp_path}/not/yet"})
+        [place] = _host_facts.places({"waldir": f"{tmp_path}/not/yet"})
         assert (place.path, place.existing, place.exists, place.mode) == (
             f"{tmp_path}/not/yet",
             str(tmp_path),
@@ -192,27 +194,27 @@ class TestPlaces:
 
     def test_behind_a_link_that_leads_nowhere(self, tmp_path):
         (tmp_path / "pg").symlink_to("/nonexistent/pg")
-        [place] = _host.places({"data_directory": f"{tmp_path}/pg"})
+        [place] = _host_facts.places({"data_directory": f"{tmp_path}/pg"})
         assert place.existing == str(tmp_path)
 
     def test_of_somebody_who_has_no_name(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(_host.pwd, "getpwuid", {}.__getitem__)
-        [place] = _host.places({"waldir": str(tmp_path)})
+        monkeypatch.setattr(_host_facts.pwd, "getpwuid", {}.__getitem__)
+        [place] = _host_facts.places({"waldir": str(tmp_path)})
         assert place.owner == str(os.geteuid())
 
     def test_that_cannot_be_written(self, tmp_path, monkeypatch):
         """root may write everywhere, so the answer of the system is given."""
         asked = []
-        monkeypatch.setattr(_host.os, "access", lambda path, mode, **how: asked.append((path, mode)))
-        [place] = _host.places({"waldir": f"{tmp_path}/wal"})
+        monkeypatch.setattr(_host_facts.os, "access", lambda path, mode, **how: asked.append((path, mode)))
+        [place] = _host_facts.places({"waldir": f"{tmp_path}/wal"})
         assert (place.writable, asked) == (None, [(str(tmp_path), os.W_OK | os.X_OK)])
 
     def test_of_a_file_system_that_is_only_read(self, tmp_path, monkeypatch):
         class Status:
             f_flag = os.ST_RDONLY
 
-        monkeypatch.setattr(_host.os, "statvfs", lambda _path: Status)
-        [place] = _host.places({"waldir": str(tmp_path)})
+        monkeypatch.setattr(_host_facts.os, "statvfs", lambda _path: Status)
+        [place] = _host_facts.places({"waldir": str(tmp_path)})
         assert place.read_only
 
     @pytest.mark.parametrize(
@@ -226,19 +228,19 @@ class TestPlaces:
                 raise label
             return label
 
-        monkeypatch.setattr(_host.os, "getxattr", getxattr)
-        [place] = _host.places({"waldir": str(tmp_path)})
+        monkeypatch.setattr(_host_facts.os, "getxattr", getxattr)
+        [place] = _host_facts.places({"waldir": str(tmp_path)})
         assert place.selinux_type == kind
 
     @pytest.mark.parametrize(("text", "expected"), [("1", True), ("1\n", True), ("0", False), (None, False)])
     def test_selinux(self, monkeypatch, text, expected):
-        monkeypatch.setattr(_host, "read_small", {"/sys/fs/selinux/enforce": text}.get)
-        assert _host.selinux_enforcing() is expected
+        monkeypatch.setattr(_host_facts, "read_small", {"/sys/fs/selinux/enforce": text}.get)
+        assert _host_facts.selinux_enforcing() is expected
 
     @pytest.mark.parametrize(("total", "free", "expected"), [(100, 7, 7), (100, 0, 0), (0, 0, None)])
     def test_inodes(self, monkeypatch, total, free, expected):
         class Status:
             f_files, f_favail = total, free
 
-        monkeypatch.setattr(_host.os, "statvfs", lambda _path: Status)
-        assert _host.free_inodes("/srv") == expected
+        monkeypatch.setattr(_host_facts.os, "statvfs", lambda _path: Status)
+        assert _host_facts.free_inodes("/srv") == expected

@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import Holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import HeldWal
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SYSTEM_IDENTIFIER, upstream
 
 SIZE = 1 << 20
@@ -66,11 +66,11 @@ def look(monkeypatch):
             assert keywords == {"host": "primary"}
             asked.append(segment_name(timeline, lsn, SIZE))
             if on_upstream is None:
-                return Holding(None, "the login failed: too many connections")
+                return HeldWal(None, "the login failed: too many connections")
             held = name(lsn // SIZE, timeline) in on_upstream
-            return Holding(held, "" if held else "already removed")
+            return HeldWal(held, "" if held else "already removed")
 
-        monkeypatch.setattr(_wal_proof, "holds", holds)
+        monkeypatch.setattr(_wal_proof, "holds_wal", holds)
         monkeypatch.setattr(_wal_proof, "_AGAIN_SECONDS", 0)
         server = upstream(**{"lsn": at(9, 100), **of_upstream})
         return prove(begin, server, {"host": "primary"}, SIZE, archive), asked

@@ -18,7 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise, parse_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
+    ManifestEntry,
+    parse_manifest,
+)
 
 HOSTILE = ["-rf", 'quo"te', "new\nline", "ü/é", "a b", b"\xe9".decode("utf-8", "surrogateescape"), "7", "pg_wal/0"]
 BAD = 'quo"te\nand line'
@@ -41,8 +44,8 @@ sys.exit({code})
 MISMATCH = 'pg_verifybackup: error: checksum mismatch for file "{0}"\n'
 
 
-def promise(path, content=CONTENT, algorithm="SHA256"):
-    return Promise(path, len(content), algorithm, hashlib.new(algorithm, content).digest())
+def manifest_entry(path, content=CONTENT, algorithm="SHA256"):
+    return ManifestEntry(path, len(content), algorithm, hashlib.new(algorithm, content).digest())
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ class TestHashlib:
 
     @pytest.mark.parametrize("algorithm", ["SHA224", "SHA256", "SHA384", "SHA512"])
     def test_what_fits(self, verifier, top, algorithm):
-        assert verifier.differing(str(top), [promise(name, algorithm=algorithm) for name in HOSTILE]) == []
+        assert verifier.differing(str(top), [manifest_entry(name, algorithm=algorithm) for name in HOSTILE]) == []
 
     def test_nothing_promised(self, verifier, top):
         assert verifier.differing(str(top), []) == []
@@ -101,28 +104,28 @@ class TestHashlib:
     @pytest.mark.parametrize("name", HOSTILE)
     def test_what_differs(self, verifier, top, name, spoil):
         spoil(top / name)
-        assert verifier.differing(str(top), [promise(path) for path in HOSTILE]) == [name]
+        assert verifier.differing(str(top), [manifest_entry(path) for path in HOSTILE]) == [name]
 
     def test_the_order_is_that_of_the_promises(self, verifier, top):
-        promises = [promise("b"), promise("-rf"), promise("a")]
-        assert verifier.differing(str(top), promises) == ["b", "a"]
+        manifest_entries = [manifest_entry("b"), manifest_entry("-rf"), manifest_entry("a")]
+        assert verifier.differing(str(top), manifest_entries) == ["b", "a"]
 
     def test_other_files_do_not_matter(self, verifier, top):
-        assert verifier.differing(str(top), [promise("a b")]) == []
+        assert verifier.differing(str(top), [manifest_entry("a b")]) == []
 
     def test_without_a_checksum_the_size_counts(self, verifier, top):
-        promises = [Promise("a b", len(CONTENT), "", b""), Promise("-rf", 1, "", b"")]
-        assert verifier.differing(str(top), promises) == ["-rf"]
+        manifest_entries = [ManifestEntry("a b", len(CONTENT), "", b""), ManifestEntry("-rf", 1, "", b"")]
+        assert verifier.differing(str(top), manifest_entries) == ["-rf"]
 
     def test_a_file_is_larger_than_what_is_read_at_once(self, verifier, top):
         large = os.urandom(3 << 20) + b"rest"
         (top / "large").write_bytes(large)
-        assert verifier.differing(str(top), [promise("large", large)]) == []
-        assert verifier.differing(str(top), [promise("large", large[:-1] + b"T")]) == ["large"]
+        assert verifier.differing(str(top), [manifest_entry("large", large)]) == []
+        assert verifier.differing(str(top), [manifest_entry("large", large[:-1] + b"T")]) == ["large"]
 
     def test_a_checksum_that_it_cannot_compute_is_no_difference(self, verifier, top):
         with pytest.raises(StandbyError, match=r"Cannot check CRC32C.*install pg_verifybackup") as refused:
-            verifier.differing(str(top), [Promise("a b", len(CONTENT), "CRC32C", b"1234")])
+            verifier.differing(str(top), [ManifestEntry("a b", len(CONTENT), "CRC32C", b"1234")])
         assert refused.value.code == "verification_failed"
 
 
@@ -148,8 +151,8 @@ class TestPgVerifybackup:
         """Three files of one size, the second of which is the bad one."""
         for name, content in (("good", "one"), (BAD, "bad"), ("pg_wal", "two")):
             (tmp_path / name).write_text(content)
-        promises = [Promise(name, 3, "CRC32C", b"\1\2\3\4") for name in ("good", BAD, "pg_wal")]
-        return lambda: Verifier(str(tmp_path / "bin"), str(scratch)).differing(str(tmp_path), promises)
+        manifest_entries = [ManifestEntry(name, 3, "CRC32C", b"\1\2\3\4") for name in ("good", BAD, "pg_wal")]
+        return lambda: Verifier(str(tmp_path / "bin"), str(scratch)).differing(str(tmp_path), manifest_entries)
 
     def test_what_it_can_do(self, program, tmp_path, scratch):
         program()
@@ -188,7 +191,7 @@ class TestPgVerifybackup:
         shown = record()
         assert shown["shown"] == {"0": "one", "1": "bad", "2": "two", "PG_VERSION": ""}
         entries = shown["manifest"].encode().splitlines(keepends=True)
-        assert list(parse_manifest(entries)) == [Promise(name, 3, "CRC32C", b"\1\2\3\4") for name in "012"]
+        assert list(parse_manifest(entries)) == [ManifestEntry(name, 3, "CRC32C", b"\1\2\3\4") for name in "012"]
 
     def test_how_it_is_called(self, program, verify, record):
         program(MISMATCH)

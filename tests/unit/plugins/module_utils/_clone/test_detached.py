@@ -14,7 +14,7 @@ import time
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import detached as _detached
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Outcome
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
@@ -102,7 +102,7 @@ def start(host, **changed):
 class TestStarted:
     def test_copies_and_tells_what_it_did(self, host):
         outcome = follow(job_of(host), copy)
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, Result)
         assert (outcome.action, outcome.left_behind) == ("clone", ())
         assert read_tree(host.fast) == TABLESPACE
 
@@ -133,7 +133,7 @@ class TestStarted:
         assert "pg_xact" in error.result["stderr"]
         assert error.result["cmd"][0] == "rsync"
 
-    @pytest.mark.parametrize("name", ["copy", "look"])
+    @pytest.mark.parametrize("name", ["copy", "inspect_target"])
     def test_tells_of_our_own_mistakes_with_the_traceback(self, host, monkeypatch, name):
         def mistaken(*_given):
             raise ValueError("our own mistake")

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import external_fill as _filling
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import external_fill as _external_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import (
-    Filled,
     Filler,
+    FillResult,
     fill,
     preview_fill,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import NESTED
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HOLDING_DIRECTORY
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
@@ -56,15 +56,15 @@ class Tool(Filler):
     def roots(self, job):
         return plan(job) if self.plain else None
 
-    def fill(self, job, nested, lock, progress):
-        shutil.copytree(self.host.data, nested.data, dirs_exist_ok=True)
-        shutil.copytree(self.host.tablespace, nested.tablespaces[16388], dirs_exist_ok=True)
-        Path(nested.data, "pg_tblspc/16388").symlink_to(nested.tablespaces[16388])
-        write_tree(Path(nested.data), {"left.by.tool": "x"} if self.plain else {})
-        write_tree(Path(nested.data), dict(self.changes))
+    def fill(self, job, holding, lock, progress):
+        shutil.copytree(self.host.data, holding.data, dirs_exist_ok=True)
+        shutil.copytree(self.host.tablespace, holding.tablespaces[16388], dirs_exist_ok=True)
+        Path(holding.data, "pg_tblspc/16388").symlink_to(holding.tablespaces[16388])
+        write_tree(Path(holding.data), {"left.by.tool": "x"} if self.plain else {})
+        write_tree(Path(holding.data), dict(self.changes))
         with open(self.host.root / "fills", "a", encoding="utf-8") as fills:
             fills.write("x")
-        return Filled(job, ("it warned",))
+        return FillResult(job, ("it warned",))
 
 
 class WithWal(Tool):
@@ -75,10 +75,10 @@ class WithWal(Tool):
     def name(self, job):
         return uuid.uuid4().hex
 
-    def fill(self, job, nested, lock, progress):
-        filled = super().fill(job, nested, lock, progress)
-        shutil.rmtree(f"{nested.data}/pg_wal", ignore_errors=True)
-        write_tree(Path(nested.wal or f"{nested.data}/pg_wal"), {SEGMENT: "records"})
+    def fill(self, job, holding, lock, progress):
+        filled = super().fill(job, holding, lock, progress)
+        shutil.rmtree(f"{holding.data}/pg_wal", ignore_errors=True)
+        write_tree(Path(holding.wal or f"{holding.data}/pg_wal"), {SEGMENT: "records"})
         return filled
 
 
@@ -110,7 +110,7 @@ class Place:
         assert read_tree(self.host.fast) == TABLESPACE
         assert self.host.record["phase"] == "committed"
         for top in (self.host.pgdata, self.host.fast):
-            assert not (top / NESTED).exists()
+            assert not (top / HOLDING_DIRECTORY).exists()
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ class TestFill:
         assert not (place.host.pgdata / CONTROL).exists()
 
     def test_waits_in_vain_for_what_an_earlier_attempt_still_writes(self, place, monkeypatch):
-        left = place.host.pgdata / NESTED / "earlier"
+        left = place.host.pgdata / HOLDING_DIRECTORY / "earlier"
         left.mkdir(parents=True)
         place.host.state.mkdir()
         (place.host.state / "state.json").write_text(
@@ -169,7 +169,7 @@ class TestFill:
         )
         process = place.host.start("rsync-there", left)
         try:
-            monkeypatch.setattr(_filling, "_LEAVE_SECONDS", 0.0)
+            monkeypatch.setattr(_external_fill, "_LEAVE_SECONDS", 0.0)
             with pytest.raises(StandbyError) as caught:
                 place.run()
         finally:
@@ -199,7 +199,7 @@ class TestFill:
         place.run(WithWal(place.host, plain=False), **({"waldir": str(wal)} if wal else {}))
         assert (place.host.pgdata / "pg_wal" / SEGMENT).read_text(encoding="utf-8") == "records"
         assert (place.host.pgdata / "pg_wal").is_symlink() == elsewhere
-        assert not (place.host.pgdata / "pg_wal" / NESTED).exists()
+        assert not (place.host.pgdata / "pg_wal" / HOLDING_DIRECTORY).exists()
         assert (place.host.pgdata / CONTROL).exists()
 
     def test_begins_anew_after_a_disk_has_failed(self, place):
@@ -214,7 +214,7 @@ class TestFill:
 
     def test_begins_anew_where_a_tool_cannot_go_on(self, place, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(_filling, "finish", lambda job: sys.exit("killed"))
+            patch.setattr(_external_fill, "finish", lambda job: sys.exit("killed"))
             with pytest.raises(SystemExit):
                 place.run(WithWal(place.host, plain=False))
         assert preview_fill(WithWal(place.host, plain=False), place.host.job(method="barman")).action == "replace"
@@ -235,13 +235,13 @@ class TestRefusal:
         assert (seen.action, seen.bytes > 0) == ("clone", True)
 
     def test_a_mount_point_inside_is_refused(self, place, monkeypatch):
-        real = _filling.observe
+        real = _external_fill.observe
 
         def observe(top, reused):
             [first, *_rest], links = real(top, reused)
-            return [_filling.replace(first, mount_points=(top, f"{top}/pg_wal"))], links
+            return [_external_fill.replace(first, mount_points=(top, f"{top}/pg_wal"))], links
 
-        monkeypatch.setattr(_filling, "observe", observe)
+        monkeypatch.setattr(_external_fill, "observe", observe)
         with pytest.raises(StandbyError) as caught:
             place.run()
         assert caught.value.code == "mount_point_inside"

@@ -10,8 +10,8 @@ import json
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    judge,
-    look,
+    admit,
+    inspect_target,
     may_copy,
     preview,
     require_empty_targets,
@@ -123,13 +123,13 @@ class TestJudge:
         ],
     )
     def test_allows(self, host, directory, overwrite, action):
-        assert judge(host.job(overwrite=overwrite), directory) == action
+        assert admit(host.job(overwrite=overwrite), directory) == action
 
     def test_this_clone_is_copied_again_if_that_is_wanted(self, host):
         finished = found("standby", record=RECORD)
-        assert judge(host.job(overwrite="same_cluster", again=True), finished) == "delta"
+        assert admit(host.job(overwrite="same_cluster", again=True), finished) == "delta"
         with pytest.raises(StandbyError, match="same_cluster"):
-            judge(host.job(again=True), finished)
+            admit(host.job(again=True), finished)
 
     # What is there, the lowest level that allows to overwrite it, what is done then, and the code of a refusal.
     CONSENTS = (
@@ -158,9 +158,9 @@ class TestJudge:
     def test_takes_consent(self, host, directory, level, action, code, overwrite):
         job = host.job(overwrite=overwrite)
         if level is not None and LEVELS.index(overwrite) >= LEVELS.index(level):
-            assert judge(job, directory) == action
+            assert admit(job, directory) == action
             return
-        error = refused(judge, job, directory)
+        error = refused(admit, job, directory)
         assert error.code == code
         assert "Nothing was changed" in error.msg
         named = [word for word in LEVELS if f"overwrite={word}" in error.msg]
@@ -170,12 +170,12 @@ class TestJudge:
     def test_takes_nothing_for_the_same_cluster_when_it_does_not_know_the_backups(self, host):
         job = host.job(backup=host.backup(system_identifier=None), overwrite="same_cluster")
         for directory in (found("cluster"), found("incomplete", record={**REWINDING, "system_identifier": None})):
-            assert "overwrite=always" in refused(judge, job, directory).msg
+            assert "overwrite=always" in refused(admit, job, directory).msg
 
     @pytest.mark.parametrize("overwrite", LEVELS)
     @pytest.mark.parametrize("state", ["cluster", "standby", "incomplete", "pristine", "foreign"])
     def test_never_replaces_a_running_server(self, host, state, overwrite):
-        error = refused(judge, host.job(overwrite=overwrite), found(state, record=RECORD, version="15", pid=4711))
+        error = refused(admit, host.job(overwrite=overwrite), found(state, record=RECORD, version="15", pid=4711))
         assert error.code == "server_running"
         assert "4711" in error.msg
 
@@ -248,28 +248,28 @@ class TestTargets:
     @pytest.mark.parametrize("name", ["fast", "wal"])
     def test_that_hold_something_are_refused(self, host, job, name):
         write_tree(host.root / "standby" / name, {"mine": "precious"})
-        error = refused(require_empty_targets, job, look(job))
+        error = refused(require_empty_targets, job, inspect_target(job))
         assert error.code == "target_not_empty"
         assert str(host.root / "standby" / name) in error.msg
 
     def test_may_be_mount_points(self, host, job, wal):
         for top in (host.fast, wal):
             (top / "lost+found").mkdir(parents=True)
-        require_empty_targets(job, look(job))
+        require_empty_targets(job, inspect_target(job))
 
     def test_of_the_cluster_that_is_replaced_may_be_used_again(self, job, used):
-        require_empty_targets(job, look(job))
+        require_empty_targets(job, inspect_target(job))
 
     def test_are_known_by_any_name(self, host, used, tmp_path):
         (tmp_path / "alias").symlink_to(host.root / "standby")
         job = host.job(targets={16388: str(tmp_path / "alias" / "fast")}, overwrite="same_cluster")
-        require_empty_targets(job, look(job))
+        require_empty_targets(job, inspect_target(job))
 
     @pytest.mark.parametrize("files", [{"PG_14_202107181/5/1": "x"}, {"mine": "precious"}])
     def test_that_others_use_as_well_are_refused(self, host, job, used, files):
         """A cluster of another major version has a directory of its own in the same place."""
         write_tree(host.fast, files)
-        assert refused(require_empty_targets, job, look(job)).code == "target_not_empty"
+        assert refused(require_empty_targets, job, inspect_target(job)).code == "target_not_empty"
 
     def test_that_an_unfinished_copy_recorded_as_its_own_may_hold_anything(self, host, job, wal):
         for top in (host.fast, wal):
@@ -281,7 +281,7 @@ class TestTargets:
         """Its tablespace may be gone since, and the place be somebody else's."""
         write_tree(host.pgdata, CLUSTER)
         write_tree(host.fast, TABLESPACE)
-        directory = dataclasses.replace(look(job), clone={**RECORD, "targets": [str(host.fast)]})
+        directory = dataclasses.replace(inspect_target(job), clone={**RECORD, "targets": [str(host.fast)]})
         assert refused(require_empty_targets, job, directory).code == "target_not_empty"
 
     @pytest.mark.parametrize(
@@ -297,16 +297,16 @@ class TestTargets:
     def test_of_a_damaged_cluster_may_be_used_again(self, host, job, used, change):
         host.state.mkdir()
         change(host)
-        require_empty_targets(job, look(job))
+        require_empty_targets(job, inspect_target(job))
 
     def test_that_a_half_made_copy_only_links_to_are_refused(self, host, job, used):
         (host.pgdata / CONTROL).unlink()
         write_tree(host.state, {"state.json": json.dumps({**rewinding(host), "phase": "copying"})})
-        assert refused(require_empty_targets, job, look(job)).code == "target_not_empty"
+        assert refused(require_empty_targets, job, inspect_target(job)).code == "target_not_empty"
 
     def test_that_cannot_be_read_are_refused(self, host, job):
         host.fast.write_text("a file", encoding="utf-8")
-        assert refused(require_empty_targets, job, look(job)).code == "directory_unreadable"
+        assert refused(require_empty_targets, job, inspect_target(job)).code == "directory_unreadable"
 
 
 def rewinding(host):
@@ -382,7 +382,7 @@ class TestKeeping:
 
     def test_needs_consent_all_the_same(self, cluster):
         job = cluster.job(keep_old=True)
-        assert refused(may_copy, job, look(job)).code == "data_directory_cluster"
+        assert refused(may_copy, job, inspect_target(job)).code == "data_directory_cluster"
 
     def test_is_refused_with_all_reasons(self, cluster):
         for place in (cluster.pgdata, cluster.fast):
@@ -397,7 +397,7 @@ class TestKeeping:
     def test_is_refused_where_the_copy_would_write(self, cluster, name):
         changed = {"targets": {16388: str(cluster.fast)}, "waldir": str(cluster.root / "standby" / name)}
         job = cluster.job(overwrite="same_cluster", keep_old=True, **changed)
-        assert refused(may_copy, job, look(job)).code == "path_overlap"
+        assert refused(may_copy, job, inspect_target(job)).code == "path_overlap"
 
 
 class TestLook:
@@ -423,20 +423,20 @@ class TestLook:
     def test_without_a_record(self, host, files, state):
         write_tree(host.pgdata, files)
         job = host.job()
-        assert look(job).state == state
-        assert refused(judge, job, look(job)).code.startswith("data_directory_")
+        assert inspect_target(job).state == state
+        assert refused(admit, job, inspect_target(job)).code.startswith("data_directory_")
         assert read_tree(host.pgdata) == files
 
     def test_an_interrupted_copy(self, interrupted):
-        assert look(interrupted.job()).state == "incomplete"
+        assert inspect_target(interrupted.job()).state == "incomplete"
 
     def test_a_cluster_beside_the_record_of_an_interrupted_copy(self, interrupted):
         write_tree(interrupted.pgdata, {CONTROL: CONTROL_TEXT})
-        assert refused(judge, interrupted.job(), look(interrupted.job())).code == "data_directory_cluster"
+        assert refused(admit, interrupted.job(), inspect_target(interrupted.job())).code == "data_directory_cluster"
 
     def test_the_record_of_a_copy_into_another_directory(self, interrupted):
         interrupted.change_record(data_directory="/elsewhere")
-        assert refused(judge, interrupted.job(), look(interrupted.job())).code == "data_directory_damaged"
+        assert refused(admit, interrupted.job(), inspect_target(interrupted.job())).code == "data_directory_damaged"
 
 
 class TestPreview:

@@ -8,16 +8,19 @@ import hashlib
 import threading
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import Promises
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import ManifestIndex
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
-    Contents,
+    Verification,
     read_promises,
     verifier_for,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import Promise, render_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
+    ManifestEntry,
+    render_manifest,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import root_of, write_tree
 
 CONTROL = "global/pg_control"
@@ -26,7 +29,7 @@ NAMES = ("base/1/1", "base/1/2", "unpromised", "without a checksum")
 
 def promise(path, content="right", algorithm="SHA256"):
     checksum = hashlib.new(algorithm, content.encode()).digest() if algorithm else b""
-    return Promise(path, len(content), algorithm, checksum)
+    return ManifestEntry(path, len(content), algorithm, checksum)
 
 
 PROMISED = [
@@ -53,8 +56,8 @@ def roots(tmp_path):
 def make(roots, tmp_path):
     def contents(promised=None, workers=2, verifier=None):
         verifier = verifier or Verifier("/nowhere", str(tmp_path))
-        promises = Promises("b", roots, PROMISED if promised is None else promised)
-        return made.enter_context(Contents(verifier, promises, workers))
+        promises = ManifestIndex("b", roots, PROMISED if promised is None else promised)
+        return made.enter_context(Verification(verifier, promises, workers))
 
     with contextlib.ExitStack() as made:
         yield contents
@@ -199,6 +202,6 @@ class TestManifest:
     ):
         if has_program:
             host.program("pg_verifybackup", "#!/bin/sh\n")
-        promises = Promises("b", roots, [])
+        promises = ManifestIndex("b", roots, [])
         promises.algorithms = set(algorithms)
         assert (verifier_for(str(host.programs), promises, str(tmp_path)) is not None) is can

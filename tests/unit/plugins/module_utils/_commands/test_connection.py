@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands import connection as _connection
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import GATE, Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
@@ -37,7 +37,7 @@ def connect(host, tmp_path, monkeypatch):
     made = []
 
     def make(name="ssh-0", options=()):
-        made.append(Connection(Source("barman@backup-host", options), name))
+        made.append(Connection(BarmanHost("barman@backup-host", options), name))
         return made[-1]
 
     yield make
@@ -74,7 +74,7 @@ def test_is_shared_by_programs_that_would_otherwise_connect_themselves(host, con
     at = call.index("ControlMaster=yes")
     own = ["-o", "ControlMaster=yes", "-o", "ControlPath=ssh-7", "-o", "ControlPersist=no"]
     assert call[at - 1 : at + 5 + len(options)] == [*own, *options]
-    assert connection.source == Source(
+    assert connection.source == BarmanHost(
         "barman@backup-host", ("-o", "ControlMaster=no", "-o", "ControlPath=ssh-7", *options)
     )
 

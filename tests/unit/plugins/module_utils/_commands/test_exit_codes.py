@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
+    barman_failure,
     first_line,
-    of_archive,
-    of_barman,
-    of_rsync,
-    of_ssh,
+    rsync_failure,
+    ssh_failure,
+    tar_failure,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS, barman
 
@@ -142,13 +142,13 @@ rsync error: timeout in data send/receive (code 30) at io.c(248) [Receiver=3.5.0
     ("stderr", "code", "retry"), [*SSH, pytest.param("", "ssh_failed", True, id="it says nothing")]
 )
 def test_why_ssh_failed(stderr, code, retry):
-    found = of_ssh(stderr)
+    found = ssh_failure(stderr)
     assert (found.code, found.retry) == (code, retry)
 
 
 @pytest.mark.parametrize("stderr", AFTER_LOGIN)
 def test_a_connection_that_broke_after_login_is_no_reason_to_look_at_the_login(stderr):
-    found = of_ssh(stderr)
+    found = ssh_failure(stderr)
     assert (found.code, found.retry) == ("ssh_failed", True)
     assert "MaxStartups" not in found.next_step
 
@@ -158,14 +158,14 @@ def test_a_connection_that_broke_after_login_is_no_reason_to_look_at_the_login(s
     ("rc", "trailer", "code"), [(255, GONE_255, "ssh_failed"), (12, GONE_12, "rsync_interrupted")], ids=["255", "12"]
 )
 def test_rsync_tries_again_when_a_connection_broke_after_login(rc, trailer, code, stderr):
-    found = of_rsync(rc, stderr + trailer)
+    found = rsync_failure(rc, stderr + trailer)
     assert (found.code, found.retry) == (code, True)
 
 
 @pytest.mark.parametrize(("stderr", "code", "retry"), SSH)
 @pytest.mark.parametrize(("rc", "trailer"), [(255, GONE_255), (12, GONE_WRITING)], ids=["255", "12"])
 def test_rsync_tells_why_its_ssh_failed(rc, trailer, stderr, code, retry):
-    found = of_rsync(rc, stderr + trailer)
+    found = rsync_failure(rc, stderr + trailer)
     assert (found.code, found.retry) == (code, retry)
 
 
@@ -212,7 +212,7 @@ def test_rsync_tells_why_its_ssh_failed(rc, trailer, stderr, code, retry):
     ],
 )
 def test_why_rsync_failed(rc, stderr, code, retry):
-    found = of_rsync(rc, stderr)
+    found = rsync_failure(rc, stderr)
     assert (found.code, found.retry) == (code, retry)
 
 
@@ -228,7 +228,7 @@ def test_why_rsync_failed(rc, stderr, code, retry):
     ],
 )
 def test_why_barman_failed(rc, text, code):
-    assert of_barman(rc, text).code == code
+    assert barman_failure(rc, text).code == code
 
 
 @pytest.mark.parametrize("version", BARMAN_VERSIONS)
@@ -241,7 +241,7 @@ def test_why_barman_failed(rc, text, code):
     ],
 )
 def test_why_every_barman_failed(version, name, code):
-    assert of_barman(1, barman(version, f"{name}.json")).code == code
+    assert barman_failure(1, barman(version, f"{name}.json")).code == code
 
 
 @pytest.mark.parametrize(
@@ -270,5 +270,5 @@ def test_first_line(text, line):
     ],
 )
 def test_why_a_tar_did_not_arrive(rc, stderr, decompresses, code, retry):
-    found = of_archive(rc, stderr, decompresses)
+    found = tar_failure(rc, stderr, decompresses)
     assert (found.code, found.retry) == (code, retry)

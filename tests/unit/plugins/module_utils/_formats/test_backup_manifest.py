@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     CHECKSUM_BYTES,
-    Promise,
+    ManifestEntry,
     parse_manifest,
     render_manifest,
 )
@@ -29,7 +29,7 @@ recorded = pytest.mark.parametrize("record", [POSTGRESQL, UNCHECKED, BARMAN], id
 
 LATIN = b"caf\xe9".decode("utf-8", "surrogateescape")
 FILE = b'{ "Path": "base/1/1259", "Size": 8192, "Checksum-Algorithm": "CRC32C", "Checksum": "d90dfa99" }'
-PROMISE = Promise("base/1/1259", 8192, "CRC32C", bytes.fromhex("d90dfa99"))
+PROMISE = ManifestEntry("base/1/1259", 8192, "CRC32C", bytes.fromhex("d90dfa99"))
 HEAD = b'{ "PostgreSQL-Backup-Manifest-Version": 1,\n"Files": [\n'
 
 
@@ -52,28 +52,28 @@ def manifest_of(*entries, head=HEAD):
 
 class TestRecords:
     def test_of_postgresql(self):
-        promises = {promise.path: promise for promise in parse_manifest(lines(POSTGRESQL))}
-        assert len(promises) == 86
-        assert promises["global/pg_control"][1:] == (8192, "CRC32C", bytes.fromhex("43872087"))
-        assert promises["pg_tblspc/16384/PG_15_202209061/5/16385"].size == 8192
-        assert {'quo"te, and\nnewline', "ü", LATIN, "PG_VERSION"} <= promises.keys()
+        manifest_entries = {manifest_entry.path: manifest_entry for manifest_entry in parse_manifest(lines(POSTGRESQL))}
+        assert len(manifest_entries) == 86
+        assert manifest_entries["global/pg_control"][1:] == (8192, "CRC32C", bytes.fromhex("43872087"))
+        assert manifest_entries["pg_tblspc/16384/PG_15_202209061/5/16385"].size == 8192
+        assert {'quo"te, and\nnewline', "ü", LATIN, "PG_VERSION"} <= manifest_entries.keys()
 
     def test_of_postgresql_without_checksums(self):
-        promises = list(parse_manifest(lines(UNCHECKED)))
-        assert len(promises) == 86
-        assert {promise[2:] for promise in promises} == {("", b"")}
+        manifest_entries = list(parse_manifest(lines(UNCHECKED)))
+        assert len(manifest_entries) == 86
+        assert {manifest_entry[2:] for manifest_entry in manifest_entries} == {("", b"")}
 
     def test_of_barman(self):
-        promises = {promise.path: promise for promise in parse_manifest(lines(BARMAN))}
-        assert len(promises) == 9
-        assert promises["empty"] == Promise("empty", 0, "SHA256", hashlib.sha256(b"").digest())
-        assert promises[LATIN].checksum == hashlib.sha256(b"x").digest()
-        assert {"line\nbreak", 'ü "quoted"', "base/1/1259"} <= promises.keys()
+        manifest_entries = {manifest_entry.path: manifest_entry for manifest_entry in parse_manifest(lines(BARMAN))}
+        assert len(manifest_entries) == 9
+        assert manifest_entries["empty"] == ManifestEntry("empty", 0, "SHA256", hashlib.sha256(b"").digest())
+        assert manifest_entries[LATIN].checksum == hashlib.sha256(b"x").digest()
+        assert {"line\nbreak", 'ü "quoted"', "base/1/1259"} <= manifest_entries.keys()
 
     @recorded
     def test_what_was_read_is_written_and_read_again(self, record):
-        promises = list(parse_manifest(lines(record)))
-        assert parse(render_manifest(promises).encode()) == promises
+        manifest_entries = list(parse_manifest(lines(record)))
+        assert parse(render_manifest(manifest_entries).encode()) == manifest_entries
 
     @recorded
     def test_no_bit_can_be_lost(self, record):
@@ -94,8 +94,8 @@ class TestParsing:
 
     @pytest.mark.parametrize("algorithm", [name for name in CHECKSUM_BYTES if name])
     def test_the_algorithms(self, algorithm):
-        promise = Promise("a", 1, algorithm, bytes(range(CHECKSUM_BYTES[algorithm])))
-        assert parse(render_manifest([promise]).encode()) == [promise]
+        manifest_entry = ManifestEntry("a", 1, algorithm, bytes(range(CHECKSUM_BYTES[algorithm])))
+        assert parse(render_manifest([manifest_entry]).encode()) == [manifest_entry]
 
     def test_no_files(self):
         assert parse(manifest_of()) == []
@@ -182,10 +182,10 @@ class TestRendering:
         assert f"{{ {entry}, " in render_manifest([PROMISE._replace(path=path)])
 
     def test_a_file_without_a_checksum(self):
-        assert '\n{ "Path": "a", "Size": 1 }\n' in render_manifest([Promise("a", 1, "", b"")])
+        assert '\n{ "Path": "a", "Size": 1 }\n' in render_manifest([ManifestEntry("a", 1, "", b"")])
 
     @given(st.lists(st.binary(min_size=1).filter(lambda raw: not {b"", b".", b".."} & set(raw.split(b"/")))))
     def test_any_name_survives(self, names):
         paths = [name.replace(b"\0", b"0").decode("utf-8", "surrogateescape") for name in names]
-        promises = [PROMISE._replace(path=path) for path in paths]
-        assert parse(render_manifest(promises).encode()) == promises
+        manifest_entries = [PROMISE._replace(path=path) for path in paths]
+        assert parse(render_manifest(manifest_entries).encode()) == manifest_entries

@@ -10,13 +10,13 @@ import struct
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
     HEADER_BYTES,
-    Run,
-    flaw,
-    in_a_row,
-    needed,
+    SegmentRun,
+    are_consecutive,
+    segment_error,
     segment_name,
     segment_size_of,
     segment_start,
+    segments_needed,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
 from hypothesis import given
@@ -130,10 +130,12 @@ def at(segment, offset=0):
     ],
 )
 def test_way(begin, of_upstream, runs):
-    way = needed(*begin, upstream(**of_upstream), SIZE)
-    assert way.runs == tuple(Run(*run) for run in runs)
-    listed = [segment_name(run.timeline, at(number), SIZE) for run in way.runs for number in range(run[1], run[2] + 1)]
-    assert [way.name(index) for index in range(way.count)] == listed
+    segments = segments_needed(*begin, upstream(**of_upstream), SIZE)
+    assert segments.runs == tuple(SegmentRun(*run) for run in runs)
+    listed = [
+        segment_name(run.timeline, at(number), SIZE) for run in segments.runs for number in range(run[1], run[2] + 1)
+    ]
+    assert [segments.name(index) for index in range(segments.count)] == listed
 
 
 @pytest.mark.parametrize(
@@ -145,29 +147,29 @@ def test_way(begin, of_upstream, runs):
     ],
 )
 def test_what_is_not_in_the_history_has_no_way(begin, of_upstream):
-    assert needed(*begin, upstream(**of_upstream), SIZE) is None
+    assert segments_needed(*begin, upstream(**of_upstream), SIZE) is None
 
 
 def test_the_way_has_an_end():
-    way = needed(1, at(3), upstream(lsn=at(5, 8)), SIZE)
-    assert way.position(2) == (1, at(5))
+    segments = segments_needed(1, at(3), upstream(lsn=at(5, 8)), SIZE)
+    assert segments.position(2) == (1, at(5))
     with pytest.raises(IndexError):
-        way.position(3)
+        segments.position(3)
 
 
 def test_what_is_left_of_a_timeline():
-    way = needed(1, at(3), upstream(timeline=2, history=((1, at(5, 8)),), lsn=at(9, 8)), SIZE)
-    assert [way.on_timeline(index) for index in range(way.count)] == [2, 1, 5, 4, 3, 2, 1]
+    segments = segments_needed(1, at(3), upstream(timeline=2, history=((1, at(5, 8)),), lsn=at(9, 8)), SIZE)
+    assert [segments.on_timeline(index) for index in range(segments.count)] == [2, 1, 5, 4, 3, 2, 1]
 
 
 def test_a_long_way_is_not_listed():
-    way = needed(1, 0, upstream(lsn=1 << 60), MIB)
-    assert way.count == 1 << 40
-    assert way.name(way.count - 1) == segment_name(1, (1 << 60) - 1, MIB)
+    segments = segments_needed(1, 0, upstream(lsn=1 << 60), MIB)
+    assert segments.count == 1 << 40
+    assert segments.name(segments.count - 1) == segment_name(1, (1 << 60) - 1, MIB)
 
 
 @pytest.mark.parametrize(
-    ("segments", "expected"),
+    ("numbers", "expected"),
     [
         pytest.param([3, 4, 5], 3, id="all"),
         pytest.param([3, 4, 5, 6, 7], 3, id="more than all"),
@@ -178,14 +180,14 @@ def test_a_long_way_is_not_listed():
         pytest.param([3, 256, 257], 1, id="Barman went on after a gap"),
     ],
 )
-def test_in_a_row(segments, expected):
-    way = needed(1, at(3), upstream(lsn=at(5, 8)), SIZE)
-    assert in_a_row(way, 0, [segment_name(1, at(number), SIZE) for number in segments]) == expected
+def test_in_a_row(numbers, expected):
+    segments = segments_needed(1, at(3), upstream(lsn=at(5, 8)), SIZE)
+    assert are_consecutive(segments, 0, [segment_name(1, at(number), SIZE) for number in numbers]) == expected
 
 
 def test_in_a_row_from_the_middle():
-    way = needed(1, at(3), upstream(lsn=at(5, 8)), SIZE)
-    assert in_a_row(way, 1, ["000000010000000000000004"]) == 1
+    segments = segments_needed(1, at(3), upstream(lsn=at(5, 8)), SIZE)
+    assert are_consecutive(segments, 1, ["000000010000000000000004"]) == 1
 
 
 NAME = segment_name(2, at(5), SIZE)
@@ -197,8 +199,8 @@ def header(flags=0x0002, timeline=2, address=5 * SIZE, identifier=7, size=SIZE):
 
 @pytest.mark.parametrize("timeline", [1, 2])
 def test_the_header_of_the_segment(timeline):
-    assert flaw(header(timeline=timeline) + b"more", NAME, SIZE, "7") is None
-    assert flaw(header(timeline=timeline), NAME, SIZE) is None
+    assert segment_error(header(timeline=timeline) + b"more", NAME, SIZE, "7") is None
+    assert segment_error(header(timeline=timeline), NAME, SIZE) is None
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def test_the_header_of_the_segment(timeline):
     ],
 )
 def test_the_header_of_something_else(head, why):
-    assert why in flaw(head, NAME, SIZE, "7")
+    assert why in segment_error(head, NAME, SIZE, "7")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -143,6 +143,6 @@ class TestWorking:
 def test_files_by_the_names_that_barman_gives_may_be_the_backups(host, tmp_path):
     write_tree(host.data, {"postgresql.conf.origin": "of an earlier restore"})
     write_tree(tmp_path / "restored", {"postgresql.conf": "changed", "postgresql.conf.origin": "as it was"})
-    _restore._put_right(host.job(), str(tmp_path / "restored"))
+    _restore._undo_restore_changes(host.job(), str(tmp_path / "restored"))
     expected = {"postgresql.conf": "as it was", "postgresql.conf.origin": "of an earlier restore"}
     assert read_tree(tmp_path / "restored") == expected

@@ -16,22 +16,22 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _takeover
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _begin
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import commit as _commit
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import look
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Verification
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._methods import rsync as _copy
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods import rsync as _rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep_old
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _rsync_pull
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import workers as _workers
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import Transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     BROKEN_SYNC,
     CONNECTS,
@@ -89,12 +89,12 @@ def assert_copied(host):
     assert here.pop("pg_tblspc/16388") == f"-> {host.fast}"
     assert here == {**COPIED, "postgresql.auto.conf": SETTINGS}
     assert read_tree(host.fast) == TABLESPACE
-    assert is_ours(look(host.job()))
+    assert is_ours(inspect_target(host.job()))
 
 
 def assert_cannot_be_started(host):
     assert not (host.pgdata / CONTROL).exists()
-    assert look(host.job()).state == "incomplete"
+    assert inspect_target(host.job()).state == "incomplete"
 
 
 @pytest.fixture
@@ -159,11 +159,11 @@ class TestWholeCopy:
             assert (host.pgdata / name).is_dir()
 
     @pytest.mark.parametrize(("there", "files", "directories"), [(0o600, 0o600, 0o700), (0o640, 0o640, 0o750)])
-    @pytest.mark.parametrize("situation", ["fresh", "over a cluster of the other kind"])
-    def test_gives_the_group_the_access_that_the_backup_gives_it(self, host, there, files, directories, situation):
+    @pytest.mark.parametrize("host_state", ["fresh", "over a cluster of the other kind"])
+    def test_gives_the_group_the_access_that_the_backup_gives_it(self, host, there, files, directories, host_state):
         wal = host.root / "standby" / "wal"
         host.write_manifest()
-        if situation != "fresh":
+        if host_state != "fresh":
             (host.data / "PG_VERSION").chmod(0o640 if there == 0o600 else 0o600)
             host.copy(backup=host.second_backup(), waldir=str(wal))
         (host.data / "PG_VERSION").chmod(there)
@@ -225,9 +225,9 @@ class TestWholeCopy:
 
     def test_tells_its_phases(self, host, monkeypatch):
         entered = []
-        real = _copy.Progress.enter
+        real = _rsync.Progress.enter
         monkeypatch.setattr(
-            _copy.Progress,
+            _rsync.Progress,
             "enter",
             lambda progress, phase, total=0: entered.append((phase, total)) or real(progress, phase, total),
         )
@@ -237,13 +237,13 @@ class TestWholeCopy:
 
     def test_measures_nothing_that_cannot_pay_on_a_fast_link(self, host, monkeypatch):
         asked = []
-        monkeypatch.setattr(_transfer, "are_worth_measuring", lambda queue: True)
-        monkeypatch.setattr(_transfer, "take_samples", lambda queue, count: asked.append(count) or ([], queue))
-        monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 1e9)
+        monkeypatch.setattr(_rsync_pull, "are_worth_measuring", lambda queue: True)
+        monkeypatch.setattr(_rsync_pull, "take_samples", lambda queue, count: asked.append(count) or ([], queue))
+        monkeypatch.setattr(_rsync.Connection, "rate", lambda connection: 1e9)
         assert (host.copy(compress="auto").compress, asked) == ("lz4", [1])
 
     def test_does_not_measure_the_link_for_a_small_copy(self, host, monkeypatch):
-        monkeypatch.setattr(_copy.Connection, "rate", lambda connection: pytest.fail("it was measured"))
+        monkeypatch.setattr(_rsync.Connection, "rate", lambda connection: pytest.fail("it was measured"))
         assert host.copy(compress="auto").compress == "lz4"
 
     @pytest.mark.parametrize(("compress", "chosen"), [("auto", "zstd"), ("none", "none"), ("lz4", "lz4")])
@@ -256,10 +256,10 @@ class TestWholeCopy:
             rest = [Shard(data.root, data.positions[count:]), *(shard for shard in queue if shard is not data)]
             return samples, rest
 
-        monkeypatch.setattr(_transfer, "are_worth_measuring", lambda queue: True)
-        monkeypatch.setattr(_transfer, "take_samples", take_samples)
-        monkeypatch.setattr(_copy.Connection, "rate", lambda connection: 0)
-        monkeypatch.setattr(_transfer, "chosen_by", lambda choices, samples: measured.extend(samples) or "zstd")
+        monkeypatch.setattr(_rsync_pull, "are_worth_measuring", lambda queue: True)
+        monkeypatch.setattr(_rsync_pull, "take_samples", take_samples)
+        monkeypatch.setattr(_rsync.Connection, "rate", lambda connection: 0)
+        monkeypatch.setattr(_rsync_pull, "chosen_by", lambda choices, samples: measured.extend(samples) or "zstd")
         assert host.copy(compress=compress).compress == chosen
         assert measured == (["lz4", "none", "zstd"] if compress == "auto" else [])
         assert_copied(host)
@@ -316,7 +316,7 @@ echo "$1:$there" >>'{root}/seen'
     @pytest.fixture
     def seen(self, host, monkeypatch):
         """Each kind of moment when it came first."""
-        monkeypatch.setattr(_syncing, "_PAUSE", 60)
+        monkeypatch.setattr(_sync, "_PAUSE", 60)
         host.write_manifest("CRC32C")  # the kind that takes a program to compare
         witness = host.program("witness", self.WITNESS.format(pgdata=host.pgdata, state=host.state, root=host.root))
 
@@ -374,7 +374,7 @@ echo "$1:$there" >>'{root}/seen'
             assert not (older.pgdata / CONTROL).exists()
             assert (older.pgdata / "stranger").exists()
 
-        monkeypatch.setattr(_takeover, "fsync_directory", fsync_directory)
+        monkeypatch.setattr(_begin, "fsync_directory", fsync_directory)
         older.copy(overwrite="same_cluster")
         assert synced == [str(older.pgdata / "global")]
         assert_copied(older)
@@ -403,8 +403,8 @@ class TestReplace:
         assert_copied(another)
 
     def test_of_an_unused_cluster(self, another, monkeypatch):
-        real = _overwrite.look
-        monkeypatch.setattr(_takeover, "look", lambda job: replace(real(job), state="pristine"))
+        real = _overwrite.inspect_target
+        monkeypatch.setattr(_begin, "inspect_target", lambda job: replace(real(job), state="pristine"))
         assert refused(another).code == "data_directory_pristine"
         assert another.copy(overwrite="pristine").action == "replace"
         assert_copied(another)
@@ -417,14 +417,14 @@ class TestReplace:
             there = [(another.pgdata / name).exists() for name in (CONTROL, "stranger", "PG_VERSION")]
             seen.append((path, another.record["phase"], there, bool(read_tree(another.fast))))
 
-        monkeypatch.setattr(_takeover, "fsync_directory", fsync_directory)
+        monkeypatch.setattr(_begin, "fsync_directory", fsync_directory)
         another.copy(overwrite="always")
         assert seen == [(str(another.pgdata / "global"), "copying", [False, True, True], True)]
 
     @pytest.mark.parametrize("call", [1, 2])
     @pytest.mark.parametrize("moment", ["before", "after"])
     def test_that_is_interrupted_is_resumed(self, another, monkeypatch, call, moment):
-        clear, calls = _copy._local_tree.clear, []
+        clear, calls = _rsync._local_tree.clear, []
 
         def interrupted(root):
             calls.append(root)
@@ -434,7 +434,7 @@ class TestReplace:
                 raise StandbyError("ended", "interrupted")
 
         with monkeypatch.context() as patched:
-            patched.setattr(_copy._local_tree, "clear", interrupted)
+            patched.setattr(_rsync._local_tree, "clear", interrupted)
             assert refused(another, overwrite="always").code == "interrupted"
         assert_cannot_be_started(another)
         assert another.copy().action == "clone"
@@ -447,8 +447,8 @@ class TestReplace:
 
     def test_is_refused_when_a_server_was_started_meanwhile(self, another, monkeypatch):
         before = read_tree(another.pgdata)
-        real = _overwrite.look
-        monkeypatch.setattr(_copy, "look", lambda job: replace(real(job), pid=4711))
+        real = _overwrite.inspect_target
+        monkeypatch.setattr(_rsync, "inspect_target", lambda job: replace(real(job), pid=4711))
         assert refused(another, overwrite="always").code == "server_running"
         assert read_tree(another.pgdata) == before
 
@@ -498,7 +498,7 @@ class TestKeepOld:
         write_tree(host.pgdata, {"base/1/4711": "x"})
         if request.param == "replace":
             write_tree(host.pgdata, {CONTROL: control_text(system_identifier=1)})
-        host.wish = {"overwrite": "always", "keep_old": True, "waldir": str(self.wal)}
+        host.request = {"overwrite": "always", "keep_old": True, "waldir": str(self.wal)}
         self.before = {name: read_tree(host.pgdata.parent / name) for name in ("pgdata", "fast", "wal")}
         host.forget_calls()
         return host
@@ -521,7 +521,7 @@ class TestKeepOld:
         assert_copied(host)
 
     def test_keeps_the_old_cluster_as_it_was(self, old):
-        outcome = old.copy(**old.wish)
+        outcome = old.copy(**old.request)
         kept = tuple(f"{old.pgdata.parent}/{name}.old" for name in ("pgdata", "fast", "wal"))
         assert (outcome.action, outcome.sent, outcome.kept_old) == ("clone", SIZE + SIZE_FAST, kept)
         assert (outcome.left_behind, old.record["kept_old"]) == ((), list(kept))
@@ -530,29 +530,29 @@ class TestKeepOld:
 
     def test_leaves_what_the_backup_does_not_use_to_the_old_cluster(self, old):
         before = read_tree(old.fast)
-        outcome = old.copy(**{**old.wish, "waldir": None}, backup=old.backup(tablespaces=()))
+        outcome = old.copy(**{**old.request, "waldir": None}, backup=old.backup(tablespaces=()))
         assert outcome.kept_old == (f"{old.pgdata}.old",)
         assert outcome.left_behind == (str(old.fast), str(self.wal))
         assert read_tree(old.fast) == before
         assert (old.pgdata.parent / "pgdata.old/pg_tblspc/16388").readlink() == old.fast
 
     def test_a_second_run_keeps_nothing_more(self, old):
-        old.copy(**old.wish)
-        outcome = old.copy(**old.wish)
+        old.copy(**old.request)
+        outcome = old.copy(**old.request)
         assert (outcome.action, outcome.kept_old) == ("none", ())
         self.assert_kept(old)
 
     def test_is_recorded_before_anything_is_renamed(self, old, monkeypatch):
         seen = []
 
-        def keep(keeping):
+        def keep(keep_plan):
             seen.append({name: old.record[name] for name in ("phase", "moves", "links", "kept_old")})
             assert (old.pgdata / CONTROL).exists()
             raise StandbyError("ended", "interrupted")
 
         with monkeypatch.context() as patched:
-            patched.setattr(_takeover, "keep", keep)
-            assert refused(old, **old.wish).code == "interrupted"
+            patched.setattr(_begin, "rename_aside", keep)
+            assert refused(old, **old.request).code == "interrupted"
         top = old.pgdata.parent
         assert seen == [
             {
@@ -565,7 +565,7 @@ class TestKeepOld:
         # Nothing has happened yet: the cluster is whole, and still needs consent.
         assert {name: read_tree(top / name) for name in self.before} == self.before
         assert refused(old, waldir=str(self.wal)).code == "data_directory_cluster"
-        assert old.copy(**old.wish).action == "clone"
+        assert old.copy(**old.request).action == "clone"
         self.assert_kept(old)
 
     @pytest.mark.parametrize(
@@ -586,12 +586,12 @@ class TestKeepOld:
         with monkeypatch.context() as patched:
             patched.setattr(os, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
-                old.copy(**old.wish)
-        wish = old.wish
+                old.copy(**old.request)
+        request = old.request
         if (name, number) != ("rename", 1):
             assert_cannot_be_started(old)
-            wish = {"waldir": str(self.wal)}
-        told, outcome = _overwrite.preview(old.job(**wish)), old.copy(**wish)
+            request = {"waldir": str(self.wal)}
+        told, outcome = _overwrite.preview(old.job(**request)), old.copy(**request)
         assert (outcome.action, outcome.left_behind, len(outcome.kept_old)) == ("clone", (), 3)
         assert outcome.kept_old == told.kept_old
         self.assert_kept(old)
@@ -599,7 +599,7 @@ class TestKeepOld:
 
     def test_of_a_resumed_copy_is_told(self, old):
         old.hook(f"case $command in {PULLS} rm -f {old.data}/pg_xact/0000 ;; esac")
-        assert refused(old, **old.wish).code == "backup_files_missing"
+        assert refused(old, **old.request).code == "backup_files_missing"
         old.healthy()
         write_tree(old.data, {"pg_xact/0000": DATA["pg_xact/0000"]})
         outcome = old.copy(waldir=str(self.wal))
@@ -612,13 +612,13 @@ class TestKeepOld:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(_keep, "_point", fail)
+            patched.setattr(_keep_old, "_point", fail)
             with pytest.raises(KeyboardInterrupt):
-                old.copy(**old.wish)
+                old.copy(**old.request)
         top, record = old.pgdata.parent, old.record
         before = self.everything_but_the_record(old)
         server = old.start("postgres", top / "pgdata.old")
-        error = refused(old, **old.wish)
+        error = refused(old, **old.request)
         server.communicate()
         assert (error.code, f"{top}/pgdata.old" in error.msg) == ("server_running", True)
         assert (self.everything_but_the_record(old), old.record) == (before, record)
@@ -628,7 +628,7 @@ class TestKeepOld:
         top = old.pgdata.parent
         write_tree(top / f"{name}.old", {"precious": "x"})
         before = self.everything_but_the_record(old)
-        assert refused(old, **old.wish).code == "keep_old_exists"
+        assert refused(old, **old.request).code == "keep_old_exists"
         assert self.everything_but_the_record(old) == before
 
 
@@ -723,13 +723,13 @@ class TestTrust:
         assert "a standby of PostgreSQL 15" in outcome.before
         assert_copied(host)
 
-    @pytest.mark.parametrize("situation", ["over a cluster", "after another boot"])
+    @pytest.mark.parametrize("host_state", ["over a cluster", "after another boot"])
     @pytest.mark.parametrize("ends", ["while times are changed", "before the contents are compared"])
-    def test_is_not_won_by_an_attempt_that_ends_too_early(self, request, monkeypatch, situation, ends):
+    def test_is_not_won_by_an_attempt_that_ends_too_early(self, request, monkeypatch, host_state, ends):
         """The next one continues the same copy in the same boot, but nobody has compared the files yet."""
-        host = request.getfixturevalue("older" if situation == "over a cluster" else "interrupted")
+        host = request.getfixturevalue("older" if host_state == "over a cluster" else "interrupted")
         flip(host.pgdata / TABLE)
-        if situation != "over a cluster":
+        if host_state != "over a cluster":
             host.change_record(boot_id="another")
         if ends == "while times are changed":
 
@@ -737,7 +737,7 @@ class TestTrust:
                 raise StandbyError("ended", "interrupted")
 
             with monkeypatch.context() as patched:
-                patched.setattr(_copy._local_tree, "doubt", doubt)
+                patched.setattr(_rsync._local_tree, "mark_unverified", doubt)
                 assert refused(host, verify="size", overwrite="same_cluster").code == "interrupted"
         else:
             host.hook(f"case $command in {PULLS_A_SHARD} echo 'Permission denied' >&2; exit 255 ;; esac")
@@ -931,8 +931,8 @@ class TestVerification:
     COMPARES = pytest.mark.parametrize(
         ("verify", "unit", "name", "code"),
         [
-            ("manifest", Contents, "check", "manifest_mismatch"),
-            ("checksum", Transfer, "differing", "verification_failed"),
+            ("manifest", Verification, "check", "manifest_mismatch"),
+            ("checksum", RsyncPull, "differing", "verification_failed"),
         ],
         ids=["manifest", "checksum"],
     )

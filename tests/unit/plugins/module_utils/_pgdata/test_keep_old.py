@@ -10,19 +10,19 @@ import os
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep_old
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
-    Keeping,
-    Place,
-    keep,
+    KeepOldPlan,
+    KeptPlace,
     observe,
-    plan_keeping,
-    recorded_keeping,
+    plan_keep_old,
+    recorded_keep_old,
+    rename_aside,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
-DATA = Place("/srv/pg")
-FAST = Place("/ts/fast")
+DATA = KeptPlace("/srv/pg")
+FAST = KeptPlace("/ts/fast")
 LINKS = {"pg_tblspc/1": "/ts/fast", "pg_tblspc/2": "/ts/other", "pg_wal": "/wal"}
 
 
@@ -34,12 +34,12 @@ def refused(work, *given):
 
 class TestPlan:
     def test_renames_the_data_directory_first(self):
-        planned = plan_keeping([DATA, FAST], LINKS, ["/srv/pg", "/ts/fast"])
+        planned = plan_keep_old([DATA, FAST], LINKS, ["/srv/pg", "/ts/fast"])
         assert planned.moves == (("/srv/pg", "/srv/pg.old"), ("/ts/fast", "/ts/fast.old"))
         assert planned.kept == ("/srv/pg.old", "/ts/fast.old")
 
     def test_changes_only_the_links_to_what_is_renamed(self):
-        assert plan_keeping([DATA, FAST], LINKS, []).links == {"pg_tblspc/1": "/ts/fast.old"}
+        assert plan_keep_old([DATA, FAST], LINKS, []).links == {"pg_tblspc/1": "/ts/fast.old"}
 
     @pytest.mark.parametrize(
         ("target", "anew"),
@@ -51,31 +51,35 @@ class TestPlan:
         ],
     )
     def test_knows_places_inside_of_others(self, target, anew):
-        assert plan_keeping([DATA, FAST], {"x": target}, []).links == anew
+        assert plan_keep_old([DATA, FAST], {"x": target}, []).links == anew
 
     def test_lets_no_link_lead_to_what_will_be_the_copys(self):
         """Also one that leads to nothing now."""
-        planned = plan_keeping([DATA, Place("/ts/fast", exists=False, writable=False)], LINKS, [])
+        planned = plan_keep_old([DATA, KeptPlace("/ts/fast", exists=False, writable=False)], LINKS, [])
         assert (planned.kept, planned.links) == (("/srv/pg.old",), {"pg_tblspc/1": "/ts/fast.old"})
 
     @pytest.mark.parametrize(
         ("place", "code", "words"),
         [
-            (Place("/srv/pg", mount_points=("/srv/pg",)), "keep_old_mount_point", "/srv/pg is a mount point"),
-            (Place("/srv/pg", mount_points=("/srv/pg/pg_wal",)), "keep_old_mount_point", "/srv/pg/pg_wal is a mount"),
-            (Place("/srv/pg", writable=False), "keep_old_parent", "its parent directory"),
-            (Place("/srv/pg", taken=True), "keep_old_exists", "/srv/pg.old, which exists already"),
+            (KeptPlace("/srv/pg", mount_points=("/srv/pg",)), "keep_old_mount_point", "/srv/pg is a mount point"),
+            (
+                KeptPlace("/srv/pg", mount_points=("/srv/pg/pg_wal",)),
+                "keep_old_mount_point",
+                "/srv/pg/pg_wal is a mount",
+            ),
+            (KeptPlace("/srv/pg", writable=False), "keep_old_parent", "its parent directory"),
+            (KeptPlace("/srv/pg", taken=True), "keep_old_exists", "/srv/pg.old, which exists already"),
         ],
     )
     def test_is_refused_where_it_cannot_be(self, place, code, words):
-        error = refused(plan_keeping, [place], {}, [])
+        error = refused(plan_keep_old, [place], {}, [])
         assert (error.code, error.result["error_codes"]) == (code, [code])
         for part in ("Nothing was changed", "/srv/pg cannot be kept as /srv/pg.old", words, "Next:"):
             assert part in error.msg
 
     def test_is_refused_with_all_reasons_at_once(self):
-        places = [Place("/srv/pg", writable=False, taken=True), Place("/ts/fast", mount_points=("/ts/fast",))]
-        error = refused(plan_keeping, places, {}, [])
+        places = [KeptPlace("/srv/pg", writable=False, taken=True), KeptPlace("/ts/fast", mount_points=("/ts/fast",))]
+        error = refused(plan_keep_old, places, {}, [])
         codes = ["keep_old_parent", "keep_old_exists", "keep_old_mount_point"]
         assert (error.code, error.result["error_codes"]) == (codes[0], codes)
         assert "3 problems: (1) " in error.msg
@@ -83,20 +87,20 @@ class TestPlan:
 
     @pytest.mark.parametrize("written", ["/srv/pg.old", "/srv/pg.old/wal", "/ts/fast.old"])
     def test_is_refused_where_the_copy_writes(self, written):
-        error = refused(plan_keeping, [DATA, FAST], {}, ["/srv/pg", "/ts/fast", written])
+        error = refused(plan_keep_old, [DATA, FAST], {}, ["/srv/pg", "/ts/fast", written])
         assert error.code == "path_overlap"
         assert written in error.msg
 
 
 def test_a_record_is_read_back():
-    keeping = plan_keeping([DATA, FAST], LINKS, [])
-    assert recorded_keeping({"phase": "keeping", **keeping.record}) == keeping
+    keep_plan = plan_keep_old([DATA, FAST], LINKS, [])
+    assert recorded_keep_old({"phase": "keeping", **keep_plan.record}) == keep_plan
 
 
 @pytest.mark.parametrize("phase", ["copying", "committing", "committed", "rewinding"])
 def test_a_record_counts_only_while_it_is_at_it(phase):
-    assert recorded_keeping({"phase": phase, **plan_keeping([DATA], {}, []).record}) is None
-    assert recorded_keeping({}) is None
+    assert recorded_keep_old({"phase": phase, **plan_keep_old([DATA], {}, []).record}) is None
+    assert recorded_keep_old({}) is None
 
 
 @pytest.fixture
@@ -125,13 +129,13 @@ def whole(top):
 
 
 def planned(top):
-    return plan_keeping(*observe(str(top / "pg"), [str(top / "fast"), str(top / "wal"), str(top / "new")]), [])
+    return plan_keep_old(*observe(str(top / "pg"), [str(top / "fast"), str(top / "wal"), str(top / "new")]), [])
 
 
 class TestObserve:
     def test_sees_what_the_cluster_uses_of_what_is_wanted(self, top):
         places, links = observe(str(top / "pg"), [str(top / "fast"), str(top / "new")])
-        assert places == [Place(str(top / "pg")), Place(str(top / "fast"))]
+        assert places == [KeptPlace(str(top / "pg")), KeptPlace(str(top / "fast"))]
         assert links == {"pg_tblspc/1": f"{top}/fast", "pg_tblspc/2": f"{top}/other", "pg_wal": f"{top}/wal"}
 
     def test_sees_through_links(self, top):
@@ -146,13 +150,13 @@ class TestObserve:
 
     def test_sees_mount_points_at_it_and_below(self, top, monkeypatch):
         lines = [f"1 1 0:1 / {top}/{name} rw - ext4 x rw" for name in ("pg", r"pg/two\040words", "pg2", "fast/x")]
-        monkeypatch.setattr(_keep, "read_small", lambda _path: "\n".join(lines))
+        monkeypatch.setattr(_keep_old, "read_small", lambda _path: "\n".join(lines))
         places, _links = observe(str(top / "pg"), [str(top / "fast")])
         assert places[0].mount_points == (f"{top}/pg", f"{top}/pg/two words")
         assert places[1].mount_points == (f"{top}/fast/x",)
 
     def test_sees_this_hosts_own(self):
-        assert {"/", "/proc"} <= set(_keep._mount_points())
+        assert {"/", "/proc"} <= set(_keep_old._mount_points())
 
     @pytest.mark.parametrize(
         ("user", "mode", "writable"),
@@ -177,7 +181,7 @@ class TestObserve:
 
 class TestKeep:
     def test_leaves_the_cluster_whole_and_the_places_empty(self, top, whole):
-        keep(planned(top))
+        rename_aside(planned(top))
         assert read_tree(top) == whole
         assert [list((top / name).iterdir()) for name in ("pg", "fast", "wal")] == [[], [], []]
 
@@ -185,7 +189,7 @@ class TestKeep:
         (top / "disk").mkdir()
         (top / "pg").rename(top / "disk/pg")
         (top / "pg").symlink_to("disk/pg")
-        keep(plan_keeping(*observe(str(top / "pg"), []), []))
+        rename_aside(plan_keep_old(*observe(str(top / "pg"), []), []))
         assert (top / "disk/pg.old/PG_VERSION").exists()
         assert list((top / "pg").iterdir()) == []
 
@@ -195,7 +199,7 @@ class TestKeep:
     @pytest.mark.parametrize("again", [1, 2])
     def test_goes_on_after_any_interruption(self, top, whole, monkeypatch, again):
         """Interrupted before each of its steps; with ``again`` the second attempt as well, one step later."""
-        keeping = planned(top)
+        keep_plan = planned(top)
         reals = {name: getattr(os, name) for name in self.STEPS}
         before = read_tree(top)
 
@@ -213,7 +217,7 @@ class TestKeep:
             for name in self.STEPS:
                 monkeypatch.setattr(os, name, watched(name))
             try:
-                keep(keeping)
+                rename_aside(keep_plan)
             except KeyboardInterrupt:
                 return True
             finally:
@@ -231,7 +235,7 @@ class TestKeep:
             assert {text for text in there.values() if not text.startswith("->")} == {
                 text for text in before.values() if not text.startswith("->")
             }
-            keep(keeping)
+            rename_aside(keep_plan)
             assert read_tree(top) == whole, step
             if not interrupted:
                 break
@@ -245,17 +249,17 @@ class TestKeep:
 
     def test_takes_no_offence_at_directories_that_somebody_has_made_meanwhile(self, top, whole):
         """As a play does before it calls the module again."""
-        keeping = planned(top)
+        keep_plan = planned(top)
         (top / "pg").rename(top / "pg.old")
         for name in ("pg", "fast", "wal"):
             (top / name).mkdir(exist_ok=True)
-        keep(keeping)
+        rename_aside(keep_plan)
         assert read_tree(top) == whole
 
     def test_never_replaces_what_has_come_meanwhile(self, top):
-        keeping = planned(top)
+        keep_plan = planned(top)
         write_tree(top / "fast.old", {"precious": "x"})
-        error = refused(keep, keeping)
+        error = refused(rename_aside, keep_plan)
         assert error.code == "keep_old_failed"
         for words in (str(top / "fast"), f"{top}/fast.old", "Nothing of it was removed", "Next:"):
             assert words in error.msg
@@ -267,5 +271,5 @@ class TestKeep:
             raise OSError(18, "Invalid cross-device link")
 
         monkeypatch.setattr(os, "rename", fail)
-        error = refused(keep, Keeping(((str(top / "pg"), str(top / "pg.old")),)))
+        error = refused(rename_aside, KeepOldPlan(((str(top / "pg"), str(top / "pg.old")),)))
         assert (error.code, "Invalid cross-device link" in error.msg) == ("keep_old_failed", True)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
 
 BROKEN = StandbyError("a disk refuses", "disk_error")
@@ -37,8 +37,8 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch):
     disk = Disk()
-    monkeypatch.setattr(_syncing, "sync", disk.sync)
-    monkeypatch.setattr(_syncing, "_PAUSE", 0.001)
+    monkeypatch.setattr(_sync, "sync", disk.sync)
+    monkeypatch.setattr(_sync, "_PAUSE", 0.001)
     return disk
 
 
@@ -73,7 +73,7 @@ def test_happens_once_more_at_the_end_for_all_places_and_never_again(disk, place
 
 
 def test_does_not_disturb_a_short_copy(disk, places, monkeypatch):
-    monkeypatch.setattr(_syncing, "_PAUSE", 60)
+    monkeypatch.setattr(_sync, "_PAUSE", 60)
     with Syncing(places) as syncing:
         syncing.complete()
     assert disk.calls == [places]
@@ -91,7 +91,7 @@ def test_that_a_disk_refused_at_any_time_is_told_at_the_end(disk, places, refuse
 
 
 def test_that_the_last_one_is_refused_is_told(disk, places, monkeypatch):
-    monkeypatch.setattr(_syncing, "_PAUSE", 60)
+    monkeypatch.setattr(_sync, "_PAUSE", 60)
     disk.refuses_at = 1
     with Syncing(places) as syncing, pytest.raises(StandbyError):
         syncing.complete()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import programs as _server_config
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import programs as _programs
 
 # Says what it was asked, as `postgres -C name` says a value.
 POSTGRES = '#!/bin/sh\necho "$@"\n'
@@ -20,17 +20,17 @@ def bindir(host):
 
 
 def test_server_version(bindir):
-    assert _server_config.server_version(bindir) == "--version"
+    assert _programs.server_version(bindir) == "--version"
 
 
 def test_server_version_without_a_server(tmp_path):
     with pytest.raises(StandbyError, match="pg_bindir") as refused:
-        _server_config.server_version(str(tmp_path))
+        _programs.server_version(str(tmp_path))
     assert refused.value.code == "postgresql_not_installed"
 
 
 def test_effective_asks_for_every_setting_and_needs_no_other_file(bindir):
-    found = _server_config.effective(bindir, "/etc/pg/postgresql.conf", "/srv/pg", ["a", "b"])
+    found = _programs.effective(bindir, "/etc/pg/postgresql.conf", "/srv/pg", ["a", "b"])
     places = (
         "-c config_file=/etc/pg/postgresql.conf -c data_directory=/srv/pg -c hba_file=/dev/null -c ident_file=/dev/null"
     )
@@ -40,7 +40,7 @@ def test_effective_asks_for_every_setting_and_needs_no_other_file(bindir):
 def test_effective_of_a_broken_configuration(host):
     host.program("postgres", "#!/bin/sh\necho 'LOG:  syntax error in file \"x\" line 1' >&2\nexit 1\n")
     with pytest.raises(StandbyError, match="syntax error") as refused:
-        _server_config.effective(str(host.programs), "/x", "/srv/pg", ["a"])
+        _programs.effective(str(host.programs), "/x", "/srv/pg", ["a"])
     assert refused.value.code == "configuration_invalid"
 
 
@@ -51,4 +51,4 @@ def test_effective_of_a_broken_configuration(host):
 )
 def test_configured_data_directory(host, script, found):
     host.program("postgres", f"#!/bin/sh\n{script}\n")
-    assert _server_config.configured_data_directory(str(host.programs), "/x") == found
+    assert _programs.configured_data_directory(str(host.programs), "/x") == found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import snapshot
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import standby_status
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT
 
@@ -27,7 +27,7 @@ def ask(host):
             "login_user",
         )
         params = {"data_directory": str(host.pgdata), "pg_bindir": str(host.programs), "login_db": "postgres"}
-        return snapshot({**dict.fromkeys(names), **params, **changed})
+        return standby_status({**dict.fromkeys(names), **params, **changed})
 
     return run
 

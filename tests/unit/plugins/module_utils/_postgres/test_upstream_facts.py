@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import psycopg2
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import upstream_facts as _upstream_sql
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import upstream_facts as _upstream_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import (
     Collation,
     Database,
@@ -88,7 +88,7 @@ class Server:
             "version()": [(VERSION,)],
             "FROM pg_stat_replication": [],
         }
-        monkeypatch.setattr(_upstream_sql.psycopg2, "connect", self.connect)
+        monkeypatch.setattr(_upstream_facts.psycopg2, "connect", self.connect)
 
     def connect(self, dsn, connect_timeout, **_factory):
         keywords = psycopg2.extensions.parse_dsn(dsn)
@@ -118,7 +118,7 @@ def server(monkeypatch):
 
 
 def ask(slot_name=None):
-    return _upstream_sql.ask(KEYWORDS, slot_name, "n2")
+    return _upstream_facts.read_facts(KEYWORDS, slot_name, "n2")
 
 
 class TestLogin:
@@ -145,7 +145,7 @@ class TestLogin:
     def test_that_takes_long_is_not_tried_again(self, server, monkeypatch):
         server.refused = {"postgres": "timeout expired"}
         ticks = iter([0.0, 4.0])
-        monkeypatch.setattr(_upstream_sql.time, "monotonic", lambda: next(ticks))
+        monkeypatch.setattr(_upstream_facts.time, "monotonic", lambda: next(ticks))
         assert ask() == "timeout expired"
         assert server.logins == ["postgres"]
 
@@ -303,7 +303,7 @@ class TestByReplication:
     )
     def test_slots(self, limits, answer, slot):
         limits.answers['READ_REPLICATION_SLOT "n2"'] = answer
-        assert _upstream_sql.slot_by_replication(KEYWORDS, "n2") == UpstreamFacts(
+        assert _upstream_facts.slot_by_replication(KEYWORDS, "n2") == UpstreamFacts(
             max_replication_slots=20, max_wal_senders=10, slot=slot
         )
         assert limits.closed == 1
@@ -311,16 +311,16 @@ class TestByReplication:
     def test_before_15_a_slot_is_not_asked_for(self, limits):
         limits.server_version = 140023
         limits.answers["READ_REPLICATION_SLOT"] = Unsupported()  # as of SQL
-        assert _upstream_sql.slot_by_replication(KEYWORDS, "n2").slot is None
+        assert _upstream_facts.slot_by_replication(KEYWORDS, "n2").slot is None
 
     def test_no_slot_is_asked_for(self, limits):
-        assert _upstream_sql.slot_by_replication(KEYWORDS, None).slot is None
+        assert _upstream_facts.slot_by_replication(KEYWORDS, None).slot is None
         assert len(limits.questions) == 2
 
     def test_a_name_stays_a_name(self, limits):
-        _upstream_sql.slot_by_replication(KEYWORDS, 'n2" x')
+        _upstream_facts.slot_by_replication(KEYWORDS, 'n2" x')
         assert limits.questions[-1][0] == 'READ_REPLICATION_SLOT "n2"" x"'
 
     def test_nothing_is_known_when_that_is_refused_too(self, server):
         server.refused = {None: "FATAL: no"}
-        assert _upstream_sql.slot_by_replication(KEYWORDS, "n2") == UpstreamFacts()
+        assert _upstream_facts.slot_by_replication(KEYWORDS, "n2") == UpstreamFacts()

@@ -13,8 +13,8 @@ import time
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import libpq as _libpq
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import walsender as _upstream_wal
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import Holding, holds
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import walsender as _walsender
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import HeldWal, holds_wal
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
@@ -91,11 +91,11 @@ def ask():
     """Ask a server with such an answer; it is there to be looked at afterwards."""
     servers = []
 
-    def run(answer: bytes, hangs_up: bool = False, **keywords: str) -> tuple[Holding, Walsender]:
+    def run(answer: bytes, hangs_up: bool = False, **keywords: str) -> tuple[HeldWal, Walsender]:
         server = Walsender(answer, hangs_up)
         servers.append(server)
         given = {"host": "127.0.0.1", "port": server.port, "user": "replicator", "sslmode": "disable", **keywords}
-        found = holds(given, 2, 0x3000000)
+        found = holds_wal(given, 2, 0x3000000)
         server.end()
         return found, server
 
@@ -141,9 +141,9 @@ def test_a_server_that_hangs_up(ask, answer):
 
 @pytest.mark.parametrize("answer", [b"", COPYING, COPYING + KEEPALIVE], ids=["command", "silence", "keepalive"])
 def test_a_server_that_says_nothing(ask, monkeypatch, answer):
-    monkeypatch.setattr(_upstream_wal, "_SECONDS", 1)
+    monkeypatch.setattr(_walsender, "_SECONDS", 1)
     began = time.monotonic()
-    assert ask(answer)[0] == Holding(None, "no WAL came within 1 seconds")
+    assert ask(answer)[0] == HeldWal(None, "no WAL came within 1 seconds")
     assert time.monotonic() - began < 4
 
 
@@ -157,7 +157,7 @@ def test_asks_by_a_name_of_its_own(ask):
 def test_a_login_that_fails_tells_no_secret():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-    found = holds({"host": "127.0.0.1", "port": port, "sslpassword": "Geh3im"}, 1, 0)
+    found = holds_wal({"host": "127.0.0.1", "port": port, "sslpassword": "Geh3im"}, 1, 0)
     assert found.held is None
     assert "refused" in found.reason
     assert "Geh3im" not in found.reason
@@ -166,5 +166,5 @@ def test_a_login_that_fails_tells_no_secret():
 def test_without_psycopg2(monkeypatch):
     monkeypatch.setattr(_libpq, "psycopg2", None)
     with pytest.raises(StandbyError) as refused:
-        holds({}, 1, 0)
+        holds_wal({}, 1, 0)
     assert refused.value.code == "psycopg2_missing"

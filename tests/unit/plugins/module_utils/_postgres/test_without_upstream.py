@@ -6,21 +6,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _unasked
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import instance
 
 WAITING = replace(instance(), receiver=None)
 
 
 def test_every_check_that_is_left_out_is_named_in_one_warning():
-    found = _unasked.unproven()
+    found = _without_upstream.not_checked()
     assert (found.severity, found.error_code) == ("warning", "upstream_not_asked")
-    assert all(left_out in found.msg for left_out in _unasked.NOT_PROVEN)
+    assert all(left_out in found.msg for left_out in _without_upstream.NOT_CHECKED)
 
 
 @pytest.mark.parametrize(("command", "codes"), [("cp", []), (None, ["wal_unproven"])])
 def test_wal_has_to_come_from_somewhere(command, codes):
-    assert [found.error_code for found in _unasked.wal_source(command)] == codes
+    assert [found.error_code for found in _without_upstream.wal_source(command)] == codes
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_wal_has_to_come_from_somewhere(command, codes):
     ],
 )
 def test_a_standby_alone(server, reasons):
-    assert _unasked.reasons(server) == reasons
+    assert _without_upstream.reasons(server) == reasons
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_a_standby_alone(server, reasons):
     ],
 )
 def test_what_it_does(server, ready, state):
-    assert _unasked.state(server, ready) == state
+    assert _without_upstream.state(server, ready) == state
 
 
 @pytest.mark.parametrize(("found", "relation"), [("standby", "behind"), ("cluster", "unknown")])
 def test_only_a_standby_is_taken_to_be_behind(found, relation):
-    assert _unasked.relation(found) == relation
+    assert _without_upstream.assumed_relation(found) == relation

@@ -10,7 +10,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
     COPYING,
     Decision,
-    Situation,
+    HostState,
     decide,
 )
 
@@ -134,7 +134,7 @@ CASES = [
 ]
 # Every combination of what can be seen, also those that a host cannot show: what holds must hold for all.
 EVERYTHING = [
-    Situation(state, running, primary, same, ours, False, unused, True, relation, missing, rewind)
+    HostState(state, running, primary, same, ours, False, unused, True, relation, missing, rewind)
     for state in ("absent", "empty", "incomplete", "pristine", "foreign", "standby", "cluster")
     for running, primary, ours, unused, missing in itertools.product((False, True), repeat=5)
     for same in (None, False, True)
@@ -151,7 +151,7 @@ def said(decision: Decision) -> str:
 
 @pytest.mark.parametrize(("given", "level", "outcome"), CASES)
 def test_states_and_wishes(given, level, outcome):
-    assert said(decide(Situation(**given), level)) == outcome
+    assert said(decide(HostState(**given), level)) == outcome
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -193,9 +193,9 @@ def test_a_refusal_names_the_level_that_would_do():
 
 
 def test_why_there_is_no_rewind():
-    diverged = Situation(**{**FORMER, "relation": "diverged", "no_rewind": "neither checksums nor wal_log_hints"})
+    diverged = HostState(**{**FORMER, "relation": "diverged", "no_rewind": "neither checksums nor wal_log_hints"})
     assert decide(diverged, "same_cluster").reason.endswith("; no pg_rewind: neither checksums nor wal_log_hints")
-    gone = Situation(**{**FORMER, "wal_missing": True})
+    gone = HostState(**{**FORMER, "wal_missing": True})
     assert "pg_rewind" not in decide(gone, "same_cluster").reason
 
 

@@ -10,17 +10,18 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup_facts as _basebackup_check
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _room
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup_facts as _basebackup_facts
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.without_upstream import NOT_PROVEN
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import examination as _examine
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _situation
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import wal as _wal_check
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination, Wish
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.without_upstream import NOT_CHECKED
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import examination as _examination
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _host_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import wal as _wal
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
@@ -72,11 +73,11 @@ def world(monkeypatch):
         asked["begin"] = begin
         return said["wal"]
 
-    monkeypatch.setattr(_examine, "identify", lambda keywords: said["upstream"])
-    monkeypatch.setattr(_wal_check, "fetch_one", fetch)
-    monkeypatch.setattr(_wal_check, "prove", prove)
-    monkeypatch.setattr(_situation, "prove", prove)
-    monkeypatch.setattr(_examine._compatibility_facts, "of_upstream", lambda *asked: ([], UpstreamFacts()))
+    monkeypatch.setattr(_examination, "identify", lambda keywords: said["upstream"])
+    monkeypatch.setattr(_wal, "fetch_one", fetch)
+    monkeypatch.setattr(_wal, "prove", prove)
+    monkeypatch.setattr(_host_state, "prove", prove)
+    monkeypatch.setattr(_examination._compatibility_facts, "of_upstream", lambda *asked: ([], UpstreamFacts()))
     said["asked"] = asked
     return said
 
@@ -88,7 +89,7 @@ def examine(host, world):
 
     def run(job=None, **changed):
         job = changed.pop("without_job", False) or job or host.job()
-        wish = Wish(
+        request = Request(
             **{
                 "job": None if job is True else job,
                 "data_directory": str(host.pgdata),
@@ -100,7 +101,7 @@ def examine(host, world):
                 **changed,
             }
         )
-        examination = Examination(wish)
+        examination = Examination(request)
         examination.run()
         return examination
 
@@ -111,8 +112,8 @@ def examine(host, world):
 def diverged(world, monkeypatch):
     """The upstream has left the history of the clusters here, and pg_rewind cannot help."""
     world["upstream"] = upstream(timeline=2, history=((1, 0x1741000),))
-    monkeypatch.setattr(_situation, "possible", lambda *asked, **more: ["no checksums"])
-    monkeypatch.setattr(_examine._backup, "upstream", lambda *asked: [])
+    monkeypatch.setattr(_host_state, "reasons_impossible", lambda *asked, **more: ["no checksums"])
+    monkeypatch.setattr(_examination._backup, "upstream", lambda *asked: [])
 
 
 def codes(examination):
@@ -231,7 +232,7 @@ def test_the_restore_command_is_tried(examine, world):
 
 def test_an_estimate_comes_with_the_rate_that_was_measured(host, examine, monkeypatch):
     assert examine().plan["seconds"] is None  # too little to measure by
-    monkeypatch.setattr(_room, "rate", lambda source, roots: 1000.0)
+    monkeypatch.setattr(_space_facts, "rate", lambda source, roots: 1000.0)
     plan = examine().plan
     assert plan["seconds"] == round(plan["bytes_to_copy"] / 1000, 1)
 
@@ -311,7 +312,7 @@ class TestSpace:
                 f_flag = 0
 
             with monkeypatch.context() as patched:
-                patched.setattr(_room.os, "statvfs", lambda _path: Status)
+                patched.setattr(_space_facts.os, "statvfs", lambda _path: Status)
                 found = examine(job)
             [free_after] = found.plan["free_after"].values()
             return free - free_after, found
@@ -369,7 +370,7 @@ class TestExistingCluster:
 
     def test_is_rewound_where_that_is_possible(self, host, examine, diverged, monkeypatch):
         host.copy()
-        monkeypatch.setattr(_situation, "possible", lambda *asked, **more: [])
+        monkeypatch.setattr(_host_state, "reasons_impossible", lambda *asked, **more: [])
         write_tree(host.pgdata, {"postgresql.conf": "max_connections = 20\n"})
         found = examine(host.job(overwrite="same_cluster"))
         assert (found.plan["action"], codes(found)) == ("rewind", [])
@@ -434,7 +435,7 @@ def test_that_wal_will_come_by_get_wal_is_no_problem(examine):
 
 
 def test_all_problems_are_told_at_once(host, examine, monkeypatch):
-    monkeypatch.setattr(_examine, "identify", lambda keywords: upstream(system_identifier="1"))
+    monkeypatch.setattr(_examination, "identify", lambda keywords: upstream(system_identifier="1"))
     write_tree(host.pgdata, {"mine": ""})
     write_tree(host.fast, {"mine": ""})
     (host.data / "postgresql.conf").unlink()
@@ -484,7 +485,7 @@ class TestPgBasebackup:
     def _told(self, host, monkeypatch):
         host.program("pg_basebackup", "#!/bin/sh\necho --checkpoint\n")
         files = ClusterFiles((Tablespace("fast", 16388, str(host.fast)),), 3 << 20, {16388: 1 << 20})
-        monkeypatch.setattr(_basebackup_check, "files_of", lambda keywords: files)
+        monkeypatch.setattr(_basebackup_facts, "files_of", lambda keywords: files)
 
     @pytest.fixture
     def source(self, host):
@@ -492,7 +493,7 @@ class TestPgBasebackup:
             targets = {one.oid: one.location for one in backup.tablespaces}
             return replace(host.job(), backup=backup, targets=targets)
 
-        return _basebackup_check.Source(job_of)
+        return _basebackup_facts.UpstreamSource(job_of)
 
     def test_an_empty_host(self, host, examine, source):
         found = examine(without_job=True, basebackup=source, slot_name="n1", restore_command=None)
@@ -513,7 +514,7 @@ class TestPgBasebackup:
         assert codes(found) == ["basebackup_option_refused"]
 
     def test_without_sql_tablespaces_and_room_are_unknown(self, examine, source, monkeypatch):
-        monkeypatch.setattr(_basebackup_check, "files_of", lambda keywords: "no pg_hba.conf entry")
+        monkeypatch.setattr(_basebackup_facts, "files_of", lambda keywords: "no pg_hba.conf entry")
         found = examine(without_job=True, basebackup=source)
         warned = {verdict.error_code for verdict in found.verdicts if verdict.severity == "warning"}
         assert codes(found) == []
@@ -523,20 +524,20 @@ class TestPgBasebackup:
         def identify(keywords):
             raise StandbyError("It is down. Next: start it.", "upstream_unreachable")
 
-        monkeypatch.setattr(_examine, "identify", identify)
+        monkeypatch.setattr(_examination, "identify", identify)
         assert codes(examine(without_job=True, basebackup=source)) == ["upstream_unreachable"]
 
 
 class TestUpstreamNotAsked:
     @pytest.fixture(autouse=True)
     def _silent(self, monkeypatch):
-        monkeypatch.setattr(_examine, "identify", None)  # whoever calls it fails
+        monkeypatch.setattr(_examination, "identify", None)  # whoever calls it fails
 
     def test_an_empty_host_with_what_is_not_proven(self, examine):
         found = examine(upstream_asked=False)
         assert codes(found) == []
         assert (found.plan["action"], found.plan.get("upstream")) == ("clone", None)
-        assert found.plan["not_checked"] == list(NOT_PROVEN)
+        assert found.plan["not_checked"] == list(NOT_CHECKED)
         assert [verdict.error_code for verdict in found.verdicts if verdict.check == "upstream"] == [
             "upstream_not_asked"
         ]

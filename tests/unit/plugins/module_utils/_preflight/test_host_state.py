@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _situation
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import Wanted, see
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _host_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import WantedStandby, observe
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     CONTROL,
@@ -46,7 +46,7 @@ def wanted():
             "barman": None,
             **changed,
         }
-        return Wanted(**given)
+        return WantedStandby(**given)
 
     return make
 
@@ -74,23 +74,23 @@ def world(monkeypatch):
         said["asked"]["user"] = keywords.get("user")
         return said["no_rewind"]
 
-    monkeypatch.setattr(_situation, "local_instance", local)
-    monkeypatch.setattr(_situation, "signs_of_use", lambda *_where: said["use"])
-    monkeypatch.setattr(_situation, "prove", prove)
-    monkeypatch.setattr(_situation, "possible", possible)
-    monkeypatch.setattr(_situation, "find_bindir", lambda *_where: "/bin")
+    monkeypatch.setattr(_host_state, "local_instance", local)
+    monkeypatch.setattr(_host_state, "signs_of_use", lambda *_where: said["use"])
+    monkeypatch.setattr(_host_state, "prove", prove)
+    monkeypatch.setattr(_host_state, "reasons_impossible", possible)
+    monkeypatch.setattr(_host_state, "find_bindir", lambda *_where: "/bin")
     return said
 
 
 @pytest.mark.parametrize("state", ["absent", "empty", "foreign"])
 def test_where_nothing_is_nobody_is_asked(world, wanted, state):
-    seen = see(DataDir("/pgdata", state), upstream(), wanted())
-    assert (seen.situation.state, seen.relation, world["asked"]) == (state, None, {})
+    seen = observe(DataDir("/pgdata", state), upstream(), wanted())
+    assert (seen.host_state.state, seen.relation, world["asked"]) == (state, None, {})
 
 
 def test_a_healthy_standby(world, wanted):
-    seen = see(running(), upstream(), wanted())
-    assert seen.situation.healthy
+    seen = observe(running(), upstream(), wanted())
+    assert seen.host_state.healthy
     assert world["asked"] == {}
 
 
@@ -106,31 +106,31 @@ def test_a_healthy_standby(world, wanted):
 )
 def test_a_running_standby_that_can_go_on(world, wanted, changed, server):
     world["instance"] = instance(**changed)
-    now = see(running(), upstream(**server), wanted()).situation
+    now = observe(running(), upstream(**server), wanted()).host_state
     assert (now.healthy, now.primary, now.relation, now.wal_missing) == (False, False, "behind", False)
     assert world["asked"]["begin"] == (1, world["instance"].replay_lsn)
 
 
 def test_a_running_standby_of_a_history_that_was_left(world, wanted):
-    seen = see(running(), upstream(**FORKED), wanted())
-    assert seen.situation.relation == "diverged"
-    assert seen.situation.no_rewind == "a server runs on the directory"
+    seen = observe(running(), upstream(**FORKED), wanted())
+    assert seen.host_state.relation == "diverged"
+    assert seen.host_state.no_rewind == "a server runs on the directory"
 
 
 def test_a_wanted_slot_that_is_not_used(wanted):
-    assert not see(running(), upstream(), wanted(slot_name="another")).situation.healthy
+    assert not observe(running(), upstream(), wanted(slot_name="another")).host_state.healthy
 
 
 def test_a_primary_that_runs(world, wanted):
     world["instance"] = instance(in_recovery=False, receiver=None)
-    assert see(running(state="cluster"), upstream(), wanted()).situation.primary
+    assert observe(running(state="cluster"), upstream(), wanted()).host_state.primary
 
 
 @pytest.mark.parametrize(("state", "primary"), [("standby", False), ("cluster", True)])
 def test_a_server_that_lets_nobody_in_is_what_its_directory_says(world, wanted, state, primary):
     world["instance"] = None
-    seen = see(running(state=state), upstream(), wanted())
-    assert (seen.situation.primary, seen.situation.healthy) == (primary, False)
+    seen = observe(running(state=state), upstream(), wanted())
+    assert (seen.host_state.primary, seen.host_state.healthy) == (primary, False)
     assert [verdict.error_code for verdict in seen.verdicts] == ["instance_unreachable"]
 
 
@@ -138,13 +138,13 @@ def test_a_server_that_lets_nobody_in_is_what_its_directory_says(world, wanted, 
 def test_a_new_cluster_that_runs_is_unused_if_the_server_says_so(world, wanted, use, unused):
     world.update(use=use, instance=instance(in_recovery=False, receiver=None))
     control = dataclasses.replace(CONTROL, system_identifier="1")
-    now = see(running(state="pristine", control=control), upstream(), wanted()).situation
+    now = observe(running(state="pristine", control=control), upstream(), wanted()).host_state
     assert (now.unused, now.same_cluster) == (unused, False)
 
 
 def test_a_stopped_cluster_that_can_go_on(world, wanted):
-    seen = see(directory(), upstream(), wanted())
-    assert (seen.situation.relation, seen.situation.running) == ("behind", False)
+    seen = observe(directory(), upstream(), wanted())
+    assert (seen.host_state.relation, seen.host_state.running) == ("behind", False)
     assert world["asked"]["begin"] == (1, 0x17414C8)
 
 
@@ -155,13 +155,13 @@ def test_a_standby_needs_what_comes_after_the_wal_that_it_has_kept(tmp_path, wor
     (tmp_path / "pg_wal").mkdir()
     if kept:
         (tmp_path / "pg_wal" / "000000010000000000000001").touch()
-    see(directory(tmp_path, control=control), upstream(), wanted())
+    observe(directory(tmp_path, control=control), upstream(), wanted())
     assert world["asked"]["begin"] == (1, begin)
 
 
 def test_wal_that_is_gone(world, wanted):
     world["wal"] = Verdict("wal", "error", "It is gone. Next: clone.", "wal_missing")
-    assert see(directory(), upstream(), wanted()).situation.wal_missing
+    assert observe(directory(), upstream(), wanted()).host_state.wal_missing
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_wal_that_is_gone(world, wanted):
 )
 def test_a_backup_that_was_never_started_goes_where_its_label_says(tmp_path, world, wanted, server, relation):
     (tmp_path / "backup_label").write_text(LABEL, encoding="utf-8")
-    seen = see(directory(tmp_path, entries=("backup_label",)), upstream(**server), wanted())
-    assert seen.situation.relation == relation
+    seen = observe(directory(tmp_path, entries=("backup_label",)), upstream(**server), wanted())
+    assert seen.host_state.relation == relation
     if relation == "behind":
         assert world["asked"]["begin"] == (1, 0x3000028)
 
@@ -186,10 +186,10 @@ def test_a_backup_that_was_never_started_goes_where_its_label_says(tmp_path, wor
 )
 def test_pg_rewind_is_asked_where_there_is_consent(world, wanted, reasons, overwrite, said):
     world["no_rewind"] = reasons
-    now = see(directory(), upstream(**FORKED), wanted(overwrite=overwrite, rewind_user="rewinder")).situation
+    now = observe(directory(), upstream(**FORKED), wanted(overwrite=overwrite, rewind_user="rewinder")).host_state
     assert (now.relation, now.no_rewind) == ("diverged", said)
     assert world["asked"].get("user") == ("rewinder" if overwrite == "same_cluster" else None)
 
 
 def test_without_an_upstream_nothing_is_known(wanted):
-    assert see(directory(), None, wanted()).situation.relation == "unknown"
+    assert observe(directory(), None, wanted()).host_state.relation == "unknown"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.stray_config import carry_out, find
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.stray_config import apply_strays, find_strays
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
 CARRIED = {
@@ -24,12 +24,12 @@ def places(tmp_path):
 
 
 def found(data, etc, state, from_backup):
-    return find(data, etc, configured(f"{etc}/postgresql.conf"), state, from_backup)
+    return find_strays(data, etc, configured(f"{etc}/postgresql.conf"), state, from_backup)
 
 
 def run(places, from_backup):
     strays = found(*places, from_backup)
-    carry_out(places[0], strays)
+    apply_strays(places[0], strays)
     return strays
 
 

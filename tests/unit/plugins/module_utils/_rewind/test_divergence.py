@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean, relation
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import divergence, is_clean
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
 
 # The upstream: promoted once, and twice.
@@ -80,7 +80,7 @@ def standby(timeline, replayed, state="shut down in recovery", checkpoint=0x2000
     ],
 )
 def test_relation(here, there, kind, fork):
-    told = relation(here, upstream(**there))
+    told = divergence(here, upstream(**there))
     assert (told.kind, told.fork) == (kind, fork)
     assert not told.reason.endswith(".")
 
@@ -99,7 +99,7 @@ def test_relation(here, there, kind, fork):
     ],
 )
 def test_relation_with_its_own_history(timeline, own, there, kind, fork):
-    told = relation(found(timeline=timeline, checkpoint=0x4800000), upstream(**there), own)
+    told = divergence(found(timeline=timeline, checkpoint=0x4800000), upstream(**there), own)
     assert (told.kind, told.fork) == (kind, fork)
 
 
@@ -115,7 +115,7 @@ def test_relation_with_its_own_history(timeline, own, there, kind, fork):
     ],
 )
 def test_a_backup_that_has_not_been_started(here, kind):
-    assert relation(here, upstream(**TWO)).kind == kind
+    assert divergence(here, upstream(**TWO)).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_backup_that_has_not_been_started(here, kind):
     ids=["running", "empty", "foreign"],
 )
 def test_where_there_is_no_end_to_be_read(here):
-    assert relation(here, upstream()).kind == "unknown"
+    assert divergence(here, upstream()).kind == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,13 @@ def test_where_there_is_no_end_to_be_read(here):
     ids=["diverged", "behind", "ahead", "elsewhere", "crashed"],
 )
 def test_reasons(here, there, said):
-    assert relation(here, upstream(**there)).reason == said
+    assert divergence(here, upstream(**there)).reason == said
 
 
 def test_where_the_pages_end():
-    told = relation(standby(2, 0x3000100), upstream(**TWO))
+    told = divergence(standby(2, 0x3000100), upstream(**TWO))
     assert (told.timeline, told.lsn) == (2, 0x3000100)
-    told = relation(found(timeline=1, checkpoint=0x3000028), upstream(**TWO))
+    told = divergence(found(timeline=1, checkpoint=0x3000028), upstream(**TWO))
     assert (told.timeline, told.lsn) == (1, 0x3000028)
 
 

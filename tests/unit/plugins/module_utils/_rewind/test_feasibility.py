@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import prove_rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
@@ -68,7 +68,7 @@ def programs(host):
 @pytest.fixture
 def ask(host, found, programs):
     def proof(here=found, there=None, keywords=None, **changed):
-        return prove(here, keywords or KEYWORDS, str(host.programs), there or upstream(), **changed)
+        return prove_rewind(here, keywords or KEYWORDS, str(host.programs), there or upstream(), **changed)
 
     return proof
 

@@ -10,8 +10,12 @@ import stat
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import host_files as _own_files
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import OwnFiles, own_names, unwritable
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import host_files as _host_files
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import (
+    HostFiles,
+    host_file_names,
+    unwritable,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
 CLUSTER = {
@@ -45,7 +49,7 @@ def top(tmp_path):
 
 @pytest.fixture
 def own(top, tmp_path):
-    return OwnFiles(str(top), str(tmp_path / "state" / "own"))
+    return HostFiles(str(top), str(tmp_path / "state" / "own"))
 
 
 def mode_of(path):
@@ -53,7 +57,7 @@ def mode_of(path):
 
 
 def test_names(top):
-    assert own_names(str(top)) == (
+    assert host_file_names(str(top)) == (
         "conf.d",
         "log",
         "pg_hba.conf",
@@ -67,7 +71,7 @@ def test_what_a_server_left_is_not_its_own(top, monkeypatch):
     monkeypatch.chdir(top)  # the name of a socket is short
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(".s.PGSQL.5432")
-    assert ".s.PGSQL.5432" not in own_names(str(top))
+    assert ".s.PGSQL.5432" not in host_file_names(str(top))
 
 
 def test_comes_back_over_what_has_arrived(top, own):
@@ -115,7 +119,7 @@ def test_logs_are_no_reason_to_fail(top, own, monkeypatch):
     def refuse(*_paths):
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    monkeypatch.setattr(_own_files.os, "rename", refuse)
+    monkeypatch.setattr(_host_files.os, "rename", refuse)
     own.set_aside()
     assert "log" not in own.names
     assert (top / "log/server.log").exists()
@@ -125,7 +129,7 @@ def test_what_cannot_be_kept_stops_it(top, own, monkeypatch):
     def refuse(source, _target, **_how):
         raise OSError(errno.ENOSPC, "No space left on device", source)
 
-    monkeypatch.setattr(_own_files.shutil, "copy2", refuse)
+    monkeypatch.setattr(_host_files.shutil, "copy2", refuse)
     with pytest.raises(StandbyError, match=r"pg_hba\.conf .* No space left") as failed:
         own.set_aside()
     assert failed.value.code == "write_failed"
@@ -142,5 +146,5 @@ def test_what_cannot_be_brought_back_is_told(own, tmp_path):
 
 def test_unwritable(top, monkeypatch):
     assert unwritable(str(top)) == []
-    monkeypatch.setattr(_own_files.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(_host_files.os, "geteuid", lambda: os.getuid() + 1)
     assert unwritable(str(top)) == ["conf.d", "log", "pg_hba.conf", "postgresql.auto.conf", "postgresql.conf"]

@@ -10,7 +10,7 @@ import stat
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import judge
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import admit
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind imp
     Task,
     examine,
     own_history,
-    possible,
+    reasons_impossible,
     rewind,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
@@ -167,7 +167,7 @@ class TestExamine:
         assert ": (1) the cluster has neither " in error.msg
         assert " (2) full_page_writes is off on the upstream. Nothing was changed." in error.msg
         found = rewinding.found()
-        assert possible(found, {}, str(host.programs), upstream(**THERE)) == error.result["reasons"]
+        assert reasons_impossible(found, {}, str(host.programs), upstream(**THERE)) == error.result["reasons"]
 
     def test_refuses_a_running_server(self, rewinding, host):
         process = host.start("postgres", host.pgdata)
@@ -229,7 +229,7 @@ class TestRewind:
         write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         rewinding.run()
         assert host.record == {**record, "digest": None, "at": host.record["at"]}
-        assert judge(host.job(), rewinding.found()) == "done"
+        assert admit(host.job(), rewinding.found()) == "done"
         assert record["backup_id"] == BACKUP_ID
 
     def test_is_durable_before_it_is_opened(self, rewinding, host, monkeypatch):
@@ -276,7 +276,7 @@ class TestRewind:
         rewinding.pretends("exit 1")
         with pytest.raises(StandbyError):
             rewinding.run()
-        assert judge(host.job(overwrite=overwrite), rewinding.found()) == "delta"
+        assert admit(host.job(overwrite=overwrite), rewinding.found()) == "delta"
         host.copy(overwrite=overwrite)
         assert is_ours(rewinding.found())
         assert rewinding.mode == 0o700

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import Source
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import cipher_options, probe
 
@@ -133,27 +133,27 @@ class TestCipherOptions:
 
     def test_put_the_fast_one_first_when_nobody_has_an_opinion(self, ssh):
         ssh(f"{CHACHA},{CTR},{GCM}")
-        assert cipher_options(Source("backup")) == ("-o", f"Ciphers={GCM},{CHACHA},{CTR}")
+        assert cipher_options(BarmanHost("backup")) == ("-o", f"Ciphers={GCM},{CHACHA},{CTR}")
 
     @pytest.mark.parametrize(
         "effective", [f"{CTR},{GCM}", CHACHA, ""], ids=["another order", "one", "it does not tell"]
     )
     def test_leave_a_choice_that_was_made(self, ssh, effective):
         ssh(effective)
-        assert cipher_options(Source("backup")) == ()
+        assert cipher_options(BarmanHost("backup")) == ()
 
     def test_name_no_cipher_that_this_host_forbids(self, ssh):
         ssh(f"{CHACHA},{CTR}", f"{CHACHA},{CTR}")
-        assert cipher_options(Source("backup")) == ()
+        assert cipher_options(BarmanHost("backup")) == ()
 
     def test_are_asked_of_the_users_own_configuration_of_that_host(self, host, ssh):
         ssh(CHACHA)
-        cipher_options(Source("barman@backup", ("-p", "2222")))
+        cipher_options(BarmanHost("barman@backup", ("-p", "2222")))
         asked = (host.root / "asked").read_text(encoding="utf-8").split("\n")
         assert asked[-5:-1] == ["-p", "2222", "--", "barman@backup"]
 
     def test_are_ciphers_that_the_real_ssh_takes(self, monkeypatch):
-        options = cipher_options(Source("backup"))
+        options = cipher_options(BarmanHost("backup"))
         assert options
         done = subprocess.run(
             ["ssh", *options, "-F", "none", "-G", "backup"], capture_output=True, encoding="utf-8", check=True

@@ -18,9 +18,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connecti
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _transfer
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _rsync_pull
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import workers as _workers
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import Transfer, Wire
+from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull, Wire
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     CONNECTS,
     PULLS,
@@ -93,7 +93,7 @@ def transfer(host, tmp_path, monkeypatch):
         def make(workers=2, **changed):
             connections = [Connection(host.source, f"ssh-{number}") for number in range(workers)]
             made.extend(connections)
-            return Transfer(connections, lock.fileno(), Progress("progress.json"), **changed)
+            return RsyncPull(connections, lock.fileno(), Progress("progress.json"), **changed)
 
         yield make
         for connection in made:
@@ -222,7 +222,7 @@ class TestSamples:
         """What was measured; zstd is said to be the best."""
         measured = {}
         monkeypatch.setattr(
-            _transfer, "chosen_by", lambda choices, samples: measured.update(samples, choices=choices) or "zstd"
+            _rsync_pull, "chosen_by", lambda choices, samples: measured.update(samples, choices=choices) or "zstd"
         )
         return measured
 
@@ -422,7 +422,7 @@ class TestFailure:
         def write_names(_path, _names):
             raise failure
 
-        monkeypatch.setattr(_transfer, "write_names", write_names)
+        monkeypatch.setattr(_rsync_pull, "write_names", write_names)
         error = refused(transfer(), shards)
         assert error.code == code
         assert str(failure) in error.msg
@@ -443,7 +443,7 @@ def test_the_lock_outlives_a_killed_run_until_its_last_rsync_has_ended(host, sha
         try:
             os.chdir(tmp_path)
             lock.take()
-            Transfer([Connection(host.source, "ssh-0")], lock.fd, Progress("progress.json")).run(shards[:1])
+            RsyncPull([Connection(host.source, "ssh-0")], lock.fd, Progress("progress.json")).run(shards[:1])
         finally:
             os._exit(1)
     (host.root / "started").read_text(encoding="utf-8")

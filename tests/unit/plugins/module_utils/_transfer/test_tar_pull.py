@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup import tar_backup as _packed
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import tar_backup as _tar_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     parse_manifest,
@@ -103,7 +103,7 @@ def test_a_connection_that_breaks_is_tried_again(packed):
 def test_a_connection_that_breaks_is_tried_again_although_ssh_says_that_all_is_well(packed, there, monkeypatch):
     """It does when it shares a connection and that ends after the program there, but before all has come."""
     if there:
-        monkeypatch.setattr(_packed, "shutil", SimpleNamespace(which=lambda name: None))
+        monkeypatch.setattr(_tar_backup, "shutil", SimpleNamespace(which=lambda name: None))
     once = packed.root / "once"
     broken = f'touch {once}; sh -c "$command" | head -c 100; exit 0'
     packed.hook(f"case $command in {PULLS_A_TAR} [ -e {once} ] || {{ {broken}; }} ;; esac")
@@ -123,7 +123,7 @@ def test_a_tar_that_breaks_off_is_refused(packed, size):
 
 @pytest.mark.parametrize(("packed", "there"), [("zstd", True), ("zstd", False)], indirect=["packed"])
 def test_what_this_host_cannot_decompress_the_other_may(packed, there, monkeypatch):
-    monkeypatch.setattr(_packed, "shutil", SimpleNamespace(which=lambda name: None))
+    monkeypatch.setattr(_tar_backup, "shutil", SimpleNamespace(which=lambda name: None))
     if there:
         packed.copy()
         assert_copied(packed)
