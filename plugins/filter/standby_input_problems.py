@@ -11,13 +11,13 @@ version_added: 0.1.0
 author:
   - The pgfleet maintainers (@pgfleet)
 description:
-  - The role P(pgfleet.standby.standby_from_barman#role) asks for it before anything else. An argument specification cannot
-    say what depends on another input.
+  - The role P(pgfleet.standby.standby_from_barman#role) asks for it before anything else. An argument specification
+    cannot say what depends on another input.
 options:
   _input:
     description:
-      - The inputs by their names without the prefix of the role. C(host), C(server), C(upstream_conninfo), C(method) and
-        C(settings) matter. What is not given is empty.
+      - The inputs by their names without the prefix of the role. C(host), C(server), C(upstream_conninfo), C(method)
+        and C(settings) matter. What is not given is empty.
     type: dict
     required: true
   part:

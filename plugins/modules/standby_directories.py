@@ -11,8 +11,8 @@ module: standby_directories
 short_description: Make the directories of a standby that are missing, and leave all others alone
 version_added: 0.1.0
 description:
-  - Makes the data directory, the state directory, the directory of the WAL and those of tablespaces if they are missing,
-    with the directories above them. What it makes belongs to O(os_user) and has mode 0700.
+  - Makes the data directory, the state directory, the directory of the WAL and those of tablespaces if they are
+    missing, with the directories above them. What it makes belongs to O(os_user) and has mode 0700.
   - It changes neither owner nor mode of a directory that exists. So it never opens a data directory that an interrupted
     C(pg_rewind) has left closed, and never gives a directory of somebody else to the database.
   - All directories are looked at before the first one is made.

@@ -11,8 +11,8 @@ module: standby_server
 short_description: Start, stop, restart or reload the server of one data directory
 version_added: 0.1.0
 description:
-  - Starts, stops, restarts or reloads the PostgreSQL server of O(data_directory) and of no other directory. Which process
-    that is tells C(postmaster.pid) in the directory.
+  - Starts, stops, restarts or reloads the PostgreSQL server of O(data_directory) and of no other directory. Which
+    process that is tells C(postmaster.pid) in the directory.
   - With O(service) systemd starts and stops the server. A unit is used only if its main process is the server of
     O(data_directory), or, if no server runs, if the unit's own configuration does not name another directory. A unit
     that turns out to have started the server of another directory is stopped again.
@@ -74,8 +74,8 @@ options:
     default: refuse
   timeout:
     description:
-      - How many seconds to wait for a server that makes no progress, that is, one whose processes do not compute, read or
-        write and of which nothing else changes either.
+      - How many seconds to wait for a server that makes no progress, that is, one whose processes do not compute, read
+        or write and of which nothing else changes either.
     type: int
     default: 300
 seealso:
@@ -129,11 +129,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.control import Server, Wanted
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.control import Server, ServerRequest
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    server = Server(wanted_of(params))
+    server = Server(request_of(params))
     starts = params["state"] != "stopped"
     left = starts and params["unstartable"] == "leave" and not server.startable
     action = "none" if left else server.action(params["state"])
@@ -154,12 +154,12 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     }
 
 
-def wanted_of(params: dict[str, Any]) -> Wanted:
+def request_of(params: dict[str, Any]) -> ServerRequest:
     """Which server. Raises StandbyError."""
     if params["timeout"] < 1:
         raise StandbyError(f"timeout={params['timeout']} is less than 1. Next: correct it.", "option_out_of_range")
     path = params["data_directory"]
-    return Wanted(
+    return ServerRequest(
         path,
         params["state_directory"] or default_state_directory(path),
         params["service"] or None,

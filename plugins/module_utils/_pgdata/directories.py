@@ -24,7 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directory_
     who_makes,
 )
 
-__all__ = ["OsUser", "look", "os_user", "prepare"]
+__all__ = ["OsUser", "look", "os_user", "prepare", "this_user"]
 
 # As many links as the kernel follows in one path (path_resolution(7)).
 _LINKS = 40
@@ -62,6 +62,11 @@ def os_user(name: str) -> OsUser:
             "os_user_unknown",
         ) from None
     return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def this_user() -> OsUser:
+    """The OS user that runs us."""
+    return OsUser(_name(os.geteuid()), os.geteuid(), os.getegid())
 
 
 def prepare(wanted: Mapping[str, str], user: OsUser, only_look: bool = False) -> list[str]:

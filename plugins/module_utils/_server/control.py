@@ -28,12 +28,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision import (
     STARTABLE,
-    Seen,
+    ObservedServer,
     act,
     require_own_unit,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import (
-    Stalled,
+    StalledError,
     lives,
     wait,
     work_of,
@@ -47,7 +47,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit impor
     unit_of_cgroup,
 )
 
-__all__ = ["Server", "Wanted"]
+__all__ = ["Server", "ServerRequest"]
 
 # How long pg_ctl itself waits for a start; afterwards we go on waiting while the server works.
 _PG_CTL_SECONDS = 15
@@ -65,7 +65,7 @@ _SAID = ("FATAL", "PANIC", "ERROR", "HINT")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ServerRequest:
     """Which server. ``service`` is the name of a systemd unit, None for pg_ctl; ``patience`` is in seconds without any
     progress."""
 
@@ -79,9 +79,9 @@ class Wanted:
 class Server:
     """The server of one data directory, as it was when it was looked at. Raises StandbyError."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
-        self.found: DataDir = inspect(wanted.data_directory, wanted.state_directory)
+    def __init__(self, request: ServerRequest) -> None:
+        self.request = request
+        self.pgdata: DataDir = inspect(request.data_directory, request.state_directory)
         self.unit = self._unit()
         self.seen = self._see()
         self._log_begin = 0
@@ -92,8 +92,8 @@ class Server:
         require_own_unit(self.seen, action)
         if action in ("start", "restart") and not self.startable:
             raise StandbyError(
-                f"No server is started on {self.found.path}: the directory is {self.found.state}. Nothing was changed."
-                " Next: run the role again, which brings what is missing.",
+                f"No server is started on {self.pgdata.path}: the directory is {self.pgdata.state}."
+                " Nothing was changed. Next: run the role again, which brings what is missing.",
                 "data_directory_not_startable",
             )
         return action
@@ -101,7 +101,7 @@ class Server:
     @property
     def startable(self) -> bool:
         """Whether the directory holds a whole cluster, on which a server may run."""
-        return self.found.state in STARTABLE
+        return self.pgdata.state in STARTABLE
 
     def carry_out(self, action: str) -> None:
         """Do it, and wait until it is done. Raises StandbyError."""
@@ -118,27 +118,27 @@ class Server:
     @property
     def running(self) -> PidFile | None:
         """The server now."""
-        return postmaster(self.wanted.data_directory)
+        return postmaster(self.request.data_directory)
 
     # --- what there is -------------------------------------------------------------------
 
     def _unit(self) -> Unit | None:
-        if self.wanted.service is None:
+        if self.request.service is None:
             return None
         done = LocalShell().run(
-            ["systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", self.wanted.service], _SECONDS
+            ["systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", self.request.service], _SECONDS
         )
         if done.rc != 0:
-            raise _systemd(done, f"Cannot ask systemd for the unit {self.wanted.service}", "correct service")
-        return parse_unit(self.wanted.service, done.out)
+            raise _systemd(done, f"Cannot ask systemd for the unit {self.request.service}", "correct service")
+        return parse_unit(self.request.service, done.out)
 
-    def _see(self) -> Seen:
-        unit, pid = self.unit, self.found.pid
+    def _see(self) -> ObservedServer:
+        unit, pid = self.unit, self.pgdata.pid
         strange = unit is not None and pid is not None and unit.main_pid != pid
-        return Seen(
-            self.found.path,
-            self.found.state,
-            os.path.realpath(self.found.path),
+        return ObservedServer(
+            self.pgdata.path,
+            self.pgdata.state,
+            os.path.realpath(self.pgdata.path),
             pid,
             unit,
             own_unit=self._unit_of(pid) if strange and pid is not None else None,
@@ -164,7 +164,7 @@ class Server:
 
     def _is_debians(self) -> bool:
         """Whether Debian's packaging decides what starts at boot, by the cluster's start.conf."""
-        cluster = debian_cluster(self.wanted.service or "")
+        cluster = debian_cluster(self.request.service or "")
         return cluster is not None and os.path.exists(os.path.join("/etc/postgresql", *cluster, "start.conf"))
 
     # --- what is done --------------------------------------------------------------------
@@ -176,21 +176,21 @@ class Server:
         else:
             self._pg_ctl()
         try:
-            wait(lambda: self._is_up(before, began), self._movement, self.wanted.patience)
-        except Stalled:
+            wait(lambda: self._is_up(before, began), self._movement, self.request.patience)
+        except StalledError:
             raise StandbyError(
-                f"The server of {self.found.path} does not get on with its start: for {self.wanted.patience:g} seconds"
-                f" it has neither computed nor read nor written. {self._words(began)} Next: look at what it waits for"
-                " (its log, its disk), or raise timeout.",
+                f"The server of {self.pgdata.path} does not get on with its start: for {self.request.patience:g}"
+                f" seconds it has neither computed nor read nor written. {self._words(began)} Next: look at what it"
+                " waits for (its log, its disk), or raise timeout.",
                 "server_stalled",
             ) from None
 
     def _pg_ctl(self) -> None:
-        bindir = find_bindir(self.found.major, self.wanted.bindir)
-        log = os.path.join(self.wanted.state_directory, "server.log")
+        bindir = find_bindir(self.pgdata.major, self.request.bindir)
+        log = os.path.join(self.request.state_directory, "server.log")
         argv = [os.path.join(bindir, "pg_ctl"), "start", "--wait", "--silent", f"--timeout={_PG_CTL_SECONDS}"]
         self._log_begin = len(read_small(log) or "")
-        done = LocalShell().run([*argv, f"--pgdata={self.found.path}", f"--log={log}"], _SECONDS)
+        done = LocalShell().run([*argv, f"--pgdata={self.pgdata.path}", f"--log={log}"], _SECONDS)
         if done.rc != 0 and self.running is None:
             raise self._failed(0, first_line(done.err))
 
@@ -209,7 +209,7 @@ class Server:
 
     def _replays(self) -> bool:
         with contextlib.suppress(StandbyError):
-            return control_data(self.wanted.data_directory).state == _REPLAYING
+            return control_data(self.request.data_directory).state == _REPLAYING
         return False
 
     def _require_no_other(self, unit: Unit, before: int | None) -> None:
@@ -220,12 +220,12 @@ class Server:
         main = unit.main_pid
         where = working_directory(main) if main is not None and main != before else None
         other = postmaster(where) if where is not None and os.path.exists(os.path.join(where, "PG_VERSION")) else None
-        if where is None or other is None or other.pid != main or os.path.samefile(where, self.found.path):
+        if where is None or other is None or other.pid != main or os.path.samefile(where, self.pgdata.path):
             return
         self._systemctl("stop", "--no-block")
         raise StandbyError(
-            f"The unit {unit.name} is not that of the server of {self.found.path}: it has started the server of {where}."
-            " The unit was stopped again. Next: name the unit of this data directory in service.",
+            f"The unit {unit.name} is not that of the server of {self.pgdata.path}: it has started the server of"
+            f" {where}. The unit was stopped again. Next: name the unit of this data directory in service.",
             "service_other_server",
         )
 
@@ -236,11 +236,11 @@ class Server:
         elif pid is not None:
             self._signal(pid, signal.SIGINT)
         try:
-            wait(lambda: self._is_down(pid), self._movement, self.wanted.patience)
-        except Stalled:
+            wait(lambda: self._is_down(pid), self._movement, self.request.patience)
+        except StalledError:
             raise StandbyError(
-                f"The server of {self.found.path} (pid {pid}) does not get on with its shutdown: for"
-                f" {self.wanted.patience:g} seconds it has neither computed nor read nor written."
+                f"The server of {self.pgdata.path} (pid {pid}) does not get on with its shutdown: for"
+                f" {self.request.patience:g} seconds it has neither computed nor read nor written."
                 " Next: look at what it waits for (its log, its disk), or raise timeout.",
                 "server_stalled",
             ) from None
@@ -265,10 +265,10 @@ class Server:
     # --- how it is done ------------------------------------------------------------------
 
     def _systemctl(self, verb: str, *options: str) -> None:
-        argv = ["systemctl", verb, *options, "--", str(self.wanted.service)]
+        argv = ["systemctl", verb, *options, "--", str(self.request.service)]
         done = LocalShell().run(argv, _SECONDS)
         if done.rc != 0:
-            raise _systemd(done, f"systemd does not {verb} the unit {self.wanted.service}", "run the same command")
+            raise _systemd(done, f"systemd does not {verb} the unit {self.request.service}", "run the same command")
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
         """What pg_ctl does: SIGINT is a fast shutdown (PostgreSQL manual, 18.5), SIGHUP a reload."""
@@ -281,7 +281,7 @@ class Server:
             return
         except PermissionError as refused:
             raise StandbyError(
-                f"The server of {self.found.path} (pid {pid}) belongs to another user, and cannot be sent"
+                f"The server of {self.pgdata.path} (pid {pid}) belongs to another user, and cannot be sent"
                 f" {number.name}. Nothing was changed. Next: run as root, or as the database's OS user.",
                 "server_not_ours",
             ) from refused
@@ -293,7 +293,7 @@ class Server:
     def _failed(self, began: float, said: str) -> StandbyError:
         words = self._words(began) or (f"It says: {said}." if said else "")
         return StandbyError(
-            f"The server of {self.found.path} does not start. {words} Next: mend what its log tells, then run again.",
+            f"The server of {self.pgdata.path} does not start. {words} Next: mend what its log tells, then run again.",
             "server_start_failed",
         )
 
@@ -303,7 +303,7 @@ class Server:
             argv = ["journalctl", "--no-pager", "--output=cat", f"--since=@{began:.0f}", f"--unit={self.unit.name}"]
             lines = LocalShell().run(argv, _SECONDS).out.splitlines()
         else:
-            log = read_small(os.path.join(self.wanted.state_directory, "server.log")) or ""
+            log = read_small(os.path.join(self.request.state_directory, "server.log")) or ""
             lines = log[self._log_begin :].splitlines()
         return _last_words(lines)
 

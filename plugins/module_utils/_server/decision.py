@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import Unit
 
-__all__ = ["STARTABLE", "Seen", "act", "require_own_unit"]
+__all__ = ["STARTABLE", "ObservedServer", "act", "require_own_unit"]
 
 # What a data directory may be if a server is to be started on it.
 STARTABLE = ("pristine", "standby", "cluster")
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedServer:
     """What was seen before anything was done.
 
     ``state`` is that of the data directory, ``pid`` the process of its server, None if there is none. ``unit`` is None
@@ -44,7 +44,7 @@ class Seen:
         return self.unit is not None and self.pid is not None and self.unit.main_pid == self.pid
 
 
-def act(wanted: str, seen: Seen) -> str:
+def act(wanted: str, seen: ObservedServer) -> str:
     """``none``, ``start``, ``stop``, ``reload`` or ``restart``, for a state as the module's option names it."""
     if wanted == "stopped":
         # Such as a unit that systemd is about to start again.
@@ -55,7 +55,7 @@ def act(wanted: str, seen: Seen) -> str:
     return {"started": "none", "reloaded": "reload", "restarted": "restart"}[wanted]
 
 
-def require_own_unit(seen: Seen, action: str) -> None:
+def require_own_unit(seen: ObservedServer, action: str) -> None:
     """That the unit is the unit of this directory's server, as far as the action uses it. Raises StandbyError.
 
     A running server is proven by the unit's main process. If none runs, what the unit's own configuration tells is
@@ -66,8 +66,8 @@ def require_own_unit(seen: Seen, action: str) -> None:
         return
     if not unit.exists:
         raise StandbyError(
-            f"systemd does not know a unit {unit.name} that it may start: its state is {unit.load}. Nothing was changed."
-            " Next: correct service, or install the package that brings the unit.",
+            f"systemd does not know a unit {unit.name} that it may start: its state is {unit.load}."
+            " Nothing was changed. Next: correct service, or install the package that brings the unit.",
             "service_unknown",
         )
     if seen.configured is not None and seen.configured != seen.real:
@@ -81,7 +81,7 @@ def require_own_unit(seen: Seen, action: str) -> None:
         raise _other(seen, unit, f"the server there (pid {seen.pid}) is the main process of {seen.own_unit}")
 
 
-def _other(seen: Seen, unit: Unit, why: str) -> StandbyError:
+def _other(seen: ObservedServer, unit: Unit, why: str) -> StandbyError:
     step = f"give service={seen.own_unit}" if seen.own_unit else "name the unit of this data directory in service"
     return StandbyError(
         f"The unit {unit.name} is not that of the server of {seen.data_directory}: {why}. Nothing was changed."

@@ -14,21 +14,21 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 
-__all__ = ["Stalled", "lives", "wait", "work_of", "working_directory"]
+__all__ = ["StalledError", "lives", "wait", "work_of", "working_directory"]
 
 _PAUSE = 0.2
 
 _MOVED = re.compile(r"^(?:rchar|wchar|read_bytes|write_bytes): (\d+)$", re.MULTILINE)
 
 
-class Stalled(Exception):
+class StalledError(Exception):
     """What was waited for has not come, and for too long nothing has moved."""
 
 
 def wait(come: Callable[[], bool], moved: Callable[[], Any], patience: float) -> None:
     """Wait until something has come, for as long as what ``moved`` returns changes.
 
-    Raises Stalled if ``moved`` has returned the same for ``patience`` seconds; what ``come`` raises goes through.
+    Raises StalledError if ``moved`` has returned the same for ``patience`` seconds; what ``come`` raises goes through.
     """
     last, since = moved(), time.monotonic()
     while not come():
@@ -36,7 +36,7 @@ def wait(come: Callable[[], bool], moved: Callable[[], Any], patience: float) ->
         if now != last:
             last, since = now, time.monotonic()
         elif time.monotonic() - since > patience:
-            raise Stalled
+            raise StalledError
         time.sleep(_PAUSE)
 
 

@@ -90,7 +90,7 @@ def debian_cluster(service: str) -> tuple[str, str] | None:
 def unit_of_cgroup(text: str) -> str | None:
     """The service that a process belongs to, from its /proc/PID/cgroup; None if that names no service."""
     for line in text.splitlines():
-        hierarchy, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        hierarchy, controllers, path = [*line.split(":", 2), "", ""][:3]
         if (hierarchy == "0" or controllers == "name=systemd") and path.endswith(".service"):
             return path.rpartition("/")[2]
     return None

@@ -18,7 +18,8 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 
 STANDBY = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT, "standby.signal": ""}
 
-# Works in its data directory under the name of a postmaster, ends at SIGINT and notes each SIGHUP. `stubborn` does not end.
+# Works in its data directory under the name of a postmaster, ends at SIGINT and notes each SIGHUP. With a file
+# `stubborn` it does not end.
 POSTGRES = """\
 #!{python}
 import os, signal, sys
@@ -78,7 +79,8 @@ if verb in ("start", "restart"):
     if os.path.exists(f"{{data}}/words"):
         unit.update(ActiveState="failed")
     else:
-        subprocess.Popen(["{postgres}", data], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        null = subprocess.DEVNULL
+        subprocess.Popen(["{postgres}", data], stdin=null, stdout=null, stderr=null)
         while not os.path.exists(f"{{data}}/postmaster.pid"):
             pass
         unit.update(MainPID=int(open(f"{{data}}/postmaster.pid").readline()), ActiveState="active")

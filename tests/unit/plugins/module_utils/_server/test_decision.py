@@ -7,11 +7,15 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision import Seen, act, require_own_unit
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision import (
+    ObservedServer,
+    act,
+    require_own_unit,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import Unit
 
 UNIT = Unit("postgresql-15")
-DOWN = Seen("/data", "standby", "/data")
+DOWN = ObservedServer("/data", "standby", "/data")
 STRAY = replace(DOWN, pid=7)
 BY_UNIT = replace(STRAY, unit=UNIT._replace(active="active", main_pid=7))
 COMING = replace(DOWN, unit=UNIT._replace(active="activating", sub="auto-restart"))

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import process
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import (
-    Stalled,
+    StalledError,
     lives,
     wait,
     work_of,
@@ -36,7 +36,7 @@ def test_waits_as_long_as_something_moves(clock):
 
 def test_gives_up_when_nothing_has_moved_for_too_long(clock):
     steps = iter(range(10))
-    with pytest.raises(Stalled):
+    with pytest.raises(StalledError):
         wait(lambda: False, lambda: next(steps, "still"), patience=60)
     assert 60 < clock[0] < 70
 
@@ -60,7 +60,7 @@ def test_the_work_of_a_process_and_its_children(tmp_path):
         assert working_directory(child.pid) == str(tmp_path)
         assert lives(child.pid)
         child.stdin.close()
-    assert all(old < new for old, new in zip(before, after))
+    assert all(old < new for old, new in zip(before, after, strict=True))
     assert not lives(child.pid)
     assert (working_directory(child.pid), work_of(child.pid)) == (None, 0)
 
