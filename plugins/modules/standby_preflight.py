@@ -109,8 +109,8 @@ options:
     default: false
   directories_created:
     description:
-      - Whether the directories that are missing will be made as M(pgfleet.standby.standby_directories) makes them, before
-        anything is copied. Those that exist stay as they are, and have to be of use to the database's OS user.
+      - Whether the directories that are missing will be made as M(pgfleet.standby.standby_directories) makes them,
+        before anything is copied. Those that exist stay as they are, and have to be of use to the database's OS user.
     type: bool
     default: false
   rewind_user:

@@ -35,9 +35,9 @@ class Standby:
     """What it is called and what it holds. ``runs``: it streams already, by this name and with this slot perhaps.
 
     ``places`` are paths by their role. ``kept``: the data directory stays as it is. ``created``: root will make the
-    directories that are missing, for us, before anything is copied. ``block_size`` is that of the files, in bytes. ``slot_made``: a
-    missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes. ``walsenders`` is how many it
-    needs.
+    directories that are missing, for us, before anything is copied. ``block_size`` is that of the files, in bytes.
+    ``slot_made``: a missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes. ``walsenders``
+    is how many it needs.
     """
 
     application_name: str

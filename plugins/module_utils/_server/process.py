@@ -25,7 +25,7 @@ class StalledError(Exception):
     """What was waited for has not come, and for too long nothing has moved."""
 
 
-def wait(come: Callable[[], bool], moved: Callable[[], Any], patience: float) -> None:
+def wait(come: Callable[[], bool], moved: Callable[[], Any], patience: float, pause: float = _PAUSE) -> None:
     """Wait until something has come, for as long as what ``moved`` returns changes.
 
     Raises StalledError if ``moved`` has returned the same for ``patience`` seconds; what ``come`` raises goes through.
@@ -37,7 +37,7 @@ def wait(come: Callable[[], bool], moved: Callable[[], Any], patience: float) ->
             last, since = now, time.monotonic()
         elif time.monotonic() - since > patience:
             raise StalledError
-        time.sleep(_PAUSE)
+        time.sleep(pause)
 
 
 def lives(pid: int) -> bool:
