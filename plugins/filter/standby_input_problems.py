@@ -46,6 +46,7 @@ _value:
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS
 
 _ROLE = "standby_from_barman_"
@@ -61,21 +62,30 @@ def standby_input_problems(inputs: Mapping[str, Any], part: str = "provision") -
     missing = [_ROLE + name for name in ("host", "server") if not inputs.get(name)]
     if missing and part in _CLONES and inputs.get("method") != "pg_basebackup":
         found.append(
-            f"missing required arguments: {', '.join(missing)}. Next: name the Barman host and its server, or choose"
-            f" {_ROLE}method=pg_basebackup."
+            Refusal(
+                "inputs_missing",
+                f"missing required arguments: {', '.join(missing)}.",
+                f"name the Barman host and its server, or choose {_ROLE}method=pg_basebackup",
+            )
         )
     elif missing and not inputs.get("upstream_conninfo"):
         found.append(
-            f"missing required arguments: {_ROLE}upstream_conninfo. Next: give it, or the Barman host and its server to"
-            " derive it from."
+            Refusal(
+                "inputs_missing",
+                f"missing required arguments: {_ROLE}upstream_conninfo.",
+                "give it, or the Barman host and its server to derive it from",
+            )
         )
     limits = [name for name in inputs.get("settings") or {} if name in HOT_STANDBY_SETTINGS]
     if limits and part in _WRITES:
         found.append(
-            f"{_ROLE}settings must not name {', '.join(limits)}: a standby needs them as high as its primary has them."
-            f" Next: set them in the postgresql.conf of the host; {_ROLE}hot_standby_settings raises them."
+            Refusal(
+                "settings_decided_elsewhere",
+                f"{_ROLE}settings must not name {', '.join(limits)}: a standby needs them as high as on its primary.",
+                f"set them in the postgresql.conf of the host; {_ROLE}hot_standby_settings raises them",
+            )
         )
-    return found
+    return [refusal.msg for refusal in found]
 
 
 class FilterModule:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = [
     "FILE_SYSTEMS",
@@ -69,9 +69,11 @@ def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
         raise StandbyError(
-            f"Cannot write {path}: {failed.strerror}."
-            " Next: check the owner of its directory, and free space and inodes (df, df -i).",
-            "write_failed",
+            Refusal(
+                "write_failed",
+                f"Cannot write {path}: {failed.strerror}.",
+                "check the owner of its directory, and free space and inodes (df, df -i)",
+            )
         ) from failed
 
 
@@ -85,8 +87,11 @@ def nearest_existing(path: str) -> str:
 def unreadable(path: str, failed: OSError) -> StandbyError:
     """What to raise for a directory that cannot be listed."""
     return StandbyError(
-        f"Cannot read directory {path}: {failed.strerror}. Next: give it to the database's OS user.",
-        "directory_unreadable",
+        Refusal(
+            "directory_unreadable",
+            f"Cannot read directory {path}: {failed.strerror}.",
+            "give it to the database's OS user",
+        )
     )
 
 
@@ -108,8 +113,11 @@ def private_directory(path: str, mode: int = 0o700) -> None:
             os.chmod(path, mode)
     except OSError as failed:
         raise StandbyError(
-            f"Cannot create directory {path}: {failed.strerror}. Next: create it, owned by the database's OS user.",
-            "directory_not_writable",
+            Refusal(
+                "directory_not_writable",
+                f"Cannot create directory {path}: {failed.strerror}.",
+                "create it, owned by the database's OS user",
+            )
         ) from failed
 
 
@@ -138,7 +146,10 @@ def _remove(path: str) -> None:
             os.unlink(path)
     except OSError as failed:
         raise StandbyError(
-            f"Cannot remove {path}, which is no part of the backup: {failed.strerror}."
-            " The directory cannot be started; a new run resumes. Next: remove it yourself.",
-            "remove_failed",
+            Refusal(
+                "remove_failed",
+                f"Cannot remove {path}, which is no part of the backup: {failed.strerror}."
+                " The directory cannot be started; a new run resumes.",
+                "remove it yourself",
+            )
         ) from failed

@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
@@ -31,9 +31,11 @@ def backup_of(given: dict[str, Any]) -> Backup:
             raise KeyError("directory, backup_id or version")
     except (KeyError, TypeError, ValueError) as wrong:
         raise StandbyError(
-            f"The option backup is no result of barman_backup_info: {wrong} is missing or wrong."
-            " Next: pass its return value `selected`.",
-            "backup_invalid",
+            Refusal(
+                "backup_invalid",
+                f"The option backup is no result of barman_backup_info: {wrong} is missing or wrong.",
+                "pass its return value `selected`",
+            )
         ) from wrong
     return backup
 
@@ -74,9 +76,11 @@ def expiry_of(params: dict[str, Any]) -> int | None:
     seconds = parse_duration(params["expiry"])
     if not seconds:
         raise StandbyError(
-            f"expiry={params['expiry']!r} is no duration. Next: write it like 36h, 7d or 90min; a number alone are"
-            " seconds.",
-            "time_invalid",
+            Refusal(
+                "time_invalid",
+                f"expiry={params['expiry']!r} is no duration.",
+                "write it like 36h, 7d or 90min; a number alone are seconds",
+            )
         )
     return seconds if params["state"] == "present" else None
 
@@ -105,7 +109,7 @@ def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[st
 
 def _require_at_least(least: int, value: int | None, option: str) -> None:
     if value is not None and value < least:
-        raise StandbyError(f"{option}={value} is less than {least}. Next: correct it.", "option_out_of_range")
+        raise StandbyError(Refusal("option_out_of_range", f"{option}={value} is less than {least}.", "correct it"))
 
 
 def _plain(path: str, option: str) -> str:
@@ -114,7 +118,6 @@ def _plain(path: str, option: str) -> str:
         why = "it holds `..`"
     if why is not None:
         raise StandbyError(
-            f"{option}={path!r} cannot be used: {why}. Next: name a directory of its own.",
-            "path_dangerous",
+            Refusal("path_dangerous", f"{option}={path!r} cannot be used: {why}.", "name a directory of its own")
         )
     return os.path.normpath(path)

@@ -1,34 +1,52 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one check found, and all of them in one message. Pure. Private to the collection."""
+"""What one check found, and all of them in one refusal. Pure. Private to the collection."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Verdict", "errors", "message", "numbered", "problem", "warning"]
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+
+__all__ = ["Verdict", "all_in_one", "errors", "problem", "refusals", "shown", "warning"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one check found: ``severity`` is ``ok``, ``warning`` or ``error``."""
+    """What one check found: ``severity`` is ``ok``, ``warning`` or ``error``. An error has the refusal that says it."""
 
     check: str
     severity: str
     msg: str
-    error_code: str | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def error_code(self) -> str | None:
+        """The refusal's stable name."""
+        return self.refusal.code if self.refusal is not None else None
 
 
-def problem(check: str, code: str, said: str, step: str) -> Verdict:
+def problem(check: str, refusal: Refusal) -> Verdict:
     """What is in the way, and the step that helps."""
-    return Verdict(check, "error", f"{said} Next: {step}.", code)
+    return Verdict(check, "error", refusal.msg, refusal)
 
 
-def warning(check: str, code: str, said: str, step: str) -> Verdict:
+def warning(check: str, refusal: Refusal) -> Verdict:
     """What is not in the way but should be known, and the step that helps."""
-    return Verdict(check, "warning", f"{said} Next: {step}.", code)
+    return Verdict(check, "warning", refusal.msg, refusal)
+
+
+def shown(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as modules return it."""
+    return {
+        "check": verdict.check,
+        "severity": verdict.severity,
+        "msg": verdict.msg,
+        "error_code": verdict.error_code,
+    }
 
 
 def errors(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -36,15 +54,15 @@ def errors(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [verdict for verdict in verdicts if verdict.severity == "error"]
 
 
-def message(host: str, data_directory: str, found: Iterable[Verdict]) -> str:
-    """All problems in one text for one person."""
-    return f"{host} cannot become a standby in {data_directory}; nothing was changed. {numbered(found)}"
+def refusals(verdicts: Iterable[Verdict]) -> list[Refusal]:
+    """What stops a clone, in the words of the checks."""
+    return [verdict.refusal for verdict in errors(verdicts) if verdict.refusal is not None]
 
 
-def numbered(found: Iterable[Verdict]) -> str:
-    """The one problem, or all of them with their number."""
-    problems = list(found)
-    if len(problems) == 1:
-        return problems[0].msg
-    said = " ".join(f"({number}) {verdict.msg}" for number, verdict in enumerate(problems, 1))
-    return f"{len(problems)} problems: {said}"
+def all_in_one(code: str, head: str, refusals: Sequence[Refusal]) -> Refusal:
+    """The one refusal, or all of them with their number under a code of their own; ``head`` is the sentence before."""
+    if len(refusals) == 1:
+        [only] = refusals
+        return Refusal(only.code, f"{head} {only.found}", only.next_step)
+    numbered = " ".join(f"({number}) {refusal.msg}" for number, refusal in enumerate(refusals, 1))
+    return Refusal(code, f"{head} {len(refusals)} problems: {numbered}", "take these steps, then run again")

@@ -111,7 +111,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
     default_state_directory,
     home_directories,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def directories(params: dict[str, Any]) -> dict[str, str]:
         **({"waldir": params["waldir"]} if params["waldir"] else {}),
         **{f"tablespace {place['name']}": place["location"] for place in params["tablespaces"]},
     }
-    for verdict in errors(paths(data_directory, others, home_directories())):
-        raise StandbyError(verdict.msg, str(verdict.error_code))
+    for refusal in refusals(paths(data_directory, others, home_directories())):
+        raise StandbyError(refusal)
     return {role: os.path.normpath(path) for role, path in {"data_directory": data_directory, **others}.items()}
 
 

@@ -238,6 +238,7 @@ error_code:
 
 import os
 import socket
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -252,9 +253,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, as_dict
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
@@ -264,24 +265,23 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_
     RestoreCommand,
     restore_command,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors, message
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import all_in_one, refusals, shown
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    examination = Examination(wish_of(params))
+    examination = Examination(request_of(params))
     examination.run()
     plan = examination.plan
     result = {
         "changed": False,
         "plan": plan,
-        "verdicts": [as_dict(verdict) for verdict in examination.verdicts],
+        "verdicts": [shown(verdict) for verdict in examination.verdicts],
     }
-    problems = errors(examination.verdicts)
+    problems = refusals(examination.verdicts)
     if problems:
-        codes = [str(problem.error_code) for problem in problems]
-        code = codes[0] if len(codes) == 1 else "preflight_failed"
-        text = message(socket.gethostname(), params["data_directory"], problems)
-        raise StandbyError(text, code, error_codes=codes, **result)
+        head = f"{socket.gethostname()} cannot become a standby in {params['data_directory']}; nothing was changed."
+        refusal = all_in_one("preflight_failed", head, problems)
+        raise StandbyError(refusal, error_codes=[problem.code for problem in problems], **result)
     result["diff"] = {
         "before_header": plan["data_directory"],
         "after_header": plan["data_directory"],
@@ -300,13 +300,20 @@ def source_of(params: dict[str, Any]) -> UpstreamSource | None:
     return UpstreamSource(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
 
 
-def wish_of(params: dict[str, Any]) -> Request:
+def _no_backup(told: Mapping[str, Any]) -> Refusal | None:
+    """Why no backup could be chosen, from what another module failed with."""
+    if not told:
+        return None
+    found, _next, step = str(told.get("msg")).partition(" Next: ")
+    return Refusal(str(told.get("error_code")), found, step.rstrip(".") or "see the task that chose the backup")
+
+
+def request_of(params: dict[str, Any]) -> Request:
     """What the options ask for. Raises StandbyError."""
     job = job_of(params, params["method"]) if params["backup"] is not None else None
     state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
     server = params["barman_server"] or (job.backup.server if job is not None else None)
     named = {**params, "barman_server": server}
-    no_backup = params["no_backup"] or {}
     spool = os.path.join(state_directory, "spool")
     command = restore_command(named, spool) if server else RestoreCommand(None)
     return Request(
@@ -325,7 +332,7 @@ def wish_of(params: dict[str, Any]) -> Request:
         restore_note=command.note,
         barman=Barman.from_params(named) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
-        no_backup=(str(no_backup.get("msg")), str(no_backup.get("error_code"))) if no_backup else None,
+        no_backup=_no_backup(params["no_backup"] or {}),
         service=params["service"] or None,
         directories_created=params["directories_created"],
         slot_created=params["slot_created"],

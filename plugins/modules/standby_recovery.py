@@ -206,9 +206,7 @@ restart_required:
   type: bool
   sample: false
 server_state:
-  description:
-    - What O(pgfleet.standby.standby_server#module:state) has to be for the server to use these settings, V(started),
-      V(reloaded) or V(restarted).
+  description: What O(pgfleet.standby.standby_server#module:state) has to be for the server to use these settings.
   returned: success
   type: str
   sample: started
@@ -224,7 +222,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     restore_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
@@ -298,9 +296,13 @@ def require_config_files(params: Mapping[str, Any]) -> None:
     """That there is a configuration of the host's own to keep. Raises StandbyError."""
     if params["config_files"] == "keep_local" and not params["config_directory"]:
         raise StandbyError(
-            "config_files=keep_local keeps the configuration that the host has in config_directory, and none is given."
-            " Nothing was changed. Next: name config_directory, or use from_backup.",
-            "config_files_unclear",
+            Refusal(
+                "config_files_unclear",
+                "config_files=keep_local keeps the configuration that the host has in config_directory, and none is"
+                " given."
+                " Nothing was changed.",
+                "name config_directory, or use from_backup",
+            )
         )
 
 
@@ -316,18 +318,23 @@ def require_mendable(
     lasting = live.lasting(rewritten)
     if lasting:
         raise StandbyError(
-            f"The server on {pgdata.path} cannot reload its configuration: {'; '.join(lasting)}."
-            " Nothing was changed. Next: mend those lines.",
-            "configuration_invalid",
+            Refusal(
+                "configuration_invalid",
+                f"The server on {pgdata.path} cannot reload its configuration: {'; '.join(lasting)}."
+                " Nothing was changed.",
+                "mend those lines",
+            )
         )
     overridden = live.overridden(wanted)
     if overridden:
         said = ", ".join(f"{name} ({source})" for name, source in overridden.items())
         raise StandbyError(
-            f"The server on {pgdata.path} was started with other values that no file can change: {said}."
-            " Nothing was changed. Next: take them out of its options (pg_ctl -o, the unit's or the packaging's"
-            " start options) and restart it.",
-            "setting_overridden",
+            Refusal(
+                "setting_overridden",
+                f"The server on {pgdata.path} was started with other values that no file can change: {said}."
+                " Nothing was changed.",
+                "take them out of its options (pg_ctl -o, the unit's or the packaging's start options) and restart it",
+            )
         )
 
 

@@ -126,7 +126,7 @@ enabled_changed:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.control import Server, ServerRequest
@@ -157,7 +157,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 def request_of(params: dict[str, Any]) -> ServerRequest:
     """Which server. Raises StandbyError."""
     if params["timeout"] < 1:
-        raise StandbyError(f"timeout={params['timeout']} is less than 1. Next: correct it.", "option_out_of_range")
+        raise StandbyError(Refusal("option_out_of_range", f"timeout={params['timeout']} is less than 1.", "correct it"))
     path = params["data_directory"]
     return ServerRequest(
         path,

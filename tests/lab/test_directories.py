@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -134,7 +135,7 @@ def test_what_is_not_his_stays_as_it_is(places: Places, options: dict[str, Any],
 
 def test_the_play_refuses_a_planted_state_directory(lab: Lab, playbook: Playbook, empty: None, places: Places) -> None:
     """Before it has made or stopped or claimed anything, in check mode as well."""
-    places.as_postgres(f"rm -rf {STATE} {DATA}; ln -s {VICTIM} {STATE}")
+    places.as_postgres(f"mkdir -p {os.path.dirname(DATA)}; rm -rf {STATE} {DATA}; ln -s {VICTIM} {STATE}")
     before = places.listing()
     for arguments in (["--check"], []):
         run = playbook.run("--limit", HOST, *arguments)

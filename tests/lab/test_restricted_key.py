@@ -233,7 +233,7 @@ def test_with_the_options_it_can_do_nothing_else(claims: Claims) -> None:
         assert (refused.rc, ".only.py: " in refused.err) == (125, True), refused
     for options in ({"staging_directory": "/var/tmp"}, {"owner": "two\nlines"}, {"expiry": "400d"}):
         refused_stage = claims.module("stage", **options)
-        assert refused_stage.get("error_code") == "far_side_refused", refused_stage
+        assert refused_stage.get("error_code") == "barman_host_refused", refused_stage
     assert (claims.target(), claims.staged()) == ("nokeep", [])
     assert not claims.lab.barman.exists(canary)
     # It does get in.
@@ -244,7 +244,7 @@ def test_with_the_options_it_can_do_nothing_else(claims: Claims) -> None:
 def test_a_program_of_another_version_does_not_run(claims: Claims) -> None:
     claims.lab.barman.run(["sh", "-c", f"echo >>{UTILS}/_claims.py"])
     staged = claims.module("stage")
-    assert (staged.get("error_code"), staged["msg"].count("plugins/module_utils")) == ("far_side_refused", 2), staged
+    assert (staged.get("error_code"), staged["msg"].count("plugins/module_utils")) == ("barman_host_refused", 2), staged
     assert f"{UTILS}/_claims.py is not that of the standby's collection" in staged["msg"]
     kept = claims.module("keep")
     assert (kept.get("failed", False), kept["pinned"], claims.target()) == (False, False, "nokeep"), kept

@@ -4,38 +4,73 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
-# Which argument of these calls is the code.
-POSITIONS = {"StandbyError": 1, "Diagnosis": 0, "Verdict": 3, "problem": 1, "warning": 1, "_needs": 3}
-BY_ASSIGNMENT = {"code"}
-BY_KEYWORD = {"error_code"}
+# A preflight's problems together, and what the role says of a task that told no code.
+TOGETHER = {"preflight_failed"}
 
 
 def constants(node: ast.AST) -> set[str]:
     return {child.value for child in ast.walk(node) if isinstance(child, ast.Constant) and isinstance(child.value, str)}
 
 
-def codes_in(source: str) -> set[str]:
-    found = set()
+def refusals_in(source: str) -> Iterator[ast.Call]:
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in POSITIONS:
-            position = POSITIONS[node.func.id]
-            # A code that is passed on is told where it comes from.
-            if len(node.args) > position and not isinstance(node.args[position], ast.Attribute | ast.Call):
-                found |= constants(node.args[position])
-        elif isinstance(node, ast.keyword) and node.arg in BY_KEYWORD and isinstance(node.value, ast.Constant):
-            found |= constants(node.value)
-        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in BY_ASSIGNMENT:
-            found |= constants(node.value) if isinstance(node.value, ast.Constant) else set()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refusal":
+            yield node
+
+
+def codes_in(source: str) -> set[str]:
+    """The codes of all refusals: the first argument, unless it is passed on from another refusal."""
+    found: set[str] = set()
+    for call in refusals_in(source):
+        if call.args and not isinstance(call.args[0], ast.Attribute | ast.Name | ast.Call):
+            found |= constants(call.args[0])
     return found
 
 
 def test_every_code_is_explained():
-    used = {"preflight_failed"}
+    used = set(TOGETHER)
     for path in sorted((ROOT / "plugins").rglob("*.py")):
-        used |= {code for code in codes_in(path.read_text()) if re.fullmatch(r"[a-z0-9]+(_[a-z]+)+|interrupted", code)}
+        used |= codes_in(path.read_text())
     explained = re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "error_codes.md").read_text(), re.MULTILINE)
     assert len(used) > 40
     assert sorted(explained) == sorted(used)
+
+
+@pytest.mark.parametrize(
+    ("source", "codes"),
+    [
+        ('Refusal("a_b", "It is.", "mend it")', {"a_b"}),
+        ('Refusal("a_b" if full else "c_d", "It is.", "mend it")', {"a_b", "c_d"}),
+        ('Refusal(reason.code, f"{reason.found}", "mend it")', set()),
+        ('StandbyError("It is.", "a_b")', set()),
+    ],
+)
+def test_codes_are_the_first_word_of_a_refusal(source, codes):
+    assert codes_in(source) == codes
+
+
+# Ansible's own exceptions on the controller take a text and have no code.
+CONTROLLER = ROOT / "plugins" / "action"
+# The words themselves, and what takes them apart that another module has failed with.
+KNOW_THE_WORD = {"_errors.py", "standby_preflight.py"}
+
+
+def test_there_is_one_way_to_refuse():
+    """Nothing but a refusal says what comes next, so that a message has a code and a step, always in this order."""
+    elsewhere = []
+    for path in sorted((ROOT / "plugins").rglob("*.py")):
+        if path.is_relative_to(CONTROLLER) or path.name in KNOW_THE_WORD:
+            continue
+        tree = ast.parse(path.read_text())
+        documentation = {id(node.value) for node in tree.body if isinstance(node, ast.Assign)}
+        for node in ast.walk(tree):
+            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
+            if is_text and "Next: " in node.value:
+                elsewhere.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert elsewhere == []

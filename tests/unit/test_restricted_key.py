@@ -386,7 +386,7 @@ class TestPrograms:
             StandbyError, match=r"may not run 'keep_backup.*Next: .*--keep.*plugins/module_utils"
         ) as refused:
             stage(Barman(far, "pg"), backup(), Staging(OWNER, 1))
-        assert refused.value.code == "far_side_refused"
+        assert refused.value.code == "barman_host_refused"
         assert "may not run" in pin(Barman(far, "pg"), backup(), ClaimRequest(OWNER, 1)).why
 
 

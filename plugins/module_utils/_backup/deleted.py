@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["explain_missing_files"]
@@ -42,10 +42,13 @@ def explain_missing_files(source: BarmanHost, backup: Backup, packed: bool) -> I
             raise
         details = {name: value for name, value in error.result.items() if name in ("rc", "stderr", "cmd")}
         raise StandbyError(
-            f"Backup {backup.backup_id} of {backup.server} {fate} on {source.destination} while it was copied: Barman's"
-            " retention, or somebody, has deleted it. What has arrived is not complete and cannot be started."
-            " Next: choose another backup_id, run again, and have Barman keep the backup while it is copied.",
-            "backup_deleted",
+            Refusal(
+                "backup_deleted",
+                f"Backup {backup.backup_id} of {backup.server} {fate} on {source.destination} while it was copied:"
+                " Barman's"
+                " retention, or somebody, has deleted it. What has arrived is not complete and cannot be started.",
+                "choose another backup_id, run again, and have Barman keep the backup while it is copied",
+            ),
             **details,
         ) from error
 

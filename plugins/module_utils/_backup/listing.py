@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
     Root,
     is_copied,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["FIND_FORMAT", "Listing", "parse_listing", "plan_roots", "read_listing", "target_of"]
@@ -40,7 +40,7 @@ def parse_listing(chunks: Iterable[bytes]) -> Iterator[Entry]:
         *records, rest = (rest + chunk).split(b"\0")
         yield from map(_record, records)
     if rest:
-        raise StandbyError("The listing of the backup breaks off.", "listing_incomplete")
+        raise StandbyError(Refusal("listing_incomplete", "The listing of the backup breaks off.", "run again"))
 
 
 def _record(record: bytes) -> Entry:
@@ -53,9 +53,11 @@ def _record(record: bytes) -> Entry:
         return Entry(kind.decode(), int(size), nanoseconds, path.decode("utf-8", "surrogateescape"), int(mode, 8))
     except ValueError as wrong:
         raise StandbyError(
-            f"The listing of the backup holds {record[:100].decode('utf-8', 'replace')!r}."
-            " Next: silence the login scripts of the user on the Barman host.",
-            "ssh_stdout_polluted",
+            Refusal(
+                "ssh_stdout_polluted",
+                f"The listing of the backup holds {record[:100].decode('utf-8', 'replace')!r}.",
+                "silence the login scripts of the user on the Barman host",
+            )
         ) from wrong
 
 
@@ -68,9 +70,12 @@ def target_of(backup: Backup, mapping: Mapping[str, str]) -> dict[int, str]:
     if unknown:
         known = ", ".join(tablespace.location for tablespace in backup.tablespaces) or "none"
         raise StandbyError(
-            f"tablespace_mapping names {', '.join(unknown)}, but backup {backup.backup_id} has tablespaces at: {known}."
-            " Next: name locations of the primary.",
-            "tablespace_unknown",
+            Refusal(
+                "tablespace_unknown",
+                f"tablespace_mapping names {', '.join(unknown)}, but backup {backup.backup_id} has tablespaces at:"
+                f" {known}.",
+                "name locations of the primary",
+            )
         )
     return {tablespace.oid: mapping.get(tablespace.location, tablespace.location) for tablespace in backup.tablespaces}
 
@@ -112,8 +117,11 @@ def plan_roots(backup: Backup, listing: Listing, data_directory: str, targets: M
     for oid, tree in tablespaces.items():
         if not tree.seen:
             raise StandbyError(
-                f"Backup {backup.backup_id} holds nothing of tablespace {names[oid]} (oid {oid}).",
-                "backup_files_missing",
+                Refusal(
+                    "backup_files_missing",
+                    f"Backup {backup.backup_id} holds nothing of tablespace {names[oid]} (oid {oid}).",
+                    "choose another backup_id, and look at this one on the Barman host",
+                )
             )
     shared = data.group_access
     return (
@@ -161,9 +169,12 @@ class _Tree:
         """Raises StandbyError."""
         if self.strange:
             raise StandbyError(
-                f"The backup holds links or special files below {self.source}: {', '.join(self.strange[:5])}."
-                " Only plain files and directories are copied. Next: look at them on the Barman host.",
-                "backup_special_files",
+                Refusal(
+                    "backup_special_files",
+                    f"The backup holds links or special files below {self.source}: {', '.join(self.strange[:5])}."
+                    " Only plain files and directories are copied.",
+                    "look at them on the Barman host",
+                )
             )
         if self.is_data:
             self.directories.update(REQUIRED)
@@ -175,7 +186,9 @@ def _require_cluster(backup: Backup, data: _Tree) -> None:
     missing = [path for path in _LANDMARKS if path not in data.landmarks]
     if missing:
         raise StandbyError(
-            f"Backup {backup.backup_id} lacks {', '.join(missing)} in {backup.directory}/data."
-            " Next: choose another backup_id.",
-            "backup_files_missing",
+            Refusal(
+                "backup_files_missing",
+                f"Backup {backup.backup_id} lacks {', '.join(missing)} in {backup.directory}/data.",
+                "choose another backup_id",
+            )
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEMS, remove_below, unreadable
 
 __all__ = [
@@ -86,15 +86,21 @@ def make_directories(root: Root) -> None:
             os.chmod(place, root.directory_mode)
         except PermissionError as failed:
             raise StandbyError(
-                f"Cannot create directory {place}: {failed.strerror}. The data directory cannot be started;"
-                " a new run resumes. Next: give what is there to the database's OS user.",
-                "directory_not_writable",
+                Refusal(
+                    "directory_not_writable",
+                    f"Cannot create directory {place}: {failed.strerror}. The data directory cannot be started;"
+                    " a new run resumes.",
+                    "give what is there to the database's OS user",
+                )
             ) from failed
         except OSError as failed:
             raise StandbyError(
-                f"Cannot create directory {place}: {failed.strerror}. The data directory cannot be started;"
-                " a new run resumes. Next: check free space, free inodes and the file system.",
-                "disk_error",
+                Refusal(
+                    "disk_error",
+                    f"Cannot create directory {place}: {failed.strerror}. The data directory cannot be started;"
+                    " a new run resumes.",
+                    "check free space, free inodes and the file system",
+                )
             ) from failed
 
 
@@ -120,9 +126,12 @@ def _change(root: Root, position: int, mtime_ns: int) -> None:
         os.utime(path, ns=(mtime_ns, mtime_ns))
     except OSError as failed:
         raise StandbyError(
-            f"Cannot change the mode and the time of {path}: {failed.strerror}."
-            " The data directory cannot be started; a new run resumes. Next: give it to the database's OS user.",
-            "directory_not_writable",
+            Refusal(
+                "directory_not_writable",
+                f"Cannot change the mode and the time of {path}: {failed.strerror}."
+                " The data directory cannot be started; a new run resumes.",
+                "give it to the database's OS user",
+            )
         ) from failed
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root, is_copied
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import ManifestEntry
 
 __all__ = ["ManifestIndex", "place_of"]
@@ -49,10 +49,12 @@ class ManifestIndex:
         self.algorithms.discard("")
         if broken:
             raise StandbyError(
-                f"Backup {backup_id} does not hold what its manifest promises: {len(broken)} files differ, such as"
-                f" {'; '.join(broken[:5])}. Next: choose another backup_id, and look at this one with"
-                " `barman verify-backup`.",
-                "backup_inconsistent",
+                Refusal(
+                    "backup_inconsistent",
+                    f"Backup {backup_id} does not hold what its manifest promises: {len(broken)} files differ, such as"
+                    f" {'; '.join(broken[:5])}.",
+                    "choose another backup_id, and look at this one with `barman verify-backup`",
+                )
             )
 
     def of(self, shard: Shard) -> list[ManifestEntry]:

@@ -14,7 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_h
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, rsync_failure
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["fetch", "list_backup"]
@@ -30,10 +30,12 @@ def list_backup(source: BarmanHost, backup: Backup) -> Iterator[Entry]:
 
     def failed(rc: int, stderr: str) -> StandbyError:
         return StandbyError(
-            f"Cannot list backup {backup.backup_id} in {directory} on {source.destination}:"
-            f" {first_line(stderr) or f'exit code {rc}'}."
-            " Next: check on the Barman host that the backup still exists and that our user may read it.",
-            "backup_files_missing",
+            Refusal(
+                "backup_files_missing",
+                f"Cannot list backup {backup.backup_id} in {directory} on {source.destination}:"
+                f" {first_line(stderr) or f'exit code {rc}'}.",
+                "check on the Barman host that the backup still exists and that our user may read it",
+            ),
             rc=rc,
             stderr=stderr,
         )
@@ -54,13 +56,16 @@ def fetch(source: BarmanHost, remote_directory: str, names: Iterable[str], targe
     finally:
         os.unlink(listing)
     if done.rc == 127 and done.err == "rsync: command not found":  # a shell at the far end puts its name before
-        raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
+        raise StandbyError(Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync"))
     if done.rc != 0:
         reason = rsync_failure(done.rc, done.err)
         raise StandbyError(
-            f"Cannot fetch files of the backup from {source.destination}:{remote_directory}: {reason.meaning}"
-            f" ({first_line(done.err)}). Next: {reason.next_step}.",
-            reason.code,
+            Refusal(
+                reason.code,
+                f"Cannot fetch files of the backup from {source.destination}:{remote_directory}: {reason.meaning}"
+                f" ({first_line(done.err)}).",
+                reason.next_step,
+            ),
             rc=done.rc,
             stderr=done.err,
         )

@@ -19,7 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     ManifestEntry,
     parse_manifest,
@@ -63,9 +63,11 @@ def _require_manifest(backup: Backup, listing: Listing) -> None:
     if backup.major is not None and backup.major < _WITH_MANIFEST:
         why += f" (PostgreSQL {backup.major} has none; {_WITH_MANIFEST} and later have)"
     raise StandbyError(
-        f"Backup {backup.backup_id} is compressed and has {why}. Next: choose a backup that was taken without"
-        " backup_compression.",
-        "backup_unsupported",
+        Refusal(
+            "backup_unsupported",
+            f"Backup {backup.backup_id} is compressed and has {why}.",
+            "choose a backup that was taken without backup_compression",
+        )
     )
 
 
@@ -76,9 +78,12 @@ def _unpacked_there(source: BarmanHost, archive: Archive) -> bool:
     if SshShell(source.destination, source.ssh_options).run([archive.program, "--version"]).rc == 0:
         return True
     raise StandbyError(
-        f"{archive.path} cannot be decompressed: {archive.program} is installed neither on this host nor on"
-        f" {source.destination}. Nothing was changed. Next: install {archive.program} on this host.",
-        "decompressor_missing",
+        Refusal(
+            "decompressor_missing",
+            f"{archive.path} cannot be decompressed: {archive.program} is installed neither on this host nor on"
+            f" {source.destination}. Nothing was changed.",
+            f"install {archive.program} on this host",
+        )
     )
 
 
@@ -87,9 +92,11 @@ def _promises(source: BarmanHost, backup: Backup) -> Iterator[ManifestEntry]:
 
     def failed(rc: int, stderr: str) -> StandbyError:
         return StandbyError(
-            f"Cannot read {path} on {source.destination}: {first_line(stderr) or f'exit code {rc}'}."
-            " Next: check on the Barman host that the backup still exists and that our user may read it.",
-            "backup_files_missing",
+            Refusal(
+                "backup_files_missing",
+                f"Cannot read {path} on {source.destination}: {first_line(stderr) or f'exit code {rc}'}.",
+                "check on the Barman host that the backup still exists and that our user may read it",
+            ),
             rc=rc,
         )
 
@@ -115,9 +122,12 @@ def _members(source: BarmanHost, archive: Archive) -> Generator[tarfile.TarInfo,
         except EOFError:
             reason = tar_stream.broken_off()
             raise StandbyError(
-                f"Cannot read {archive.path} on {source.destination}: {reason.meaning}"
-                f" ({tar_stream.first_words or 'nothing was said'}). Next: {reason.next_step}.",
-                reason.code,
+                Refusal(
+                    reason.code,
+                    f"Cannot read {archive.path} on {source.destination}: {reason.meaning}"
+                    f" ({tar_stream.first_words or 'nothing was said'}).",
+                    reason.next_step,
+                )
             ) from None
 
 

@@ -24,7 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
     is_copied,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import place_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import ManifestEntry
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
@@ -42,9 +42,12 @@ def archives_of(backup: Backup, packed: Iterable[Entry]) -> dict[int | None, Arc
         suffix = name[len(stem) :]
         if suffix not in _PROGRAMS:
             raise StandbyError(
-                f"Backup {backup.backup_id} holds {entry.path}, which is compressed in an unknown way."
-                f" Known are {', '.join(_PROGRAMS)}. Next: choose another backup_id.",
-                "backup_unsupported",
+                Refusal(
+                    "backup_unsupported",
+                    f"Backup {backup.backup_id} holds {entry.path}, which is compressed in an unknown way."
+                    f" Known are {', '.join(_PROGRAMS)}.",
+                    "choose another backup_id",
+                )
             )
         oid = None if stem == "base" else int(stem)
         found[oid] = Archive(f"{backup.directory}/{entry.path}", _PROGRAMS[suffix], entry.size, entry.mtime_ns)
@@ -52,9 +55,12 @@ def archives_of(backup: Backup, packed: Iterable[Entry]) -> dict[int | None, Arc
     if missing:
         names = sorted("base" if oid is None else str(oid) for oid in missing)
         raise StandbyError(
-            f"Backup {backup.backup_id} is compressed, but holds no tar of {', '.join(names)} in"
-            f" {backup.directory}/data. Next: choose another backup_id.",
-            "backup_files_missing",
+            Refusal(
+                "backup_files_missing",
+                f"Backup {backup.backup_id} is compressed, but holds no tar of {', '.join(names)} in"
+                f" {backup.directory}/data.",
+                "choose another backup_id",
+            )
         )
     return found
 
@@ -96,16 +102,23 @@ def packed_roots(
             continue
         if oid not in trees:
             raise StandbyError(
-                f"The manifest of backup {backup.backup_id} names {manifest_entry.path}, of a tablespace that"
-                " the catalogue does not know. Next: choose another backup_id.",
-                "backup_inconsistent",
+                Refusal(
+                    "backup_inconsistent",
+                    f"The manifest of backup {backup.backup_id} names {manifest_entry.path}, of a tablespace that"
+                    " the catalogue does not know.",
+                    "choose another backup_id",
+                )
             )
         trees[oid].add(path, manifest_entry.size, archives[oid].mtime_ns)
     if landmarks:
         raise StandbyError(
-            f"The manifest of backup {backup.backup_id} does not name {', '.join(sorted(landmarks))}: it is not of a"
-            " whole cluster. Next: choose another backup_id.",
-            "backup_inconsistent",
+            Refusal(
+                "backup_inconsistent",
+                f"The manifest of backup {backup.backup_id} does not name {', '.join(sorted(landmarks))}: it is not"
+                " of a"
+                " whole cluster.",
+                "choose another backup_id",
+            )
         )
     trees[None].directories.update(REQUIRED)
     names = {tablespace.oid: tablespace.name for tablespace in backup.tablespaces}

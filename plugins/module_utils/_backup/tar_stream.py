@@ -23,6 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
     first_line,
     tar_failure,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
 __all__ = ["TarStream"]
 
@@ -30,7 +31,7 @@ _PORTION = 256 << 10
 
 _ERROR_BYTES = 64 << 10
 
-_DAMAGED = Diagnosis("archive_damaged", "it breaks off", "choose another backup_id")
+_DAMAGED = Diagnosis(Refusal("archive_damaged", "it breaks off", "choose another backup_id"))
 
 
 @contextmanager
@@ -102,7 +103,7 @@ class TarStream:
             self._running[1].wait()
             self._feeder.join()
         if self._silent:
-            return Diagnosis("ssh_timeout", "it sent nothing for too long", "check the network", retry=True)
+            return Diagnosis(Refusal("ssh_timeout", "it sent nothing for too long", "check the network"), retry=True)
         if not self._cut:
             rc = self._running[0].wait()
             if rc != 0:

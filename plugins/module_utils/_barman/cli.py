@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
     SshShell,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import barman_failure, first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem
 
 __all__ = ["Barman", "RestoreOrder"]
@@ -169,8 +169,13 @@ class Barman:
         self._require_names(self.server, backup_id)
         done = self.shell.run([*self._command, "-f", "json", "keep", *options, self.server, backup_id], timeout=300)
         if done.rc == 2 and "invalid choice" in done.err:
-            msg = f"Barman on {self.shell.where} has no `keep`, which came with version 2.14"
-            raise StandbyError(msg, "keep_unsupported")
+            raise StandbyError(
+                Refusal(
+                    "keep_unsupported",
+                    f"Barman on {self.shell.where} has no `keep`, which came with version 2.14.",
+                    "update Barman, or see that no retention policy deletes the backup while it is copied",
+                )
+            )
         if done.rc != 0:
             self._fail(done)
         return done.out
@@ -212,8 +217,12 @@ class Barman:
             if done.rc == 0:
                 return parse.parse_backup_info(done.out)
         raise StandbyError(
-            f"Cannot read backup.info of backup {backup_id} on {self.shell.where}: {first_line(done.err)}",
-            "backup_info_unreadable",
+            Refusal(
+                "backup_info_unreadable",
+                f"Cannot read backup.info of backup {backup_id} on {self.shell.where}:"
+                f" {first_line(done.err) or 'cat said nothing'}.",
+                "let the user that logs in there read Barman's directories",
+            )
         )
 
     def _json(self, *arguments: str, may_fail: bool = False) -> dict[str, Any]:
@@ -227,8 +236,11 @@ class Barman:
         """What begins with a dash would be an option. Raises StandbyError."""
         if any(argument.startswith("-") for argument in arguments):
             raise StandbyError(
-                f"{arguments[-1]!r} cannot name a Barman server or backup. Next: correct barman_server or backup_id.",
-                "barman_argument_invalid",
+                Refusal(
+                    "barman_argument_invalid",
+                    f"{arguments[-1]!r} cannot name a Barman server or backup.",
+                    "correct barman_server or backup_id",
+                )
             )
 
     def _answered(self, done: Completed) -> bool:
@@ -243,9 +255,12 @@ class Barman:
         said = parse.messages(done.out) if "{" in done.out else done.out
         reason = barman_failure(done.rc, said + done.err)
         raise StandbyError(
-            f"Barman on {self.shell.where} failed for server {self.server}: {reason.meaning}"
-            f" ({first_line(said) or first_line(done.err) or f'exit code {done.rc}'}). Next: {reason.next_step}.",
-            reason.code,
+            Refusal(
+                reason.code,
+                f"Barman on {self.shell.where} failed for server {self.server}: {reason.meaning}"
+                f" ({first_line(said) or first_line(done.err) or f'exit code {done.rc}'}).",
+                reason.next_step,
+            ),
             rc=done.rc,
             cmd=list(done.argv),
             stderr=done.err,

@@ -15,7 +15,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem, Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_time
 
@@ -54,7 +54,13 @@ def parse_version(text: str) -> tuple[int, ...]:
     """``(3, 19, 1)`` for the first line of ``barman -v``. Raises StandbyError when there is no number."""
     match = re.search(r"(\d+(?:\.\d+)+)", text)
     if match is None:
-        raise StandbyError(f"`barman -v` printed no version: {text[:200]!r}", "barman_output")
+        raise StandbyError(
+            Refusal(
+                "barman_output",
+                f"`barman -v` printed no version: {text[:200]!r}.",
+                "correct barman_executable, and silence what else prints on login there",
+            )
+        )
     return tuple(int(part) for part in match.group(1).split("."))
 
 
@@ -69,9 +75,11 @@ def parse_json(text: str) -> dict[str, Any]:
         # What looks like the document is not repeated: it may hold a connection string.
         before = text if start < 0 else text[:start]
         raise StandbyError(
-            f"Barman printed no complete JSON document; before it came {before[:200]!r}."
-            " Next: run the same command by hand.",
-            "barman_output",
+            Refusal(
+                "barman_output",
+                f"Barman printed no complete JSON document; before it came {before[:200]!r}.",
+                "run the same command by hand",
+            )
         )
     return document
 
@@ -98,9 +106,11 @@ def server_section(document: dict[str, Any], server: str) -> Any:
     if server not in document:
         info = "; ".join(str(line) for line in document.get("_INFO", []))
         raise StandbyError(
-            f"Barman says nothing of server {server} ({info or 'no message'})."
-            " Next: make it active in Barman's configuration.",
-            "barman_server_inactive",
+            Refusal(
+                "barman_server_inactive",
+                f"Barman says nothing of server {server} ({info or 'no message'}).",
+                "make it active in Barman's configuration",
+            )
         )
     return document[server]
 

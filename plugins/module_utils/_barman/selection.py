@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import Moment, parse_duration, parse_time, spoken
 
@@ -103,7 +103,7 @@ class _Look(NamedTuple):
 def request_of(params: dict[str, Any], now: int) -> BackupRequest:
     """What a module's options ask for. Raises StandbyError for what no time, duration or number of seconds is."""
     if params["wait"] < 0:
-        raise StandbyError(f"wait={params['wait']} is less than 0. Next: correct it.", "option_out_of_range")
+        raise StandbyError(Refusal("option_out_of_range", f"wait={params['wait']} is less than 0.", "correct it"))
     return BackupRequest(
         params["backup_id"],
         _before(params["before"]) if params["before"] else None,
@@ -118,9 +118,12 @@ def _before(text: str) -> tuple[Moment, str]:
     # ISO 8601 without a zone would be a guess. Barman's own format has none either, but can be compared with Barman's.
     if moment is None or (moment.offset is None and text.strip()[0].isdigit()):
         raise StandbyError(
-            f"before={text!r} is no time with a zone. Next: write it like 2026-11-21T11:48:33Z or"
-            " 2026-11-21 12:48:33+01:00, or as `barman list-backups` prints it.",
-            "time_invalid",
+            Refusal(
+                "time_invalid",
+                f"before={text!r} is no time with a zone.",
+                "write it like 2026-11-21T11:48:33Z or"
+                " 2026-11-21 12:48:33+01:00, or as `barman list-backups` prints it",
+            )
         )
     return moment, text.strip()
 
@@ -129,8 +132,11 @@ def _max_age(text: str) -> tuple[int, str]:
     seconds = parse_duration(text)
     if not seconds:
         raise StandbyError(
-            f"max_age={text!r} is no duration. Next: write it like 36h, 7d or 90min; a number alone are seconds.",
-            "time_invalid",
+            Refusal(
+                "time_invalid",
+                f"max_age={text!r} is no duration.",
+                "write it like 36h, 7d or 90min; a number alone are seconds",
+            )
         )
     return seconds, text.strip()
 
@@ -167,17 +173,21 @@ def _candidates(backups: Sequence[Backup], backup_id: str, server: str) -> Seque
     named = [backup for backup in backups if backup.name == backup_id]
     if not named:
         raise StandbyError(
-            f"Server {server} has no backup {backup_id!r}, neither by id nor by name."
-            f" Next: choose one of `barman list-backups {server}`, or latest.",
-            "backup_unknown",
+            Refusal(
+                "backup_unknown",
+                f"Server {server} has no backup {backup_id!r}, neither by id nor by name.",
+                f"choose one of `barman list-backups {server}`, or latest",
+            )
         )
     # As for Barman itself, an attempt that failed does not take the name from the next one.
     copied = [backup.backup_id for backup in named if backup.status in _COPIED]
     if len(copied) > 1:
         raise StandbyError(
-            f"Server {server} has {len(copied)} backups with the name {backup_id!r}: {', '.join(copied)}."
-            " Next: give the id of one of them as backup_id.",
-            "backup_ambiguous",
+            Refusal(
+                "backup_ambiguous",
+                f"Server {server} has {len(copied)} backups with the name {backup_id!r}: {', '.join(copied)}.",
+                "give the id of one of them as backup_id",
+            )
         )
     return named
 
@@ -249,15 +259,16 @@ def _refusal(passed: Sequence[_Look], wanted: BackupRequest, server: str) -> Sta
     if wanted.backup_id not in _KEYWORDS:
         steps += ["choose another backup_id"]
         return StandbyError(
-            f"Backup {_said(passed)}. Next: {', or '.join(steps)}, or latest.",
-            "backup_unsupported",
+            Refusal("backup_unsupported", f"Backup {_said(passed)}.", f"{', or '.join(steps)}, or latest"),
             passed_over=result,
         )
     steps += [f"take one with `barman backup {server} --wait`"]
     return StandbyError(
-        f"Server {server} has no backup that can be cloned ({_said(passed) or 'its catalogue is empty'})."
-        f" Next: {', or '.join(steps)}.",
-        "no_usable_backup",
+        Refusal(
+            "no_usable_backup",
+            f"Server {server} has no backup that can be cloned ({_said(passed) or 'its catalogue is empty'}).",
+            f"{', or '.join(steps)}",
+        ),
         passed_over=result,
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["Feature", "dotted", "has", "require"]
 
@@ -44,9 +44,12 @@ def require(version: tuple[int, ...], feature: Feature, where: str) -> None:
     """Refuse what the Barman at ``where`` cannot do. Raises StandbyError with the version that can."""
     if not has(version, feature):
         raise StandbyError(
-            f"Barman on {where} is version {dotted(version)}; {feature.what} needs {dotted(feature.since)} or later."
-            " Next: upgrade Barman there.",
-            "barman_too_old",
+            Refusal(
+                "barman_too_old",
+                f"Barman on {where} is version {dotted(version)}; {feature.what} needs {dotted(feature.since)} or"
+                " later.",
+                "upgrade Barman there",
+            )
         )
 
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["Record", "record_of", "records", "when_expires"]
 
@@ -45,8 +45,11 @@ class Record:
             return {}
         except (ValueError, TypeError):
             raise StandbyError(
-                f"{self.path} on the Barman host is no record of claims. Next: look at it, and remove it.",
-                "claims_invalid",
+                Refusal(
+                    "claims_invalid",
+                    f"{self.path} on the Barman host is no record of claims.",
+                    "look at it, and remove it",
+                )
             ) from None
 
     def write(self, content: Mapping[str, Any]) -> None:
@@ -81,9 +84,11 @@ class Record:
         lock = self._take(time.monotonic() + seconds)
         if lock is None:
             raise StandbyError(
-                f"Another run works with {self.path} on the Barman host, still after {seconds:g} seconds."
-                " Next: wait for it, then run again.",
-                "claims_busy",
+                Refusal(
+                    "claims_busy",
+                    f"Another run works with {self.path} on the Barman host, still after {seconds:g} seconds.",
+                    "wait for it, then run again",
+                )
             )
         try:
             yield lock

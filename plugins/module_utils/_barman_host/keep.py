@@ -34,7 +34,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import sweep_staged
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["ClaimRequest", "Pin", "keep_backup", "pin"]
@@ -44,7 +44,7 @@ _LOCK_SECONDS = 300
 _SECONDS = 900
 
 # Barman says no, or cannot be asked to: a copy goes on without.
-_IMPOSSIBLE = ("barman_failed", "barman_too_old", "barman_host_python", "far_side_refused", "keep_unsupported")
+_IMPOSSIBLE = ("barman_failed", "barman_too_old", "barman_host_python", "barman_host_refused", "keep_unsupported")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def pin(barman: Barman, backup: Backup, claim: ClaimRequest) -> Pin:
     except StandbyError as error:
         if error.code not in _IMPOSSIBLE or claim.seconds is None:
             raise
-        return Pin(root, why=error.msg)
+        return Pin(root, why=error.refusal.found)
     return Pin(root, answer["target"], answer["foreign"], answer["claims"], answer["changed"])
 
 
@@ -156,9 +156,13 @@ class _Kept:
     def _keep(self, uses: Claims) -> None:
         if self.barman.worm_mode():
             raise StandbyError(
-                f"server {self.barman.server} is in worm mode, in which Barman's release notes (3.13.2) do not support"
-                " keep; what is immutable cannot be deleted either, until it expires",
-                "keep_unsupported",
+                Refusal(
+                    "keep_unsupported",
+                    f"Server {self.barman.server} is in worm mode, in which Barman's release notes (3.13.2) do not"
+                    " support"
+                    " keep. What is immutable cannot be deleted either, until it expires.",
+                    "nothing has to be done while the storage is immutable for longer than the copy takes",
+                )
             )
         before = self.record.read()
         self._write(uses)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, dotted, has
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["bytes_needed", "options", "own_name", "refusal", "staging"]
@@ -62,21 +62,28 @@ def refusal(backup: Backup, version: tuple[int, ...], place: str, where: str) ->
     needed = Feature.ENCRYPTION if backup.encryption else Feature.INCREMENTAL
     if not has(version, needed):
         return StandbyError(
-            f"Backup {backup.backup_id} cannot be restored by Barman {dotted(version)} on {where};"
-            f" {dotted(needed.since)} or later is needed. Next: upgrade Barman, or choose another backup_id.",
-            "barman_too_old",
+            Refusal(
+                "barman_too_old",
+                f"Backup {backup.backup_id} cannot be restored by Barman {dotted(version)} on {where};"
+                f" {dotted(needed.since)} or later is needed.",
+                "upgrade Barman, or choose another backup_id",
+            )
         )
     if ":" in place or "=" in place or not place.startswith("/"):
         return StandbyError(
-            f"Barman cannot restore to {place!r}: it has to be absolute and to hold neither `:` nor `=`."
-            " Next: choose another staging_directory.",
-            "path_dangerous",
+            Refusal(
+                "path_dangerous",
+                f"Barman cannot restore to {place!r}: it has to be absolute and to hold neither `:` nor `=`.",
+                "choose another staging_directory",
+            )
         )
     unfit = [tablespace.name for tablespace in backup.tablespaces if ":" in tablespace.name]
     if unfit:
         return StandbyError(
-            f"Barman cannot be told where tablespace {unfit[0]!r} goes: its option ends a name at the first colon."
-            " Next: choose a backup_id that need not be staged.",
-            "backup_unsupported",
+            Refusal(
+                "backup_unsupported",
+                f"Barman cannot be told where tablespace {unfit[0]!r} goes: its option ends a name at the first colon.",
+                "choose a backup_id that need not be staged",
+            )
         )
     return None

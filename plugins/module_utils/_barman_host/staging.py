@@ -34,7 +34,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.resto
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import undo_restore_changes
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict, backup_from
 
 __all__ = [
@@ -231,10 +231,12 @@ class _Staged:
         """What ``require_able`` says, where nothing is in the way. Raises StandbyError, before anything changes."""
         if not self.record.read() and os.path.lexists(self.place):
             raise StandbyError(
-                f"{self.place} exists on {self.barman.shell.where}, and is not on record as made for backup"
-                f" {self.backup.backup_id}. Nothing was changed. Next: look at it and remove it, or choose another"
-                " staging_directory.",
-                "staging_exists",
+                Refusal(
+                    "staging_exists",
+                    f"{self.place} exists on {self.barman.shell.where}, and is not on record as made for backup"
+                    f" {self.backup.backup_id}. Nothing was changed.",
+                    "look at it and remove it, or choose another staging_directory",
+                )
             )
         return self.require_able()
 
@@ -256,10 +258,12 @@ class _Staged:
         self.free, self.needed = status.f_bavail * status.f_frsize, bytes_needed(self.backup, version)
         if self.needed > self.free:
             raise StandbyError(
-                f"To stage backup {self.backup.backup_id}, {self.needed} bytes are needed below {top} on the Barman"
-                f" host, and {self.free} are free. Nothing was changed. Next: make room there, or choose a"
-                " staging_directory on another file system.",
-                "staging_space",
+                Refusal(
+                    "staging_space",
+                    f"To stage backup {self.backup.backup_id}, {self.needed} bytes are needed below {top} on the Barman"
+                    f" host, and {self.free} are free. Nothing was changed.",
+                    "make room there, or choose a staging_directory on another file system",
+                )
             )
 
     def _combining(self) -> str:
@@ -277,10 +281,13 @@ class _Staged:
                 return directory
             seen.append(program)
         raise StandbyError(
-            f"Backup {self.backup.backup_id} is incremental, and the Barman host has no pg_combinebackup of PostgreSQL"
-            f" {major} to combine it ({', '.join(seen) or 'none at all'}). Nothing was changed."
-            f" Next: install the server or client programs of PostgreSQL {major} there, or choose another backup_id.",
-            "combinebackup_missing",
+            Refusal(
+                "combinebackup_missing",
+                f"Backup {self.backup.backup_id} is incremental, and the Barman host has no pg_combinebackup of"
+                " PostgreSQL"
+                f" {major} to combine it ({', '.join(seen) or 'none at all'}). Nothing was changed.",
+                f"install the server or client programs of PostgreSQL {major} there, or choose another backup_id",
+            )
         )
 
     def make(self, uses: Claims, lock: int) -> None:
@@ -313,9 +320,11 @@ class _Staged:
         missing = [name for name in _LANDMARKS if not os.path.exists(os.path.join(self.place, "data", name))]
         if missing:
             raise StandbyError(
-                f"Barman restored backup {self.backup.backup_id} without {', '.join(missing)}."
-                " Next: choose another backup_id, and look at this one with `barman verify-backup`.",
-                "backup_files_missing",
+                Refusal(
+                    "backup_files_missing",
+                    f"Barman restored backup {self.backup.backup_id} without {', '.join(missing)}.",
+                    "choose another backup_id, and look at this one with `barman verify-backup`",
+                )
             )
 
 

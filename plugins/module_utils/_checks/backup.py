@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, CheckItem, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import spoken
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
 __all__ = ["backup", "barman", "staged", "staged_plan", "upstream", "version"]
 
@@ -24,8 +25,8 @@ def barman(checks: Iterable[CheckItem]) -> list[Verdict]:
     for item in failed:
         hint = f" ({item.hint})" if item.hint else ""
         if item.blocking:
-            msg = f"`barman check` fails at {item.name}{hint}. Next: mend that on the Barman host."
-            found.append(Verdict("barman", "error", msg, "barman_check_failed"))
+            failure = f"`barman check` fails at {item.name}{hint}."
+            found.append(problem("barman", Refusal("barman_check_failed", failure, "mend that on the Barman host")))
         else:
             found.append(Verdict("barman", "warning", f"`barman check` fails at {item.name}{hint}; a clone goes on."))
     return found or [Verdict("barman", "ok", "`barman check` finds nothing wrong")]
@@ -67,12 +68,13 @@ def version(backup: Backup, server_version: str) -> list[Verdict]:
     if major == str(backup.major):
         return [Verdict("version", "ok", f"PostgreSQL {word} here, {backup.major} in the backup")]
     return [
-        Verdict(
+        problem(
             "version",
-            "error",
-            f"The server programs here are PostgreSQL {word}, backup {backup.backup_id} is of {backup.major}."
-            f" Next: install PostgreSQL {backup.major}, or name its directory in pg_bindir.",
-            "version_differs",
+            Refusal(
+                "version_differs",
+                f"The server programs here are PostgreSQL {word}, backup {backup.backup_id} is of {backup.major}.",
+                f"install PostgreSQL {backup.major}, or name its directory in pg_bindir",
+            ),
         )
     ]
 
@@ -81,23 +83,28 @@ def upstream(backup: Backup, server: Upstream) -> list[Verdict]:
     """Whether a standby made from the backup can follow this upstream."""
     if backup.system_identifier not in (None, server.system_identifier):
         return [
-            Verdict(
+            problem(
                 "upstream",
-                "error",
-                f"The upstream {server.host} has system identifier {server.system_identifier},"
-                f" backup {backup.backup_id} of {backup.server} has {backup.system_identifier}:"
-                " they are different clusters. Next: correct upstream_conninfo or barman_server.",
-                "system_identifier_differs",
+                Refusal(
+                    "system_identifier_differs",
+                    f"The upstream {server.host} has system identifier {server.system_identifier},"
+                    f" backup {backup.backup_id} of {backup.server} has {backup.system_identifier}:"
+                    " they are different clusters.",
+                    "correct upstream_conninfo or barman_server",
+                ),
             )
         ]
     if backup.major != server.version // 10000:
         return [
-            Verdict(
+            problem(
                 "upstream",
-                "error",
-                f"The upstream {server.host} runs PostgreSQL {server.version // 10000}, backup {backup.backup_id} is of"
-                f" {backup.major}. Next: choose a backup that was taken after the upgrade.",
-                "upstream_version_differs",
+                Refusal(
+                    "upstream_version_differs",
+                    f"The upstream {server.host} runs PostgreSQL {server.version // 10000}, backup {backup.backup_id}"
+                    " is of"
+                    f" {backup.major}.",
+                    "choose a backup that was taken after the upgrade",
+                ),
             )
         ]
     return [_timeline(backup, server)]
@@ -113,10 +120,13 @@ def _timeline(backup: Backup, server: Upstream) -> Verdict:
             "ok",
             f"the upstream left the backup's timeline {backup.timeline} at {format_lsn(left)}, after the backup",
         )
-    return Verdict(
+    return problem(
         "timeline",
-        "error",
-        f"Backup {backup.backup_id} ends at {backup.end_lsn} on timeline {backup.timeline}, which is no ancestor of the"
-        f" upstream's timeline {server.timeline} there. Next: choose a backup taken from the upstream's own history.",
-        "timeline_not_ancestor",
+        Refusal(
+            "timeline_not_ancestor",
+            f"Backup {backup.backup_id} ends at {backup.end_lsn} on timeline {backup.timeline}, which is no ancestor"
+            " of the"
+            f" upstream's timeline {server.timeline} there.",
+            "choose a backup taken from the upstream's own history",
+        ),
     )

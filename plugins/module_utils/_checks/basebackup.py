@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Tablespace, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
@@ -37,9 +37,13 @@ def backup_of_upstream(server: Upstream, files: ClusterFiles | None, mapped: Ite
     for tablespace in known:
         if tablespace.location.endswith("\\"):
             raise StandbyError(
-                f"Tablespace {tablespace.name} is at {tablespace.location!r}, and pg_basebackup takes no location that"
-                " ends with a backslash. Nothing was changed. Next: choose another method.",
-                "basebackup_option_refused",
+                Refusal(
+                    "basebackup_option_refused",
+                    f"Tablespace {tablespace.name} is at {tablespace.location!r}, and pg_basebackup takes no location"
+                    " that"
+                    " ends with a backslash. Nothing was changed.",
+                    "choose another method",
+                )
             )
     return Backup(
         backup_id=METHOD,
@@ -63,9 +67,11 @@ def version(server: Upstream, server_version: str) -> Verdict:
         return Verdict("version", "ok", f"PostgreSQL {word} here, {wanted} at the upstream")
     return problem(
         "version",
-        "version_differs",
-        f"The server programs here are PostgreSQL {word}, the upstream {server.host} is of {wanted}.",
-        f"install PostgreSQL {wanted}, or name its directory in pg_bindir",
+        Refusal(
+            "version_differs",
+            f"The server programs here are PostgreSQL {word}, the upstream {server.host} is of {wanted}.",
+            f"install PostgreSQL {wanted}, or name its directory in pg_bindir",
+        ),
     )
 
 
@@ -76,11 +82,14 @@ def tablespaces(server: Upstream, refused: str | None) -> list[Verdict]:
     return [
         warning(
             "tablespaces",
-            "upstream_sql_denied",
-            f"The upstream {server.host} does not let the role that streams into a database ({refused}), so its"
-            " tablespaces and its size are not known before the copy. Tablespaces that tablespace_mapping does not name"
-            " go to their own location, which has to be empty here.",
-            "nothing has to be done, or let the role into the database postgres there",
+            Refusal(
+                "upstream_sql_denied",
+                f"The upstream {server.host} does not let the role that streams into a database ({refused}), so its"
+                " tablespaces and its size are not known before the copy. Tablespaces that tablespace_mapping does"
+                " not name"
+                " go to their own location, which has to be empty here.",
+                "nothing has to be done, or let the role into the database postgres there",
+            ),
         )
     ]
 
@@ -88,7 +97,7 @@ def tablespaces(server: Upstream, refused: str | None) -> list[Verdict]:
 def room_unknown(why: str) -> Verdict:
     """That it cannot be told whether the copy fits."""
     return warning(
-        "space", "space_unknown", f"Whether the copy fits is not known: {why}.", "compare the sizes yourself"
+        "space", Refusal("space_unknown", f"Whether the copy fits is not known: {why}.", "compare the sizes yourself")
     )
 
 
@@ -100,8 +109,11 @@ def wal(slot_name: str | None, restore_command: str | None) -> Verdict:
         return Verdict("wal", "ok", "the copy brings its own WAL; what follows is at the upstream, or in the archive")
     return warning(
         "wal",
-        "wal_not_kept",
-        "The copy brings its own WAL, but without a slot and without restore_command nobody keeps for the standby what"
-        " the upstream writes and removes between the end of the copy and the start.",
-        "give slot_name, or raise wal_keep_size there",
+        Refusal(
+            "wal_not_kept",
+            "The copy brings its own WAL, but without a slot and without restore_command nobody keeps for the standby"
+            " what"
+            " the upstream writes and removes between the end of the copy and the start.",
+            "give slot_name, or raise wal_keep_size there",
+        ),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import (
     Clock,
     Collation,
@@ -61,7 +62,11 @@ def walsenders(host: str, facts: UpstreamFacts, name: str, ours: bool, needed: i
     said = f"All {limit} WAL senders of {host} are in use (max_wal_senders)."
     if free > 0:
         said = f"Of the {limit} WAL senders of {host} (max_wal_senders) {free} is free, pg_basebackup needs {needed}."
-    return [problem("walsenders", "walsenders_exhausted", said, "end one, or raise max_wal_senders there and restart")]
+    return [
+        problem(
+            "walsenders", Refusal("walsenders_exhausted", said, "end one, or raise max_wal_senders there and restart")
+        )
+    ]
 
 
 def application_name(host: str, name: str, facts: UpstreamFacts, ours: bool) -> list[Verdict]:
@@ -75,10 +80,12 @@ def application_name(host: str, name: str, facts: UpstreamFacts, ours: bool) -> 
     return [
         warning(
             "application_name",
-            "application_name_taken",
-            f"{len(taken)} clients already receive from {host} as application_name {name}: {at}."
-            " synchronous_standby_names and monitoring cannot tell them from this standby.",
-            "give every standby an application_name of its own",
+            Refusal(
+                "application_name_taken",
+                f"{len(taken)} clients already receive from {host} as application_name {name}: {at}."
+                " synchronous_standby_names and monitoring cannot tell them from this standby.",
+                "give every standby an application_name of its own",
+            ),
         )
     ]
 
@@ -103,10 +110,12 @@ def sql_denied(host: str, reason: str, slot_name: str | None, facts: UpstreamFac
     return [
         warning(
             "upstream_sql",
-            "upstream_sql_denied",
-            f"The replication user may not log in to a database of {host} ({reason.rstrip('.')})."
-            f" So these are not proven: {', '.join(unproven)}.",
-            "nothing, if you know them; else let that user connect to database postgres (pg_hba.conf)",
+            Refusal(
+                "upstream_sql_denied",
+                f"The replication user may not log in to a database of {host} ({reason.rstrip('.')})."
+                f" So these are not proven: {', '.join(unproven)}.",
+                "nothing, if you know them; else let that user connect to database postgres (pg_hba.conf)",
+            ),
         )
     ]
 
@@ -133,10 +142,12 @@ def collations(
     return [
         warning(
             "collation",
-            "collation_version_differs",
-            f"{_some(owners)}: collation {name} is of version {there} on {host} and of {mine} here. Indexes on text"
-            " may give wrong answers on this standby, and after a promotion accept what they should refuse.",
-            "use the same OS release, or be ready to rebuild these indexes (REINDEX) once it is promoted",
+            Refusal(
+                "collation_version_differs",
+                f"{_some(owners)}: collation {name} is of version {there} on {host} and of {mine} here. Indexes on text"
+                " may give wrong answers on this standby, and after a promotion accept what they should refuse.",
+                "use the same OS release, or be ready to rebuild these indexes (REINDEX) once it is promoted",
+            ),
         )
         for (name, there, mine), owners in found.items()
     ]
@@ -164,10 +175,12 @@ def locales(databases: Iterable[Database] | None, missing: Collection[str]) -> l
     return [
         problem(
             "locale",
-            "locale_missing",
-            f"Locale {locale} of database {_some(names)} is not on this host: the server here would refuse"
-            " connections to it.",
-            "generate it (locale-gen, or the distribution's language package)",
+            Refusal(
+                "locale_missing",
+                f"Locale {locale} of database {_some(names)} is not on this host: the server here would refuse"
+                " connections to it.",
+                "generate it (locale-gen, or the distribution's language package)",
+            ),
         )
         for locale, names in lacking.items()
     ]
@@ -184,13 +197,15 @@ def preload(
     absent = [name for name in configured if name in missing]
     if absent:
         said = f"shared_preload_libraries names {', '.join(absent)}, not found in {directory}: no server starts so."
-        return [problem("preload", "preload_library_missing", said, "install the package, or correct the setting")]
+        return [
+            problem("preload", Refusal("preload_library_missing", said, "install the package, or correct the setting"))
+        ]
     known = {library_name(name) for name in configured}
     only_there = [name for name in upstream or () if name in missing and library_name(name) not in known]
     if only_there:
         said = f"{host} preloads {', '.join(only_there)}, which is neither configured here nor in {directory}."
         step = "install it where its functions are needed, and before this standby is promoted"
-        return [warning("preload", "preload_library_missing", said, step)]
+        return [warning("preload", Refusal("preload_library_missing", said, step))]
     return [Verdict("preload", "ok", f"preloaded here: {', '.join(configured) or 'nothing'}")]
 
 
@@ -205,9 +220,9 @@ def architecture(host: str, here: str, there: str | None) -> list[Verdict]:
     if set(kinds) <= _ALIKE:
         said += " PostgreSQL promises replication between equal machines only."
         step = "use the same kind of machine, or test indexes on text (pg_trgm) before you rely on it"
-        return [warning("architecture", "architecture_differs", said, step)]
+        return [warning("architecture", Refusal("architecture_differs", said, step))]
     said += " Their data files differ."
-    return [problem("architecture", "architecture_differs", said, "use a host of the upstream's kind")]
+    return [problem("architecture", Refusal("architecture_differs", said, "use a host of the upstream's kind"))]
 
 
 def block_sizes(here: Mapping[str, int], there: Mapping[str, int]) -> list[Verdict]:
@@ -220,7 +235,11 @@ def block_sizes(here: Mapping[str, int], there: Mapping[str, int]) -> list[Verdi
         return [Verdict("block_size", "ok", "the programs here use the same block sizes")]
     said = ", ".join(f"{name} is {there[name]} there and {here[name]} here" for name in wrong)
     said = f"The server programs here were compiled for other files: {said}."
-    return [problem("block_size", "block_size_differs", said, "install the upstream's build, or name it in pg_bindir")]
+    return [
+        problem(
+            "block_size", Refusal("block_size_differs", said, "install the upstream's build, or name it in pg_bindir")
+        )
+    ]
 
 
 # --- places ---------------------------------------------------------------------------
@@ -238,11 +257,11 @@ def _judged(place: HostPlace, kept: bool, major: int | None) -> list[Verdict]:
     data = place.role == "data_directory" and place.exists
     if data and not place.ours:
         said = f"{place.path} belongs to {place.owner}, not to {place.user}: the server refuses to start there."
-        return [problem("ownership", "data_directory_owner", said, f"chown {place.user} {place.path}")]
+        return [problem("ownership", Refusal("data_directory_owner", said, f"chown {place.user} {place.path}"))]
     refused = 0o027 if major is None or major >= 11 else 0o077
     if data and kept and place.mode & refused:
         said = f"{place.path} has mode {place.mode:04o}, with which the server refuses to start."
-        return [problem("ownership", "data_directory_mode", said, f"chmod 0700 {place.path}")]
+        return [problem("ownership", Refusal("data_directory_mode", said, f"chmod 0700 {place.path}"))]
     mended = data and not kept and not place.read_only and place.mode & 0o300 != 0o300
     if place.writable or mended:
         return []
@@ -251,7 +270,7 @@ def _judged(place: HostPlace, kept: bool, major: int | None) -> list[Verdict]:
     if not place.exists:
         what = f"{place.role} {place.path} cannot be made by {place.user} in {place.existing}"
     step = f"create it, owned by {place.user}"
-    return [problem("ownership", "directory_not_writable", f"{what} ({why}).", step)]
+    return [problem("ownership", Refusal("directory_not_writable", f"{what} ({why}).", step))]
 
 
 def selinux(enforcing: bool, places: Iterable[HostPlace]) -> list[Verdict]:
@@ -264,10 +283,13 @@ def selinux(enforcing: bool, places: Iterable[HostPlace]) -> list[Verdict]:
     return [
         warning(
             "selinux",
-            "selinux_context",
-            f"SELinux is enforcing, and these are not labelled {_SELINUX_TYPE}: {said}. A confined server cannot"
-            " write there.",
-            f"semanage fcontext -a -t {_SELINUX_TYPE} for each of them with what is below, then restorecon -R {paths}",
+            Refusal(
+                "selinux_context",
+                f"SELinux is enforcing, and these are not labelled {_SELINUX_TYPE}: {said}. A confined server cannot"
+                " write there.",
+                f"semanage fcontext -a -t {_SELINUX_TYPE} for each of them with what is below, then restorecon -R"
+                f" {paths}",
+            ),
         )
     ]
 
@@ -280,7 +302,7 @@ def inodes(needed: Mapping[str, int], free: Mapping[str, int | None]) -> list[Ve
         if left is not None and count > left:
             said = f"The file system of {place} can take {left} more files, the clone needs {count}."
             step = "remove small files, or use a file system with more inodes (df -i)"
-            found.append(problem("inodes", "inodes_missing", said, step))
+            found.append(problem("inodes", Refusal("inodes_missing", said, step)))
     return found or [Verdict("inodes", "ok", "there are inodes enough")]
 
 
@@ -293,7 +315,9 @@ def clocks(others: Mapping[str, Clock | None]) -> list[Verdict]:
             way = "ahead of" if clock.offset > 0 else "behind"
             said = f"The clock of {host} is {abs(clock.offset):.0f} s {way} this host's."
             said += " Delays, recovery_min_apply_delay and the times in logs will be wrong by that."
-            found.append(warning("clock", "clock_skew", said, "let all hosts follow one time source (chrony, NTP)"))
+            found.append(
+                warning("clock", Refusal("clock_skew", said, "let all hosts follow one time source (chrony, NTP)"))
+            )
     return found or [Verdict("clock", "ok", f"clocks differ by less than {_SKEW_SECONDS} s")]
 
 

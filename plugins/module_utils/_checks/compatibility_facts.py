@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream
     read_facts,
     slot_by_replication,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
 __all__ = ["Standby", "of_host", "of_upstream"]
 
@@ -134,5 +134,5 @@ def _refused_to_root(places: Mapping[str, str]) -> list[Verdict]:
         try:
             who_makes(role, path, look(role, path, user), user.name, is_root=True)
         except StandbyError as refused:
-            found.append(Verdict("ownership", "error", refused.msg, refused.code))
+            found.append(problem("ownership", refused.refusal))
     return found

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
 __all__ = ["configuration", "hot_standby", "settings_to_raise", "starter"]
 
@@ -19,12 +20,13 @@ def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:
     if service or not unfit:
         return [Verdict("service", "ok", service or "pg_ctl")]
     return [
-        Verdict(
+        problem(
             "service",
-            "error",
-            f"pg_ctl cannot start a server at {unfit[0]!r}: it would pass the path through a shell."
-            " Next: name a systemd unit in service, or choose a path without quotes, dollars and backslashes.",
-            "path_unfit_for_pg_ctl",
+            Refusal(
+                "path_unfit_for_pg_ctl",
+                f"pg_ctl cannot start a server at {unfit[0]!r}: it would pass the path through a shell.",
+                "name a systemd unit in service, or choose a path without quotes, dollars and backslashes",
+            ),
         )
     ]
 
@@ -43,12 +45,13 @@ def hot_standby(effective: Mapping[str, int], to_raise: Mapping[str, int], polic
     if policy == "raise":
         return [Verdict("hot_standby_settings", "warning", f"Raised in postgresql.auto.conf of the standby: {said}.")]
     return [
-        Verdict(
+        problem(
             "hot_standby_settings",
-            "error",
-            f"A standby does not start with settings below the primary's: {said}."
-            " Next: raise them in this host's configuration, or allow it with hot_standby_settings=raise.",
-            "hot_standby_settings",
+            Refusal(
+                "hot_standby_settings",
+                f"A standby does not start with settings below the primary's: {said}.",
+                "raise them in this host's configuration, or allow it with hot_standby_settings=raise",
+            ),
         )
     ]
 
@@ -57,22 +60,24 @@ def configuration(config_file: str, exists: bool, names_directory: str | None, d
     """Whether the server will find a configuration, and whether that speaks of this data directory."""
     if not exists:
         return [
-            Verdict(
+            problem(
                 "configuration",
-                "error",
-                f"There will be no {config_file}: the backup carries none and none is here. Next: put the standby's"
-                " postgresql.conf there, or name its directory in config_directory.",
-                "configuration_missing",
+                Refusal(
+                    "configuration_missing",
+                    f"There will be no {config_file}: the backup carries none and none is here.",
+                    "put the standby's postgresql.conf there, or name its directory in config_directory",
+                ),
             )
         ]
     if names_directory is not None and names_directory.rstrip("/") != data_directory.rstrip("/"):
         return [
-            Verdict(
+            problem(
                 "configuration",
-                "error",
-                f"{config_file} sets data_directory to {names_directory}, not to {data_directory}."
-                " Next: correct it, or correct data_directory or service.",
-                "configuration_other_directory",
+                Refusal(
+                    "configuration_other_directory",
+                    f"{config_file} sets data_directory to {names_directory}, not to {data_directory}.",
+                    "correct it, or correct data_directory or service",
+                ),
             )
         ]
     return [Verdict("configuration", "ok", f"{config_file} is used")]

@@ -14,8 +14,9 @@ import tempfile
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, segment_error
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
 __all__ = ["fetch_one"]
 
@@ -49,12 +50,15 @@ def fetch_one(restore_command: str, segment: str, segment_size: int, system_iden
         wrong = _flaw_of_file(path, segment, segment_size, system_identifier)
     if wrong is None:
         return Verdict("restore_command", "ok", f"restore_command fetches {segment}")
-    return Verdict(
+    return problem(
         "restore_command",
-        "error",
-        f"restore_command was run here for WAL segment {segment} and ended with exit code 0, but what it fetched is not"
-        f" that segment: {wrong}. Next: make it take the segment, uncompressed, from the archive of this cluster.",
-        "restore_command_wrong_file",
+        Refusal(
+            "restore_command_wrong_file",
+            f"restore_command was run here for WAL segment {segment} and ended with exit code 0, but what it fetched"
+            " is not"
+            f" that segment: {wrong}.",
+            "make it take the segment, uncompressed, from the archive of this cluster",
+        ),
     )
 
 
@@ -94,12 +98,13 @@ def _command_failed(segment: str, rc: int | None, stderr: str) -> Verdict:
     ended = f"exit code {rc}" if rc is not None else f"it did not end within {_FETCH_SECONDS} seconds and was ended"
     reason = first_line(_WARNING.sub("", stderr)) or first_line(stderr)
     said = f" ({reason})" if reason else ""
-    return Verdict(
+    return problem(
         "restore_command",
-        "error",
-        f"restore_command was run here for WAL segment {segment} and did not fetch it: {ended}{said}."
-        " Next: run it by hand as the database's OS user on this host until it does, or correct restore_command.",
-        "restore_command_fails",
+        Refusal(
+            "restore_command_fails",
+            f"restore_command was run here for WAL segment {segment} and did not fetch it: {ended}{said}.",
+            "run it by hand as the database's OS user on this host until it does, or correct restore_command",
+        ),
     )
 
 

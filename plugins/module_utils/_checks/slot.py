@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import SLOT_NAME
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
@@ -22,7 +23,9 @@ def slots(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: b
     if not SLOT_NAME.fullmatch(name):
         said = f"slot_name={name!r} is not a name that a server takes for a slot."
         return [
-            problem("slot", "slot_name_invalid", said, "use lower-case letters, digits and underscores, at most 63")
+            problem(
+                "slot", Refusal("slot_name_invalid", said, "use lower-case letters, digits and underscores, at most 63")
+            )
         ]
     slot = facts.slot
     if slot is None:
@@ -31,17 +34,19 @@ def slots(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: b
         return [_absent(host, slot, facts, made)]
     if slot.kind == "logical":
         said = f"Slot {name} of {host} is a logical one, which no standby can stream from."
-        return [problem("slot", "slot_logical", said, "choose another slot_name")]
+        return [problem("slot", Refusal("slot_logical", said, "choose another slot_name"))]
     if slot.wal_status == "lost" or slot.invalidation_reason:
         why = f" ({slot.invalidation_reason})" if slot.invalidation_reason else ""
         said = f"Slot {name} of {host} is lost{why}: WAL that it stood for is gone, and no standby can use it again."
-        return [problem("slot", "slot_lost", said, f"drop it there: SELECT pg_drop_replication_slot('{name}')")]
+        return [
+            problem("slot", Refusal("slot_lost", said, f"drop it there: SELECT pg_drop_replication_slot('{name}')"))
+        ]
     if slot.active and not ours:
         said = f"Slot {name} of {host} is in use by {_user_of(slot)}."
-        return [problem("slot", "slot_active", said, "choose another slot_name, or stop what uses it")]
+        return [problem("slot", Refusal("slot_active", said, "choose another slot_name, or stop what uses it"))]
     if slot.wal_status == "unreserved":
         said = f"Slot {name} of {host} no longer holds back the WAL that it needs and will be lost."
-        return [warning("slot", "slot_wal_limit", said, "raise max_slot_wal_keep_size on the upstream")]
+        return [warning("slot", Refusal("slot_wal_limit", said, "raise max_slot_wal_keep_size on the upstream"))]
     if slot.active is None:
         return [Verdict("slot", "ok", f"slot {name} exists; whether it is in use is not known")]
     return [Verdict("slot", "ok", f"slot {name} is {'used by this standby' if slot.active else 'not in use'}")]
@@ -52,19 +57,23 @@ def _absent(host: str, slot: Slot, facts: UpstreamFacts, made: bool) -> Verdict:
     if limit == 0 or (limit is not None and used is not None and used >= limit):
         return problem(
             "slot",
-            "slots_exhausted",
-            f"There is no slot {slot.name} on {host}, and none can be made:"
-            f" max_replication_slots is {limit}{'' if used is None else f', and {used} are there'}.",
-            "drop a slot that nobody needs (pg_replication_slots), or raise max_replication_slots and restart",
+            Refusal(
+                "slots_exhausted",
+                f"There is no slot {slot.name} on {host}, and none can be made:"
+                f" max_replication_slots is {limit}{'' if used is None else f', and {used} are there'}.",
+                "drop a slot that nobody needs (pg_replication_slots), or raise max_replication_slots and restart",
+            ),
         )
     if made and facts.database is not None:
         return Verdict("slot", "ok", f"slot {slot.name} will be made on {host}")
     why = " It cannot be made from here, for the role that streams is let into no database." if made else ""
     return problem(
         "slot",
-        "slot_absent",
-        f"There is no slot {slot.name} on {host}; a standby does not stream without it.{why}",
-        f"make it: SELECT pg_create_physical_replication_slot('{slot.name}', true)",
+        Refusal(
+            "slot_absent",
+            f"There is no slot {slot.name} on {host}; a standby does not stream without it.{why}",
+            f"make it: SELECT pg_create_physical_replication_slot('{slot.name}', true)",
+        ),
     )
 
 
@@ -85,9 +94,11 @@ def slot_wal_limit(host: str, name: str | None, facts: UpstreamFacts, backlog: i
     return [
         warning(
             "slot_wal_limit",
-            "slot_wal_limit",
-            f"The standby begins {backlog} bytes of WAL behind {host}, which keeps {limit} for a slot"
-            f" (max_slot_wal_keep_size): slot {name} can be lost before the standby has caught up.",
-            "raise max_slot_wal_keep_size on the upstream, take a newer backup, or rely on restore_command",
+            Refusal(
+                "slot_wal_limit",
+                f"The standby begins {backlog} bytes of WAL behind {host}, which keeps {limit} for a slot"
+                f" (max_slot_wal_keep_size): slot {name} can be lost before the standby has caught up.",
+                "raise max_slot_wal_keep_size on the upstream, take a newer backup, or rely on restore_command",
+            ),
         )
     ]

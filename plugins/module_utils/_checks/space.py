@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
 __all__ = ["space"]
 
@@ -27,12 +28,13 @@ def space(needed: Mapping[str, int], available: Mapping[str, int], wal_backlog: 
         reserve = 0
         if wanted > available[place]:
             found.append(
-                Verdict(
+                problem(
                     "space",
-                    "error",
-                    f"The file system of {place} has {available[place]} bytes free, the clone needs {wanted}."
-                    " Next: make room, or map tablespaces elsewhere by tablespace_mapping.",
-                    "space_missing",
+                    Refusal(
+                        "space_missing",
+                        f"The file system of {place} has {available[place]} bytes free, the clone needs {wanted}.",
+                        "make room, or map tablespaces elsewhere by tablespace_mapping",
+                    ),
                 )
             )
     return found or [Verdict("space", "ok", "the clone fits")]

@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
 
 __all__ = ["SpaceNeeded", "measure", "of_whole", "rate"]
@@ -153,5 +153,10 @@ def _pace(chunks: Iterator[bytes]) -> float | None:
 
 def _failed(rc: int, stderr: str) -> StandbyError:
     return StandbyError(
-        f"The backup's largest file cannot be read: exit code {rc}.", "backup_files_missing", stderr=stderr
+        Refusal(
+            "backup_files_missing",
+            f"The backup's largest file cannot be read: exit code {rc}.",
+            "check on the Barman host that the backup still exists and is readable",
+        ),
+        stderr=stderr,
     )

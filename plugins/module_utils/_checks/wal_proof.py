@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
     SegmentRange,
@@ -23,7 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segme
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import HeldWal, holds_wal
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["WalProof", "prove", "prove_archived"]
 
@@ -33,8 +33,8 @@ _PEEK = 1 << 16
 _AGAIN_SECONDS = 0.5
 
 _CHOOSE = (
-    "Next: choose a newer backup (a standby that was only stopped: clone it again),"
-    " or bring the segment back into Barman's archive."
+    "choose a newer backup (a standby that was only stopped: clone it again),"
+    " or bring the segment back into Barman's archive"
 )
 
 
@@ -188,9 +188,11 @@ class _Search:
             said = f"all {count} WAL segments of the backup from {self.segments.name(0)} on are in Barman"
             return Verdict("wal", "ok", said)
         if self.failed is not None:
-            return Verdict("wal", "error", f"Barman could not be asked for WAL: {self.failed.msg}", "wal_unproven")
-        text = f"WAL segment {self.segments.name(count)} of the backup is missing in Barman. {_CHOOSE}"
-        return Verdict("wal", "error", text, "wal_missing")
+            cause = self.failed.refusal
+            unasked = f"Barman could not be asked for WAL: {cause.found}"
+            return problem("wal", Refusal("wal_unproven", unasked, cause.next_step))
+        missing = f"WAL segment {self.segments.name(count)} of the backup is missing in Barman."
+        return problem("wal", Refusal("wal_missing", missing, _CHOOSE))
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """What the search has found."""
@@ -206,11 +208,12 @@ class _Search:
         )
         if self.failed is None:
             return (found,)
-        warning = (
+        unasked = (
             f"The upstream {self.upstream.host} still has the WAL that is needed, but Barman could not be asked for its"
-            f" own: {self.failed.msg}"
+            f" own: {self.failed.refusal.found}"
         )
-        return (found, Verdict("wal_archive", "warning", warning, "wal_archive_unreachable"))
+        refusal = Refusal("wal_archive_unreachable", unasked, self.failed.refusal.next_step)
+        return (found, warning("wal_archive", refusal))
 
     def _missing(self) -> Verdict:
         """The verdict on the segment that nobody has, or may have."""
@@ -222,8 +225,9 @@ class _Search:
         said = f"the upstream {self.upstream.host} {answer} ({self.holding.reason})"
         unknown = f"Whether WAL segment {missing} is there cannot be told. {begins}; {said}, and"
         if self.failed is not None:
-            text = f"{unknown} Barman could not be asked: {self.failed.msg}"
-            return Verdict("wal", "error", text, "wal_unproven")
+            cause = self.failed.refusal
+            unasked = f"{unknown} Barman could not be asked: {cause.found}"
+            return problem("wal", Refusal("wal_unproven", unasked, cause.next_step))
         archive = "there is no Barman to look in"
         if self.barman is not None:
             archive = (
@@ -231,18 +235,21 @@ class _Search:
                 " archive nor in its incoming and streaming directories"
             )
         if self.holding.held is None:
-            text = f"{unknown} {archive}. Next: make the upstream answer; a standby asks it for the same."
-            return Verdict("wal", "error", text, "wal_unproven")
-        text = f"WAL segment {missing} is missing. {begins}; {said}, and {archive}. {_CHOOSE}"
-        return Verdict("wal", "error", text, "wal_missing")
+            step = "make the upstream answer, which the standby asks for the same"
+            return problem("wal", Refusal("wal_unproven", f"{unknown} {archive}.", step))
+        text = f"WAL segment {missing} is missing. {begins}; {said}, and {archive}."
+        return problem("wal", Refusal("wal_missing", text, _CHOOSE))
 
 
 def _not_in_history(begin: tuple[int, int], upstream: Upstream) -> Verdict:
     """A warning, for the check of timelines has the verdict on this."""
-    return Verdict(
+    return warning(
         "wal",
-        "warning",
-        f"What WAL is needed cannot be told: {format_lsn(begin[1])} on timeline {begin[0]} is not in the history of the"
-        f" upstream {upstream.host}, which is on timeline {upstream.timeline}. Next: see the verdict on timelines.",
-        "wal_unproven",
+        Refusal(
+            "wal_unproven",
+            f"What WAL is needed cannot be told: {format_lsn(begin[1])} on timeline {begin[0]} is not in the history"
+            " of the"
+            f" upstream {upstream.host}, which is on timeline {upstream.timeline}.",
+            "see the verdict on timelines",
+        ),
     )

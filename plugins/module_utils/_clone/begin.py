@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     require_place,
     to_keep,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
@@ -67,9 +67,11 @@ def exclusively(job: Job, progress: Progress, work: Callable[[str, DataDir, int]
 
 def _still_writing(job: Job) -> StandbyError:
     return StandbyError(
-        f"Processes of an earlier copy still write into {job.data_directory} after {job.lock_timeout:g} seconds."
-        " Next: look for rsync among the processes and end it.",
-        "clone_running",
+        Refusal(
+            "clone_running",
+            f"Processes of an earlier copy still write into {job.data_directory} after {job.lock_timeout:g} seconds.",
+            "look for rsync among the processes and end it",
+        )
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     CHECKSUM_BYTES,
     ManifestEntry,
@@ -71,9 +71,11 @@ class Verifier:
         for algorithm in algorithms:
             if not self.supports(algorithm):
                 raise StandbyError(
-                    f"Cannot check {algorithm} checksums without {self._program}."
-                    " Next: install pg_verifybackup, which comes with PostgreSQL's server or client programs.",
-                    "verification_failed",
+                    Refusal(
+                        "verification_failed",
+                        f"Cannot check {algorithm} checksums without {self._program}.",
+                        "install pg_verifybackup, which comes with PostgreSQL's server or client programs",
+                    )
                 )
 
     def _by_program(self, top: str, manifest_entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
@@ -114,10 +116,12 @@ def _verdicts(done: Completed) -> set[int]:
     # A fatal error has the same exit code as a difference, and leaves files behind it unread.
     if done.rc != 1 or not verdicts or not all(verdicts):
         raise StandbyError(
-            f"{done.argv[0]} could not compare the copied files with the backup's manifest"
-            f" (exit code {done.rc}; {first_line(done.err) or 'it said nothing'})."
-            " Next: run it by hand with --version; if that works, look at free space and memory.",
-            "verification_failed",
+            Refusal(
+                "verification_failed",
+                f"{done.argv[0]} could not compare the copied files with the backup's manifest"
+                f" (exit code {done.rc}; {first_line(done.err) or 'it said nothing'}).",
+                "run it by hand with --version; if that works, look at free space and memory",
+            ),
             cmd=list(done.argv),
             rc=done.rc,
             stderr=done.err,

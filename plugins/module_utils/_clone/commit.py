@@ -16,7 +16,7 @@ from typing import cast
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Verification
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
     private_directory,
@@ -81,15 +81,21 @@ def _require_consistent(job: Job, staging: str) -> None:
     wanted = job.backup
     if wanted.system_identifier not in (None, control.system_identifier):
         raise StandbyError(
-            f"pg_control of backup {wanted.backup_id} has system identifier {control.system_identifier},"
-            f" the catalogue says {wanted.system_identifier}. Next: choose another backup_id.",
-            "backup_inconsistent",
+            Refusal(
+                "backup_inconsistent",
+                f"pg_control of backup {wanted.backup_id} has system identifier {control.system_identifier},"
+                f" the catalogue says {wanted.system_identifier}.",
+                "choose another backup_id",
+            )
         )
     if wanted.begin_lsn not in (None, label.begin_lsn):
         raise StandbyError(
-            f"backup_label of backup {wanted.backup_id} begins at {label.begin_lsn},"
-            f" the catalogue says {wanted.begin_lsn}. Next: choose another backup_id.",
-            "backup_inconsistent",
+            Refusal(
+                "backup_inconsistent",
+                f"backup_label of backup {wanted.backup_id} begins at {label.begin_lsn},"
+                f" the catalogue says {wanted.begin_lsn}.",
+                "choose another backup_id",
+            )
         )
 
 

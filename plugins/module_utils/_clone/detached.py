@@ -28,7 +28,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     may_copy,
     require_place,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
@@ -116,11 +116,13 @@ def _receive(reader: int, run: str, deadline: float | None) -> dict[str, Any] | 
     if text:
         return dict(json.loads(text))
     error = StandbyError(
-        "The process that copied was killed; it left no result. An unfinished copy cannot be started."
-        " Next: look for the reason in the kernel's log (out of memory?), then run again: it resumes.",
-        "copy_killed",
+        Refusal(
+            "copy_killed",
+            "The process that copied was killed; it left no result. An unfinished copy cannot be started.",
+            "look for the reason in the kernel's log (out of memory?), then run again: it resumes",
+        )
     )
-    return {"run": run, "error": error.as_result()}
+    return {"run": run, "error": error.as_record()}
 
 
 def _await(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:
@@ -134,8 +136,7 @@ def _await(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:
 
 def _outcome(result: dict[str, Any]) -> Result:
     if "error" in result:
-        details = dict(result["error"])
-        raise StandbyError(details.pop("msg"), details.pop("error_code"), **details)
+        raise StandbyError.from_record(result["error"])
     return Result(**{**result["outcome"], "left_behind": tuple(result["outcome"]["left_behind"])})
 
 
@@ -144,10 +145,13 @@ def _same(job: Job, holder: dict[str, Any]) -> str:
     different = [name for name, value in job.identity.items() if holder.get(name) != value]
     if different:
         raise StandbyError(
-            f"Another copy into {job.data_directory} is running (pid {holder.get('pid')} since {holder.get('since')},"
-            f" backup {holder.get('backup_id')} of {holder.get('server')}). Nothing was changed by this run."
-            " Next: wait for it, or end it by `kill`, then run again.",
-            "clone_running",
+            Refusal(
+                "clone_running",
+                f"Another copy into {job.data_directory} is running (pid {holder.get('pid')} since"
+                f" {holder.get('since')},"
+                f" backup {holder.get('backup_id')} of {holder.get('server')}). Nothing was changed by this run.",
+                "wait for it, or end it by `kill`, then run again",
+            )
         )
     return str(holder["run"])
 
@@ -194,8 +198,11 @@ def _detach(writer: int) -> None:
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise StandbyError(
-        "The copy was ended by a signal. An unfinished copy cannot be started. Next: run again, it resumes.",
-        "interrupted",
+        Refusal(
+            "interrupted",
+            "The copy was ended by a signal. An unfinished copy cannot be started.",
+            "run again, it resumes",
+        )
     )
 
 
@@ -247,9 +254,13 @@ def _result(job: Job, run: str, act: Act) -> dict[str, Any]:
 def _failed(run: str, failure: BaseException) -> dict[str, Any]:
     """The result of a copy that raised this."""
     if not isinstance(failure, StandbyError):
-        text = f"The copy failed: {failure!r}. An unfinished copy cannot be started. Next: report this traceback."
-        failure = StandbyError(text, "copy_failed", exception=traceback.format_exc())
-    return {"run": run, "error": failure.as_result()}
+        refusal = Refusal(
+            "copy_failed",
+            f"The copy failed: {failure!r}. An unfinished copy cannot be started.",
+            "report this traceback",
+        )
+        failure = StandbyError(refusal, exception=traceback.format_exc())
+    return {"run": run, "error": failure.as_record()}
 
 
 def _send(writer: int, result: dict[str, Any]) -> bool:

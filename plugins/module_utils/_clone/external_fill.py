@@ -45,7 +45,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
     read_promises,
     verification_of,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
@@ -171,9 +171,13 @@ def _require_no_mount_point_inside(job: Job) -> None:
     inside = [point for point in observe(top, ())[0][0].mount_points if point != top]
     if inside:
         raise StandbyError(
-            f"{', '.join(inside)} is a mount point inside of {job.data_directory}, over which nothing can be renamed."
-            f" Nothing was changed. Next: use method rsync, or waldir for the WAL, instead of {job.method}.",
-            "mount_point_inside",
+            Refusal(
+                "mount_point_inside",
+                f"{', '.join(inside)} is a mount point inside of {job.data_directory}, over which nothing can be"
+                " renamed."
+                " Nothing was changed.",
+                f"use method rsync, or waldir for the WAL, instead of {job.method}",
+            )
         )
 
 
@@ -237,10 +241,12 @@ class _ExternalFill:
             self.progress.enter("waiting")
             if time.monotonic() > until:
                 raise StandbyError(
-                    f"Processes of an earlier attempt still write below {self.holding.staging}: pid"
-                    f" {', '.join(map(str, self.holding.writers()))}. The directory cannot be started."
-                    " Next: end them, then run again.",
-                    "clone_running",
+                    Refusal(
+                        "clone_running",
+                        f"Processes of an earlier attempt still write below {self.holding.staging}: pid"
+                        f" {', '.join(map(str, self.holding.writers()))}. The directory cannot be started.",
+                        "end them, then run again",
+                    )
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -275,9 +281,12 @@ class _ExternalFill:
             differences += [f"{path}: not the contents of the backup" for path in wrong]
         if differences:
             raise StandbyError(
-                f"What {self.job.method} has brought differs from the backup in {len(differences)} places:"
-                f" {'; '.join(differences[:5])}. The directory cannot be started. Next: {self.filler.NEXT}.",
-                "manifest_mismatch" if wrong else "verification_failed",
+                Refusal(
+                    "manifest_mismatch" if wrong else "verification_failed",
+                    f"What {self.job.method} has brought differs from the backup in {len(differences)} places:"
+                    f" {'; '.join(differences[:5])}. The directory cannot be started.",
+                    self.filler.NEXT,
+                ),
                 differences=differences[:100],
             )
         if verification is not None:

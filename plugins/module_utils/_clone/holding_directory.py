@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Entry
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory, unreadable
 
 __all__ = ["HOLDING_DIRECTORY", "HoldingDirectory"]
@@ -207,7 +207,10 @@ def _explained(place: str) -> Iterator[None]:
         yield
     except OSError as failed:
         raise StandbyError(
-            f"What was put into {place} cannot be brought into its place: {failed.filename}: {failed.strerror}."
-            " The data directory cannot be started. Next: look at what is named, then run again.",
-            "lift_failed",
+            Refusal(
+                "lift_failed",
+                f"What was put into {place} cannot be brought into its place: {failed.filename}: {failed.strerror}."
+                " The data directory cannot be started.",
+                "look at what is named, then run again",
+            )
         ) from failed

@@ -11,7 +11,7 @@ import shutil
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import is_empty
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import (
@@ -27,7 +27,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 __all__ = [
     "admit",
@@ -69,19 +69,24 @@ def admit(job: Job, pgdata: DataDir) -> str:
     action, level = _consent(pgdata, job.backup.system_identifier)
     if level is None:
         raise StandbyError(
-            f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed, and no overwrite"
-            " allows to remove what is not PostgreSQL's."
-            " Next: choose an empty data_directory, or remove what is there yourself.",
-            "data_directory_foreign",
+            Refusal(
+                "data_directory_foreign",
+                f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed, and no overwrite"
+                " allows to remove what is not PostgreSQL's.",
+                "choose an empty data_directory, or remove what is there yourself",
+            )
         )
     if allows(job.overwrite, level):
         return action
-    raise StandbyError(
-        f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed."
-        f" Next: choose an empty data_directory, allow overwrite={level} {_PURPOSES[level]},"
-        " or remove what is there yourself.",
-        _code_of(pgdata),
+    found = f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed."
+    step = (
+        f"choose an empty data_directory, allow overwrite={level} {_PURPOSES[level]}, or remove what is there yourself"
     )
+    if pgdata.state == "foreign":
+        raise StandbyError(Refusal("data_directory_damaged", found, step))
+    if pgdata.state == "pristine":
+        raise StandbyError(Refusal("data_directory_pristine", found, step))
+    raise StandbyError(Refusal("data_directory_cluster", found, step))
 
 
 def _consent(pgdata: DataDir, identifier: str | None) -> tuple[str, str | None]:
@@ -94,16 +99,6 @@ def _consent(pgdata: DataDir, identifier: str | None) -> tuple[str, str | None]:
     if pgdata.control is None:
         return "replace", "always" if pgdata.major is not None else None
     return ("delta", "same_cluster") if pgdata.control.system_identifier == identifier else ("replace", "always")
-
-
-def _code_of(pgdata: DataDir) -> str:
-    if pgdata.state == "foreign":
-        code = "data_directory_damaged"
-    elif pgdata.state == "pristine":
-        code = "data_directory_pristine"
-    else:
-        code = "data_directory_cluster"
-    return code
 
 
 def preview(job: Job) -> Result:
@@ -172,9 +167,11 @@ def require_empty_targets(job: Job, pgdata: DataDir) -> None:
         if os.path.realpath(path) in used and (path == job.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
             continue
         raise StandbyError(
-            f"The directory {meaning}, {path}, is not empty. Nothing was changed."
-            " Next: empty it, or choose another by tablespace_mapping or waldir.",
-            "target_not_empty",
+            Refusal(
+                "target_not_empty",
+                f"The directory {meaning}, {path}, is not empty. Nothing was changed.",
+                "empty it, or choose another by tablespace_mapping or waldir",
+            )
         )
 
 
@@ -186,7 +183,7 @@ def _holds_only(path: str, prefix: str) -> bool:
 def require_place(job: Job) -> None:
     """What no copy may begin without: safe paths, seen through links, and rsync if it is used. Raises StandbyError."""
     others = {name: os.path.realpath(path) for name, path in job.other_places.items()}
-    for verdict in errors(paths(os.path.realpath(job.data_directory), others, home_directories())):
-        raise StandbyError(verdict.msg, str(verdict.error_code))
+    for refusal in refusals(paths(os.path.realpath(job.data_directory), others, home_directories())):
+        raise StandbyError(refusal)
     if job.method != "pg_basebackup" and shutil.which("rsync") is None:
-        raise StandbyError("rsync is not installed on this host. Next: install rsync.", "rsync_missing_local")
+        raise StandbyError(Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync"))

@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_fil
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import parse_manifest
 
@@ -51,10 +51,12 @@ def verification_of(job: Job, roots: tuple[Root, ...], path: str) -> Verificatio
     verifier = verifier_for(job.bindir, index, os.getcwd())
     if verifier is None:
         raise StandbyError(
-            f"The checksums of the backup's manifest ({', '.join(sorted(index.algorithms))}) cannot be computed"
-            f" here: there is no pg_verifybackup in {job.bindir}. Nothing was changed that could be started."
-            " Next: install it, or choose verify=size or verify=checksum.",
-            "verifier_missing",
+            Refusal(
+                "verifier_missing",
+                f"The checksums of the backup's manifest ({', '.join(sorted(index.algorithms))}) cannot be computed"
+                f" here: there is no pg_verifybackup in {job.bindir}. Nothing was changed that could be started.",
+                "install it, or choose verify=size or verify=checksum",
+            )
         )
     return Verification(verifier, index, max(1, job.jobs // 2))
 
@@ -101,8 +103,11 @@ class Verification:
         promise = self._index.control
         if promise is not None and promise.algorithm and self._verifier.differing(staging, [promise]):
             raise StandbyError(
-                f"{CONTROL} is not what the backup's manifest promises. Next: choose another backup_id.",
-                "manifest_mismatch",
+                Refusal(
+                    "manifest_mismatch",
+                    f"{CONTROL} is not what the backup's manifest promises.",
+                    "choose another backup_id",
+                )
             )
 
     def __enter__(self) -> Verification:

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv", "ssh_destination"]
 
@@ -90,8 +90,11 @@ def _run(argv: Sequence[str], timeout: float, inherited: Sequence[int] = ()) -> 
 
 def _overdue(argv: Sequence[str], timeout: float) -> StandbyError:
     return StandbyError(
-        f"{argv[0]} did not finish within {timeout:g} seconds. It was ended; nothing else was tried.",
-        "command_timeout",
+        Refusal(
+            "command_timeout",
+            f"{argv[0]} did not finish within {timeout:g} seconds. It was ended; nothing else was tried.",
+            "run the same command by hand and see what it waits for",
+        ),
         cmd=list(argv),
     )
 
@@ -135,13 +138,15 @@ def _require_options(options: Sequence[str]) -> None:
     for word in options:
         if not waits_for_value and not word.startswith("-"):
             raise StandbyError(
-                f"ssh_options holds {word!r}, which belongs to no option. Next: give ssh's options and their values,"
-                " one list element for each.",
-                "ssh_options_invalid",
+                Refusal(
+                    "ssh_options_invalid",
+                    f"ssh_options holds {word!r}, which belongs to no option.",
+                    "give ssh's options and their values, one list element for each",
+                )
             )
         waits_for_value = not waits_for_value and len(word) == 2 and word[1] in _SSH_WITH_VALUE
     if waits_for_value:
-        raise StandbyError(f"ssh_options ends with {options[-1]}. Next: give its value.", "ssh_options_invalid")
+        raise StandbyError(Refusal("ssh_options_invalid", f"ssh_options ends with {options[-1]}.", "give its value"))
 
 
 def ssh_destination(text: str) -> str:
@@ -156,9 +161,11 @@ class SshShell(Shell):
     def __init__(self, destination: str, options: Sequence[str] = ()) -> None:
         if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
             raise StandbyError(
-                f"barman_host={destination!r} is no ssh destination."
-                " Next: give a host name, user@host or a Host alias.",
-                "barman_host_invalid",
+                Refusal(
+                    "barman_host_invalid",
+                    f"barman_host={destination!r} is no ssh destination.",
+                    "give a host name, user@host or a Host alias",
+                )
             )
         self.where = ssh_destination(destination)
         self.options = tuple(options)
@@ -251,9 +258,12 @@ class SshShell(Shell):
         """What ssh's own failure means."""
         reason = ssh_failure(stderr)
         return StandbyError(
-            f"Cannot reach the Barman host {self.where} by ssh: {reason.meaning}"
-            f" ({first_line(stderr) or 'ssh said nothing'}). Next: {reason.next_step}.",
-            reason.code,
+            Refusal(
+                reason.code,
+                f"Cannot reach the Barman host {self.where} by ssh: {reason.meaning}"
+                f" ({first_line(stderr) or 'ssh said nothing'}).",
+                reason.next_step,
+            ),
             rc=rc,
             stderr=stderr,
         )

@@ -18,7 +18,7 @@ from typing import IO, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["GATE", "Connection"]
 
@@ -133,9 +133,12 @@ class Connection:
         stderr = cast(IO[bytes], process.stderr).read(64 << 10).decode("utf-8", "replace")
         if answer:
             return StandbyError(
-                f"Something on {shell.where} prints on login ({answer[:100].decode('utf-8', 'replace')!r}),"
-                " which garbles rsync's protocol. Next: silence the login scripts of the user on the Barman host.",
-                "ssh_stdout_polluted",
+                Refusal(
+                    "ssh_stdout_polluted",
+                    f"Something on {shell.where} prints on login ({answer[:100].decode('utf-8', 'replace')!r}),"
+                    " which garbles rsync's protocol.",
+                    "silence the login scripts of the user on the Barman host",
+                )
             )
         return shell.failure(process.wait(), stderr)
 

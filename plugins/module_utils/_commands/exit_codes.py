@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+
 __all__ = [
     "CONNECTION_ENDED",
     "Diagnosis",
@@ -20,60 +22,86 @@ __all__ = [
 
 
 class Diagnosis(NamedTuple):
-    """``code`` for machines; ``meaning`` and ``next_step`` for the reader; ``retry`` when trying again can help."""
+    """Why a program failed: ``refusal.found`` is the end of a sentence that names the program and what it was asked.
 
-    code: str
-    meaning: str
-    next_step: str
+    ``retry``: trying again can help.
+    """
+
+    refusal: Refusal
     retry: bool = False
 
+    @property
+    def code(self) -> str:
+        """The failure's stable name."""
+        return self.refusal.code
 
-CONNECTION_ENDED = Diagnosis("ssh_failed", "the connection was ended", "run again", retry=True)
+    @property
+    def meaning(self) -> str:
+        """What went wrong, as the end of a sentence."""
+        return self.refusal.found
+
+    @property
+    def next_step(self) -> str:
+        """What helps."""
+        return self.refusal.next_step
+
+
+CONNECTION_ENDED = Diagnosis(Refusal("ssh_failed", "the connection was ended", "run again"), retry=True)
 
 _SSH = (
     (
         ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key is known"),
         Diagnosis(
-            "ssh_host_key",
-            "its host key is unknown or has changed",
-            "put the host's public key into known_hosts of the user that connects",
+            Refusal(
+                "ssh_host_key",
+                "its host key is unknown or has changed",
+                "put the host's public key into known_hosts of the user that connects",
+            )
         ),
     ),
     (
         ("Permission denied", "Too many authentication failures"),
         Diagnosis(
-            "ssh_auth",
-            "it refused our key",
-            "authorise the public key of the user that connects, or name the right user in barman_host",
+            Refusal(
+                "ssh_auth",
+                "it refused our key",
+                "authorise the public key of the user that connects, or name the right user in barman_host",
+            )
         ),
     ),
     (
         ("Could not resolve hostname",),
         Diagnosis(
-            "ssh_unknown_host", "its name does not resolve", "correct barman_host, or add it to DNS or ssh_config"
+            Refusal(
+                "ssh_unknown_host", "its name does not resolve", "correct barman_host, or add it to DNS or ssh_config"
+            )
         ),
     ),
     (
         # After login these lines, too, may end in "Connection reset by peer" or "timed out".
         ("Read from remote host", "client_loop: send disconnect"),
-        Diagnosis("ssh_failed", "the connection broke", "check the network, then run again", retry=True),
+        Diagnosis(Refusal("ssh_failed", "the connection broke", "check the network, then run again"), retry=True),
     ),
     (
         ("kex_exchange_identification", "Connection closed by", "Connection reset by"),
         Diagnosis(
-            "ssh_dropped",
-            "it dropped the connection before login",
-            "raise MaxStartups in its sshd_config, or start fewer hosts at a time",
+            Refusal(
+                "ssh_dropped",
+                "it dropped the connection before login",
+                "raise MaxStartups in its sshd_config, or start fewer hosts at a time",
+            ),
             retry=True,
         ),
     ),
     (
         ("Connection refused",),
-        Diagnosis("ssh_refused", "it refused the connection", "start sshd there, or correct the port in ssh_config"),
+        Diagnosis(
+            Refusal("ssh_refused", "it refused the connection", "start sshd there, or correct the port in ssh_config")
+        ),
     ),
     (
         ("timed out", "No route to host", "Network is unreachable"),
-        Diagnosis("ssh_timeout", "it did not answer", "check the network and the firewall", retry=True),
+        Diagnosis(Refusal("ssh_timeout", "it did not answer", "check the network and the firewall"), retry=True),
     ),
 )
 
@@ -102,30 +130,36 @@ def ssh_failure(stderr: str) -> Diagnosis:
     for marks, diagnosis in _SSH:
         if any(mark in stderr for mark in marks):
             return diagnosis
-    return Diagnosis("ssh_failed", "the connection failed", "try the same ssh command by hand", retry=True)
+    return Diagnosis(Refusal("ssh_failed", "the connection failed", "try the same ssh command by hand"), retry=True)
 
 
 def barman_failure(rc: int, text: str) -> Diagnosis:
     """Why a barman command failed, from its exit code and what it printed on either stream."""
     if rc in (126, 127):
         return Diagnosis(
-            "barman_not_found",
-            "there is no such command",
-            "install Barman there, or name its path in barman_executable",
+            Refusal(
+                "barman_not_found",
+                "there is no such command",
+                "install Barman there, or name its path in barman_executable",
+            )
         )
     if "please run barman as" in text.lower() or "must be run as" in text.lower():
-        return Diagnosis("barman_wrong_user", "Barman refuses to run as that user", "connect as Barman's own user")
+        return Diagnosis(
+            Refusal("barman_wrong_user", "Barman refuses to run as that user", "connect as Barman's own user")
+        )
     if "Unknown server" in text:
         return Diagnosis(
-            "barman_unknown_server",
-            "Barman does not know that server",
-            "correct barman_server, or configure it in Barman",
+            Refusal(
+                "barman_unknown_server",
+                "Barman does not know that server",
+                "correct barman_server, or configure it in Barman",
+            )
         )
     if "Unknown backup" in text:
-        return Diagnosis("backup_unknown", "there is no such backup", "choose one of `barman list-backups`")
+        return Diagnosis(Refusal("backup_unknown", "there is no such backup", "choose one of `barman list-backups`"))
     if "configuration file" in text.lower() or ("config" in text.lower() and "not found" in text.lower()):
-        return Diagnosis("barman_config", "Barman could not read its configuration", "correct barman_config")
-    return Diagnosis("barman_failed", "the command failed", "run the same command by hand on the Barman host")
+        return Diagnosis(Refusal("barman_config", "Barman could not read its configuration", "correct barman_config"))
+    return Diagnosis(Refusal("barman_failed", "the command failed", "run the same command by hand on the Barman host"))
 
 
 def rsync_failure(rc: int, stderr: str) -> Diagnosis:
@@ -135,12 +169,16 @@ def rsync_failure(rc: int, stderr: str) -> Diagnosis:
     if rc == 255 or (rc == 12 and of_connection.code != "ssh_failed"):
         return of_connection
     if rc == 127 or "rsync: command not found" in stderr or "rsync: not found" in stderr:
-        return Diagnosis("rsync_missing_remote", "rsync is not installed there", "install rsync on the Barman host")
+        return Diagnosis(
+            Refusal("rsync_missing_remote", "rsync is not installed there", "install rsync on the Barman host")
+        )
     if "is your shell clean" in stderr:
         return Diagnosis(
-            "ssh_stdout_polluted",
-            "something prints on login, which garbles the protocol",
-            "silence the login scripts of the user on the Barman host",
+            Refusal(
+                "ssh_stdout_polluted",
+                "something prints on login, which garbles the protocol",
+                "silence the login scripts of the user on the Barman host",
+            )
         )
     return _of_files(rc, stderr) or _of_stream(rc)
 
@@ -153,14 +191,18 @@ def tar_failure(rc: int, stderr: str, decompresses: bool) -> Diagnosis:
         return CONNECTION_ENDED
     if decompresses and "No such file" not in stderr and "Permission denied" not in stderr:
         return Diagnosis(
-            "archive_damaged",
-            "it is damaged, or breaks off",
-            "choose another backup_id, and test this one on the Barman host (gzip -t, lz4 -t, zstd -t)",
+            Refusal(
+                "archive_damaged",
+                "it is damaged, or breaks off",
+                "choose another backup_id, and test this one on the Barman host (gzip -t, lz4 -t, zstd -t)",
+            )
         )
     return Diagnosis(
-        "backup_files_missing",
-        "it cannot be read",
-        "check on the Barman host that the backup still exists and is readable",
+        Refusal(
+            "backup_files_missing",
+            "it cannot be read",
+            "check on the Barman host that the backup still exists and is readable",
+        )
     )
 
 
@@ -168,18 +210,20 @@ def _of_files(rc: int, stderr: str) -> Diagnosis | None:
     """What the two ends say of files. The far end, which only reads, calls itself the sender."""
     here = "\n".join(line for line in stderr.splitlines() if "[sender]" not in line)
     if any(mark in here for mark in _FULL):
-        return Diagnosis("disk_full", "the disk here is full", "make room, in bytes and inodes (df, df -i)")
+        return Diagnosis(Refusal("disk_full", "the disk here is full", "make room, in bytes and inodes (df, df -i)"))
     if rc == 11 or any(mark in here for mark in _BROKEN):
-        return Diagnosis("disk_error", "writing here failed", "check the file system and the kernel's log")
+        return Diagnosis(Refusal("disk_error", "writing here failed", "check the file system and the kernel's log"))
     if _REFUSED_HERE.search(here):
         return Diagnosis(
-            "directory_not_writable", "files here cannot be written", "give them to the database's OS user"
+            Refusal("directory_not_writable", "files here cannot be written", "give them to the database's OS user")
         )
     if rc in (23, 24) or (rc == 12 and "change_dir" in stderr):
         return Diagnosis(
-            "backup_files_missing",
-            "files of the backup could not be read",
-            "check on the Barman host that the backup still exists and is readable",
+            Refusal(
+                "backup_files_missing",
+                "files of the backup could not be read",
+                "check on the Barman host that the backup still exists and is readable",
+            )
         )
     return None
 
@@ -187,5 +231,5 @@ def _of_files(rc: int, stderr: str) -> Diagnosis | None:
 def _of_stream(rc: int) -> Diagnosis:
     """What is left: the stream broke, a signal ended rsync, or it never began."""
     if rc in _RSYNC_RETRY or rc < 0:
-        return Diagnosis("rsync_interrupted", "the transfer broke off", "run again: it resumes", retry=True)
-    return Diagnosis("rsync_failed", "rsync failed", "read rsync(1), EXIT VALUES")
+        return Diagnosis(Refusal("rsync_interrupted", "the transfer broke off", "run again: it resumes"), retry=True)
+    return Diagnosis(Refusal("rsync_failed", "rsync failed", "read rsync(1), EXIT VALUES"))

@@ -20,7 +20,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["call"]
 
@@ -49,7 +49,7 @@ for path, text in texts:
 try:
     answer = {"done": getattr(made, name)(json.loads(sys.argv[2]))}
 except sys.modules[package + "._errors"].StandbyError as error:
-    answer = {"failed": error.as_result()}
+    answer = {"failed": error.as_record()}
 except Exception as error:
     answer = {"broken": repr(error)}
 print("pgfleet:" + json.dumps(answer))
@@ -67,28 +67,35 @@ def call(
     said = [line for line in done.out.splitlines() if line.startswith(_MARK)]
     answer = json.loads(said[-1][len(_MARK) :]) if said else {}
     if "failed" in answer:
-        details = dict(answer["failed"])
-        raise StandbyError(details.pop("msg"), details.pop("error_code"), **details)
+        raise StandbyError.from_record(answer["failed"])
     if "broken" in answer:
         raise StandbyError(
-            f"On {shell.where} something could not be done: {answer['broken']}. Next: mend that, then run again.",
-            "barman_host_failed",
+            Refusal(
+                "barman_host_failed",
+                f"On {shell.where} something could not be done: {answer['broken']}.",
+                "mend that, then run again",
+            )
         )
     if done.rc == _REFUSED:
         raise StandbyError(
-            f"Our key may not run our program on {shell.where}: {first_line(done.err)}. Next: give its forced command"
-            " --keep and --stage, and plugins/module_utils of this version of the collection (docs/restricted_key.md).",
-            "far_side_refused",
+            Refusal(
+                "barman_host_refused",
+                f"Our key may not run our program on {shell.where}: {first_line(done.err)}.",
+                "give its forced command --keep and --stage, and plugins/module_utils of this version of the collection"
+                " (docs/restricted_key.md)",
+            ),
             rc=done.rc,
             stderr=done.err,
         )
     if "done" not in answer:
         told = done.err.strip().splitlines()
         raise StandbyError(
-            f"Python 3.8 or later could not be run on {shell.where}:"
-            f" {told[-1] if told else first_line(done.out) or f'exit code {done.rc}'}."
-            " Next: install python3 there, or let our key run it.",
-            "barman_host_python",
+            Refusal(
+                "barman_host_python",
+                f"Python 3.8 or later could not be run on {shell.where}:"
+                f" {told[-1] if told else first_line(done.out) or f'exit code {done.rc}'}.",
+                "install python3 there, or let our key run it",
+            ),
             rc=done.rc,
             stderr=done.err,
         )

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["CHECKSUM_BYTES", "ManifestEntry", "parse_manifest", "render_manifest"]
 
@@ -169,6 +169,9 @@ def _shown(text: bytes) -> str:
 
 def _broken(what: str) -> StandbyError:
     return StandbyError(
-        f"The backup's backup_manifest {what}. Next: choose another backup_id; this backup may be damaged as well.",
-        "manifest_invalid",
+        Refusal(
+            "manifest_invalid",
+            f"The backup's backup_manifest {what}.",
+            "choose another backup_id; this backup may be damaged as well",
+        )
     )

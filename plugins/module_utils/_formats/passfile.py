@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["Key", "edit", "keys_of"]
 
@@ -44,9 +44,11 @@ def keys_of(keywords: Mapping[str, str]) -> tuple[Key, ...]:
     ports = (keywords.get("port") or _DEFAULT_PORT).split(",")
     if not all(names) or "user" not in keywords:
         raise StandbyError(
-            "A line in the password file needs to know the upstream's host and the user."
-            " Next: give both in upstream_conninfo, or replication_user.",
-            "passfile_incomplete",
+            Refusal(
+                "passfile_incomplete",
+                "A line in the password file needs to know the upstream's host and the user.",
+                "give both in upstream_conninfo, or replication_user",
+            )
         )
     found = []
     for number, name in enumerate(names):
@@ -63,9 +65,11 @@ def edit(text: str, keys: Iterable[Key], password: str) -> str:
     """
     if not password or "\n" in password or "\r" in password or "\0" in password:
         raise StandbyError(
-            "The password cannot stand in a password file: it is empty, or has a line break or NUL in it."
-            " Next: choose another one.",
-            "password_invalid",
+            Refusal(
+                "password_invalid",
+                "The password cannot stand in a password file: it is empty, or has a line break or NUL in it.",
+                "choose another one",
+            )
         )
     before = text.split("\n")
     lines = before[:-1] if before[-1] == "" else before

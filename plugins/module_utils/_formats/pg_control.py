@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
 
@@ -178,4 +178,10 @@ def crc32c(data: bytes) -> int:
 
 
 def _unreadable(why: str) -> StandbyError:
-    return StandbyError(f"pg_control {why}.", "control_data_unreadable")
+    return StandbyError(
+        Refusal(
+            "control_data_unreadable",
+            f"pg_control {why}.",
+            "if it is a backup's, choose another backup_id; a damaged cluster has to be removed or restored",
+        )
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
 
@@ -63,7 +63,13 @@ def parse_backup_label(text: str) -> BackupLabel:
     """backup_label. Raises StandbyError when it names no start of the WAL."""
     start = re.search(r"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+) \(file ([0-9A-F]{24})\)", text, re.MULTILINE)
     if start is None:
-        raise StandbyError("backup_label names no START WAL LOCATION.", "backup_label_invalid")
+        raise StandbyError(
+            Refusal(
+                "backup_label_invalid",
+                "backup_label names no START WAL LOCATION.",
+                "choose another backup_id, and look at this one on the Barman host",
+            )
+        )
     timeline = re.search(r"^START TIMELINE: (\d+)", text, re.MULTILINE)
     return BackupLabel(start.group(1), start.group(2), int(timeline.group(1)) if timeline else None)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["Stream", "members", "unfit_archive"]
 
@@ -80,7 +80,9 @@ def members(stream: Stream, name: str) -> Iterator[tarfile.TarInfo]:
 def unfit_archive(name: str, what: str, which: str) -> StandbyError:
     """What to raise for a tar that is none of a backup."""
     return StandbyError(
-        f"{name} {what}: {which!r}. The data directory cannot be started. Next: choose another backup_id, and look at"
-        " this one on the Barman host.",
-        "archive_unfit",
+        Refusal(
+            "archive_unfit",
+            f"{name} {what}: {which!r}. The data directory cannot be started.",
+            "choose another backup_id, and look at this one on the Barman host",
+        )
     )

@@ -31,7 +31,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
@@ -94,10 +94,12 @@ def checked_ssh_command(text: str) -> tuple[str, ...]:
     simple = all(map(_PLAIN.fullmatch, words))
     if len(words) < 2 or os.path.basename(words[0]) != "ssh" or words[-1].startswith("-") or not simple:
         raise StandbyError(
-            f"remote_ssh_command={text!r} is no ssh command that Barman can use."
-            " Next: give ssh, its options and the destination in words without quotes, such as `ssh postgres@standby`,"
-            " and put what needs more into Barman's own ssh_config.",
-            "remote_ssh_command_invalid",
+            Refusal(
+                "remote_ssh_command_invalid",
+                f"remote_ssh_command={text!r} is no ssh command that Barman can use.",
+                "give ssh, its options and the destination in words without quotes, such as `ssh postgres@standby`,"
+                " and put what needs more into Barman's own ssh_config",
+            )
         )
     return (words[0], *ssh_argv(words[1:-1])[1:], words[-1])
 
@@ -110,9 +112,11 @@ def checked_options(words: Sequence[str]) -> tuple[str, ...]:
         follow = 0 if equals else _OPTIONS.get(name, 0)
         if name not in _OPTIONS or len(rest) < follow:
             raise StandbyError(
-                f"restore_options holds {name!r}, which is not passed on to barman restore, or has no value."
-                f" Next: give only {', '.join(sorted(_OPTIONS))}, one list element for each option and each value.",
-                "restore_options_invalid",
+                Refusal(
+                    "restore_options_invalid",
+                    f"restore_options holds {name!r}, which is not passed on to barman restore, or has no value.",
+                    f"give only {', '.join(sorted(_OPTIONS))}, one list element for each option and each value",
+                )
             )
         del rest[:follow]
     return tuple(words)
@@ -139,9 +143,12 @@ class Restore(Filler):
         for path in (job.data_directory, *job.targets.values()):
             if not _PLAIN.fullmatch(path):
                 raise StandbyError(
-                    f"Barman's restore cannot be trusted with the directory {path!r}: it passes shells on its way."
-                    " Nothing was changed. Next: use method rsync, or a name of letters, digits and @%+=,._- only.",
-                    "path_unsuitable",
+                    Refusal(
+                        "path_unsuitable",
+                        f"Barman's restore cannot be trusted with the directory {path!r}: it passes shells on its way."
+                        " Nothing was changed.",
+                        "use method rsync, or a name of letters, digits and @%+=,._- only",
+                    )
                 )
         self.barman.version()
         self._require_unpacked(job.backup)
@@ -202,9 +209,13 @@ class Restore(Filler):
             self._look_ahead(backup)
         elif backup.compression in _PROGRAMS and not self._staging_chosen and not shutil.which(backup.compression):
             raise StandbyError(
-                f"Backup {backup.backup_id} is compressed. Barman would unpack it on this host by {backup.compression},"
-                f" which is not installed. Nothing was changed. Next: install {backup.compression} here.",
-                "decompressor_missing",
+                Refusal(
+                    "decompressor_missing",
+                    f"Backup {backup.backup_id} is compressed. Barman would unpack it on this host by"
+                    f" {backup.compression},"
+                    " which is not installed. Nothing was changed.",
+                    f"install {backup.compression} here",
+                )
             )
 
     def _look_ahead(self, backup: Backup) -> dict[str, Any]:
@@ -229,10 +240,14 @@ class Restore(Filler):
         else:
             found = f"that is another host or user, or something prints on login ({first_line(done.out)})"
         raise StandbyError(
-            f"Barman on {self.shell.where} cannot reach {user} on this host by `{' '.join(self.ssh_command)}`: {found}."
-            f" Nothing was changed. Next: put the public key of Barman's user there into ~/.ssh/authorized_keys of"
-            f" {user} here and this host's key into its known_hosts, or correct remote_ssh_command.",
-            "standby_unreachable",
+            Refusal(
+                "standby_unreachable",
+                f"Barman on {self.shell.where} cannot reach {user} on this host by `{' '.join(self.ssh_command)}`:"
+                f" {found}."
+                " Nothing was changed.",
+                "put the public key of Barman's user there into ~/.ssh/authorized_keys of"
+                f" {user} here and this host's key into its known_hosts, or correct remote_ssh_command",
+            ),
             rc=done.rc,
             stderr=done.err,
         )
@@ -253,9 +268,11 @@ def restore_of(params: Mapping[str, Any], job: Job) -> Restore:
 def _require_restorable(backup: Backup) -> None:
     if backup.type == "snapshot" or (backup.mode or "").startswith("snapshot"):
         raise StandbyError(
-            f"Backup {backup.backup_id} is a snapshot, whose files Barman does not have. Nothing was changed."
-            " Next: choose another backup_id.",
-            "backup_unsupported",
+            Refusal(
+                "backup_unsupported",
+                f"Backup {backup.backup_id} is a snapshot, whose files Barman does not have. Nothing was changed.",
+                "choose another backup_id",
+            )
         )
 
 

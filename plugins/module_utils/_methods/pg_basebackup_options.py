@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import Diagnosis
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["checked_options", "command", "diagnosis", "missing_options", "parse_progress", "require_rate"]
 
@@ -153,8 +153,11 @@ def _require_allowed(option: _Option, value: str, slot_name: str | None) -> None
 
 def _refused(word: str, why: str) -> StandbyError:
     return StandbyError(
-        f"pg_basebackup_options holds {word!r}, which {why}. Nothing was changed. Next: take it out, or correct it.",
-        "basebackup_option_refused",
+        Refusal(
+            "basebackup_option_refused",
+            f"pg_basebackup_options holds {word!r}, which {why}. Nothing was changed.",
+            "take it out, or correct it",
+        )
     )
 
 
@@ -168,9 +171,12 @@ def require_rate(bwlimit: int | None) -> None:
     """Raises StandbyError for a rate that pg_basebackup does not take; KiB/s."""
     if bwlimit is not None and not _LEAST_RATE <= bwlimit <= _MOST_RATE:
         raise StandbyError(
-            f"bwlimit={bwlimit} is not between {_LEAST_RATE} and {_MOST_RATE} KiB per second, which is what"
-            " pg_basebackup takes. Nothing was changed. Next: correct it.",
-            "option_out_of_range",
+            Refusal(
+                "option_out_of_range",
+                f"bwlimit={bwlimit} is not between {_LEAST_RATE} and {_MOST_RATE} KiB per second, which is what"
+                " pg_basebackup takes. Nothing was changed.",
+                "correct it",
+            )
         )
 
 
@@ -223,42 +229,56 @@ _FAILURES = (
     (
         re.compile(r"No space left on device|Disk quota exceeded"),
         Diagnosis(
-            "disk_full", "the disk of this host is full", "make room in bytes and inodes (df, df -i), then run again"
+            Refusal(
+                "disk_full",
+                "the disk of this host is full",
+                "make room in bytes and inodes (df, df -i), then run again",
+            )
         ),
     ),
     (
         re.compile(r"max_wal_senders|all replication slots are in use"),
         Diagnosis(
-            "walsenders_exhausted",
-            "the upstream has no WAL sender or no replication slot left, and two of the former are needed",
-            "end one, or raise the limit there that it names",
+            Refusal(
+                "walsenders_exhausted",
+                "the upstream has no WAL sender or no replication slot left, and two of the former are needed",
+                "end one, or raise the limit there that it names",
+            )
         ),
     ),
     (
         re.compile(r'replication slot "[^"]*" does not exist'),
-        Diagnosis("slot_absent", "the slot is not there", "make it"),
+        Diagnosis(Refusal("slot_absent", "the slot is not there", "make it")),
     ),
     (
         re.compile(r'replication slot "[^"]*" is active'),
-        Diagnosis("slot_active", "another client uses the slot", "choose another slot_name, or stop that client"),
+        Diagnosis(
+            Refusal("slot_active", "another client uses the slot", "choose another slot_name, or stop that client")
+        ),
     ),
     (
         re.compile(r'directory "[^"]*" exists but is not empty'),
         Diagnosis(
-            "target_not_empty",
-            "a directory that it has to fill holds something",
-            "empty it, or choose another by tablespace_mapping or waldir",
+            Refusal(
+                "target_not_empty",
+                "a directory that it has to fill holds something",
+                "empty it, or choose another by tablespace_mapping or waldir",
+            )
         ),
     ),
     (
         re.compile(r"could not connect|connection to server|authentication failed|no pg_hba\.conf entry"),
         Diagnosis(
-            "upstream_unreachable", "it cannot log in", "check that the upstream runs, its pg_hba.conf and the password"
+            Refusal(
+                "upstream_unreachable",
+                "it cannot log in",
+                "check that the upstream runs, its pg_hba.conf and the password",
+            )
         ),
     ),
 )
 
-_OTHER = Diagnosis("basebackup_failed", "it gave up", "mend what it says, then run again")
+_OTHER = Diagnosis(Refusal("basebackup_failed", "it gave up", "mend what it says, then run again"))
 
 
 def diagnosis(lines: Sequence[str]) -> tuple[str, Diagnosis]:

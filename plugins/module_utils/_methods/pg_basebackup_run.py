@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, environment
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
@@ -45,16 +45,20 @@ def require_program(bindir: str, options: Sequence[str]) -> str:
     done = LocalShell().run([program, "--help"])
     if done.rc != 0:
         raise StandbyError(
-            f"There is no pg_basebackup in {bindir}. Nothing was changed."
-            " Next: install PostgreSQL's client programs of that version, or name their directory in pg_bindir.",
-            "basebackup_missing",
+            Refusal(
+                "basebackup_missing",
+                f"There is no pg_basebackup in {bindir}. Nothing was changed.",
+                "install PostgreSQL's client programs of that version, or name their directory in pg_bindir",
+            )
         )
     missing = missing_options(options, done.out)
     if missing:
         raise StandbyError(
-            f"pg_basebackup_options holds {missing[0]}, which {program} does not know. Nothing was changed."
-            " Next: take it out, or install another release.",
-            "basebackup_option_refused",
+            Refusal(
+                "basebackup_option_refused",
+                f"pg_basebackup_options holds {missing[0]}, which {program} does not know. Nothing was changed.",
+                "take it out, or install another release",
+            )
         )
     return program
 
@@ -63,9 +67,11 @@ def require_no_secret_key(keywords: Mapping[str, str]) -> None:
     """Raises StandbyError for a secret that libpq takes only from where everybody can read it."""
     if "sslpassword" in keywords:
         raise StandbyError(
-            "pg_basebackup takes sslpassword only where everybody on this host can read it. Nothing was changed."
-            " Next: use a key without a passphrase, which only the database's OS user may read.",
-            "conninfo_password",
+            Refusal(
+                "conninfo_password",
+                "pg_basebackup takes sslpassword only where everybody on this host can read it. Nothing was changed.",
+                "use a key without a passphrase, which only the database's OS user may read",
+            )
         )
 
 
@@ -109,8 +115,11 @@ def run(argv: Sequence[str], more: Mapping[str, str], progress: Progress, inheri
         )
     except OSError as failed:
         raise StandbyError(
-            f"{argv[0]} does not run: {failed.strerror}. Next: install PostgreSQL's client programs.",
-            "basebackup_missing",
+            Refusal(
+                "basebackup_missing",
+                f"{argv[0]} does not run: {failed.strerror}.",
+                "install PostgreSQL's client programs",
+            )
         ) from failed
     lines: deque[str] = deque(maxlen=_LAST_LINES)
     estimated = False
@@ -138,9 +147,13 @@ def run(argv: Sequence[str], more: Mapping[str, str], progress: Progress, inheri
 def _failure(program: str, rc: int, lines: list[str]) -> StandbyError:
     said, meaning = diagnosis(lines)
     return StandbyError(
-        f"{program} failed with exit code {rc}: {meaning.meaning} ({said.strip()}). The directory cannot be started;"
-        f" a new run begins anew. Next: {meaning.next_step}.",
-        meaning.code,
+        Refusal(
+            meaning.code,
+            f"{program} failed with exit code {rc}: {meaning.meaning} ({said.strip()}). The directory cannot be"
+            " started;"
+            " a new run begins anew.",
+            meaning.next_step,
+        ),
         rc=rc,
         stderr="\n".join(lines),
     )

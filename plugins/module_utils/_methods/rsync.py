@@ -32,7 +32,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
     fetch_verification,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
@@ -211,18 +211,25 @@ class _Copy:
             still = [f"{root.target}/{root.files.paths[n]}" for root, ns in self._differing_contents(again) for n in ns]
             if still:
                 raise StandbyError(
-                    f"The contents of {len(still)} files are not those of the backup, after they were sent twice:"
-                    f" {', '.join(still[:5])}. The backup is damaged, or a disk or memory here is. The directory cannot"
-                    " be started. Next: choose another backup_id, and look at this one with `barman verify-backup`.",
-                    "manifest_mismatch" if self.plan.verification else "verification_failed",
+                    Refusal(
+                        "manifest_mismatch" if self.plan.verification else "verification_failed",
+                        f"The contents of {len(still)} files are not those of the backup, after they were sent twice:"
+                        f" {', '.join(still[:5])}. The backup is damaged, or a disk or memory here is. The directory"
+                        " cannot"
+                        " be started.",
+                        "choose another backup_id, and look at this one with `barman verify-backup`",
+                    ),
                     differences=still[:100],
                 )
         differences = [f"{root.target}/{line}" for root in self.plan.roots for line in _local_tree.difference(root)]
         if differences:
             raise StandbyError(
-                f"The copy differs from the backup in {len(differences)} places: {'; '.join(differences[:5])}."
-                " The directory cannot be started. Next: check that nothing else writes there, then run again.",
-                "verification_failed",
+                Refusal(
+                    "verification_failed",
+                    f"The copy differs from the backup in {len(differences)} places: {'; '.join(differences[:5])}."
+                    " The directory cannot be started.",
+                    "check that nothing else writes there, then run again",
+                ),
                 differences=differences[:100],
             )
 

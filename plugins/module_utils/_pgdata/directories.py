@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directory_rules import (
     Sight,
     not_a_directory,
@@ -57,9 +57,11 @@ def os_user(name: str) -> OsUser:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise StandbyError(
-            f"This host has no OS user {name!r}. Nothing was made."
-            " Next: install the PostgreSQL packages, or correct os_user.",
-            "os_user_unknown",
+            Refusal(
+                "os_user_unknown",
+                f"This host has no OS user {name!r}. Nothing was made.",
+                "install the PostgreSQL packages, or correct os_user",
+            )
         ) from None
     return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
@@ -124,9 +126,11 @@ def _make(role: str, path: str, user: OsUser) -> None:
             fd, maker = below, "user"
     except OSError as failed:
         raise StandbyError(
-            f"Cannot make {role} {path}: {failed.strerror}."
-            f" Next: make it yourself, owned by {user.name} and with mode 0700.",
-            "directory_not_writable",
+            Refusal(
+                "directory_not_writable",
+                f"Cannot make {role} {path}: {failed.strerror}.",
+                f"make it yourself, owned by {user.name} and with mode 0700",
+            )
         ) from failed
     finally:
         os.close(fd)
@@ -162,9 +166,11 @@ def _walk(role: str, path: str) -> _Place:
     except OSError as failed:
         os.close(fd)
         raise StandbyError(
-            f"Cannot look for {role} {path}: {failed.strerror}. Nothing was made."
-            f" Next: let this user search the directories above {path}.",
-            "directory_unreadable",
+            Refusal(
+                "directory_unreadable",
+                f"Cannot look for {role} {path}: {failed.strerror}. Nothing was made.",
+                f"let this user search the directories above {path}",
+            )
         ) from failed
     except StandbyError:
         os.close(fd)

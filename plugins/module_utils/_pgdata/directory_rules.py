@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["Sight", "not_a_directory", "who_makes"]
 
@@ -52,16 +52,20 @@ def who_makes(role: str, path: str, sight: Sight, user: str, is_root: bool) -> s
         raise _untrusted(role, path, sight.link, where, user)
     if not is_root:
         raise StandbyError(
-            f"{role} {path} is missing, and {user} cannot make it in {sight.real}. {_NOTHING_MADE}"
-            f" Next: run as root (become), or make {path} yourself, owned by {user}.",
-            "directory_not_writable",
+            Refusal(
+                "directory_not_writable",
+                f"{role} {path} is missing, and {user} cannot make it in {sight.real}. {_NOTHING_MADE}",
+                f"run as root (become), or make {path} yourself, owned by {user}",
+            )
         )
     if not sight.roots_own:
         raise StandbyError(
-            f"{role} {path} is missing. {user} cannot make it in {sight.real}, and root does not: {sight.owner}, or"
-            f" whoever else may write there, could put something else in its place. {_NOTHING_MADE}"
-            f" Next: make {path} yourself, owned by {user} and with mode 0700.",
-            "directory_unsafe",
+            Refusal(
+                "directory_unsafe",
+                f"{role} {path} is missing. {user} cannot make it in {sight.real}, and root does not: {sight.owner}, or"
+                f" whoever else may write there, could put something else in its place. {_NOTHING_MADE}",
+                f"make {path} yourself, owned by {user} and with mode 0700",
+            )
         )
     return "root"
 
@@ -75,24 +79,28 @@ def _require_usable(role: str, path: str, sight: Sight, user: str) -> None:
     step = f"chown {user} {path}, if the directory is meant for the server"
     if role == "data_directory":
         raise StandbyError(
-            f"{what}: the server refuses to start there. {_NOTHING_MADE} Next: {step}.", "data_directory_owner"
+            Refusal("data_directory_owner", f"{what}: the server refuses to start there. {_NOTHING_MADE}", step)
         )
-    raise StandbyError(f"{what}, who cannot write there. {_NOTHING_MADE} Next: {step}.", "directory_not_writable")
+    raise StandbyError(Refusal("directory_not_writable", f"{what}, who cannot write there. {_NOTHING_MADE}", step))
 
 
 def _untrusted(role: str, path: str, link: str, target: str, user: str) -> StandbyError:
     return StandbyError(
-        f"{role} {path} leads through the link {link}, which another user than root may have made, to {target}."
-        f" Root's rights are not used behind such a link, and {user} may not write there. {_NOTHING_MADE}"
-        f" Next: remove the link; if what it leads to is meant for the server, name that path itself in {role}.",
-        "link_untrusted",
+        Refusal(
+            "link_untrusted",
+            f"{role} {path} leads through the link {link}, which another user than root may have made, to {target}."
+            f" Root's rights are not used behind such a link, and {user} may not write there. {_NOTHING_MADE}",
+            f"remove the link; if what it leads to is meant for the server, name that path itself in {role}",
+        )
     )
 
 
 def not_a_directory(role: str, path: str, what: str) -> StandbyError:
     """What to raise if something else is where a directory has to be."""
     return StandbyError(
-        f"{role} {path} cannot be a directory: {what} is something else. {_NOTHING_MADE} Next: correct {role}, or"
-        f" remove {what} yourself.",
-        "not_a_directory",
+        Refusal(
+            "not_a_directory",
+            f"{role} {path} cannot be a directory: {what} is something else. {_NOTHING_MADE}",
+            f"correct {role}, or remove {what} yourself",
+        )
     )

@@ -13,7 +13,7 @@ import os
 import time
 from dataclasses import replace
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import NOBODYS, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
@@ -48,14 +48,16 @@ def control_data(data_directory: str, what: str | None = None) -> ControlData:
         except StandbyError as failed:
             if content == before:
                 raise StandbyError(
-                    f"{what or data_directory}: {failed.msg} Next: if it is a backup, choose another backup_id;"
-                    " a damaged cluster has to be removed or restored.",
-                    failed.code,
+                    Refusal(
+                        failed.code,
+                        f"{what or data_directory}: {failed.refusal.found}",
+                        "if it is a backup, choose another backup_id; a damaged cluster has to be removed or restored",
+                    )
                 ) from failed
         time.sleep(_CONTROL_PAUSE)
         content, before = _control_bytes(path), content
     raise StandbyError(
-        f"{path} was written to all the time while it was read. Next: run again.", "control_data_unreadable"
+        Refusal("control_data_unreadable", f"{path} was written to all the time while it was read.", "run again")
     )
 
 
@@ -65,8 +67,11 @@ def _control_bytes(path: str) -> bytes:
             return stream.read()
     except OSError as failed:
         raise StandbyError(
-            f"Cannot read {path}: {failed.strerror}. Next: run as the database's OS user (os_user).",
-            "control_data_unreadable",
+            Refusal(
+                "control_data_unreadable",
+                f"Cannot read {path}: {failed.strerror}.",
+                "run as the database's OS user (os_user)",
+            )
         ) from failed
 
 
@@ -80,12 +85,12 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
     except FileNotFoundError:
         return DataDir(path, "incomplete", clone=clone) if unfinished else DataDir(path, "absent")
     except OSError as failed:
-        code = "data_directory_unreadable"
-        if failed.errno == errno.ENOTDIR:
-            code = "data_directory_invalid"
         raise StandbyError(
-            f"Cannot read data directory {path}: {failed.strerror}. Next: run as the database's OS user (os_user).",
-            code,
+            Refusal(
+                "data_directory_invalid" if failed.errno == errno.ENOTDIR else "data_directory_unreadable",
+                f"Cannot read data directory {path}: {failed.strerror}.",
+                "run as the database's OS user (os_user)",
+            )
         ) from failed
     if not set(entries) - NOBODYS and not unfinished:
         return DataDir(path, "empty")
@@ -124,9 +129,12 @@ def require_stopped(pgdata: DataDir) -> None:
     """Raises StandbyError when a server runs on the directory."""
     if pgdata.running:
         raise StandbyError(
-            f"A server runs on {pgdata.path} (pid {pgdata.pid}). A running server is never replaced or rewound,"
-            " whatever is allowed. Next: stop it, if it may go.",
-            "server_running",
+            Refusal(
+                "server_running",
+                f"A server runs on {pgdata.path} (pid {pgdata.pid}). A running server is never replaced or rewound,"
+                " whatever is allowed.",
+                "stop it, if it may go",
+            )
         )
 
 

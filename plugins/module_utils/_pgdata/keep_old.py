@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
     is_empty,
@@ -26,7 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import links
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, numbered
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, all_in_one, problem, refusals
 
 __all__ = ["KeepOldPlan", "KeptPlace", "observe", "plan_keep_old", "recorded_keep_old", "rename_aside"]
 
@@ -132,12 +132,13 @@ def plan_keep_old(places: Sequence[KeptPlace], found: Mapping[str, str], written
     clash = overlaps([*written, *(place.kept for place in places)])
     if clash is not None and not problems:
         problems.append(
-            Verdict(
+            problem(
                 _CODE,
-                "error",
-                f"What is kept would be in the way of the copy: {clash[0]} and {clash[1]} overlap."
-                " Next: choose another data_directory, tablespace_mapping or waldir.",
-                "path_overlap",
+                Refusal(
+                    "path_overlap",
+                    f"What is kept would be in the way of the copy: {clash[0]} and {clash[1]} overlap.",
+                    "choose another data_directory, tablespace_mapping or waldir",
+                ),
             )
         )
     if problems:
@@ -161,32 +162,39 @@ def _problems(place: KeptPlace) -> list[Verdict]:
     found = []
     if place.mount_points:
         found.append(
-            Verdict(
+            problem(
                 _CODE,
-                "error",
-                f"{place.path} cannot be kept as {place.kept}: {', '.join(place.mount_points)} is a mount point, which"
-                " cannot be renamed. Next: go on without keep_old, or move the cluster yourself.",
-                "keep_old_mount_point",
+                Refusal(
+                    "keep_old_mount_point",
+                    f"{place.path} cannot be kept as {place.kept}: {', '.join(place.mount_points)} is a mount point,"
+                    " which"
+                    " cannot be renamed.",
+                    "go on without keep_old, or move the cluster yourself",
+                ),
             )
         )
     elif place.exists and not place.writable:
         found.append(
-            Verdict(
+            problem(
                 _CODE,
-                "error",
-                f"{place.path} cannot be kept as {place.kept}: this user may not rename it in its parent directory."
-                " Next: give that to the database's OS user, or go on without keep_old.",
-                "keep_old_parent",
+                Refusal(
+                    "keep_old_parent",
+                    f"{place.path} cannot be kept as {place.kept}: this user may not rename it in its parent"
+                    " directory.",
+                    "give that to the database's OS user, or go on without keep_old",
+                ),
             )
         )
     if place.taken:
         found.append(
-            Verdict(
+            problem(
                 _CODE,
-                "error",
-                f"{place.path} cannot be kept as {place.kept}, which exists already and is never removed by itself."
-                " Next: look at it, and remove it or rename it yourself.",
-                "keep_old_exists",
+                Refusal(
+                    "keep_old_exists",
+                    f"{place.path} cannot be kept as {place.kept}, which exists already and is never removed by"
+                    " itself.",
+                    "look at it, and remove it or rename it yourself",
+                ),
             )
         )
     return found
@@ -194,7 +202,7 @@ def _problems(place: KeptPlace) -> list[Verdict]:
 
 def _refusal(problems: Sequence[Verdict]) -> StandbyError:
     codes = [str(problem.error_code) for problem in problems]
-    return StandbyError(f"Nothing was changed. {numbered(problems)}", str(problems[0].error_code), error_codes=codes)
+    return StandbyError(all_in_one(codes[0], "Nothing was changed.", refusals(problems)), error_codes=codes)
 
 
 # --- the act --------------------------------------------------------------------------
@@ -242,8 +250,10 @@ def _explained(source: str, target: str) -> Iterator[None]:
         yield
     except OSError as failed:
         raise StandbyError(
-            f"The old cluster cannot be kept: {source} could not become, or lead to, {target}: {failed.strerror}."
-            " Nothing of it was removed, and a new run goes on where this one stopped."
-            " Next: look at both, and put right what is named.",
-            "keep_old_failed",
+            Refusal(
+                "keep_old_failed",
+                f"The old cluster cannot be kept: {source} could not become, or lead to, {target}: {failed.strerror}."
+                " Nothing of it was removed, and a new run goes on where this one stopped.",
+                "look at both, and put right what is named",
+            )
         ) from failed

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, read_note
 
 __all__ = ["Lock", "holding"]
@@ -27,9 +27,12 @@ def _open(path: str, how: int = 0) -> int:
         raise
     except OSError as failed:
         raise StandbyError(
-            f"Cannot open {path}: {failed.strerror}. Nothing was changed. Next: remove it unless it is a plain file of"
-            " the database's OS user, and check free space and inodes (df, df -i).",
-            "write_failed",
+            Refusal(
+                "write_failed",
+                f"Cannot open {path}: {failed.strerror}. Nothing was changed.",
+                "remove it unless it is a plain file of"
+                " the database's OS user, and check free space and inodes (df, df -i)",
+            )
         ) from failed
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["overlaps", "paths", "problem"]
+__all__ = ["overlaps", "paths", "why_unusable"]
 
 # Places of the system: neither they nor, for the second set, anything below them is a database's.
 _NEVER = frozenset(
@@ -40,7 +41,7 @@ _NEVER_BELOW = (
 )
 
 
-def problem(path: str, homes: Iterable[str] = ()) -> str | None:
+def why_unusable(path: str, homes: Iterable[str] = ()) -> str | None:
     """Why a path must not be used, or None. ``homes`` are the home directories of the host's users."""
     if not path.startswith("/"):
         return "it is not absolute"
@@ -71,24 +72,20 @@ def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) 
     found = []
     known = list(homes)
     for name, path in [("data_directory", data_directory), *others.items()]:
-        why = problem(path, known)
+        why = why_unusable(path, known)
         if why is not None:
             found.append(
-                Verdict(
+                problem(
                     "paths",
-                    "error",
-                    f"{name}={path!r} cannot be used: {why}. Next: name a directory of its own.",
-                    "path_dangerous",
+                    Refusal("path_dangerous", f"{name}={path!r} cannot be used: {why}.", "name a directory of its own"),
                 )
             )
     clash = overlaps([data_directory, *others.values()])
     if clash is not None and not found:
         found.append(
-            Verdict(
+            problem(
                 "paths",
-                "error",
-                f"{clash[0]} and {clash[1]} overlap. Next: map them to separate directories.",
-                "path_overlap",
+                Refusal("path_overlap", f"{clash[0]} and {clash[1]} overlap.", "map them to separate directories"),
             )
         )
     return found or [Verdict("paths", "ok", "all paths may be used")]

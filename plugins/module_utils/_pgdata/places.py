@@ -9,7 +9,7 @@ import os
 import pwd
 import shutil
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["default_state_directory", "find_bindir", "home_directories", "linked_directories", "links", "place_exists"]
 
@@ -48,9 +48,11 @@ def find_bindir(major: int | None, wanted: str | None = None) -> str:
         if found:
             return os.path.dirname(os.path.realpath(found))
     raise StandbyError(
-        f"No PostgreSQL {major or ''} server programs in {', '.join(str(place) for place in candidates)}."
-        " Next: install the server package, or name its directory in pg_bindir.",
-        "postgresql_not_installed",
+        Refusal(
+            "postgresql_not_installed",
+            f"No PostgreSQL {major or ''} server programs in {', '.join(str(place) for place in candidates)}.",
+            "install the server package, or name its directory in pg_bindir",
+        )
     )
 
 

@@ -11,7 +11,7 @@ import os
 import time
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 
 __all__ = ["ResultFile", "boot_id", "now", "read_clone_state", "read_note", "save_state", "sweep"]
@@ -91,7 +91,10 @@ def read_clone_state(state_directory: str) -> dict[str, Any] | None:
         state = json.loads(text)
     except ValueError as broken:
         raise StandbyError(
-            f"{state_directory}/state.json is not valid: {broken}. Next: look at it, then remove it.",
-            "state_unreadable",
+            Refusal(
+                "state_unreadable",
+                f"{state_directory}/state.json is not valid: {broken}.",
+                "look at it, then remove it",
+            )
         ) from broken
     return state if isinstance(state, dict) else None

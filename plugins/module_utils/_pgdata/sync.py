@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["Syncing", "sync", "trees_of"]
 
@@ -64,8 +64,11 @@ def sync(paths: Iterable[str]) -> None:
         done = LocalShell().run(["sync", "--file-system", path], timeout=3600)
         if done.rc != 0:
             raise StandbyError(
-                f"Cannot sync the file system of {path}: {first_line(done.err)}."
-                " The directory cannot be started; a new run resumes. Next: check the file system.",
-                "disk_error",
+                Refusal(
+                    "disk_error",
+                    f"Cannot sync the file system of {path}: {first_line(done.err)}."
+                    " The directory cannot be started; a new run resumes.",
+                    "check the file system",
+                ),
                 rc=done.rc,
             )

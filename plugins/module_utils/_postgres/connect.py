@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
@@ -92,10 +92,12 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
         connection = replication_connection(keywords, _CONNECT_SECONDS)
     except psycopg2.Error as failed:
         raise StandbyError(
-            f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."
-            " Next: check that it runs, its pg_hba.conf (database `replication`), the user's REPLICATION attribute"
-            " and ~/.pgpass on the standby. A standby is made without it by upstream_connection=none.",
-            "upstream_unreachable",
+            Refusal(
+                "upstream_unreachable",
+                f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}.",
+                "check that it runs, its pg_hba.conf (database `replication`), the user's REPLICATION attribute"
+                " and ~/.pgpass on the standby. A standby is made without it by upstream_connection=none",
+            )
         ) from failed
     with closing(connection), connection.cursor() as cursor:
         try:
@@ -113,8 +115,12 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
                 history = tuple((left, parse_lsn(at)) for left, at in parse_history(text))
         except psycopg2.Error as failed:
             raise StandbyError(
-                f"The upstream accepts a replication login but refuses to identify itself: {first_line(str(failed))}.",
-                "upstream_refuses",
+                Refusal(
+                    "upstream_refuses",
+                    "The upstream accepts a replication login but refuses to identify itself:"
+                    f" {first_line(str(failed))}.",
+                    "see its log, and that host and port are those of a PostgreSQL server",
+                )
             ) from failed
         info = connection.info
         return Upstream(
@@ -196,7 +202,10 @@ def local_connection(socket_directory: str, port: int, user: str | None = None, 
         )
     except psycopg2.Error as failed:
         raise StandbyError(
-            f"Cannot connect to database {dbname} of the server on port {port} in {socket_directory}:"
-            f" {first_line(str(failed))}.",
-            "instance_unreachable",
+            Refusal(
+                "instance_unreachable",
+                f"Cannot connect to database {dbname} of the server on port {port} in {socket_directory}:"
+                f" {first_line(str(failed))}.",
+                "see the server's log, and let the database's OS user log in there (pg_hba.conf, local)",
+            )
         ) from failed

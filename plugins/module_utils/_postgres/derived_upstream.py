@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import of_others, stays
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import parsed_conninfo
 
@@ -47,7 +47,9 @@ def derive(conninfos: Mapping[str, str], server: str) -> Derived:
 
 def _failure(why: str) -> StandbyError:
     return StandbyError(
-        f"Whom the standby shall follow is not given and cannot be told from Barman: {why}. Nothing was changed."
-        " Next: give upstream_conninfo.",
-        "conninfo_underivable",
+        Refusal(
+            "conninfo_underivable",
+            f"Whom the standby shall follow is not given and cannot be told from Barman: {why}. Nothing was changed.",
+            "give upstream_conninfo",
+        )
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import MASK, masked
 
 try:
@@ -30,8 +30,11 @@ def require_psycopg2() -> None:
     """Raises StandbyError when psycopg2 is missing for the Python that runs the module."""
     if psycopg2 is None:
         raise StandbyError(
-            "The Python library psycopg2 is missing here. Next: install python3-psycopg2 on this host.",
-            "psycopg2_missing",
+            Refusal(
+                "psycopg2_missing",
+                "The Python library psycopg2 is missing here.",
+                "install python3-psycopg2 on this host",
+            ),
             exception=_PSYCOPG2_ERROR,
         )
 
@@ -53,14 +56,20 @@ def keywords_of(conninfo: Any) -> dict[str, str]:
         said = first_line(str(wrong))
         said = said if "invalid connection option" in said or "invalid URI query" in said else said.partition('"')[0]
         raise StandbyError(
-            f"upstream_conninfo is not valid: {said.strip()}. Next: use libpq's keywords, such as host, port and user.",
-            "conninfo_invalid",
+            Refusal(
+                "conninfo_invalid",
+                f"upstream_conninfo is not valid: {said.strip()}.",
+                "use libpq's keywords, such as host, port and user",
+            )
         ) from None
     if given.get("password"):
         raise StandbyError(
-            "upstream_conninfo holds a password. Next: put it into ~/.pgpass of the database's OS user"
-            " (one line, database name `replication`) and take it out of upstream_conninfo.",
-            "conninfo_password",
+            Refusal(
+                "conninfo_password",
+                "upstream_conninfo holds a password.",
+                "put it into ~/.pgpass of the database's OS user"
+                " (one line, database name `replication`) and take it out of upstream_conninfo",
+            )
         )
     return given
 

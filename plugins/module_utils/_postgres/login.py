@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import standby_keywords
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
@@ -57,7 +57,7 @@ def login_of(params: Mapping[str, Any], application_name: str) -> Login:
     )
     password, path = params.get("upstream_password"), params.get("passfile")
     if path and not os.path.isabs(path):
-        raise StandbyError(f"passfile={path!r} is not absolute. Next: give its whole path.", "path_dangerous")
+        raise StandbyError(Refusal("path_dangerous", f"passfile={path!r} is not absolute.", "give its whole path"))
     if not password:
         named = {**keywords, "passfile": path} if path else keywords
         return Login(named, named)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 
@@ -32,9 +32,11 @@ def server_version(bindir: str) -> str:
     done = LocalShell().run([os.path.join(bindir, "postgres"), "--version"])
     if done.rc != 0:
         raise StandbyError(
-            f"{bindir}/postgres does not run: {first_line(done.err)}."
-            " Next: install the server package, or correct pg_bindir.",
-            "postgresql_not_installed",
+            Refusal(
+                "postgresql_not_installed",
+                f"{bindir}/postgres does not run: {first_line(done.err)}.",
+                "install the server package, or correct pg_bindir",
+            )
         )
     return done.out.strip()
 
@@ -49,8 +51,11 @@ def effective(bindir: str, config_file: str, data_directory: str, names: Iterabl
         done = _printed(bindir, name, config_file, data_directory)
         if done.rc != 0:
             raise StandbyError(
-                f"The server refuses its configuration {config_file}: {first_line(done.err)}. Next: mend that file.",
-                "configuration_invalid",
+                Refusal(
+                    "configuration_invalid",
+                    f"The server refuses its configuration {config_file}: {first_line(done.err)}.",
+                    "mend that file",
+                ),
                 stderr=done.err,
             )
         values[name] = done.out.strip()
@@ -104,6 +109,9 @@ def require_valid(bindir: str, settings: Mapping[str, str]) -> None:
     if done.rc != 0:
         said = _PLACE.sub("", _STAMP.sub("", first_line(done.err)))
         raise StandbyError(
-            f"The server would not start with these settings: {said}. Nothing was changed. Next: correct settings.",
-            "setting_invalid",
+            Refusal(
+                "setting_invalid",
+                f"The server would not start with these settings: {said}. Nothing was changed.",
+                "correct settings",
+            )
         )

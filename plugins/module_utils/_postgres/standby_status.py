@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
@@ -106,7 +106,7 @@ def _position(text: str | None) -> int | None:
         return parse_lsn(text)
     except ValueError as wrong:
         raise StandbyError(
-            f"min_replay_lsn={text!r} is no WAL position. Next: give one such as 0/3000028.", "lsn_invalid"
+            Refusal("lsn_invalid", f"min_replay_lsn={text!r} is no WAL position.", "give one such as 0/3000028")
         ) from wrong
 
 

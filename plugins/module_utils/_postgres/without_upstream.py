@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
@@ -25,9 +26,11 @@ def not_checked() -> Verdict:
     """One warning for all of them."""
     return warning(
         "upstream",
-        "upstream_not_asked",
-        f"The upstream was not asked, as upstream_connection=none wants it. Not proven: {'; '.join(NOT_CHECKED)}.",
-        "run again with upstream_connection=required when it is back",
+        Refusal(
+            "upstream_not_asked",
+            f"The upstream was not asked, as upstream_connection=none wants it. Not proven: {'; '.join(NOT_CHECKED)}.",
+            "run again with upstream_connection=required when it is back",
+        ),
     )
 
 
@@ -38,9 +41,11 @@ def wal_source(restore_command: str | None) -> list[Verdict]:
     return [
         problem(
             "wal",
-            "wal_unproven",
-            "Neither the upstream nor restore_command brings the WAL without which the backup is not consistent.",
-            "give restore_command, or wait for the upstream and use upstream_connection=required",
+            Refusal(
+                "wal_unproven",
+                "Neither the upstream nor restore_command brings the WAL without which the backup is not consistent.",
+                "give restore_command, or wait for the upstream and use upstream_connection=required",
+            ),
         )
     ]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
 __all__ = ["COPYING", "Decision", "HostState", "decide"]
 
@@ -48,14 +49,19 @@ class Decision:
     """What is to be done and why.
 
     ``action``: ``none``, ``settings`` (of a running standby), ``start`` (of a stopped one, with its settings),
-    ``rewind``, ``delta``, ``replace``, ``resume``, ``clone``, or ``refuse``, then with ``error_code``.
+    ``rewind``, ``delta``, ``replace``, ``resume``, ``clone``, or ``refuse``, then with a ``refusal``.
     ``stop``: a server that runs there has to be stopped before.
     """
 
     action: str
     reason: str
     stop: bool = False
-    error_code: str | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def error_code(self) -> str | None:
+        """The refusal's stable name."""
+        return self.refusal.code if self.refusal is not None else None
 
 
 def decide(now: HostState, overwrite: str) -> Decision:
@@ -73,52 +79,65 @@ def decide(now: HostState, overwrite: str) -> Decision:
     if not now.same_cluster:
         return _other_cluster(now, overwrite)
     if now.running and now.primary:
-        return Decision(
-            "refuse",
-            "a primary of this very cluster runs there, perhaps the upstream itself; no overwrite replaces a running"
-            " primary. Next: correct the inventory, or stop the server if it is the one that has failed",
-            error_code="primary_running",
+        return _refuse(
+            Refusal(
+                "primary_running",
+                "a primary of this very cluster runs there, perhaps the upstream itself; no overwrite replaces a"
+                " running"
+                " primary.",
+                "correct the inventory, or stop the server if it is the one that has failed",
+            )
         )
     return _same_cluster(now, overwrite)
 
 
+def _refuse(refusal: Refusal) -> Decision:
+    return Decision("refuse", refusal.msg.rstrip("."), refusal=refusal)
+
+
 def _pristine(now: HostState, overwrite: str) -> Decision:
     if now.running and not now.unused:
-        return Decision(
-            "refuse",
-            "it looks like a new cluster, but a server runs there that is in use."
-            " Next: stop it and remove the cluster yourself, if it may go",
-            error_code="server_running",
+        return _refuse(
+            Refusal(
+                "server_running",
+                "it looks like a new cluster, but a server runs there that is in use.",
+                "stop it and remove the cluster yourself, if it may go",
+            )
         )
+    what = "a new cluster that nobody has used is there"
     if allows(overwrite, "pristine"):
-        return Decision("replace", "a new cluster that nobody has used is there", stop=now.running)
-    return _needs("pristine", "a new cluster that nobody has used is there", "to replace it", "data_directory_pristine")
+        return Decision("replace", what, stop=now.running)
+    return _refuse(Refusal("data_directory_pristine", f"{what}.", "allow overwrite=pristine to replace it"))
 
 
 def _foreign(now: HostState, overwrite: str) -> Decision:
     if not now.postgresql:
-        return Decision(
-            "refuse",
-            "what is there is not PostgreSQL's, and no overwrite removes that."
-            " Next: choose an empty data_directory, or remove what is there yourself",
-            error_code="data_directory_foreign",
+        return _refuse(
+            Refusal(
+                "data_directory_foreign",
+                "what is there is not PostgreSQL's, and no overwrite removes that.",
+                "choose an empty data_directory, or remove what is there yourself",
+            )
         )
+    what = "a damaged cluster is there"
     if allows(overwrite, "always"):
-        return Decision("replace", "a damaged cluster is there")
-    return _needs("always", "a damaged cluster is there", "to replace it", "data_directory_damaged")
+        return Decision("replace", what)
+    return _refuse(Refusal("data_directory_damaged", f"{what}.", "allow overwrite=always to replace it"))
 
 
 def _other_cluster(now: HostState, overwrite: str) -> Decision:
     if now.running:
-        return Decision(
-            "refuse",
-            "a server of another cluster runs there, and a running server is never replaced."
-            " Next: stop it, if it may go, or correct data_directory",
-            error_code="server_running",
+        return _refuse(
+            Refusal(
+                "server_running",
+                "a server of another cluster runs there, and a running server is never replaced.",
+                "stop it, if it may go, or correct data_directory",
+            )
         )
+    what = "another cluster is there"
     if allows(overwrite, "always"):
-        return Decision("replace", "another cluster is there")
-    return _needs("always", "another cluster is there", "to replace it", "data_directory_cluster")
+        return Decision("replace", what)
+    return _refuse(Refusal("data_directory_cluster", f"{what}.", "allow overwrite=always to replace it"))
 
 
 def _same_cluster(now: HostState, overwrite: str) -> Decision:
@@ -129,31 +148,29 @@ def _same_cluster(now: HostState, overwrite: str) -> Decision:
     if now.relation == "behind" and not now.wal_missing:
         if not consent and not (standby and now.ours):
             made = "that this collection did not make " if standby else ""
-            return _needs("same_cluster", f"{what} {made}is there", "to take it over as it is", "cluster_not_ours")
+            step = "allow overwrite=same_cluster to take it over as it is"
+            return _refuse(Refusal("cluster_not_ours", f"{what} {made}is there.", step))
         if now.running:
             return Decision("settings", f"{what} runs there and can go on; only its settings are wrong")
         return Decision("start", f"{what} is there and can go on where it stopped")
-    stuck = _cannot_go_on(now, what)
+    stuck = _stuck(now, what)
     if not consent:
-        purpose = "to bring it to the backup's state, or the upstream's"
-        return _needs("same_cluster", stuck.reason, purpose, str(stuck.error_code))
+        return _refuse(stuck)
+    reason = stuck.found.rstrip(".")
     if now.relation == "diverged" and not now.running and now.no_rewind is None:
-        return Decision("rewind", stuck.reason)
+        return Decision("rewind", reason)
     why = f"; no pg_rewind: {now.no_rewind}" if now.relation == "diverged" and now.no_rewind else ""
-    return Decision("delta", stuck.reason + why, stop=now.running)
+    return Decision("delta", reason + why, stop=now.running)
 
 
-def _cannot_go_on(now: HostState, what: str) -> Decision:
+def _stuck(now: HostState, what: str) -> Refusal:
+    """Why a cluster cannot go on by itself."""
+    step = "allow overwrite=same_cluster to bring it to the backup's state, or the upstream's"
     reasons = {
-        "diverged": f"{what} is there whose history has left the upstream's",
-        "ahead": f"{what} is there that is ahead of the upstream",
-        "unknown": f"{what} is there of which it is not known where it stopped",
+        "diverged": f"{what} is there whose history has left the upstream's.",
+        "ahead": f"{what} is there that is ahead of the upstream.",
+        "unknown": f"{what} is there of which it is not known where it stopped.",
     }
     if now.relation in reasons:
-        return Decision("refuse", reasons[now.relation], error_code="cluster_diverged")
-    gone = f"{what} is there, and the WAL that it needs next is gone everywhere"
-    return Decision("refuse", gone, error_code="wal_missing")
-
-
-def _needs(level: str, found: str, purpose: str, code: str) -> Decision:
-    return Decision("refuse", f"{found}. Next: allow overwrite={level} {purpose}", error_code=code)
+        return Refusal("cluster_diverged", reasons[now.relation], step)
+    return Refusal("wal_missing", f"{what} is there, and the WAL that it needs next is gone everywhere.", step)

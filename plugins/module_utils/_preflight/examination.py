@@ -22,7 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import spa
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import require_empty_targets, to_keep
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
@@ -95,7 +95,7 @@ class Examination:
         try:
             return ask()
         except StandbyError as failed:
-            self.verdicts.append(Verdict(check, "error", failed.msg, failed.code))
+            self.verdicts.append(_verdict.problem(check, failed.refusal))
             return None
 
     def _upstream(self) -> Upstream | None:
@@ -138,11 +138,9 @@ class Examination:
         decided = decide(seen.host_state, self.request.overwrite)
         self.decision = decided
         what = f"{pgdata.path}: {describe(pgdata)}"
-        if decided.action == "refuse":
-            # The next step is the last word of every message.
-            reason, _next, step = decided.reason.partition(". Next: ")
-            msg = f"{what}; {reason}. Nothing was changed. Next: {step}."
-            self.verdicts.append(Verdict("data_directory", "error", msg, decided.error_code))
+        if decided.refusal is not None:
+            found = f"{what}; {decided.refusal.found} Nothing was changed."
+            self.verdicts.append(_verdict.problem("data_directory", replace(decided.refusal, found=found)))
         else:
             self.verdicts.append(Verdict("data_directory", "ok", f"{what}: {decided.reason}"))
 
@@ -241,11 +239,12 @@ class Examination:
         if self.request.basebackup is not None or (self.decision is not None and self.decision.action == "refuse"):
             return
         if self.request.no_backup is not None:
-            msg, code = self.request.no_backup
-            self.verdicts.append(Verdict("backup", "error", msg, code))
+            self.verdicts.append(_verdict.problem("backup", self.request.no_backup))
             return
-        msg = "A backup is needed, and none was given. Next: choose one with barman_backup_info."
-        self.verdicts.append(Verdict("backup", "error", msg, "backup_missing"))
+        none = Refusal(
+            "backup_missing", "A backup is needed, and none was given.", "choose one with barman_backup_info"
+        )
+        self.verdicts.append(_verdict.problem("backup", none))
 
     def _check_room(self, job: Job, roots: tuple[Root, ...], server: Upstream | None, action: str) -> None:
         room = self._try("space", lambda: _space_facts.measure(roots, action))
@@ -373,11 +372,12 @@ class Examination:
 
     def _check_restore_command(self) -> None:
         if self.request.restore_note is not None:
-            msg = (
-                f"WAL will be fetched by barman get-wal over ssh: {self.request.restore_note}."
-                " Next: nothing has to be done; barman-cli can fetch several segments at a time."
+            refusal = Refusal(
+                "barman_cli_missing",
+                f"WAL will be fetched by barman get-wal over ssh: {self.request.restore_note}.",
+                "nothing has to be done; barman-cli can fetch several segments at a time",
             )
-            self.verdicts.append(Verdict("restore_command", "warning", msg, "barman_cli_missing"))
+            self.verdicts.append(_verdict.warning("restore_command", refusal))
 
     def _failed(self, check: str) -> bool:
         return any(verdict.check == check and verdict.severity == "error" for verdict in self.verdicts)

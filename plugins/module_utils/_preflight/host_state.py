@@ -33,7 +33,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect 
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import HostState
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, divergence
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import own_history, reasons_impossible
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, warning
 
 __all__ = ["Observed", "WantedStandby", "observe"]
 
@@ -109,7 +109,7 @@ def _ask(pgdata: DataDir) -> tuple[Instance | None, tuple[Verdict, ...]]:
     try:
         return local_instance(pgdata.socket_directory, pgdata.port), ()
     except StandbyError as failed:
-        return None, (Verdict("server", "warning", failed.msg, failed.code),)
+        return None, (warning("server", failed.refusal),)
 
 
 def _healthy(instance: Instance | None, upstream: Upstream | None, wanted: WantedStandby) -> bool:

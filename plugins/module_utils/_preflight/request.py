@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 
 __all__ = ["Request"]
@@ -41,7 +42,7 @@ class Request:
     restore_note: str | None = None
     barman: Barman | None = None
     barman_checks: tuple[CheckItem, ...] | None = None
-    no_backup: tuple[str, str] | None = None
+    no_backup: Refusal | None = None
     service: str | None = None
     directories_created: bool = False
     slot_created: bool = False

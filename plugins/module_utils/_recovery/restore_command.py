@@ -22,7 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
     ssh_destination,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["RestoreCommand", "restore_command", "ssh_port"]
 
@@ -71,9 +71,11 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreC
         return RestoreCommand(str(option))
     if not params.get("barman_host") or not params.get("barman_server"):  # Ansible takes null for given
         raise StandbyError(
-            "restore_command=auto needs to know where Barman is. Next: give barman_host and barman_server,"
-            " or restore_command=none.",
-            "restore_command_incomplete",
+            Refusal(
+                "restore_command_incomplete",
+                "restore_command=auto needs to know where Barman is.",
+                "give barman_host and barman_server, or restore_command=none",
+            )
         )
     options = tuple(params.get("ssh_options") or ())
     script = shutil.which(_SCRIPT)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import in_unit
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
@@ -94,9 +94,12 @@ def require_standby(pgdata: DataDir, rejoin: bool = False) -> int:
     if not fits or pgdata.major is None:
         running = f", and a server runs on it (pid {pgdata.pid})" if pgdata.running else ""
         raise StandbyError(
-            f"Recovery settings belong to a standby, but {pgdata.path} is {pgdata.state}{running}. Nothing was changed."
-            " Next: clone it first, or correct data_directory.",
-            "data_directory_not_standby",
+            Refusal(
+                "data_directory_not_standby",
+                f"Recovery settings belong to a standby, but {pgdata.path} is {pgdata.state}{running}. Nothing was"
+                " changed.",
+                "clone it first, or correct data_directory",
+            )
         )
     return pgdata.major
 
@@ -122,12 +125,12 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     checked = {name.lower(): _value(value) for name, value in settings.items()}
     for name, value in checked.items():
         if not _NAME.fullmatch(name):
-            raise StandbyError(f"{name!r} is no name of a setting. Next: correct settings.", "setting_invalid")
+            raise StandbyError(Refusal("setting_invalid", f"{name!r} is no name of a setting.", "correct settings"))
         try:
             _conf.quote(value)
         except ValueError as wrong:
             raise StandbyError(
-                f"The value of {name} cannot be written: {wrong}. Next: correct it.", "setting_invalid"
+                Refusal("setting_invalid", f"The value of {name} cannot be written: {wrong}.", "correct it")
             ) from wrong
     return checked
 
@@ -136,9 +139,11 @@ def _slot(name: str) -> str:
     """The rule of the server itself (PostgreSQL manual, 27.2.6.1)."""
     if not SLOT_NAME.fullmatch(name):
         raise StandbyError(
-            f"primary_slot_name={name!r} is not a name that a server takes for a slot."
-            " Next: use lower-case letters, digits and underscores, at most 63.",
-            "slot_name_invalid",
+            Refusal(
+                "slot_name_invalid",
+                f"primary_slot_name={name!r} is not a name that a server takes for a slot.",
+                "use lower-case letters, digits and underscores, at most 63",
+            )
         )
     return name
 
@@ -146,9 +151,11 @@ def _slot(name: str) -> str:
 def _delay(value: str) -> str:
     if in_unit(value, "ms") is None:
         raise StandbyError(
-            f"recovery_min_apply_delay={value!r} is no time that a server understands."
-            " Next: give a number and one of the units ms, s, min, h and d.",
-            "setting_invalid",
+            Refusal(
+                "setting_invalid",
+                f"recovery_min_apply_delay={value!r} is no time that a server understands.",
+                "give a number and one of the units ms, s, min, h and d",
+            )
         )
     return value
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import lenient, strict
@@ -81,19 +81,25 @@ def _text(path: str) -> str:
         raise _unreadable(path, failed) from failed
     if text is None:
         raise StandbyError(
-            f"There is no {path}. Next: give the file's place in path; packages also put it below /etc/repmgr,"
-            " and `repmgr --verbose node check` tells which one is used.",
-            "repmgr_conf_missing",
+            Refusal(
+                "repmgr_conf_missing",
+                f"There is no {path}.",
+                "give the file's place in path; packages also put it below /etc/repmgr,"
+                " and `repmgr --verbose node check` tells which one is used",
+            )
         )
     return text
 
 
 def _unreadable(path: str, failed: OSError) -> StandbyError:
     return StandbyError(
-        f"Cannot read {path}: {failed.strerror}. Next: read it as the user that repmgr runs as, or as root.",
-        "repmgr_conf_unreadable",
+        Refusal(
+            "repmgr_conf_unreadable",
+            f"Cannot read {path}: {failed.strerror}.",
+            "read it as the user that repmgr runs as, or as root",
+        )
     )
 
 
 def _invalid(why: str) -> StandbyError:
-    return StandbyError(f"{why}. Next: correct it; repmgr refuses it, too.", "repmgr_conf_invalid")
+    return StandbyError(Refusal("repmgr_conf_invalid", f"{why}.", "correct it; repmgr refuses it, too"))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import canonical, tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import BACKUP_API, CLONE, OTHERS, RENAMED
@@ -301,6 +301,9 @@ def _words(text: str) -> list[str] | None:
 
 def _invalid(name: str, why: str) -> StandbyError:
     return StandbyError(
-        f"The value of {name} in repmgr.conf is wrong: {why}. Next: correct it; repmgr refuses it, too.",
-        "repmgr_conf_invalid",
+        Refusal(
+            "repmgr_conf_invalid",
+            f"The value of {name} in repmgr.conf is wrong: {why}.",
+            "correct it; repmgr refuses it, too",
+        )
     )

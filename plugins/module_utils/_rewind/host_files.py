@@ -14,7 +14,7 @@ import re
 import shutil
 from collections.abc import Iterator
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 
 __all__ = ["HostFiles", "host_file_names", "unwritable"]
@@ -81,9 +81,12 @@ class HostFiles:
                     self.names += (entry.name,)
         except OSError as failed:
             raise StandbyError(
-                f"Cannot keep {failed.filename} in {self.place} during the rewind: {failed.strerror}. Nothing was"
-                " changed. Next: check its owner, and free space and inodes (df, df -i).",
-                "write_failed",
+                Refusal(
+                    "write_failed",
+                    f"Cannot keep {failed.filename} in {self.place} during the rewind: {failed.strerror}. Nothing was"
+                    " changed.",
+                    "check its owner, and free space and inodes (df, df -i)",
+                )
             ) from failed
         for name in logs:  # the last, for they alone are not there any more if this fails
             with contextlib.suppress(OSError):
@@ -102,9 +105,13 @@ class HostFiles:
                 shutil.move(os.path.join(self.place, name), final)
             except OSError as failed:
                 raise StandbyError(
-                    f"Cannot bring {name} back from {self.place} to {self._top}: {failed.strerror}. No server starts"
-                    f" on the directory. Next: bring it to a backup's state by a copy with {_CONSENT}.",
-                    "write_failed",
+                    Refusal(
+                        "write_failed",
+                        f"Cannot bring {name} back from {self.place} to {self._top}: {failed.strerror}. No server"
+                        " starts"
+                        " on the directory.",
+                        f"bring it to a backup's state by a copy with {_CONSENT}",
+                    )
                 ) from failed
 
     def forget(self) -> None:

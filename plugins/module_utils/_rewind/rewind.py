@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
     private_directory,
@@ -40,7 +40,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import RewindProof, prove_rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import HostFiles, host_file_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import errors
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 __all__ = [
     "Examined",
@@ -143,26 +143,32 @@ def require_stopped_cluster(pgdata: DataDir) -> None:
     require_stopped(pgdata)
     if pgdata.control is None:
         raise StandbyError(
-            f"{pgdata.path} holds no complete cluster to rewind, it is {pgdata.state}. Nothing was changed."
-            " Next: correct data_directory, or clone it from a backup.",
-            "rewind_impossible",
+            Refusal(
+                "rewind_impossible",
+                f"{pgdata.path} holds no complete cluster to rewind, it is {pgdata.state}. Nothing was changed.",
+                "correct data_directory, or clone it from a backup",
+            ),
             reasons=[f"it is {pgdata.state}"],
         )
     if is_closed(pgdata.path) and (pgdata.clone or {}).get("phase") == "rewinding":
         raise StandbyError(
-            f"The rewind of {pgdata.path} that began at {(pgdata.clone or {}).get('at')} did not end. No server starts"
-            f" on the directory, and it cannot be rewound again. Next: {_DELTA}.",
-            "rewind_unfinished",
+            Refusal(
+                "rewind_unfinished",
+                f"The rewind of {pgdata.path} that began at {(pgdata.clone or {}).get('at')} did not end. No server"
+                " starts"
+                " on the directory, and it cannot be rewound again.",
+                _DELTA,
+            )
         )
 
 
 def examine(task: Task) -> Examined:
     """Everything that can refuse, pg_rewind's own dry run included. Changes nothing. Raises StandbyError."""
     for path in (task.data_directory, os.path.realpath(task.data_directory)):
-        for verdict in errors(paths(path, {}, home_directories())):
-            raise StandbyError(verdict.msg, str(verdict.error_code))
+        for refusal in refusals(paths(path, {}, home_directories())):
+            raise StandbyError(refusal)
     if task.timeout <= 0:
-        raise StandbyError(f"timeout={task.timeout:g} is less than 1. Next: correct it.", "option_out_of_range")
+        raise StandbyError(Refusal("option_out_of_range", f"timeout={task.timeout:g} is less than 1.", "correct it"))
     pgdata, how = _judged(task)
     proof = prove_rewind(pgdata, task.keywords, task.bindir, task.upstream, task.timeout, task.restore_command)
     if proof.reasons:
@@ -205,17 +211,21 @@ def _judged(task: Task) -> tuple[DataDir, Relation]:
     where, host = pgdata.path, task.upstream.host
     if control.system_identifier != task.upstream.system_identifier:
         raise StandbyError(
-            f"{where} has system identifier {control.system_identifier}, the upstream {host} has"
-            f" {task.upstream.system_identifier}: they are different clusters. Nothing was changed."
-            " Next: correct data_directory or upstream_conninfo.",
-            "system_identifier_differs",
+            Refusal(
+                "system_identifier_differs",
+                f"{where} has system identifier {control.system_identifier}, the upstream {host} has"
+                f" {task.upstream.system_identifier}: they are different clusters. Nothing was changed.",
+                "correct data_directory or upstream_conninfo",
+            )
         )
     how = divergence(pgdata, task.upstream, own_history(pgdata))
     if how.kind == "behind":
         raise StandbyError(
-            f"{where} has not diverged from {host}: {how.reason}. Nothing was changed."
-            " Next: give it recovery settings and start it as a standby.",
-            "not_diverged",
+            Refusal(
+                "not_diverged",
+                f"{where} has not diverged from {host}: {how.reason}. Nothing was changed.",
+                "give it recovery settings and start it as a standby",
+            )
         )
     if how.kind != "diverged":
         raise _impossible(task, [how.reason])
@@ -226,9 +236,12 @@ def _impossible(task: Task, reasons: Iterable[str]) -> StandbyError:
     told = list(reasons)
     said = told[0] if len(told) == 1 else " ".join(f"({n}) {reason}." for n, reason in enumerate(told, 1))[:-1]
     return StandbyError(
-        f"pg_rewind cannot make {task.data_directory} a standby of {task.upstream.host}: {said}."
-        f" Nothing was changed. Next: mend what is named, or {_DELTA}.",
-        "rewind_impossible",
+        Refusal(
+            "rewind_impossible",
+            f"pg_rewind cannot make {task.data_directory} a standby of {task.upstream.host}: {said}."
+            " Nothing was changed.",
+            f"mend what is named, or {_DELTA}",
+        ),
         reasons=told,
     )
 
@@ -237,9 +250,11 @@ def _impossible(task: Task, reasons: Iterable[str]) -> StandbyError:
 def _writing_alone(task: Task) -> Iterator[int]:
     """Neither a copy nor another rewind writes meanwhile; pg_rewind inherits the lock and holds it to its end."""
     busy = StandbyError(
-        f"A copy into {task.data_directory} or another rewind is running. Nothing was changed."
-        " Next: wait for it, or end it, then run again.",
-        "clone_running",
+        Refusal(
+            "clone_running",
+            f"A copy into {task.data_directory} or another rewind is running. Nothing was changed.",
+            "wait for it, or end it, then run again",
+        )
     )
     runner, lock = (os.path.join(task.state_directory, name) for name in ("runner", "lock"))
     with holding(runner, busy, data_directory=task.data_directory, run="rewind"), holding(lock, busy) as held:
@@ -260,8 +275,11 @@ def _closed(task: Task, examined: Examined) -> Iterator[int]:
         require_stopped(pgdata)
         if pgdata.control != examined.pgdata.control:
             raise StandbyError(
-                f"{path} was changed by a server while it was looked at. Next: keep it stopped, then run again.",
-                "server_running",
+                Refusal(
+                    "server_running",
+                    f"{path} was changed by a server while it was looked at.",
+                    "keep it stopped, then run again",
+                )
             )
         yield mode
     except BaseException:
@@ -279,10 +297,15 @@ def _run(task: Task, examined: Examined, lock: int, own: HostFiles) -> None:
     done = pg_rewind(pgdata, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
     if done.rc != 0:
         raise StandbyError(
-            f"pg_rewind of {pgdata.path} to {task.upstream.host} failed: {complaint(done.lines)}. The directory may be"
-            " neither what it was nor what it should be, and no server starts on it. The host's own configuration is"
-            f" in {own.place}. Next: {_DELTA}.",
-            "rewind_failed",
+            Refusal(
+                "rewind_failed",
+                f"pg_rewind of {pgdata.path} to {task.upstream.host} failed: {complaint(done.lines)}. The directory"
+                " may be"
+                " neither what it was nor what it should be, and no server starts on it. The host's own configuration"
+                " is"
+                f" in {own.place}.",
+                _DELTA,
+            ),
             rc=done.rc,
             output=list(done.lines[-20:]),
         )
@@ -310,9 +333,11 @@ def _set_mode(path: str, mode: int) -> None:
         fsync_directory(path)
     except OSError as failed:
         raise StandbyError(
-            f"Cannot change the mode of {path} to {mode:o}: {failed.strerror}."
-            " Next: give it to the database's OS user.",
-            "directory_not_writable",
+            Refusal(
+                "directory_not_writable",
+                f"Cannot change the mode of {path} to {mode:o}: {failed.strerror}.",
+                "give it to the database's OS user",
+            )
         ) from failed
 
 

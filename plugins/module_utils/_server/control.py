@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
@@ -92,9 +92,12 @@ class Server:
         require_own_unit(self.seen, action)
         if action in ("start", "restart") and not self.startable:
             raise StandbyError(
-                f"No server is started on {self.pgdata.path}: the directory is {self.pgdata.state}."
-                " Nothing was changed. Next: run the role again, which brings what is missing.",
-                "data_directory_not_startable",
+                Refusal(
+                    "data_directory_not_startable",
+                    f"No server is started on {self.pgdata.path}: the directory is {self.pgdata.state}."
+                    " Nothing was changed.",
+                    "run the role again, which brings what is missing",
+                )
             )
         return action
 
@@ -179,10 +182,12 @@ class Server:
             wait(lambda: self._is_up(before, began), self._movement, self.request.patience)
         except StalledError:
             raise StandbyError(
-                f"The server of {self.pgdata.path} does not get on with its start: for {self.request.patience:g}"
-                f" seconds it has neither computed nor read nor written. {self._words(began)} Next: look at what it"
-                " waits for (its log, its disk), or raise timeout.",
-                "server_stalled",
+                Refusal(
+                    "server_stalled",
+                    f"The server of {self.pgdata.path} does not get on with its start: for {self.request.patience:g}"
+                    f" seconds it has neither computed nor read nor written. {self._words(began)}",
+                    "look at what it waits for (its log, its disk), or raise timeout",
+                )
             ) from None
 
     def _pg_ctl(self) -> None:
@@ -224,9 +229,12 @@ class Server:
             return
         self._systemctl("stop", "--no-block")
         raise StandbyError(
-            f"The unit {unit.name} is not that of the server of {self.pgdata.path}: it has started the server of"
-            f" {where}. The unit was stopped again. Next: name the unit of this data directory in service.",
-            "service_other_server",
+            Refusal(
+                "service_other_server",
+                f"The unit {unit.name} is not that of the server of {self.pgdata.path}: it has started the server of"
+                f" {where}. The unit was stopped again.",
+                "name the unit of this data directory in service",
+            )
         )
 
     def _stop(self) -> None:
@@ -239,10 +247,12 @@ class Server:
             wait(lambda: self._is_down(pid), self._movement, self.request.patience)
         except StalledError:
             raise StandbyError(
-                f"The server of {self.pgdata.path} (pid {pid}) does not get on with its shutdown: for"
-                f" {self.request.patience:g} seconds it has neither computed nor read nor written."
-                " Next: look at what it waits for (its log, its disk), or raise timeout.",
-                "server_stalled",
+                Refusal(
+                    "server_stalled",
+                    f"The server of {self.pgdata.path} (pid {pid}) does not get on with its shutdown: for"
+                    f" {self.request.patience:g} seconds it has neither computed nor read nor written.",
+                    "look at what it waits for (its log, its disk), or raise timeout",
+                )
             ) from None
 
     def _is_down(self, pid: int | None) -> bool:
@@ -281,9 +291,12 @@ class Server:
             return
         except PermissionError as refused:
             raise StandbyError(
-                f"The server of {self.pgdata.path} (pid {pid}) belongs to another user, and cannot be sent"
-                f" {number.name}. Nothing was changed. Next: run as root, or as the database's OS user.",
-                "server_not_ours",
+                Refusal(
+                    "server_not_ours",
+                    f"The server of {self.pgdata.path} (pid {pid}) belongs to another user, and cannot be sent"
+                    f" {number.name}. Nothing was changed.",
+                    "run as root, or as the database's OS user",
+                )
             ) from refused
 
     def _movement(self) -> Any:
@@ -293,8 +306,11 @@ class Server:
     def _failed(self, began: float, said: str) -> StandbyError:
         words = self._words(began) or (f"It says: {said}." if said else "")
         return StandbyError(
-            f"The server of {self.pgdata.path} does not start. {words} Next: mend what its log tells, then run again.",
-            "server_start_failed",
+            Refusal(
+                "server_start_failed",
+                f"The server of {self.pgdata.path} does not start. {words}",
+                "mend what its log tells, then run again",
+            )
         )
 
     def _words(self, began: float) -> str:
@@ -316,7 +332,10 @@ def _last_words(lines: Sequence[str]) -> str:
 
 def _systemd(done: Completed, what: str, step: str) -> StandbyError:
     return StandbyError(
-        f"{what}: {first_line(done.err) or f'exit code {done.rc}'}. Next: {step}, and run this module as root.",
-        "systemd_failed",
+        Refusal(
+            "systemd_failed",
+            f"{what}: {first_line(done.err) or f'exit code {done.rc}'}.",
+            f"{step}, and run this module as root",
+        ),
         cmd=list(done.argv),
     )

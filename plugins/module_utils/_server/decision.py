@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import Unit
 
 __all__ = ["STARTABLE", "ObservedServer", "act", "require_own_unit"]
@@ -66,9 +66,12 @@ def require_own_unit(seen: ObservedServer, action: str) -> None:
         return
     if not unit.exists:
         raise StandbyError(
-            f"systemd does not know a unit {unit.name} that it may start: its state is {unit.load}."
-            " Nothing was changed. Next: correct service, or install the package that brings the unit.",
-            "service_unknown",
+            Refusal(
+                "service_unknown",
+                f"systemd does not know a unit {unit.name} that it may start: its state is {unit.load}."
+                " Nothing was changed.",
+                "correct service, or install the package that brings the unit",
+            )
         )
     if seen.configured is not None and seen.configured != seen.real:
         raise _other(seen, unit, f"its configuration names the data directory {seen.configured}")
@@ -84,7 +87,9 @@ def require_own_unit(seen: ObservedServer, action: str) -> None:
 def _other(seen: ObservedServer, unit: Unit, why: str) -> StandbyError:
     step = f"give service={seen.own_unit}" if seen.own_unit else "name the unit of this data directory in service"
     return StandbyError(
-        f"The unit {unit.name} is not that of the server of {seen.data_directory}: {why}. Nothing was changed."
-        f" Next: {step}.",
-        "service_other_server",
+        Refusal(
+            "service_other_server",
+            f"The unit {unit.name} is not that of the server of {seen.data_directory}: {why}. Nothing was changed.",
+            step,
+        )
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
     ciphers_of,
     compressions_of,
@@ -58,9 +58,11 @@ def probe(source: BarmanHost, compress: str) -> RemoteCapabilities:
             usable = usable_compressions(compress, compressions_of(here.out), compressions_of(there.out))
             return RemoteCapabilities(remote_command([*prefix, "rsync"]), usable, prefix)
     raise StandbyError(
-        f"rsync does not run on {source.destination} (exit code {there.rc}). Nothing was changed."
-        " Next: install rsync on the Barman host.",
-        "rsync_missing_remote",
+        Refusal(
+            "rsync_missing_remote",
+            f"rsync does not run on {source.destination} (exit code {there.rc}). Nothing was changed.",
+            "install rsync on the Barman host",
+        ),
         rc=there.rc,
         stderr=there.err,
     )

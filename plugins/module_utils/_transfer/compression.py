@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = [
     "Sample",
@@ -76,9 +76,11 @@ def usable_compressions(wanted: str, here: Iterable[str], there: Iterable[str]) 
         return tuple(name for name in _COMPRESSIONS if name in both)
     if wanted not in both:
         raise StandbyError(
-            f"compress={wanted} needs an rsync that has it on both ends; both have {', '.join(sorted(both))}."
-            " Next: choose compress=auto, or upgrade rsync to 3.2 or later.",
-            "compress_unsupported",
+            Refusal(
+                "compress_unsupported",
+                f"compress={wanted} needs an rsync that has it on both ends; both have {', '.join(sorted(both))}.",
+                "choose compress=auto, or upgrade rsync to 3.2 or later",
+            )
         )
     return (wanted,)
 

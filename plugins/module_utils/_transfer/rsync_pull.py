@@ -28,7 +28,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
     rsync_failure,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
     Sample,
     chosen_by,
@@ -170,10 +170,13 @@ class RsyncPull(Workers):
     ) -> StandbyError:
         source = self.connections[0].source
         return StandbyError(
-            f"Copying {len(shard)} files from {source.destination}:{shard.root.source} to {shard.root.target}"
-            f" failed at attempt {attempt}: {reason.meaning} ({first_line(stderr) or f'exit code {rc}'})."
-            f" The directory cannot be started; a new run resumes. Next: {reason.next_step}.",
-            reason.code,
+            Refusal(
+                reason.code,
+                f"Copying {len(shard)} files from {source.destination}:{shard.root.source} to {shard.root.target}"
+                f" failed at attempt {attempt}: {reason.meaning} ({first_line(stderr) or f'exit code {rc}'})."
+                " The directory cannot be started; a new run resumes.",
+                reason.next_step,
+            ),
             rc=rc,
             stderr=stderr,
             cmd=list(argv),

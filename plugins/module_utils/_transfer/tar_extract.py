@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root, is_copied
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream, members, unfit_archive
 
 __all__ = ["unpack"]
@@ -115,7 +115,9 @@ def _write_all(handle: int, portion: memoryview) -> None:
 
 def _inconsistent(name: str, what: str) -> StandbyError:
     return StandbyError(
-        f"{name} {what}. The data directory cannot be started. Next: choose another backup_id, and look at this one on"
-        " the Barman host.",
-        "backup_inconsistent",
+        Refusal(
+            "backup_inconsistent",
+            f"{name} {what}. The data directory cannot be started.",
+            "choose another backup_id, and look at this one on the Barman host",
+        )
     )

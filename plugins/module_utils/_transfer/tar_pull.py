@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import Diagnosis
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import unpack
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.workers import ATTEMPTS, Workers, remaining
@@ -132,10 +132,13 @@ class TarPull(Workers):
         self, archive: Archive, root: Root, attempt: int, reason: Diagnosis, said: str, argv: list[str]
     ) -> StandbyError:
         return StandbyError(
-            f"Unpacking {archive.path} from {self.connections[0].source.destination} into {root.target} failed at"
-            f" attempt {attempt}: {reason.meaning} ({said or 'nothing was said'})."
-            f" The directory cannot be started; a new run resumes. Next: {reason.next_step}.",
-            reason.code,
+            Refusal(
+                reason.code,
+                f"Unpacking {archive.path} from {self.connections[0].source.destination} into {root.target} failed at"
+                f" attempt {attempt}: {reason.meaning} ({said or 'nothing was said'})."
+                " The directory cannot be started; a new run resumes.",
+                reason.next_step,
+            ),
             cmd=argv,
         )
 

@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup import loc
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 
 __all__ = ["ATTEMPTS", "LOOK_SECONDS", "Workers", "remaining"]
@@ -88,7 +88,7 @@ class Workers:
                     # A signal that comes just before a wait without end would be seen only after it.
                     worker.join(LOOK_SECONDS)
         except BaseException:
-            self.stop(StandbyError("The copy was interrupted. Next: run again, it resumes.", "interrupted"))
+            self.stop(StandbyError(Refusal("interrupted", "The copy was interrupted.", "run again, it resumes")))
             # Whoever hears that the copy has ended finds none of its programs; the lock holds up only another copy.
             # A thread whose join was interrupted passes for ended (Python 3.10 to 3.12), so the programs are counted.
             deadline = time.monotonic() + _END_SECONDS
@@ -144,9 +144,17 @@ def _of_our_own(failure: Exception) -> StandbyError:
     number = failure.errno if isinstance(failure, OSError) else None
     full = number in (errno.ENOSPC, errno.EDQUOT)
     if not full and number not in (errno.EIO, errno.EROFS):
-        return StandbyError(f"The copy failed: {failure}.", "copy_failed")
+        return StandbyError(
+            Refusal(
+                "copy_failed",
+                f"The copy failed: {failure}. The directory cannot be started; a new run resumes.",
+                "run again; if it fails at the same place, report it",
+            )
+        )
     return StandbyError(
-        f"The copy failed: {failure}. The directory cannot be started; a new run resumes."
-        " Next: check free space and inodes (df, df -i), and the file system.",
-        "disk_full" if full else "disk_error",
+        Refusal(
+            "disk_full" if full else "disk_error",
+            f"The copy failed: {failure}. The directory cannot be started; a new run resumes.",
+            "check free space and inodes (df, df -i), and the file system",
+        )
     )

@@ -9,12 +9,12 @@ import shutil
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.deleted import explain_missing_files
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 
 def failing(host, code="backup_files_missing", packed=False):
     with pytest.raises(StandbyError) as failed, explain_missing_files(host.source, host.backup(), packed):
-        raise StandbyError("files are missing", code, rc=23)
+        raise StandbyError(Refusal(code, "files are missing", "run again"), rc=23)
     return failed.value
 
 

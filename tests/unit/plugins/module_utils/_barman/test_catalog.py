@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman import catalog as _catalog
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import WAITING
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 NEW, OLD = "20261121T120000", "20261120T120000"
@@ -41,7 +41,7 @@ class World:
         self.passed += 1
         status = [status for after, status in self.changes[name] if after <= self.passed][-1]
         if status == "gone":
-            raise StandbyError("there is no such backup", "backup_unknown")
+            raise StandbyError(Refusal("backup_unknown", "there is no such backup", "run again"))
         return backup(backup_id=name, status=status)
 
     def choose(self, wait, may_wait=True):

@@ -10,7 +10,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import con
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SETTINGS, backup, upstream
 
 GIB = 1 << 30
@@ -159,18 +158,6 @@ def test_configuration(exists, names_directory, expected):
     assert (
         codes(_configuration.configuration("/etc/pg/postgresql.conf", exists, names_directory, "/srv/pg")) == expected
     )
-
-
-def test_message_of_one_problem_is_that_problem():
-    problem = Verdict("space", "error", "No room. Next: make room.", "space_missing")
-    assert _verdict.message("n1", "/srv/pg", [problem]) == (
-        "n1 cannot become a standby in /srv/pg; nothing was changed. No room. Next: make room."
-    )
-
-
-def test_message_of_many_problems_numbers_all_of_them():
-    problems = [Verdict("a", "error", "One.", "one"), Verdict("b", "error", "Two.", "two")]
-    assert _verdict.message("n1", "/srv/pg", problems).endswith(" 2 problems: (1) One. (2) Two.")
 
 
 @pytest.mark.parametrize(

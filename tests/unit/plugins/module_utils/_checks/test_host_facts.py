@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, Shell
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 
 def program(directory, name, text):
@@ -33,7 +33,7 @@ class Far(Shell):
 
     def run(self, argv, timeout=60):
         if self.rc is None:
-            raise StandbyError("no answer", "ssh_timeout")
+            raise StandbyError(Refusal("ssh_timeout", "no answer", "run again"))
         return Completed(tuple(argv), self.rc, self.out() if callable(self.out) else self.out, "")
 
 

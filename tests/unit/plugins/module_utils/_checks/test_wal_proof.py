@@ -15,7 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetch_one
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import prove
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import HeldWal
@@ -47,7 +47,7 @@ class Archive:
 
     def peek_wal(self, first: str, count: int) -> tuple[str, ...]:
         if self.fails_after is not None and len(self.asked) >= self.fails_after:
-            raise StandbyError("Cannot reach the Barman host. Next: start sshd there.", "ssh_refused")
+            raise StandbyError(Refusal("ssh_refused", "Cannot reach the Barman host.", "start sshd there"))
         self.asked.append((first, count))
         timeline, number = int(first[:8], 16), int(first[8:16], 16) * 4096 + int(first[16:], 16)
         names = [name(number + index, timeline) for index in range(count)]

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import commit as _commit
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     NOT_COPIED,
@@ -148,7 +148,7 @@ class TestCommit:
         class Contents:
             def require_control(self, staging):
                 assert text_of(tmp_path / "work" / staging / CONTROL) == CONTROL_TEXT
-                raise StandbyError("not as promised", "manifest_mismatch")
+                raise StandbyError(Refusal("manifest_mismatch", "not as promised", "run again"))
 
         assert self.refused(host, Contents()).code == "manifest_mismatch"
 

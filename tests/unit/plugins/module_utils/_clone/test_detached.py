@@ -352,7 +352,7 @@ def test_kill_ends_it_and_it_can_be_resumed(blocked):
     caller, pid = start(blocked)
     os.kill(pid, signal.SIGTERM)
     assert caller.ended().code == "interrupted"
-    assert ResultFile(str(blocked.state)).read()["error"]["error_code"] == "interrupted"
+    assert ResultFile(str(blocked.state)).read()["error"]["refusal"]["code"] == "interrupted"
     assert not (blocked.pgdata / "global/pg_control").exists()
     blocked.go.touch()
     assert follow(job_of(blocked), copy).action == "resume"

@@ -24,7 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fi
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HOLDING_DIRECTORY
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
@@ -51,7 +51,7 @@ class Tool(Filler):
 
     def require(self, job):
         if self.refuses:
-            raise StandbyError("no way", "refused")
+            raise StandbyError(Refusal("refused", "no way", "run again"))
 
     def roots(self, job):
         return plan(job) if self.plain else None
@@ -182,7 +182,7 @@ class TestFill:
         place.host.write_manifest()
 
         def differing(verifier, top, promises):
-            raise StandbyError("no memory", "verification_failed")
+            raise StandbyError(Refusal("verification_failed", "no memory", "run again"))
 
         monkeypatch.setattr(Verifier, "differing", differing)
         before = set(threading.enumerate())

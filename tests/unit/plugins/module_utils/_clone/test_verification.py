@@ -16,7 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
     read_promises,
     verifier_for,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     ManifestEntry,
     render_manifest,
@@ -113,7 +113,7 @@ class TestCheck:
     def test_that_cannot_be_made_is_told(self, make, roots):
         class Broken:
             def differing(self, _top, _promises):
-                raise StandbyError("no memory", "verification_failed")
+                raise StandbyError(Refusal("verification_failed", "no memory", "run again"))
 
         contents = make(verifier=Broken())
         contents.check(Shard(roots[0], [0]))

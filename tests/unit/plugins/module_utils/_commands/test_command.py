@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell, ssh_argv
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 
 class TestLocalShell:
@@ -107,7 +107,7 @@ class TestSshShell:
 class TestStream:
     @staticmethod
     def failed(rc, stderr):
-        return StandbyError(f"it failed: {stderr}", "it_failed", rc=rc)
+        return StandbyError(Refusal("it_failed", f"it failed: {stderr}", "run again"), rc=rc)
 
     # With `exec` the program takes the place of the ssh that is ended, whose end it sees otherwise.
     def stream(self, *argv, timeout=60.0):

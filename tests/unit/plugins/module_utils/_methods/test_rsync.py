@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone import comm
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Verification
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods import rsync as _rsync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep_old
@@ -431,7 +431,7 @@ class TestReplace:
             if moment == "after" or len(calls) < call:
                 clear(root)
             if len(calls) == call:
-                raise StandbyError("ended", "interrupted")
+                raise StandbyError(Refusal("interrupted", "ended", "run again"))
 
         with monkeypatch.context() as patched:
             patched.setattr(_rsync._local_tree, "clear", interrupted)
@@ -548,7 +548,7 @@ class TestKeepOld:
         def keep(keep_plan):
             seen.append({name: old.record[name] for name in ("phase", "moves", "links", "kept_old")})
             assert (old.pgdata / CONTROL).exists()
-            raise StandbyError("ended", "interrupted")
+            raise StandbyError(Refusal("interrupted", "ended", "run again"))
 
         with monkeypatch.context() as patched:
             patched.setattr(_begin, "rename_aside", keep)
@@ -734,7 +734,7 @@ class TestTrust:
         if ends == "while times are changed":
 
             def doubt(_root, _positions):
-                raise StandbyError("ended", "interrupted")
+                raise StandbyError(Refusal("interrupted", "ended", "run again"))
 
             with monkeypatch.context() as patched:
                 patched.setattr(_rsync._local_tree, "mark_unverified", doubt)

@@ -7,11 +7,11 @@ import threading
 import time
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
 
-BROKEN = StandbyError("a disk refuses", "disk_error")
+BROKEN = StandbyError(Refusal("disk_error", "a disk refuses", "run again"))
 
 
 class Disk:

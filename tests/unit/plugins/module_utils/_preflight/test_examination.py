@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup_facts as _basebackup_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.without_upstream import NOT_CHECKED
@@ -22,7 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import wal as _wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     TABLESPACE,
@@ -56,7 +56,7 @@ ALL_WAL = WalProof(
     20 << 20,
     in_archive="000000010000000000000003",
 )
-NO_WAL = WalProof((Verdict("wal", "error", "It is gone. Next: clone.", "wal_missing"),), "0" * 24, 2, 20 << 20)
+NO_WAL = WalProof((problem("wal", Refusal("wal_missing", "It is gone.", "clone")),), "0" * 24, 2, 20 << 20)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ class TestFinishedCopy:
         assert world["asked"]["begin"] == (1, 0x3000028)  # what its label says: no server has been started on it yet
 
     def test_needs_no_backup_and_no_barman_for_that(self, examine):
-        found = examine(without_job=True, no_backup=("Barman is down. Next: start it.", "ssh_refused"))
+        found = examine(without_job=True, no_backup=Refusal("ssh_refused", "Barman is down.", "start it"))
         assert (codes(found), found.plan["action"]) == ([], "start")
 
     def test_is_refused_when_the_wal_that_it_needs_is_gone(self, examine, world):
@@ -202,7 +202,7 @@ class TestFinishedCopy:
 
 class TestWithoutBackup:
     def test_an_empty_host_is_told_why_there_is_none(self, examine):
-        found = examine(without_job=True, no_backup=("Barman is down. Next: start it.", "ssh_refused"))
+        found = examine(without_job=True, no_backup=Refusal("ssh_refused", "Barman is down.", "start it"))
         assert (codes(found), found.plan["action"]) == (["ssh_refused"], "refuse")
         assert codes(examine(without_job=True)) == ["backup_missing"]
 
@@ -224,7 +224,7 @@ def test_wal_that_is_gone_is_a_problem(examine, world):
 
 
 def test_the_restore_command_is_tried(examine, world):
-    world["fetched"] = Verdict("restore_command", "error", "It fails. Next: mend it.", "restore_command_fails")
+    world["fetched"] = problem("restore_command", Refusal("restore_command_fails", "It fails.", "mend it"))
     assert codes(examine()) == ["restore_command_fails"]
     assert world["asked"]["restore_command"] == "barman-wal-restore barman pg %f %p"
     assert codes(examine(restore_command=None)) == []
@@ -522,7 +522,7 @@ class TestPgBasebackup:
 
     def test_an_upstream_that_is_down_is_one_problem(self, examine, source, monkeypatch):
         def identify(keywords):
-            raise StandbyError("It is down. Next: start it.", "upstream_unreachable")
+            raise StandbyError(Refusal("upstream_unreachable", "It is down.", "start it"))
 
         monkeypatch.setattr(_examination, "identify", identify)
         assert codes(examine(without_job=True, basebackup=source)) == ["upstream_unreachable"]

@@ -9,11 +9,11 @@ import dataclasses
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _host_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import WantedStandby, observe
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     CONTROL,
     LABEL,
@@ -63,7 +63,7 @@ def world(monkeypatch):
 
     def local(*_where):
         if said["instance"] is None:
-            raise StandbyError("It lets nobody in. Next: see its log.", "instance_unreachable")
+            raise StandbyError(Refusal("instance_unreachable", "It lets nobody in.", "see its log"))
         return said["instance"]
 
     def prove(begin, *_rest):
@@ -160,7 +160,7 @@ def test_a_standby_needs_what_comes_after_the_wal_that_it_has_kept(tmp_path, wor
 
 
 def test_wal_that_is_gone(world, wanted):
-    world["wal"] = Verdict("wal", "error", "It is gone. Next: clone.", "wal_missing")
+    world["wal"] = problem("wal", Refusal("wal_missing", "It is gone.", "clone"))
     assert observe(directory(), upstream(), wanted()).host_state.wal_missing
 
 
