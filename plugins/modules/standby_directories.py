@@ -82,11 +82,11 @@ EXAMPLES = r"""
 
 - name: Make the directories of a cluster whose WAL has a file system of its own
   pgfleet.standby.standby_directories:
-    data_directory: /srv/pg/data
-    waldir: /srv/pgwal/data
+    data_directory: /var/lib/postgresql/15/main
+    waldir: /var/lib/postgresql/15/wal/main
     tablespaces:
       - name: fast
-        location: /srv/fast/pg
+        location: /srv/tablespaces/fast
   become: true
 """
 
@@ -96,7 +96,7 @@ made:
   returned: success
   type: list
   elements: str
-  sample: [/srv/fast, /srv/fast/pg]
+  sample: [/var/lib/postgresql/15/wal, /var/lib/postgresql/15/wal/main]
 """
 
 import os

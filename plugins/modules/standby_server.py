@@ -86,14 +86,14 @@ seealso:
 EXAMPLES = r"""
 - name: Start the standby, now and at boot
   pgfleet.standby.standby_server:
-    data_directory: /var/lib/pgsql/15/data
-    service: postgresql-15
+    data_directory: /var/lib/postgresql/15/main
+    service: postgresql@15-main
     enabled: true
   become: true
 
-- name: Let a server that pg_ctl has started take up changed settings
+- name: Let the server take up changed settings, whoever has started it
   pgfleet.standby.standby_server:
-    data_directory: /srv/pg/data
+    data_directory: /var/lib/postgresql/15/main
     state: reloaded
   become: true
   become_user: postgres

@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,13 @@ class Server:
 
     def carry_out(self, action: str) -> None:
         """Do it, and wait until it is done. Raises StandbyError."""
-        {"start": self._start, "stop": self._stop, "restart": self._restart, "reload": self._reload}[action]()
+        steps: dict[str, Callable[[], None]] = {
+            "start": self._start,
+            "stop": self._stop,
+            "restart": self._restart,
+            "reload": self._reload,
+        }
+        steps[action]()
 
     def is_enabled(self, enabled: bool) -> bool:
         """Whether the unit starts at boot as it should: also if that is decided elsewhere, or there is no unit."""

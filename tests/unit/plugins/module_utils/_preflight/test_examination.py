@@ -470,6 +470,17 @@ def test_a_configuration_elsewhere(host, examine, present, created, expected):
     assert codes(examine(config_directory=str(elsewhere), config_created=created)) == expected
 
 
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [("/var/lib/pgfleet-15-main/initdb", []), ("/srv/pgfleet/initdb", ["configuration_other_directory"])],
+    ids=["that the role is about to finish", "of another cluster"],
+)
+def test_a_configuration_of_another_directory(host, examine, sets, expected):
+    elsewhere = host.root / "etc"
+    write_tree(elsewhere, {"postgresql.conf": f"data_directory = {sets}\nmax_connections = 200\n"})
+    assert codes(examine(config_directory=str(elsewhere), config_created=True)) == expected
+
+
 def test_an_upstream_that_does_not_answer(host, examine, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("PATH", f"{host.programs}:/usr/bin:/bin")
