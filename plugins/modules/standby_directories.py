@@ -105,7 +105,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import os_user, prepare
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import prepare
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import os_user
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
     default_state_directory,

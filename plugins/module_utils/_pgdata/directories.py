@@ -10,11 +10,9 @@ made. What exists keeps its owner and its mode. Private to the collection.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pwd
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -23,8 +21,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directory_
     not_a_directory,
     who_makes,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import OsUser, acting_as, user_name
 
-__all__ = ["OsUser", "look", "os_user", "prepare", "this_user"]
+__all__ = ["look", "prepare"]
 
 # As many links as the kernel follows in one path (path_resolution(7)).
 _LINKS = 40
@@ -34,14 +33,6 @@ _ROOT = 0
 _SEARCH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class OsUser(NamedTuple):
-    """An OS user by name, with the numbers of the user and of the user's group."""
-
-    name: str
-    uid: int
-    gid: int
-
-
 class _Place(NamedTuple):
     """Where a walk has ended: the deepest directory, the names that are missing below it, and the first link on the way
     that another user than root may have made."""
@@ -49,26 +40,6 @@ class _Place(NamedTuple):
     fd: int
     missing: tuple[str, ...]
     link: str | None
-
-
-def os_user(name: str) -> OsUser:
-    """The OS user of that name. Raises StandbyError."""
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise StandbyError(
-            Refusal(
-                "os_user_unknown",
-                f"This host has no OS user {name!r}. Nothing was made.",
-                "install the PostgreSQL packages, or correct os_user",
-            )
-        ) from None
-    return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-
-def this_user() -> OsUser:
-    """The OS user that runs us."""
-    return OsUser(_name(os.geteuid()), os.geteuid(), os.getegid())
 
 
 def prepare(wanted: Mapping[str, str], user: OsUser, only_look: bool = False) -> list[str]:
@@ -103,7 +74,7 @@ def _sight(place: _Place, user: OsUser) -> Sight:
     return Sight(
         os.readlink(f"/proc/self/fd/{place.fd}"),
         place.missing,
-        owner=_name(status.st_uid),
+        owner=user_name(status.st_uid),
         owned=status.st_uid == user.uid,
         writable=_may_write(place.fd, user),
         roots_own=_is_roots(status),
@@ -192,13 +163,6 @@ def _path(fd: int, name: str) -> str:
     return os.path.join(os.readlink(f"/proc/self/fd/{fd}"), name)
 
 
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"the user with number {uid}"
-
-
 # --- who does what --------------------------------------------------------------------
 def _is_roots(status: os.stat_result) -> bool:
     """Whether root alone may put something into a directory."""
@@ -207,30 +171,12 @@ def _is_roots(status: os.stat_result) -> bool:
 
 def _may_write(fd: int, user: OsUser) -> bool:
     """Whether the OS user may make something in a directory."""
-    with _as(user):
+    with acting_as(user):
         return os.access(".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True)
 
 
-@contextlib.contextmanager
-def _as(user: OsUser) -> Iterator[None]:
-    """Have no more rights than the OS user for a moment. Who is not root has no others anyway."""
-    if os.geteuid() != _ROOT or user.uid == _ROOT:
-        yield
-        return
-    groups, gid = os.getgroups(), os.getegid()
-    os.setgroups(os.getgrouplist(user.name, user.gid))
-    os.setegid(user.gid)
-    os.seteuid(user.uid)
-    try:
-        yield
-    finally:
-        os.seteuid(_ROOT)
-        os.setegid(gid)
-        os.setgroups(groups)
-
-
 def _made_by_user(parent: int, name: str, user: OsUser) -> int:
-    with _as(user):
+    with acting_as(user):
         os.mkdir(name, 0o700, dir_fd=parent)
         return os.open(name, _SEARCH, dir_fd=parent)
 

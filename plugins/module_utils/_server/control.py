@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import read
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data, inspect, postmaster
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import acting_as, owner_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision import (
@@ -81,7 +82,10 @@ class Server:
 
     def __init__(self, request: ServerRequest) -> None:
         self.request = request
-        self.pgdata: DataDir = inspect(request.data_directory, request.state_directory)
+        # Root has no business in another user's directory, and may not even see what is in it (NFS, root_squash).
+        self._owner = owner_of(request.data_directory)
+        with acting_as(self._owner):
+            self.pgdata: DataDir = inspect(request.data_directory, request.state_directory)
         self.unit = self._unit()
         self.seen = self._see()
         self._log_begin = 0
@@ -127,7 +131,8 @@ class Server:
     @property
     def running(self) -> PidFile | None:
         """The server now."""
-        return postmaster(self.request.data_directory)
+        with acting_as(self._owner):
+            return postmaster(self.request.data_directory)
 
     # --- what there is -------------------------------------------------------------------
 
@@ -219,7 +224,7 @@ class Server:
         return now.status in _UP or self._replays()
 
     def _replays(self) -> bool:
-        with contextlib.suppress(StandbyError):
+        with contextlib.suppress(StandbyError), acting_as(self._owner):
             return control_data(self.request.data_directory).state == _REPLAYING
         return False
 

@@ -77,6 +77,8 @@ def require_own_unit(seen: ObservedServer, action: str) -> None:
         raise _other(seen, unit, f"its configuration names the data directory {seen.configured}")
     if seen.by_unit or action in ("none", "reload"):
         return
+    if unit.active == "active" and unit.sub == "exited":
+        raise _other(seen, unit, "it is active and has no main process, as a unit that only stands for others")
     if unit.main_pid is not None:
         where = f" in {seen.works_in}" if seen.works_in else ""
         raise _other(seen, unit, f"its main process is {unit.main_pid}{where}")

@@ -12,7 +12,8 @@ import stat
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import directories
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import look, os_user, prepare
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import look, prepare
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import os_user
 
 ME = os_user(pwd.getpwuid(os.getuid()).pw_name)
 
@@ -114,9 +115,3 @@ class TestLinks:
     def test_whether_root_alone_may_write(self, top, rights, roots):
         (top / "target").chmod(rights)
         assert look("data_directory", str(top / "target" / "main"), ME).roots_own == roots
-
-
-def test_a_user_that_is_not_there():
-    with pytest.raises(StandbyError) as refused:
-        os_user("nosuch")
-    assert (refused.value.code, "'nosuch'" in refused.value.msg) == ("os_user_unknown", True)

@@ -69,6 +69,11 @@ OTHERS = replace(DOWN, unit=UNIT._replace(active="active", main_pid=9), works_in
         (OTHERS, "service_other_server", "its main process is 9 in /other"),
         (replace(OTHERS, pid=7, works_in=None), "service_other_server", "its main process is 9."),
         (
+            replace(DOWN, unit=UNIT._replace(active="active", sub="exited")),
+            "service_other_server",
+            "it is active and has no main process",
+        ),
+        (
             replace(STRAY, unit=UNIT, own_unit="postgresql@15-main.service"),
             "service_other_server",
             "(pid 7) is the main process of postgresql@15-main.service. Nothing was changed."
