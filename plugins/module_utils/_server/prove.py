@@ -13,7 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import standby_status
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import StalledError, wait, work_of
 
-__all__ = ["may_become_ready", "prove"]
+__all__ = ["prove"]
 
 # Each look is a login here and one at the upstream.
 _PAUSE = 0.5
@@ -35,15 +35,15 @@ def prove(params: dict[str, Any], look: Callable[[dict[str, Any]], dict[str, Any
         last = look({**params, "min_replay_lsn": minimum})
         if minimum is None and last["upstream"] is not None:
             minimum = last["upstream"]["lsn"]
-        return not may_become_ready(last, params["wait"])
+        return not _may_become_ready(last, params["wait"])
 
-    if may_become_ready(last, params["wait"]):
+    if _may_become_ready(last, params["wait"]):
         with contextlib.suppress(StalledError):
             wait(come, lambda: _movement(last, minimum), params["timeout"], _PAUSE)
     return last
 
 
-def may_become_ready(status: Mapping[str, Any], awaited: str) -> bool:
+def _may_become_ready(status: Mapping[str, Any], awaited: str) -> bool:
     """Whether it is not ready yet and it makes sense to look again.
 
     ``awaited`` is ``none``, ``replay`` (of one that follows the upstream as it should) or ``ready`` (of a server that

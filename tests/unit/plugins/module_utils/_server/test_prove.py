@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import process
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import may_become_ready, prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import _may_become_ready, prove
 
 
 @pytest.fixture
@@ -115,4 +115,4 @@ PRIMARY = {"in_recovery": False}
     ],
 )
 def test_when_another_look_makes_sense(status, replay, ready):
-    assert [may_become_ready(status, awaited) for awaited in ("none", "replay", "ready")] == [False, replay, ready]
+    assert [_may_become_ready(status, awaited) for awaited in ("none", "replay", "ready")] == [False, replay, ready]
