@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +63,10 @@ _UP = ("ready", "standby")
 # What pg_control says of a server that has begun to replay: how far it is is not a question of starting any more.
 _REPLAYING = "in archive recovery"
 
-_SAID = ("FATAL", "PANIC", "ERROR", "HINT")
+_ENDS = re.compile("(?:FATAL|PANIC|ERROR|HINT):")
+
+# A line of the server's from its level on, without the time and whatever else log_line_prefix puts before that.
+_LEVEL = re.compile("(?:LOG|WARNING|DETAIL|FATAL|PANIC|ERROR|HINT): .*")
 
 
 @dataclass(frozen=True)
@@ -336,9 +340,16 @@ class Server:
 
 
 def _last_words(lines: Sequence[str]) -> str:
-    """The last words of a server that did not start, out of the lines of its log; empty if there are none."""
-    telling = [line.strip() for line in lines if any(f"{mark}:" in line for mark in _SAID)]
-    return f"It says: {' / '.join(telling[-3:])}." if telling else ""
+    """The last words of a server that did not start, out of the lines of its log; empty if there are none.
+
+    What is wrong with a configuration is said by a line of the level LOG, before the FATAL one that ends the start.
+    """
+    ends = [number for number, line in enumerate(lines) if _ENDS.search(line)]
+    if not ends:
+        return ""
+    told = [_LEVEL.search(line) for line in lines[max(0, ends[-1] - 2) : ends[-1] + 1]]
+    said = " / ".join(match.group().strip() for match in told if match is not None)
+    return f"It says: {said.rstrip('.')}."
 
 
 def _systemd(done: Completed, what: str, step: str) -> StandbyError:

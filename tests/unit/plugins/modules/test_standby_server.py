@@ -155,7 +155,7 @@ class TestWhatCannotBe:
         (data / "words").write_text("LOG:  starting\nFATAL:  no room\nHINT:  Make some.\nLOG:  shut down\n")
         result = ask(service=named(unit))
         assert (result["failed"], result["error_code"]) == (True, "server_start_failed")
-        assert "does not start. It says: FATAL:  no room / HINT:  Make some.. Next: " in result["msg"]
+        assert "does not start. It says: LOG:  starting / FATAL:  no room / HINT:  Make some. Next: " in result["msg"]
 
     def test_what_an_earlier_start_said_is_not_told(self, servers, data, ask):
         (data.parent / ".pgdata.standby" / "server.log").write_text("FATAL:  long ago\n")
