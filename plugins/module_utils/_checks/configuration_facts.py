@@ -51,7 +51,6 @@ class ConfigurationPlaces:
     """
 
     data_directory: str
-    state_directory: str
     bindir: str
     directory: str | None = None
     created: bool = False
