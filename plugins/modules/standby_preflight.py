@@ -248,12 +248,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     server_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import run
@@ -326,7 +325,7 @@ def request_of(params: dict[str, Any]) -> Request:
         hot_standby_settings=params["hot_standby_settings"],
         restore_command=command.text,
         restore_note=command.note,
-        barman=Barman.from_params(named) if server else None,
+        barman=barman_of(named) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
         no_backup=_no_backup(params["no_backup"] or {}),
         service=params["service"] or None,

@@ -9,14 +9,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import bas
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration_facts as _configuration_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import (
     UpstreamFiles,
-    pg_basebackup_program,
     roots_of_upstream,
     size_unknown,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.space_facts import measure
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import server_version
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
+    require_pg_basebackup,
+    server_version,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_every_standby as _for_every_standby
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
@@ -51,7 +53,7 @@ def _of_pg_basebackup(case: Case, upstream: Upstream, job: Job) -> Findings:
     source = case.request.basebackup
     left_out = Findings(plan={"not_checked": list(_basebackup.NOT_CHECKED)})
     options = source.options if source is not None else ()
-    program, missing = ask("method", lambda: pg_basebackup_program(job.bindir, options))
+    program, missing = ask("method", lambda: require_pg_basebackup(job.bindir, options))
     if program is None:
         return merged(missing, left_out)
     return merged(Findings((_basebackup.method(program, upstream),)), left_out)
