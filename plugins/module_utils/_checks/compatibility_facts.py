@@ -16,13 +16,17 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import com
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import slot as _slot
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import look
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directory_rules import who_makes
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import this_user
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts, libraries_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import (
     read_facts,
     slot_by_replication,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
 __all__ = ["Standby", "suits_host", "suits_upstream"]
 
@@ -31,10 +35,10 @@ __all__ = ["Standby", "suits_host", "suits_upstream"]
 class Standby:
     """What it is called and what it holds. ``runs``: it streams already, by this name and with this slot perhaps.
 
-    ``places`` are paths by their role. ``kept``: the data directory stays as it is. ``created``: the directories will
-    be made and given to us before anything is copied. ``block_size`` is that of the files, in bytes. ``slot_made``: a
-    missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes. ``walsenders`` is how many it
-    needs.
+    ``places`` are paths by their role. ``kept``: the data directory stays as it is. ``created``: root will make the
+    directories that are missing, for us, before anything is copied. ``block_size`` is that of the files, in bytes.
+    ``slot_made``: a missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes. ``walsenders``
+    is how many it needs.
     """
 
     application_name: str
@@ -113,10 +117,23 @@ def _libraries(standby: Standby, host: str, facts: UpstreamFacts) -> list[Verdic
 def suits_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
     """Places, their labels, and room for so many files per file system, each named by a path on it."""
     places = _host_facts.places(standby.places)
+    made = standby.created and not standby.kept
     # Directories that are made for us have the right owner then; a file system that is read-only stays so.
-    judged = [place for place in places if place.read_only] if standby.created and not standby.kept else places
+    judged = [place for place in places if place.read_only] if made else places
     return [
+        *(_refused_to_root(standby.places) if made else []),
         *_compatibility.ownership(judged, standby.kept, standby.major),
         *_compatibility.selinux(_host_facts.selinux_enforcing(), places),
         *_compatibility.inodes(files, {path: _host_facts.free_inodes(path) for path in files if os.path.exists(path)}),
     ]
+
+
+def _refused_to_root(places: Mapping[str, str]) -> list[Verdict]:
+    """What root will refuse to make for us, and what root leaves as it is though we cannot use it."""
+    user, found = this_user(), []
+    for role, path in places.items():
+        try:
+            who_makes(role, path, look(role, path, user), user.name, is_root=True)
+        except StandbyError as refused:
+            found.append(problem("ownership", refused.refusal))
+    return found

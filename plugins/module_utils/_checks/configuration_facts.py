@@ -39,6 +39,9 @@ _CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
 
 _PRELOAD = "shared_preload_libraries"
 
+# Where the role has Debian's packaging make the cluster that comes with a new configuration.
+_REGISTERING = re.compile(r"/var/lib/pgfleet-[^/]+/initdb")
+
 
 @dataclass(frozen=True)
 class ConfigurationPlaces:
@@ -48,7 +51,6 @@ class ConfigurationPlaces:
     """
 
     data_directory: str
-    state_directory: str
     bindir: str
     directory: str | None = None
     created: bool = False
@@ -155,7 +157,7 @@ def _read(
 ) -> Configuration:
     elsewhere = places.directory is not None and read == named
     sets = configured_data_directory(places.bindir, named) if elsewhere else None
-    if sets == os.path.join(places.state_directory, "initdb"):
+    if sets is not None and _REGISTERING.fullmatch(sets):
         sets = None  # the role had the packaging make this configuration, and is about to correct it
     verdicts = _configuration.configuration(named, read is not None, sets, places.data_directory)
     if read is None:
