@@ -15,11 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe i
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rewind as _rewind
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
-    Task,
-    examine,
-    rewind,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import Task, examine, rewind
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
