@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from conftest import BINDIR, HOST
+from clone_on_host import Clone
 from lab import Lab
-from onhost import Clone
 from podman import Host
+from standby_host import BINDIR, HOST
 
 SERVER = f"small_{HOST}"
 PORT = 6100

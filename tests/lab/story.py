@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conftest import DATA, HOST, STATE
+from clone_on_host import FAST
 from lab import Lab
-from onhost import FAST
 from play import Playbook, Run, errors, said_of
 from podman import Host, wait_for
+from standby_host import DATA, HOST, STATE
 
 UNIT = "postgresql@15-main"
 PLACES = f"{DATA} {FAST} {STATE} /etc/postgresql {DATA}.old {FAST}.old"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from conftest import BINDIR, DATA, HOST, STATE
 from lab import Lab
 from play import Playbook, Run, said_of
 from podman import Host, wait_for
+from standby_host import BINDIR, DATA, HOST, STATE
 
 PORT = "5440"
 UPSTREAM = "/var/lib/postgresql/15/upstream"
