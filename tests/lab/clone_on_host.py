@@ -10,7 +10,7 @@ from typing import Any
 
 from lab import Lab
 from modules import PLACE, Modules
-from podman import wait_for
+from podman import BOUND
 from standby_host import BINDIR, DATA, HOST, STATE
 
 __all__ = ["FAST", "PLACE", "Clone", "small_backup"]
@@ -74,10 +74,10 @@ class Clone(Modules):
             env=self.host.podman.env,
         )
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 120) -> dict[str, Any]:
+    def finish(self, process: subprocess.Popen[str]) -> dict[str, Any]:
         """The result of what ``start`` began."""
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = process.communicate(timeout=BOUND)
         finally:
             process.kill()
         return self._result(out, err)
@@ -93,15 +93,6 @@ class Clone(Modules):
         """state.json, empty when there is none."""
         done = self.host.run(["cat", f"{STATE}/state.json"], check=False)
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
-
-    def wait_until_copied(self, share: float, timeout: float = 60) -> None:
-        """Wait until so many percent have arrived."""
-
-        def far_enough() -> bool:
-            now = self.progress()
-            return now.get("phase") == "copying" and (now.get("percent") or 0) >= share
-
-        wait_for(far_enough, f"{share} % of the copy", timeout)
 
     def start_settings(self) -> dict[str, str]:
         """What the server needs beside its data directory: the primary's limits, and the WAL."""
@@ -126,7 +117,7 @@ class Clone(Modules):
             f"{BINDIR}/pg_ctl",
             "start",
             "--wait",
-            "--timeout=60",
+            f"--timeout={BOUND:.0f}",
             "--pgdata=/tmp/hasty",
             "--log=/tmp/hasty.log",
         ]
@@ -151,7 +142,7 @@ class Clone(Modules):
             *((f"{backup}/{t['oid']}/", FAST) for t in self._tablespaces()),
         ):
             argv = ["rsync", "-rcn", "--delete", "--out-format=%n", *names, f"barman@barman:{source}", f"{target}/"]
-            listed = self.host.run(argv, user="postgres", timeout=120).stdout
+            listed = self.host.run(argv, user="postgres").stdout
             assert [line for line in listed.splitlines() if not line.endswith("/")] == [], listed
         assert self.state()["phase"] == "committed"
         code, log = self.try_to_start()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from held import Held
     from story import Story
     from upstream import Upstream
 
@@ -49,6 +50,15 @@ def empty(lab: Lab) -> Iterator[None]:
     lab.reset(HOST)
     yield
     lab.reset(HOST)
+
+
+@pytest.fixture
+def hold(lab: Lab) -> Iterator[Held]:
+    """Holds copies on the test's standby."""
+    from held import held  # it needs what is above
+
+    with held(lab.host(HOST)) as hold:
+        yield hold
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from clone_on_host import Clone
+from held import MIB, Held
 from standby_host import STATE
 
-# KiB per second for both rsyncs together: the lab's 435 MB take about 8 s, most of them for one file of 322 MB.
-SLOW: dict[str, Any] = {"bwlimit": 80_000, "compress": "none", "jobs": 2}
+# The lab's 435 MB are mostly one file of 322 MB: one worker is with it, and held half-way, while the other one brings
+# the rest.
+TWO_WORKERS: dict[str, Any] = {"compress": "none", "jobs": 2}
+HALF_WAY = 150 * MIB
 DESCENDANTS = """\
 pids=$1
 while [ "$pids" ]; do
@@ -36,9 +39,11 @@ class Copy:
     waiting: subprocess.Popen[str]
 
     @classmethod
-    def begun(cls, clone: Clone, share: float, **options: Any) -> Copy:
-        copy = cls(clone, clone.start(**{**SLOW, **options}))
-        clone.wait_until_copied(share)
+    def begun(cls, hold: Held, clone: Clone, count: int = HALF_WAY, **options: Any) -> Copy:
+        """A copy that is held as soon as so many bytes of one stream have come."""
+        hold.after(count)
+        copy = cls(clone, clone.start(**{**TWO_WORKERS, **options}))
+        hold.wait()
         return copy
 
     @property

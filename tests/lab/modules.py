@@ -75,7 +75,7 @@ class Modules:
 
     def module(self, module: str, **options: Any) -> dict[str, Any]:
         """Run a module to its end; its result, whether it failed or not."""
-        done = self.host.run(self.argv(module, options), user="postgres", check=False, timeout=300)
+        done = self.host.run(self.argv(module, options), user="postgres", check=False)
         return self._result(done.stdout, done.stderr)
 
     @staticmethod

@@ -95,7 +95,7 @@ class Catalogue:
     clone: Clone
 
     def barman(self, *argv: str) -> str:
-        return self.lab.barman.run(["barman", *argv], user="barman", timeout=120).stdout
+        return self.lab.barman.run(["barman", *argv], user="barman").stdout
 
     def ids(self, server: str = SERVER) -> dict[str, str]:
         """The status of each backup."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lab import Lab
-from play import Playbook
+from play import PLAY_SECONDS, Playbook
 from standby_host import DATA, HOST, ROOT
 
 SERVICE = "postgresql@15-main"
@@ -81,7 +81,7 @@ def test_every_example_runs(lab: Lab, playbook: Playbook, tmp_path: Path) -> Non
         ["ansible-playbook", f"--inventory={lab.inventory}", str(path)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PLAY_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

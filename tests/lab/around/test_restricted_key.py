@@ -16,6 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting 
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import backup_from
 from clone_on_host import Clone
 from modules import PLUGINS, program
+from podman import BOUND
 from sshd import SSHD, own_key
 from standby_host import DATA, HOST, ROOT
 from upstream import OwnBarman, Upstream, own_barman
@@ -87,7 +88,7 @@ ls -l {canary} 2>/dev/null
 # What came here counts as well.
 TRY = """\
 umask 077; mkdir {local}; cd {local}
-( timeout 20 sh -c "$1" ) </dev/null 2>&1
+( timeout {bound:.0f} sh -c "$1" ) </dev/null 2>&1
 echo "code $? files $(find {local} -type f | wc -l)"
 rm -rf {local}
 """
@@ -98,7 +99,13 @@ class Refusals:
 
     def __init__(self, upstream: Upstream, barman: OwnBarman) -> None:
         self.barman, self.host = upstream.lab.barman, upstream.host
-        self.names = {"home": barman.home, "conf": barman.conf, "canary": f"{barman.home}/canary", "local": LOCAL}
+        self.names = {
+            "home": barman.home,
+            "conf": barman.conf,
+            "canary": f"{barman.home}/canary",
+            "local": LOCAL,
+            "bound": BOUND,
+        }
         self.before = self.look()
 
     def look(self) -> str:
@@ -254,7 +261,7 @@ def test_a_packed_backup_is_copied_by_it(claims: Claims) -> None:
     """The Barman host decompresses it, for this standby cannot."""
     pack = ["sh", "-c", f"echo backup_compression = lz4 >>{claims.barman.conf}"]
     claims.lab.barman.run(pack)
-    claims.barman.run("backup", "--wait", "--wait-timeout", "60", "own")
+    claims.barman.run("backup", "--wait", "--wait-timeout", "300", "own")
     claims.clone.empty()
     packed = claims.module("info", backup_id="latest")["selected"]
     copied = claims.clone.run(barman_host=ALIAS, backup=packed)

@@ -145,7 +145,7 @@ def here(clone: Clone):
 
     def evaluate(expression: str, *env: str, **given: object) -> Any:
         argv = ["env", *env, f"PYTHONPATH={PLACE}/lib", "python3", "-c", PRELUDE.replace("{}", expression, 1)]
-        done = clone.host.run([*argv, json.dumps({"bindir": BINDIR, **given})], user="postgres", timeout=60)
+        done = clone.host.run([*argv, json.dumps({"bindir": BINDIR, **given})], user="postgres")
         return json.loads(done.stdout)
 
     return evaluate

@@ -12,7 +12,7 @@ import pytest
 from clone_on_host import FAST, Clone
 from lab import Lab
 from play import Playbook
-from podman import Host
+from podman import BOUND, Host
 from standby_host import BINDIR, DATA, HOST, STATE
 
 # The small backup: where its files and its WAL are on the Barman host and on the standby.
@@ -101,7 +101,7 @@ class Small:
         host = self.clone.host
         as_postgres(host, f'cp {WAL}/* "$1"/', waldir or f"{data}/pg_wal")
         start = [f"{BINDIR}/pg_ctl", "start", "--wait", "--silent", f"--pgdata={data}", f"--log={WORK}/standby.log"]
-        start.append("--timeout=20")
+        start.append(f"--timeout={BOUND:.0f}")
         options = f"--options=-p 6002 -k {WORK} -c listen_addresses="
         done = host.run([*start, options], user="postgres", check=False)
         assert done.returncode == 0, host.run(["cat", f"{WORK}/standby.log"]).stdout

@@ -69,7 +69,7 @@ def test_a_standby_is_made_without_its_upstream_and_proven_with_it(
     derived = {"upstream_conninfo": "", "replication_user": "replicator", "config": CONF}
 
     def play(**extra: object) -> tuple[Run, dict[str, Any]]:
-        run = playbook.run("--limit", HOST, "-vvv", report_path=str(report), wait_timeout=60, **derived, **extra)
+        run = playbook.run("--limit", HOST, "-vvv", report_path=str(report), **derived, **extra)
         assert run.rc == 0, run.output
         record = json.loads(report.read_text(encoding="utf-8"))[0]
         assert record["upstream_derived"] == {

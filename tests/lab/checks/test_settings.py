@@ -75,7 +75,7 @@ class TestSlot:
 
     def test_of_an_upstream_that_is_itself_a_standby(self, story: Story) -> None:
         story.lab.reset(HOST)
-        story.host.run(["bash", "-c", MIDDLE], user="postgres", timeout=120)
+        story.host.run(["bash", "-c", MIDDLE], user="postgres")
         conninfo = {"host": story.host.address, "port": MIDDLE_PORT, "user": "replicator"}
         try:
             story.does("clone", upstream_conninfo=conninfo, slot_name=SLOT)
@@ -196,7 +196,7 @@ class TestDrift:
         options = "-c config_file=/etc/postgresql/15/main/postgresql.conf -c restore_command=false"
         story.host.run([*argv, "-o", options, "start"], user="postgres")
         try:
-            wait_for(lambda: story.play().rc != 0 or None, "a refusal", timeout=60)
+            wait_for(lambda: story.play().rc != 0 or None, "a refusal")
             assert "setting_overridden" in story.play().output
         finally:
             story.host.run([*argv, "-m", "fast", "stop"], user="postgres")

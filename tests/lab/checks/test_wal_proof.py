@@ -74,7 +74,7 @@ pg_ctl stop -s -D first -m fast
 pg_ctl promote -w -s -D second
 write 6003 4
 psql -qX -p 6003 -c checkpoint -c "insert into t values (1)" -c checkpoint
-for _ in $(seq 100); do ls second/pg_wal/archive_status/*.ready >/dev/null 2>&1 || break; sleep 0.1; done
+while ls second/pg_wal/archive_status/*.ready >/dev/null 2>&1; do sleep 0.1; done
 sed -n 's/^START WAL LOCATION: \\(.*\\) (file .*/\\1/p' left/backup_label
 """
 
@@ -131,7 +131,7 @@ class Proof:
 
     def call(self, name: str, /, **given: Any) -> Any:
         argv = ["env", f"PYTHONPATH={PLACE}/lib", "python3", "-", name, json.dumps(given)]
-        return json.loads(self.host.run(argv, user="postgres", input=CALL, timeout=120).stdout)
+        return json.loads(self.host.run(argv, user="postgres", input=CALL).stdout)
 
     def prove(self, **changed: Any) -> dict[str, Any]:
         archive = {"host": "barman@barman", "server": "own", "config": f"{THERE}/barman.conf"}
@@ -167,7 +167,7 @@ def built(lab: Lab) -> Iterator[Proof]:
     host = clone.host
     remove(lab, host)
     host.run(["install", "--directory", "--mode=700", "--owner=postgres", WORK])
-    begin = host.run(["bash", "-c", BUILD], user="postgres", timeout=180).stdout.split()[-1]
+    begin = host.run(["bash", "-c", BUILD], user="postgres").stdout.split()[-1]
     yield Proof(lab, host, begin)
     remove(lab, host)
 

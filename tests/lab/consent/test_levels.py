@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 from clone_on_host import FAST
+from copies_under_way import HALF_WAY, TWO_WORKERS
+from held import Held
 from lab import Lab
 from podman import wait_for
 from standby_host import DATA, HOST, STATE
@@ -115,15 +117,18 @@ class TestOtherThings:
         story.refuses("data_directory_foreign", overwrite="always")
 
     @pytest.mark.parametrize("of_another_backup", [False, True], ids=["of this backup", "of another backup"])
-    def test_an_unfinished_copy(self, story: Story, of_another_backup: bool) -> None:
-        play = story.playbook.start("--limit", HOST, bwlimit=60000)
+    def test_an_unfinished_copy(self, story: Story, hold: Held, of_another_backup: bool) -> None:
+        hold.after(HALF_WAY)
+        play = story.playbook.start("--limit", HOST, **TWO_WORKERS)
         try:
-            wait_for(lambda: story.host.exists(f"{DATA}/PG_VERSION"), "the first files", 90)
-            wait_for(lambda: story.host.exists(f"{DATA}/base/5"), "the first files", 30)
+            for name in ("PG_VERSION", "base/5"):
+                wait_for(lambda name=name: story.host.exists(f"{DATA}/{name}"), name)
+            hold.wait()
         finally:
             play.kill()
             play.communicate()
         story.host.run(["pkill", "-KILL", "-u", "postgres"], check=False)
+        hold.go_on()
         wait_for(lambda: story.host.run(["pgrep", "rsync"], check=False).returncode != 0, "the rsyncs' end")
         if of_another_backup:
             story.host.run(

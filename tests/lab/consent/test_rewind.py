@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from clone_on_host import Clone
 from lab import Lab
-from podman import Host, wait_for
+from podman import BOUND, Host, wait_for
 from standby_host import BINDIR, HOST
 
 TOP = "/tmp/pgfleet-rewind"
@@ -100,7 +100,7 @@ class Failover:
         env += [f"CHECKPOINT={'yes' if checkpoint else 'no'}", f"THIRD={'yes' if third else 'no'}"]
         self.remove()
         self.host.run(["install", "--directory", "--mode=700", "--owner=postgres", TOP])
-        self.host.run(["env", *env, "bash", "-c", BUILD], user="postgres", timeout=120)
+        self.host.run(["env", *env, "bash", "-c", BUILD], user="postgres")
 
     def remove(self) -> None:
         for directory in PORTS:
@@ -300,12 +300,12 @@ case $* in *--dry-run*) exec {BINDIR}/pg_rewind "$@" ;; esac
 (ulimit -f 2048; {BINDIR}/pg_rewind "$@")
 echo $? >{TOP}/half_way
 echo $$ >{TOP}/sleeper
-exec sleep 300
+exec sleep 100000
 """
 AND_A_START = f"""\
 #!/bin/bash
 case $* in *--dry-run*) exec {BINDIR}/pg_rewind "$@" ;; esac
-{BINDIR}/pg_ctl -D {OLD} -w -t 10 -l {TOP}/hasty.log start >/dev/null 2>&1
+{BINDIR}/pg_ctl -D {OLD} -w -t {BOUND:.0f} -l {TOP}/hasty.log start >/dev/null 2>&1
 echo $? >{TOP}/hasty
 exec {BINDIR}/pg_rewind "$@"
 """
@@ -342,7 +342,7 @@ def test_a_kill_half_way_leaves_what_cannot_be_started(failover):
         # The module alone: what it has started holds the lock on.
         pids = failover.host.run(["pgrep", "-f", "python3 .*/standby_rewind.py"]).stdout.split()
         failover.host.run(["kill", "-9", *pids])
-        running.wait(30)
+        running.wait(BOUND)
         assert_unstartable(failover)
         assert failover.mode() == "702"
         assert failover.state()["phase"] == "rewinding"
@@ -357,7 +357,7 @@ def test_a_kill_half_way_leaves_what_cannot_be_started(failover):
 
 def test_a_failure_half_way_leaves_what_cannot_be_started(failover):
     failover.build(initdb="-k")
-    bindir = failover.programs("pg_rewind", HALF_WAY.replace("exec sleep 300", "exit 1"))
+    bindir = failover.programs("pg_rewind", HALF_WAY.replace("exec sleep 100000", "exit 1"))
     result = failover.rewind(pg_bindir=bindir)
     assert result["error_code"] == "rewind_failed", result
     assert_unstartable(failover)

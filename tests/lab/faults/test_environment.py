@@ -13,16 +13,14 @@ from typing import Any
 
 import pytest
 from clone_on_host import FAST, PLACE, Clone
+from copies_under_way import HALF_WAY, TWO_WORKERS
+from held import MIB, Held
 from lab import Lab
-from podman import Host, wait_for
+from podman import BOUND, Host, wait_for
 from standby_host import BINDIR, DATA, HOST, STATE
 
 CLUSTER = str(PurePosixPath(DATA).parent)
 OWN = f"/var/lib/barman/faults-{HOST}"
-MIB = 1 << 20
-# KiB per second on the wire, nothing compressed: the lab's largest file takes about 5 s, or 10 s.
-BRISK: dict[str, Any] = {"bwlimit": 120_000, "compress": "none"}
-SLOW: dict[str, Any] = {"bwlimit": 60_000, "compress": "none"}
 
 # Another content of the same size and time, under the same name; other hard links keep the old one.
 SPOIL = """
@@ -100,6 +98,14 @@ def serving(clone: Clone) -> list[Process]:
     return below({int(pid) for pid in re.findall(r"\d+", tops)}, listed)
 
 
+def begin(clone: Clone, hold: Held, **options: Any) -> subprocess.Popen[str]:
+    """A copy that is held in the middle of the largest file."""
+    hold.after(HALF_WAY)
+    copy = clone.start(**{**TWO_WORKERS, **options})
+    hold.wait()
+    return copy
+
+
 def halt(clone: Clone) -> None:
     """End what a failed test left at work."""
     if left := copying(clone):
@@ -120,7 +126,7 @@ def ranked(clone: Clone, tree: str = "data") -> list[str]:
 def await_bytes(clone: Clone, path: str, least: int) -> int:
     """Wait until so much of a file has arrived; how much that is."""
     script = 'until [ "$(stat -c %s "$0" 2>/dev/null || echo 0)" -ge "$1" ]; do sleep 0.02; done; stat -c %s "$0"'
-    return int(clone.host.run(["timeout", "60", "sh", "-c", script, path, str(least)], timeout=70).stdout)
+    return int(clone.host.run(["sh", "-c", script, path, str(least)]).stdout)
 
 
 def await_finished(clone: Clone, path: str) -> None:
@@ -128,7 +134,7 @@ def await_finished(clone: Clone, path: str) -> None:
     source = f"{clone.options['backup']['directory']}/data/{path}"
     wanted = clone.lab.barman.run(["stat", "-c", "%Y", source]).stdout.strip()
     script = 'until [ "$(stat -c %Y "$0" 2>/dev/null)" = "$1" ]; do sleep 0.02; done'
-    clone.host.run(["timeout", "60", "sh", "-c", script, f"{DATA}/{path}", wanted], timeout=70)
+    clone.host.run(["sh", "-c", script, f"{DATA}/{path}", wanted])
 
 
 def arrived(clone: Clone) -> int:
@@ -170,7 +176,7 @@ def with_manifest(installed: Clone) -> Iterator[dict[str, Any]]:
     barman = installed.lab.barman
     try:
         barman.run(["mkdir", "-p", directory], user="barman")
-        barman.run([*take, *maps, "--checkpoint=fast", "--wal-method=none", "--no-sync"], user="barman", timeout=120)
+        barman.run([*take, *maps, "--checkpoint=fast", "--wal-method=none", "--no-sync"], user="barman")
         label = barman.read(f"{directory}/data/backup_label")
         begin = label.partition("START WAL LOCATION: ")[2].split()[0]
         yield {**latest, "directory": directory, "begin_lsn": begin}
@@ -254,14 +260,15 @@ def theirs(clone: Clone, words: str) -> tuple[Host, list[Process]]:
     ],
 )
 def test_a_copy_goes_on_when_these_are_killed(
-    clone: Clone, where: Callable[[Clone, str], tuple[Host, list[Process]]], words: str
+    clone: Clone, hold: Held, where: Callable[[Clone, str], tuple[Host, list[Process]]], words: str
 ) -> None:
     largest = f"{DATA}/{ranked(clone)[0]}"
-    copy = clone.start(**SLOW)
+    copy = begin(clone, hold)
     there = await_bytes(clone, largest, 20 * MIB)
     host, processes = where(clone, words)
     assert processes
     send(host, "KILL", processes)
+    hold.go_on()
     expect_rest(result := clone.finish(copy), there, "clone")
     assert result["retries"] > 0
     clone.assert_healthy()
@@ -304,13 +311,16 @@ def senders_stuck(clone: Clone) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("silence", [link_cut, far_end_frozen, senders_stuck])
-def test_a_copy_goes_on_after_a_silence(clone: Clone, silence: Callable[[Clone], AbstractContextManager[None]]) -> None:
+def test_a_copy_goes_on_after_a_silence(
+    clone: Clone, hold: Held, silence: Callable[[Clone], AbstractContextManager[None]]
+) -> None:
     """What the far end says late, to connections that were given up, does no harm."""
     largest = f"{DATA}/{ranked(clone)[0]}"
-    copy = clone.start(**BRISK, ssh_options=WATCHFUL, io_timeout=5)
-    there = await_bytes(clone, largest, 40 * MIB)
+    copy = begin(clone, hold, ssh_options=WATCHFUL, io_timeout=5)
+    there = await_bytes(clone, largest, 20 * MIB)
     with silence(clone):
-        wait_for(lambda: clone.progress()["retries"] > 0, "the silence to be noticed", 20)
+        hold.go_on()
+        wait_for(lambda: clone.progress()["retries"] > 0, "the silence to be noticed")
     expect_rest(clone.finish(copy), there, "clone")
     clone.assert_healthy()
 
@@ -340,7 +350,7 @@ def test_a_full_disk_is_told_and_a_larger_one_resumed(clone: Clone, place: str, 
         clone.assert_healthy()
 
 
-def test_a_disk_that_fails_is_told_and_resumed_after_repair(clone: Clone) -> None:
+def test_a_disk_that_fails_is_told_and_resumed_after_repair(clone: Clone, hold: Held) -> None:
     """The kernel makes a file system read-only when its disk fails."""
     image = f"{PLACE}/disk"
     disk = ("-o", "loop,errors=remount-ro", image)
@@ -348,13 +358,14 @@ def test_a_disk_that_fails_is_told_and_resumed_after_repair(clone: Clone) -> Non
     try:
         clone.host.run(["mkfs.ext4", "-q", "-F", image])
         with mounted(clone, DATA, *disk):
-            copy = clone.start(**SLOW)
+            copy = begin(clone, hold)
             await_bytes(clone, f"{DATA}/{ranked(clone)[0]}", 20 * MIB)
             clone.host.run(["sync", "--file-system", DATA])
             device = clone.host.run(["findmnt", "--noheadings", "--output=SOURCE", DATA]).stdout.strip()
             assert device.startswith("/dev/loop")
             fail = f"echo broken >/sys/fs/ext4/{PurePosixPath(device).name}/trigger_fs_error"
             clone.host.run(["sh", "-c", fail])
+            hold.go_on()
             result = clone.finish(copy)
             expect_failure(clone, result, "disk_error", DATA, "Read-only file system", "kernel's log")
         clone.host.run(["e2fsck", "-fy", image], check=False)
@@ -371,16 +382,17 @@ def test_a_disk_that_fails_is_told_and_resumed_after_repair(clone: Clone) -> Non
 
 
 @pytest.mark.parametrize("lost", ["one file", "everything"])
-def test_what_the_backup_has_lost_is_told_at_once(clone: Clone, lost: str) -> None:
+def test_what_the_backup_has_lost_is_told_at_once(clone: Clone, hold: Held, lost: str) -> None:
     original = clone.options["backup"]
     tree = str(original["tablespaces"][0]["oid"])
     with own_copy(clone, original) as damaged:
         directory = damaged.options["backup"]["directory"]
         gone = f"{directory}/{tree}/{ranked(damaged, tree)[0]}"
         largest = ranked(damaged)[0]
-        copy = damaged.start(**SLOW)
+        copy = begin(damaged, hold)
         await_bytes(damaged, f"{DATA}/{largest}", 10 * MIB)
         damaged.lab.barman.run(["rm", "-rf", gone if lost == "one file" else directory])
+        hold.go_on()
         result = damaged.finish(copy)
         if lost == "everything":
             expect_failure(damaged, result, "backup_deleted", "is no longer")
@@ -428,11 +440,12 @@ def test_a_bit_flipped_here_before_the_comparison_is_mended(clone: Clone, with_m
     replace(clone, options={**clone.options, "backup": with_manifest}).assert_healthy()
 
 
-def test_a_bit_flipped_here_without_a_manifest_is_mended(clone: Clone) -> None:
+def test_a_bit_flipped_here_without_a_manifest_is_mended(clone: Clone, hold: Held) -> None:
     name = ranked(clone)[1]
-    copy = clone.start(**BRISK, verify="checksum")
+    copy = begin(clone, hold, verify="checksum")
     await_finished(clone, name)
     spoil(clone.host, f"{DATA}/{name}", "flip")
+    hold.go_on()
     result = clone.finish(copy)
     assert not result.get("failed"), result["msg"]
     assert result["verified"] == "checksum"
@@ -442,16 +455,17 @@ def test_a_bit_flipped_here_without_a_manifest_is_mended(clone: Clone) -> None:
 
 @pytest.mark.parametrize("manifest", [False, True], ids=["without a manifest", "with a manifest"])
 def test_what_a_crash_has_emptied_is_found_after_the_boot(
-    clone: Clone, manifest: bool, request: pytest.FixtureRequest
+    clone: Clone, hold: Held, manifest: bool, request: pytest.FixtureRequest
 ) -> None:
     """A crash can leave a file that was not synced with its size and its time, full of zeros."""
     backup = request.getfixturevalue("with_manifest") if manifest else clone.options["backup"]
     crashed = replace(clone, options={**clone.options, "backup": backup})
     largest, *_others, name = ranked(crashed)[:3]
-    copy = crashed.start(**SLOW)
+    copy = begin(crashed, hold)
     await_finished(crashed, name)
-    await_bytes(crashed, f"{DATA}/{largest}", 40 * MIB)
+    await_bytes(crashed, f"{DATA}/{largest}", 20 * MIB)
     kill_everything(crashed, copy)
+    hold.go_on()
     spoil(crashed.host, f"{DATA}/{name}", "empty")
     state = crashed.state()
     assert state["phase"] == "copying"
@@ -467,4 +481,4 @@ def kill_everything(clone: Clone, module: subprocess.Popen[str]) -> None:
     listed = clone.host.run(["ps", "-eo", "pid=,ppid=,args="]).stdout
     waiting = [p for p in below({0}, listed) if p.command.startswith("python3 ") and f"{PLACE}/" in p.command]
     send(clone.host, "KILL", [*copying(clone), *waiting])
-    module.communicate(timeout=30)
+    module.communicate(timeout=BOUND)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from clone_on_host import PLACE, Clone
-from copies_under_way import SLOW, Copy, taking_part
+from copies_under_way import HALF_WAY, TWO_WORKERS, Copy, taking_part
+from held import MIB, Held
 from lab import Lab
-from podman import Host, wait_for
+from podman import BOUND, Host, wait_for
 from small_cluster import SMALL, build_small, remove_small
 from standby_host import BINDIR, DATA, STATE
 
@@ -210,7 +210,7 @@ class Small:
     def matrix(self, number: int, mode: str) -> dict[str, Any]:
         program = ["env", f"PYTHONPATH={PLACE}/lib", "python3", f"{SMALL}/matrix.py"]
         given = json.dumps([self.backups[number], mode])
-        return dict(json.loads(self.host.run(program, user="postgres", input=given, timeout=300).stdout))
+        return dict(json.loads(self.host.run(program, user="postgres", input=given).stdout))
 
 
 @pytest.fixture(scope="module")
@@ -286,13 +286,13 @@ def fresh(clone: Clone) -> Iterator[Clone]:
         clone.host.run(["kill", "-KILL", *map(str, taking_part(clone, pid, ""))], check=False)
 
 
-def test_a_copy_goes_on_without_whoever_waits_for_it(fresh: Clone) -> None:
-    copy = Copy.begun(fresh, 20)
+def test_a_copy_goes_on_without_whoever_waits_for_it(fresh: Clone, hold: Held) -> None:
+    copy = Copy.begun(hold, fresh)
     run = copy.note["run"]
     copy.signal(copy.waiters())
-    copy.waiting.wait(10)
-    assert copy.waiting.returncode != 0
+    assert copy.waiting.wait(BOUND) != 0
 
+    hold.go_on()
     later = fresh.run()
     assert later["action"] == "clone", later
     assert later["bytes_sent"] == later["bytes"]
@@ -301,52 +301,50 @@ def test_a_copy_goes_on_without_whoever_waits_for_it(fresh: Clone) -> None:
     assert fresh.run()["action"] == "none"
 
 
-def test_a_killed_rsync_is_started_again(fresh: Clone) -> None:
-    copy = Copy.begun(fresh, 30)
-    before = finished(fresh)
+def test_a_killed_rsync_is_started_again(fresh: Clone, hold: Held) -> None:
+    copy = Copy.begun(hold, fresh)
+    wait_for(lambda: finished(fresh) > 0, "a file that is complete")
     copy.signal(copy.pids("rsync")[:1])
+    hold.go_on()
     done = copy.result()
     assert done.get("action") == "clone", done
     assert done["retries"] == 1
     assert done["bytes_sent"] <= done["bytes"]
-    assert before
     fresh.assert_healthy()
 
 
-def test_the_rsyncs_of_a_killed_copy_end_before_another_one_writes(fresh: Clone) -> None:
-    copy = Copy.begun(fresh, 40)
-    rsyncs = copy.pids("rsync")
-    copy.signal(rsyncs, "STOP")  # so that none ends before the new run has come
+def test_the_rsyncs_of_a_killed_copy_end_before_another_one_writes(fresh: Clone, hold: Held) -> None:
+    copy = Copy.begun(hold, fresh)
+    assert copy.pids("rsync")
     copy.signal([copy.note["pid"]])
     killed = copy.result()
     assert killed["error_code"] == "copy_killed"
     assert "run again: it resumes" in killed["msg"]
-    try:
-        before = finished(fresh)
-        assert_unstartable(fresh)
-        again = fresh.start(compress="none")
-        wait_for(lambda: fresh.progress().get("phase") == "waiting", "the new run to wait")
-    finally:
-        copy.signal(rsyncs, "CONT")
+    before = finished(fresh)
+    assert_unstartable(fresh)
+    again = fresh.start(compress="none")
+    wait_for(lambda: fresh.progress().get("phase") == "waiting", "the new run to wait")
+    hold.go_on()
     resumed = fresh.finish(again)
     # The largest file was on its way; whoever sent it has finished it.
     largest = 300 << 20
     assert_resumed(fresh, resumed, before + largest)
 
 
-def test_a_copy_of_which_every_process_is_killed_is_resumed(fresh: Clone) -> None:
-    copy = Copy.begun(fresh, 50)
+def test_a_copy_of_which_every_process_is_killed_is_resumed(fresh: Clone, hold: Held) -> None:
+    copy = Copy.begun(hold, fresh)
+    wait_for(lambda: finished(fresh) > 20 * MIB, "complete files")
     copy.signal([copy.note["pid"], *copy.pids(""), *copy.waiters()])
-    copy.waiting.wait(10)
+    copy.waiting.wait(BOUND)
+    hold.go_on()
     before = finished(fresh)
-    assert before > 20 << 20
     assert fresh.state()["phase"] == "copying"
     assert_unstartable(fresh)
     assert_resumed(fresh, fresh.run(), before)
 
 
-def test_a_copy_that_is_told_to_end_does_and_is_resumed(fresh: Clone) -> None:
-    copy = Copy.begun(fresh, 50)
+def test_a_copy_that_is_told_to_end_does_and_is_resumed(fresh: Clone, hold: Held) -> None:
+    copy = Copy.begun(hold, fresh)
     rsyncs = copy.pids("rsync")
     copy.signal([copy.note["pid"]], "TERM")
     ended = copy.result()
@@ -354,7 +352,8 @@ def test_a_copy_that_is_told_to_end_does_and_is_resumed(fresh: Clone) -> None:
     assert "ended by a signal" in ended["msg"]
     assert "Next: run again, it resumes" in ended["msg"]
     ps = ["ps", "--pid", ",".join(map(str, rsyncs))]
-    wait_for(lambda: fresh.host.run(ps, check=False).returncode != 0, "the rsyncs to end with it", 5)
+    wait_for(lambda: fresh.host.run(ps, check=False).returncode != 0, "the rsyncs to end with it")
+    hold.go_on()
     before = finished(fresh)
     assert_unstartable(fresh)
     assert_resumed(fresh, fresh.run(), before)
@@ -374,8 +373,8 @@ def test_of_two_runs_at_once_one_copies_and_both_tell_of_it(fresh: Clone) -> Non
     fresh.assert_healthy()
 
 
-def test_a_run_for_another_backup_is_refused_while_a_copy_runs(fresh: Clone) -> None:
-    copy = Copy.begun(fresh, 5)
+def test_a_run_for_another_backup_is_refused_while_a_copy_runs(fresh: Clone, hold: Held) -> None:
+    copy = Copy.begun(hold, fresh)
     note, state = copy.note, fresh.state()
     refused = fresh.run(backup={**fresh.options["backup"], "backup_id": "19990101T000000"})
     assert refused["error_code"] == "clone_running"
@@ -388,19 +387,29 @@ def test_a_run_for_another_backup_is_refused_while_a_copy_runs(fresh: Clone) -> 
     ):
         assert said in refused["msg"]
     assert (copy.note, fresh.state()) == (note, state)
+    hold.go_on()
     assert copy.result()["action"] == "clone"
 
 
-def test_a_run_returns_in_time_and_a_later_one_takes_the_result(fresh: Clone) -> None:
-    running = fresh.run(**SLOW, attach_timeout=2)
+def test_a_run_returns_in_time_and_a_later_one_takes_the_result(fresh: Clone, hold: Held) -> None:
+    hold.after(HALF_WAY)
+    running = fresh.run(**TWO_WORKERS, attach_timeout=2)
     assert (running["finished"], running["changed"]) == (False, True)
-    assert running["progress"]["phase"] == "copying"
-    still = fresh.run(**SLOW, attach_timeout=1, attach_run=running["run"])
+    hold.wait()
+    wait_for(lambda: fresh.progress()["phase"] == "copying", "the copy to tell of itself")
+    before = fresh.progress()["bytes_done"]
+    hold.after(HALF_WAY + 100 * MIB)
+    hold.wait()
+    wait_for(lambda: fresh.progress()["bytes_done"] > before, "the copy to tell of what came since")
+    still = fresh.run(**TWO_WORKERS, attach_timeout=1, attach_run=running["run"])
     assert (still["finished"], still["run"]) == (False, running["run"])
-    assert still["progress"]["bytes_done"] > running["progress"]["bytes_done"]
+    assert still["progress"]["phase"] == "copying"
+    assert still["progress"]["bytes_done"] > before
 
-    wait_for(lambda: fresh.state().get("phase") == "committed", "the end of the copy")
-    time.sleep(1)
+    hold.go_on()
+    free = ["flock", "--nonblock", f"{STATE}/runner", "true"]
+    wait_for(lambda: fresh.host.run(free, check=False).returncode == 0, "the end of the copy")
+    assert fresh.state()["phase"] == "committed"
     done = fresh.run(attach_run=running["run"])
     assert (done["finished"], done["action"], done["changed"]) == (True, "clone", True)
     assert done["bytes_sent"] == done["bytes"]

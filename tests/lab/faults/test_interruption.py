@@ -8,41 +8,25 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from clone_on_host import Clone
-from copies_under_way import Copy
+from copies_under_way import HALF_WAY, TWO_WORKERS, Copy
+from held import MIB, Held
 from lab import Lab
-from play import Playbook
+from play import PLAY_SECONDS, Playbook
+from podman import wait_for
 from standby_host import DATA, HOST, STATE
 
 pytestmark = pytest.mark.long
 
 LIMIT = ("--limit", HOST)
 
-# Runs on the standby, because the moments are too short for a look from outside: waits until a
-# condition holds, then ends every process that copies, with SIGKILL, so that none can tidy up.
+# Ends every process that copies, with SIGKILL, so that none can tidy up.
 ASSASSIN = """
-import os, pathlib, signal, sys, time
+import os, pathlib, signal
 
-data, state = map(pathlib.Path, sys.argv[1:3])
-moment = sys.argv[3]
-
-def files():
-    return sum(1 for p in (data / "base").rglob("*") if p.is_file())
-
-MOMENTS = {
-    "now": lambda: True,
-    "the first files are there": lambda: files() > 20,
-    "many files are there": lambda: files() > 700,
-    "all is there but pg_control": lambda: (data / "standby.signal").exists(),
-}
-deadline = time.monotonic() + 120
-while not MOMENTS[moment]():
-    if time.monotonic() > deadline:
-        sys.exit("the moment did not come")
-    time.sleep(0.005)
 for _ in range(3):
     for process in pathlib.Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
@@ -57,6 +41,23 @@ for _ in range(3):
             except ProcessLookupError:
                 pass
 """
+FILES = ["sh", "-c", f"find {DATA}/base -type f | wc -l"]
+
+
+def at_the_beginning(clone: Clone, hold: Held) -> Callable[[], bool]:
+    hold.after(MIB)
+    return lambda: clone.state().get("phase") == "copying"
+
+
+def with_many_files(clone: Clone, hold: Held) -> Callable[[], bool]:
+    """The largest one is on its way, and another worker has brought the rest."""
+    hold.after(HALF_WAY)
+    return lambda: int(clone.host.run(FILES).stdout) > 700
+
+
+def with_all_but_pg_control(clone: Clone, hold: Held) -> Callable[[], bool]:
+    hold.at_sync()
+    return lambda: clone.host.exists(f"{DATA}/standby.signal")
 
 
 @pytest.fixture
@@ -103,12 +104,16 @@ def sent(output: str) -> tuple[int, int]:
     return int(found[0][1]), int(found[1][1])
 
 
-@pytest.mark.parametrize("moment", ["the first files are there", "many files are there", "all is there but pg_control"])
-def test_a_killed_copy_cannot_be_started_and_is_resumed(clone: Clone, playbook: Playbook, moment: str) -> None:
-    play = playbook.start(*LIMIT, bwlimit=60_000, compress="none")
-    clone.host.run(["python3", "-", DATA, STATE, moment], input=ASSASSIN, timeout=150)
+@pytest.mark.parametrize("moment", [at_the_beginning, with_many_files, with_all_but_pg_control])
+def test_a_killed_copy_cannot_be_started_and_is_resumed(
+    clone: Clone, hold: Held, playbook: Playbook, moment: Callable[[Clone, Held], Callable[[], bool]]
+) -> None:
+    has_come = moment(clone, hold)
+    play = playbook.start(*LIMIT, **TWO_WORKERS)
+    wait_for(has_come, "the moment")
     kill(play)  # or it would look again, and resume the copy itself
-    clone.host.run(["python3", "-", DATA, STATE, "now"], input=ASSASSIN)
+    clone.host.run(["python3", "-"], input=ASSASSIN)
+    hold.go_on()
     assert clone.state()["phase"] == "copying"
     assert clone.try_to_start()[0] != 0
     assert not clone.host.exists(f"{DATA}/global/pg_control")
@@ -124,24 +129,21 @@ def test_a_killed_copy_cannot_be_started_and_is_resumed(clone: Clone, playbook: 
     assert healthy["ok"] <= 12
 
 
-def test_a_copy_outlives_its_play_and_the_next_one_attaches(clone: Clone, playbook: Playbook) -> None:
+def test_a_copy_outlives_its_play_and_the_next_one_attaches(clone: Clone, hold: Held, playbook: Playbook) -> None:
     """The control node dies: the copy goes on by itself."""
-    play = playbook.start(*LIMIT, bwlimit=60_000, compress="none")
-    clone.wait_until_copied(5)
+    hold.after(HALF_WAY)
+    play = playbook.start(*LIMIT, **TWO_WORKERS)
+    hold.wait()
     kill(play)
-    copy = Copy(clone, play)
-    run, rsyncs = copy.note["run"], copy.pids("rsync")
-    # However slow this machine is, the copy is not over before the next play has come to it.
-    copy.signal(rsyncs, "STOP")
+    run = Copy(clone, play).note["run"]
     assert not clone.host.exists(f"{DATA}/global/pg_control")
 
     again = playbook.start("--verbose", *LIMIT)
     try:
         attached = next((line for line in again.stdout if "standby_clone copying" in line), "")
-        copy.signal(rsyncs, "CONT")
-        output, _stderr = again.communicate(timeout=200)
+        hold.go_on()
+        output, _stderr = again.communicate(timeout=PLAY_SECONDS)
     finally:
-        copy.signal(rsyncs, "CONT")
         again.kill()
     assert again.returncode == 0, output
     assert attached

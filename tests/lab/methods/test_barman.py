@@ -151,13 +151,13 @@ def test_a_restore_of_which_everything_is_killed_leaves_nothing_that_starts(clon
         ({"barman_executable": LINGERING}, lambda: nested_control(clone) and at_barman(clone, "sleep 98765")),
     ):
         waiting = clone.start(module="standby_restore", **options)
-        wait_for(reached, "the restore to come so far", 60)
+        wait_for(reached, "the restore to come so far")
         kill_everything(clone)
         assert clone.finish(waiting)["error_code"] == "copy_killed"
         assert clone.state()["phase"] == "copying"
         assert clone.try_to_start()[0] != 0
         assert not clone.host.exists(f"{DATA}/global/pg_control")
-        wait_for(lambda: not at_barman(clone, f"restore.*{SERVER}|sleep 98765"), "Barman to end", 15)
+        wait_for(lambda: not at_barman(clone, f"restore.*{SERVER}|sleep 98765"), "Barman to end")
 
     done = restore(clone)
     assert (done.get("action"), done["verified"]) == ("replace", "manifest"), done
@@ -180,7 +180,7 @@ def test_the_role_ends_with_a_standby_that_streams(lab: Lab, playbook: Playbook,
     assert refused.recap[HOST]["changed"] == 0
     assert not lab.host(HOST).exists("/var/lib/postgresql/15")
 
-    run = playbook.run("--limit", HOST, timeout=500, **options)
+    run = playbook.run("--limit", HOST, **options)
     assert run.rc == 0, run.output
     assert "by barman" in run.output
     assert said_of(HOST, run) == "clone"

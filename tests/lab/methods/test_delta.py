@@ -6,11 +6,12 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator
-from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
 from clone_on_host import FAST, Clone, small_backup
+from copies_under_way import Copy
+from held import MIB, Held
 from lab import Lab
 from podman import Host, wait_for
 from standby_host import BINDIR, DATA, HOST, STATE
@@ -87,42 +88,16 @@ for path in sys.argv[1:]:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 """
 
-# Waits for a moment of a copy and ends the copying process and its rsyncs there, so that none can tidy up.
+# Ends the copying process and its rsyncs, so that none can tidy up.
 KILLER = f"""\
-import json, os, pathlib, signal, sys, time
+import json, os, pathlib, signal
 
-data, state = map(pathlib.Path, ("{DATA}", "{STATE}"))
-
-def processes(*names):
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = pathlib.Path("/proc", pid, "cmdline").read_bytes()
-        except OSError:
-            continue
-        if command.startswith(names):
-            yield int(pid), command
-
-def signs():
-    return [(data / name).exists() for name in ("global/pg_control", "standby.signal")]
-
-MOMENTS = {{
-    "pg_control has gone": [lambda: not signs()[0]],
-    "strangers have gone": [lambda: signs() == [False, False]],
-    "the first file is at hand": [lambda: any(b"--inplace" in command for _, command in processes(b"rsync"))],
-    "all is there but pg_control": [lambda: signs() == [False, False], lambda: signs() == [False, True]],
-}}
-print("ready", flush=True)
-deadline = time.monotonic() + 30
-for moment in MOMENTS[sys.argv[1]]:
-    while not moment():
-        if time.monotonic() > deadline:
-            sys.exit("the moment did not come")
-        time.sleep(0.0005)
-os.kill(json.loads((state / "runner").read_text())["pid"], signal.SIGKILL)
-for pid, _ in processes(b"rsync", b"ssh\\0"):
+os.kill(json.loads(pathlib.Path("{STATE}/runner").read_text())["pid"], signal.SIGKILL)
+for pid in filter(str.isdigit, os.listdir("/proc")):
     try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+        if pathlib.Path("/proc", pid, "cmdline").read_bytes().startswith((b"rsync", b"ssh\\0")):
+            os.kill(int(pid), signal.SIGKILL)
+    except OSError:
         pass
 """
 
@@ -150,16 +125,21 @@ class Small(Clone):
         self.options["backup"] = self.backups[name]
         return self.run(**{**DELTA, **options})
 
-    def interrupted(self, moment: str, **options: Any) -> None:
-        """A run that is killed at a moment; who waits for it is there first, however busy the machine."""
-        command = self.host.command(["python3", "-c", KILLER, moment])
-        with Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=self.host.podman.env) as killer:
-            assert killer.stdout is not None
-            assert killer.stdout.readline() == "ready\n"
-            found = self.finish(self.start(**{**DELTA, **options}))
-            _stdout, stderr = killer.communicate(timeout=60)
-        assert killer.returncode == 0, stderr
-        assert found.get("error_code") == "copy_killed", found
+    def interrupted(self, hold: Held, moment: str, **options: Any) -> None:
+        """A run that is killed at a moment; every change is a moment in faults/test_every_moment.py."""
+        if moment == "before the first file":
+            hold.after(0)
+            copy = self.start(**{**DELTA, **options})
+            hold.wait()
+        else:
+            hold.at_sync()
+            copy = self.start(**{**DELTA, **options})
+            # Strangers have gone, the former standby's among them, before the first file is brought.
+            wait_for(lambda: self.progress().get("phase") == "syncing", "all but pg_control to be there")
+            assert self.host.exists(f"{DATA}/standby.signal")
+        self.host.run(["python3", "-"], input=KILLER)
+        assert self.finish(copy).get("error_code") == "copy_killed"
+        hold.go_on()
 
     def keep(self) -> None:
         """A standby of the first backup that has run for a moment."""
@@ -193,7 +173,7 @@ def kept(lab: Lab) -> Iterator[Small]:
         host.run(["install", "-d", "-o", "postgres", WORK])
         lab.barman.run(["rm", "-rf", THERE])
         lab.barman.run(["install", "-d", "-o", "barman", THERE])
-        oid, identifier = host.run(["bash", "-c", BUILD], user="postgres", timeout=120).stdout.strip().split("|")
+        oid, identifier = host.run(["bash", "-c", BUILD], user="postgres").stdout.strip().split("|")
         names = ("first", "second", "third")
         clone.backups = {name: small_backup(name, THERE, identifier, oid) for name in names}
         clone.keep()
@@ -382,9 +362,9 @@ def test_a_former_primary_becomes_a_standby(small: Small) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
-def test_an_interrupted_delta_cannot_be_started_and_is_resumed(small: Small) -> None:
-    for moment in ("pg_control has gone", "strangers have gone", "all is there but pg_control"):
-        small.interrupted(moment)
+def test_an_interrupted_delta_cannot_be_started_and_is_resumed(small: Small, hold: Held) -> None:
+    for moment in ("before the first file", "all is there but pg_control"):
+        small.interrupted(hold, moment)
         assert small.state()["phase"] == "copying"
         small.assert_unstartable()
     done = small.to("second", overwrite="never")
@@ -393,19 +373,19 @@ def test_an_interrupted_delta_cannot_be_started_and_is_resumed(small: Small) -> 
     small.assert_healthy()
 
 
-def unfinished(small: Small, name: str) -> None:
+def unfinished(small: Small, hold: Held, name: str) -> None:
     """A copy of a backup that was ended half-way."""
     small.empty()
     small.options["backup"] = small.backups[name]
-    process = small.start(bwlimit=8_000, compress="none", jobs=2)
-    small.wait_until_copied(50)
-    small.host.run(["kill", str(json.loads(small.host.read(f"{STATE}/runner"))["pid"])])
-    assert small.finish(process)["error_code"] == "interrupted"
+    copy = Copy.begun(hold, small, 8 * MIB)
+    copy.signal([copy.note["pid"]], "TERM")
+    assert copy.result()["error_code"] == "interrupted"
+    hold.go_on()
     assert small.host.run(["pgrep", "-ax", "rsync"], check=False).stdout == ""
 
 
-def test_an_unfinished_copy_of_another_backup_is_gone_on_with(small: Small) -> None:
-    unfinished(small, "first")
+def test_an_unfinished_copy_of_another_backup_is_gone_on_with(small: Small, hold: Held) -> None:
+    unfinished(small, hold, "first")
     small.assert_unstartable()
     done = small.to("second", overwrite="never")
     assert done["action"] == "clone", done
@@ -414,11 +394,11 @@ def test_an_unfinished_copy_of_another_backup_is_gone_on_with(small: Small) -> N
 
 
 @pytest.mark.parametrize("doubt", ["a cluster", "another backup's copy", "a copy before a reboot"])
-def test_doubt_outlives_an_interruption(small: Small, doubt: str) -> None:
+def test_doubt_outlives_an_interruption(small: Small, hold: Held, doubt: str) -> None:
     """Of files that are not ours, or may not have reached the disk, size and time prove nothing. That a run began to
     compare, and was killed before it came to a file, makes that file no better."""
     if doubt != "a cluster":
-        unfinished(small, "first" if doubt == "another backup's copy" else "second")
+        unfinished(small, hold, "first" if doubt == "another backup's copy" else "second")
     if doubt == "a copy before a reboot":
         state = {**small.state(), "boot_id": "another"}
         small.host.write(f"{STATE}/state.json", json.dumps(state), "postgres", 0o600)
@@ -431,7 +411,7 @@ def test_doubt_outlives_an_interruption(small: Small, doubt: str) -> None:
     python(small.host, TAMPER, *hidden)
 
     small.options["backup"] = small.backups["second"]
-    small.interrupted("the first file is at hand", jobs=1, compress="none", bwlimit=8_000)
+    small.interrupted(hold, "before the first file", jobs=1, compress="none")
     small.assert_unstartable()
     assert "msg" not in small.to("second")
     small.assert_healthy()
@@ -449,7 +429,7 @@ COMMENT ON TABLE delta_made IS '{MARK}';
 BACKUP = f"""\
 set -eu
 mkdir -p {THERE}
-said=$(barman backup --wait --wait-timeout 60 pg 2>&1)
+said=$(barman backup --wait --wait-timeout 300 pg 2>&1)
 place=$(echo "$said" | grep -o '/[^ ]*/base/[0-9T]*' | head -n1)
 cp -a --link "$place" {THERE}/
 barman delete pg "$(basename "$place")" >/dev/null 2>&1
@@ -470,10 +450,10 @@ def real(lab: Lab) -> Iterator[Clone]:
         code, log = clone.try_to_start()
         assert code == 0, log
         psql = ["psql", "-XAtqp", "6000", "bench", "-c", "SELECT count(*) FROM delta_dropped"]
-        wait_for(lambda: clone.host.run(psql, user="postgres", check=False).stdout == "1000\n", "replay", 120)
+        wait_for(lambda: clone.host.run(psql, user="postgres", check=False).stdout == "1000\n", "replay")
         pg_ctl(clone.host, "stop", "--mode=fast")
         lab.primary_sql(CHANGE, "bench")
-        name = lab.barman.run(["bash", "-c", BACKUP], user="barman", timeout=120).stdout.strip()
+        name = lab.barman.run(["bash", "-c", BACKUP], user="barman").stdout.strip()
         clone.options["backup"] |= {"backup_id": name, "directory": f"{THERE}/{name}", "begin_lsn": None}
         yield clone
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from clone_on_host import FAST, Clone
 from copies_under_way import Copy
+from held import MIB, Held
 from lab import Lab
 from play import Playbook, said_of
 from standby_host import BINDIR, DATA, HOST
@@ -56,6 +57,7 @@ pg_ctl -D cluster -w -m fast stop >/dev/null
 rsync -a {" ".join(KINDS)} barman@barman:{THERE}/
 rm -rf {FAST}/* {EMPTY}/*
 """
+PART = 2 * MIB  # of the tar of the data directory
 # Harms one backup at the Barman host: argv is the file, and what to do.
 HARM = """\
 import io, os, sys, tarfile
@@ -202,11 +204,12 @@ def test_over_another_cluster_of_the_same_system_it_is_decompressed_here(bare: P
     bare.assert_healthy()
 
 
-def test_a_killed_copy_cannot_be_started_and_is_resumed(bare: Packed) -> None:
+def test_a_killed_copy_cannot_be_started_and_is_resumed(bare: Packed, hold: Held) -> None:
     clone = bare.of("none")
-    copy = Copy.begun(clone, 30, bwlimit=8000)
+    copy = Copy.begun(hold, clone, PART)
     copy.signal([copy.note["pid"]])
     assert copy.result()["error_code"] == "copy_killed"
+    hold.go_on()
     clone.assert_unstartable()
     resumed = clone.run()
     assert resumed["action"] == "resume", resumed
@@ -214,21 +217,23 @@ def test_a_killed_copy_cannot_be_started_and_is_resumed(bare: Packed) -> None:
     bare.assert_healthy()
 
 
-def test_a_tar_whose_connection_breaks_is_sent_again_within_the_limit(bare: Packed) -> None:
+def test_a_tar_whose_connection_breaks_is_sent_again_within_the_limit(bare: Packed, hold: Held) -> None:
     clone = bare.of("none")
-    copy = Copy.begun(clone, 20, bwlimit=8000)
+    copy = Copy.begun(hold, clone, PART, bwlimit=8000)
     copy.signal(copy.pids("ssh -T"))
+    hold.go_on()
     result = copy.result()
     assert result.get("retries", 0) > 0, result
     assert result["verified"] == "manifest"
     assert result["bytes_received"] / result["seconds"] < 8000 * 1024 * 1.1
 
 
-def test_a_tar_whose_sender_falls_silent_is_sent_again(bare: Packed) -> None:
+def test_a_tar_whose_sender_falls_silent_is_sent_again(bare: Packed, hold: Held) -> None:
     """As on a disk that hangs: the connection is well, only nothing comes."""
     barman = bare.lab.barman
-    copy = Copy.begun(bare.of("none"), 20, bwlimit=8000, io_timeout=4)
+    copy = Copy.begun(hold, bare.of("none"), PART, io_timeout=30)
     barman.run(["pkill", "--signal=STOP", "--full", f"{THERE}/none"])
+    hold.go_on()
     try:
         result = copy.result()
     finally:
