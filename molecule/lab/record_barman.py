@@ -73,7 +73,7 @@ class Barman:
         self.run("cron")
         for server in KINDS.values():
             self.run("switch-wal", "--force", "--archive", "--archive-timeout", "300", server)
-            self.run("backup", "--wait", "--wait-timeout", "120", server)
+            self.run("backup", "--wait", "--wait-timeout", "300", server)
 
     def remove(self) -> None:
         for server in METHODS:

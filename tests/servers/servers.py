@@ -190,7 +190,9 @@ class Server:
 
     def connect(self, **keywords: Any) -> Any:
         """A session of its own, each statement a transaction."""
-        connection = psycopg2.connect(**{**self.conninfo, "dbname": "postgres", "connect_timeout": int(BOUND), **keywords})
+        connection = psycopg2.connect(
+            **{**self.conninfo, "dbname": "postgres", "connect_timeout": int(BOUND), **keywords}
+        )
         connection.autocommit = True
         return connection
 

@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from time import sleep
 from typing import Any
 
 import pytest
 from clone_on_host import Clone
 from lab import Lab
-from podman import File, Host
+from podman import BOUND, File, Host, wait_for
 from standby_host import BINDIR, DATA, HOST
 
 pytestmark = pytest.mark.long
@@ -82,6 +81,13 @@ HERE = """\
 while :; do case $1 in -o) shift 2 ;; -*) shift ;; '') shift ;; *) break ;; esac; done
 exec sh -c "$*"
 """
+# Barman, and a word of every backup that it was asked for.
+TOLD = f"{OWN}/asked"
+TELLING = f"""\
+#!/bin/sh
+case $* in *show-backup*) echo "$*" >>{TOLD} ;; esac
+exec barman "$@"
+"""
 FAILING = """\
 #!/bin/sh
 case $* in *--version*) exec /usr/bin/pg_basebackup --version ;; esac
@@ -107,6 +113,11 @@ class Catalogue:
             "barman_backup_info",
             **{"barman_host": "barman@barman", "barman_server": server, "backup_id": "latest", **options},
         )
+
+    def asked(self, backup_id: str) -> int:
+        """How often that backup was asked for."""
+        told = self.lab.barman.run(["cat", TOLD], check=False).stdout
+        return sum(backup_id in line for line in told.splitlines())
 
     def deliver_wal(self, server: str = SERVER) -> None:
         """What archive_command would have done."""
@@ -164,6 +175,7 @@ def catalogue(lab: Lab) -> Iterator[Catalogue]:
             [
                 File(f"{OWN}/bin/pg_basebackup", FAILING, mode=0o755),
                 File(f"{OWN}/here", HERE, mode=0o755),
+                File(f"{OWN}/bin/telling", TELLING, mode=0o755),
                 File(PASSIVE, PASSIVE_CONFIGURATION),
             ]
         )
@@ -191,12 +203,12 @@ def test_a_backup_that_waits_for_wal_is_waited_for_and_a_failed_one_never_taken(
     assert "its status is FAILED" in reasons[failed]
 
     with ThreadPoolExecutor() as pool:
-        choosing = pool.submit(catalogue.choose, wait=90)
-        sleep(2)
+        choosing = pool.submit(catalogue.choose, wait=3600, barman_executable=f"{OWN}/bin/telling")
+        wait_for(lambda: catalogue.asked(waiting) > 1, "the backup to be asked for again")
         assert not choosing.done()
         catalogue.deliver_wal()
         catalogue.barman("check-backup", SERVER, waiting)
-        chosen = choosing.result(100)
+        chosen = choosing.result(BOUND)
     assert (chosen["selected"]["backup_id"], chosen["selected"]["status"]) == (waiting, "DONE")
     catalogue.assert_clone_of(chosen["selected"])
 
@@ -227,6 +239,6 @@ def test_a_backup_of_files_beside_barman_is_cloned(catalogue: Catalogue) -> None
     catalogue.deliver_wal(LOCAL)
     catalogue.barman("backup", LOCAL)
     catalogue.deliver_wal(LOCAL)
-    selected = catalogue.choose(LOCAL, wait=60)["selected"]
+    selected = catalogue.choose(LOCAL, wait=3600)["selected"]
     assert (selected["status"], selected["type"], selected["mode"]) == ("DONE", "rsync", "rsync-concurrent")
     catalogue.assert_clone_of(selected)

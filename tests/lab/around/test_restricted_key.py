@@ -148,7 +148,7 @@ class Noted(Shell):
 
     where = ALIAS
 
-    def run(self, argv: Any, timeout: float = 60) -> Completed:
+    def run(self, argv: Any, **_bound: float) -> Completed:
         self.argv = list(argv)
         return Completed((), 0, "", "")
 

@@ -65,7 +65,7 @@ LINGERING = f"{SMALL_AT_BARMAN}/lingering"
 LINGER = """\
 #!/bin/sh
 barman "$@" || exit
-case $* in *restore*) exec sleep 98765 ;; esac
+case $* in *restore*) exec sleep 123456 ;; esac
 """
 
 
@@ -148,7 +148,7 @@ def test_a_restore_of_which_everything_is_killed_leaves_nothing_that_starts(clon
     """First with files on their way, then with all of them there and pg_control among them."""
     for options, reached in (
         ({"bwlimit": 200, "jobs": 1}, lambda: clone.progress().get("bytes_done", 0) > 0),
-        ({"barman_executable": LINGERING}, lambda: nested_control(clone) and at_barman(clone, "sleep 98765")),
+        ({"barman_executable": LINGERING}, lambda: nested_control(clone) and at_barman(clone, "sleep 123456")),
     ):
         waiting = clone.start(module="standby_restore", **options)
         wait_for(reached, "the restore to come so far")
@@ -157,7 +157,7 @@ def test_a_restore_of_which_everything_is_killed_leaves_nothing_that_starts(clon
         assert clone.state()["phase"] == "copying"
         assert clone.try_to_start()[0] != 0
         assert not clone.host.exists(f"{DATA}/global/pg_control")
-        wait_for(lambda: not at_barman(clone, f"restore.*{SERVER}|sleep 98765"), "Barman to end")
+        wait_for(lambda: not at_barman(clone, f"restore.*{SERVER}|sleep 123456"), "Barman to end")
 
     done = restore(clone)
     assert (done.get("action"), done["verified"]) == ("replace", "manifest"), done
