@@ -79,7 +79,7 @@ class Modules:
 
     def module_as(self, user: str, module: str, /, **options: Any) -> dict[str, Any]:
         """The same as another user."""
-        done = self.host.run(self.argv(module, options), user=user, check=False, timeout=300)
+        done = self.host.run(self.argv(module, options), user=user, check=False)
         return self._result(done.stdout, done.stderr)
 
     @staticmethod
