@@ -22,13 +22,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import PLACES
 
 __all__ = ["NAMES", "Strays", "apply_strays", "find_strays"]
 
 NAMES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 
 # What of the host's own postgresql.conf stays when the primary's takes its place: where things are on this host.
-_LOCAL = ("data_directory", "hba_file", "ident_file", "external_pid_file")
+# config_file is the file itself, and says nothing in it.
+_LOCAL = tuple(name for name in PLACES if name != "config_file")
 
 
 @dataclass(frozen=True)

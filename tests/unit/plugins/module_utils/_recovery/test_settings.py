@@ -4,45 +4,89 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import (
-    LEFTOVERS,
-    foreign_paths,
-    neutralised,
-    without_leftovers,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import AUTO_CONF, RECOVERY_CONF
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
+    LEFTOVERS,
+    PLACES,
+    SETTINGS,
+    harmless_values,
+    home,
     needs,
-    require_standby,
-    wanted_settings,
+    of_server,
 )
 
+VERSIONS = range(10, 19)
 
-class TestNeutralised:
-    """What configuration files of the host say must not promote a standby or archive in its upstream's place."""
 
+class TestTable:
+    def test_has_one_row_for_each_setting(self):
+        names = [setting.name for setting in SETTINGS]
+        assert len(names) == len(set(names))
+
+    @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+    def test_a_row_does_not_contradict_itself(self, setting):
+        assert setting.until is None or setting.since <= setting.until
+        assert setting.reload_since is None or setting.reload_since >= setting.since
+        # What stands in recovery.conf is read at a start only.
+        assert not (setting.recovery_conf and (setting.reload_since or 12) < 12)
+        assert setting.harmful is None or setting.harmless not in (None, setting.harmful)
+        # A place of the other host must not act here.
+        assert setting.leftover or not setting.place
+
+    def test_what_ends_recovery_or_names_another_node_is_left_over(self):
+        assert {name for name in LEFTOVERS if name.startswith("recovery_target")} == {
+            "recovery_target", "recovery_target_action", "recovery_target_inclusive", "recovery_target_lsn",
+            "recovery_target_name", "recovery_target_time", "recovery_target_timeline", "recovery_target_xid",
+        }  # fmt: skip
+        assert {"primary_conninfo", "primary_slot_name", "restore_command", "standby_mode"} <= set(LEFTOVERS)
+
+    def test_what_a_user_chooses_for_a_standby_stays(self):
+        assert not {"hot_standby_feedback", "max_standby_archive_delay", "archive_mode"} & set(LEFTOVERS)
+
+    def test_places(self):
+        assert sorted(PLACES) == ["config_file", "data_directory", "external_pid_file", "hba_file", "ident_file"]
+
+
+class TestHome:
     @pytest.mark.parametrize(
-        ("configured", "found"),
+        ("name", "major", "file"),
         [
-            ({}, {}),
-            ({"recovery_target_time": "2020-01-01", "port": "1"}, {"recovery_target_time": ""}),
-            ({"recovery_target_time": ""}, {}),
-            ({"restore_command": "cp"}, {}),
-            ({"archive_cleanup_command": "rm"}, {"archive_cleanup_command": ""}),
-            ({"archive_mode": "always"}, {"archive_mode": "on"}),
-            ({"archive_mode": "on"}, {}),
+            ("primary_conninfo", 11, RECOVERY_CONF),
+            ("primary_conninfo", 12, AUTO_CONF),
+            ("recovery_end_command", 11, RECOVERY_CONF),
+            ("recovery_target_time", 11, RECOVERY_CONF),
+            ("recovery_target_time", 12, AUTO_CONF),
+            ("standby_mode", 10, RECOVERY_CONF),
+            ("hot_standby_feedback", 10, AUTO_CONF),
+            ("work_mem", 10, AUTO_CONF),
         ],
     )
-    def test_is_what_nobody_asked_for(self, configured, found):
-        assert neutralised(configured, {"restore_command": "mine"}, 15) == found
+    def test_by_version(self, name, major, file):
+        assert home(name, major) == file
 
-    def test_is_only_what_the_version_knows(self):
-        assert neutralised({"recovery_target_time": "x", "archive_mode": "always"}, {}, 11) == {"archive_mode": "on"}
+    def test_the_server_knows_by_name_what_does_not_stand_in_recovery_conf(self):
+        wanted = {"primary_conninfo": "host=p", "recovery_end_command": "true", "work_mem": "1MB"}
+        assert of_server(wanted, 11) == {"work_mem": "1MB"}
+        assert of_server(wanted, 12) == wanted
 
-    def test_is_not_what_was_asked_for(self):
-        assert neutralised({"archive_mode": "always"}, {"archive_mode": "always"}, 15) == {}
+
+class TestHarmlessValues:
+    @pytest.mark.parametrize("major", VERSIONS)
+    def test_harm_nothing_themselves(self, major):
+        for setting in SETTINGS:
+            values = harmless_values({setting.name: setting.harmful or "x"}, major)
+            assert harmless_values(values, major) == {}
+            assert values in ({}, {setting.name: setting.harmless})
+
+    def test_are_those_of_settings_that_the_version_has_in_its_configuration(self):
+        everything = {setting.name: setting.harmful or "x" for setting in SETTINGS}
+        assert harmless_values(everything, 11) == {"archive_mode": "on"}
+        assert harmless_values(everything, 15).keys() - harmless_values(everything, 16).keys() == {
+            "promote_trigger_file"
+        }
+
+    def test_case_does_not_matter(self):
+        assert harmless_values({"archive_mode": "ALWAYS"}, 15) == {"archive_mode": "on"}
 
 
 class TestNeeds:
@@ -61,132 +105,11 @@ class TestNeeds:
             (["recovery_target_timeline"], 17, "restart"),
             (["max_connections"], 17, "restart"),
             (["unheard_of"], 17, "restart"),
+            (["sync_replication_slots"], 17, "reload"),
+            (["wal_receiver_create_temp_slot"], 13, "reload"),
             (["primary_conninfo", "restore_command"], 13, "restart"),
             (["primary_conninfo", "restore_command"], 14, "reload"),
         ],
     )
     def test_by_version(self, changed, major, need):
         assert needs(iter(changed), major) == need
-
-
-class TestLeftovers:
-    def test_go(self):
-        assert len(LEFTOVERS) == len(set(LEFTOVERS)) > 10
-        for name in LEFTOVERS:
-            assert without_leftovers(f"work_mem = '8MB'\n{name.upper()} = 'x'\n") == "work_mem = '8MB'\n", name
-
-    def test_are_all_that_goes(self):
-        text = "# by ALTER SYSTEM\nwork_mem = '8MB'\nprimary_conninfo_x = '1'\nrecovery_prefetch = 'on'\n"
-        assert without_leftovers(text) == text
-
-    def test_twice_is_once(self):
-        once = without_leftovers("primary_conninfo = 'a'\nprimary_conninfo = 'b'\nwork_mem = 1\n")
-        assert without_leftovers(once) == once == "work_mem = 1\n"
-
-
-class TestForeignPaths:
-    TEXT = """\
-data_directory = '/var/lib/postgresql/15/main'\t\t# use data in another directory
-hba_file = '/etc/postgresql/15/main/pg_hba.conf'\t# host-based authentication file
-#ident_file = 'ConfigDir/pg_ident.conf'
-include_dir 'conf.d'
-include_if_exists = 'more.conf'
-port = 5432
-ssl_cert_file = '/etc/ssl/certs/ssl-cert-snakeoil.pem'\r
-log_directory = '/nowhere'
-"""
-
-    def test_what_names_no_place_here_becomes_a_comment(self):
-        changed = foreign_paths(self.TEXT, lambda name, value: value == "conf.d").split("\n")
-        before = self.TEXT.split("\n")
-        assert [line for line, was in zip(changed, before, strict=True) if line != was] == [
-            f"#(other host) {line}" for line in before if line.startswith(("data_directory", "hba_file", "include_if"))
-        ]
-
-    def test_what_is_asked_are_names_and_values(self):
-        asked = []
-        foreign_paths(self.TEXT, lambda name, value: asked.append((name, value)))
-        assert asked == [
-            ("data_directory", "/var/lib/postgresql/15/main"),
-            ("hba_file", "/etc/postgresql/15/main/pg_hba.conf"),
-            ("include_dir", "conf.d"),
-            ("include_if_exists", "more.conf"),
-        ]
-
-    def test_nothing_changes_when_all_is_here(self):
-        assert foreign_paths(self.TEXT, lambda name, value: True) == self.TEXT
-
-    def test_twice_is_once(self):
-        once = foreign_paths(self.TEXT, lambda name, value: False)
-        assert foreign_paths(once, lambda name, value: False) == once
-
-
-class TestRequireStandby:
-    @pytest.mark.parametrize(("version", "major"), [("15", 15), ("12", 12), ("9.6", 9)])
-    def test_tells_the_major_version(self, version, major):
-        assert require_standby(DataDir("/srv/pg", "standby", version=version)) == major
-
-    @pytest.mark.parametrize("state", ["absent", "empty", "incomplete", "cluster", "foreign"])
-    def test_refuses_the_rest(self, state):
-        with pytest.raises(StandbyError, match=f"/srv/pg is {state}, and a server runs on it") as refused:
-            require_standby(DataDir("/srv/pg", state, version="15", pid=4711))
-        assert refused.value.code == "data_directory_not_standby"
-
-
-class TestWantedSettings:
-    def test_least(self):
-        assert wanted_settings("host=p", None, {}) == {
-            "primary_conninfo": "host=p",
-            "recovery_target_timeline": "latest",
-        }
-
-    def test_most(self):
-        params = {
-            "primary_slot_name": "n1",
-            "archive_cleanup_command": "true",
-            "recovery_min_apply_delay": "30min",
-            "settings": {"Max_Connections": 120, "hot_standby_feedback": True, "jit": False, "ext.level": 1.5},
-        }
-        assert wanted_settings("host=p", "cp %f %p", params) == {
-            "primary_conninfo": "host=p",
-            "primary_slot_name": "n1",
-            "restore_command": "cp %f %p",
-            "archive_cleanup_command": "true",
-            "recovery_min_apply_delay": "30min",
-            "recovery_target_timeline": "latest",
-            "max_connections": "120",
-            "hot_standby_feedback": "on",
-            "jit": "off",
-            "ext.level": "1.5",
-        }
-
-    def test_empty_options_are_not_given(self):
-        params = {"primary_slot_name": "", "archive_cleanup_command": "", "settings": None}
-        assert wanted_settings("host=p", "", params) == wanted_settings("host=p", None, {})
-
-    @pytest.mark.parametrize("name", ["", "a b", "a\nb", "a=b", "1a", "a.", "a'", "-a", "a#"])
-    def test_refuses_what_is_no_name(self, name):
-        with pytest.raises(StandbyError, match="is no name of a setting") as refused:
-            wanted_settings("host=p", None, {"settings": {name: "1"}})
-        assert refused.value.code == "setting_invalid"
-
-    def test_refuses_what_no_file_can_hold(self):
-        with pytest.raises(StandbyError, match="The value of archive_cleanup_command cannot be written") as refused:
-            wanted_settings("host=p", None, {"archive_cleanup_command": "x\nport = 1"})
-        assert refused.value.code == "setting_invalid"
-
-    @pytest.mark.parametrize("name", ["Slot", "a-b", "a b", "x\nport = 1", "a" * 64])
-    def test_refuses_a_slot_that_a_server_would_refuse(self, name):
-        with pytest.raises(StandbyError) as refused:
-            wanted_settings("host=p", None, {"primary_slot_name": name})
-        assert refused.value.code == "slot_name_invalid"
-
-    @pytest.mark.parametrize("delay", ["5 fortnights", "min", "x\nport = 1", "1MB"])
-    def test_refuses_a_delay_that_is_none(self, delay):
-        with pytest.raises(StandbyError) as refused:
-            wanted_settings("host=p", None, {"recovery_min_apply_delay": delay})
-        assert refused.value.code == "setting_invalid"
-
-    def test_what_is_written_is_read_back(self):
-        wanted = wanted_settings("host=p password='it''s'", "cp '/a b/%f' \"%p\" \\", {"settings": {"a": "#'\\"}})
-        assert {item.name: item.value for item in _conf.read(_conf.edit("", wanted, LEFTOVERS))} == wanted
