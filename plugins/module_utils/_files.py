@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = [
-    "FILE_SYSTEMS",
-    "NOBODYS",
+    "FILE_SYSTEM_NAMES",
     "empty",
     "fsync_directory",
     "is_empty",
@@ -24,11 +24,12 @@ __all__ = [
     "read_small",
     "remove_below",
     "unreadable",
+    "walk",
     "write_atomically",
 ]
 
-# What a file system may put into its root and nobody else owns.
-NOBODYS = frozenset({"lost+found"})
+# What a file system puts into its root: no content of a directory, and a server ignores it.
+FILE_SYSTEM_NAMES = frozenset({"lost+found"})
 
 
 def read_small(path: str) -> str | None:
@@ -98,7 +99,7 @@ def unreadable(path: str, failed: OSError) -> StandbyError:
 def is_empty(path: str) -> bool:
     """Whether a directory holds nothing or is not there. Raises StandbyError when that cannot be seen."""
     try:
-        return not set(os.listdir(path)) - NOBODYS
+        return not set(os.listdir(path)) - FILE_SYSTEM_NAMES
     except FileNotFoundError:
         return True
     except OSError as failed:
@@ -121,8 +122,28 @@ def private_directory(path: str, mode: int = 0o700) -> None:
         ) from failed
 
 
-# What a file system puts into its root, and a server ignores.
-FILE_SYSTEMS = "lost+found"
+def walk(top: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below a directory by its path in it, with its status. A link is told of and never followed.
+
+    ``enters`` tells for the path of a directory whether what it holds is told of as well. What a file system puts into
+    its root is left out. Raises StandbyError when a directory cannot be listed.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        place = os.path.join(top, below)
+        try:
+            scanned = os.scandir(place)
+        except OSError as failed:
+            raise unreadable(place, failed) from failed
+        with scanned as entries:
+            for entry in entries:
+                if not below and entry.name in FILE_SYSTEM_NAMES:
+                    continue
+                path, status = os.path.join(below, entry.name), entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode) and enters(path):
+                    waiting.append(path)
+                yield path, status
 
 
 def remove_below(top: str, paths: Iterable[str]) -> None:
@@ -134,7 +155,7 @@ def remove_below(top: str, paths: Iterable[str]) -> None:
 def empty(top: str) -> None:
     """Remove everything in a directory but not the directory, which may be a mount point or linked to."""
     for name in os.listdir(top):
-        if name != FILE_SYSTEMS:
+        if name not in FILE_SYSTEM_NAMES:
             _remove(os.path.join(top, name))
 
 

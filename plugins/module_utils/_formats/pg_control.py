@@ -13,10 +13,11 @@ import struct
 from typing import Any, NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
 
-__all__ = ["crc32c", "parse_control_file"]
+__all__ = ["parse_control_file"]
 
 _FILE_BYTES = 8192
 
@@ -155,26 +156,6 @@ def _offsets(major: int) -> dict[str, tuple[int, str]]:
             found[field.name] = (begin, field.type)
             end = begin + size
     return found
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _bit in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC = _crc_table()
-
-
-def crc32c(data: bytes) -> int:
-    """The checksum of Castagnoli, as iSCSI has it."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
 
 
 def _unreadable(why: str) -> StandbyError:

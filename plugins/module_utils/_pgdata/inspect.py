@@ -14,7 +14,7 @@ import time
 from dataclasses import replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import NOBODYS, read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEM_NAMES, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
     PidFile,
@@ -92,7 +92,7 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
                 "run as the database's OS user (os_user)",
             )
         ) from failed
-    if not set(entries) - NOBODYS and not unfinished:
+    if not set(entries) - FILE_SYSTEM_NAMES and not unfinished:
         return DataDir(path, "empty")
     version = _version(path, entries)
     has_control = os.path.exists(os.path.join(path, "global", "pg_control"))

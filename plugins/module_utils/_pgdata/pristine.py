@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-import sys
 from collections.abc import Collection, Iterator
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEM_NAMES
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.heap_page import row_numbers
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 
-__all__ = ["numbers_in", "sign_of_use"]
+__all__ = ["sign_of_use"]
 
 # Objects that initdb did not make have numbers from here on (PostgreSQL manual, "OID Assignment": FirstNormalObjectId),
 # unless they were made in single-user mode, as initdb makes its own: those are not told apart.
@@ -30,9 +30,9 @@ _DATABASES = 3  # template0, template1 and postgres
 _LITTLE_WAL = 64 << 20
 
 # What initdb makes, and what a server adds (PostgreSQL manual, "Database File Layout").
-_USUAL = frozenset(
+_USUAL = FILE_SYSTEM_NAMES | frozenset(
     {
-        *("PG_VERSION", "base", "global", "log", "lost+found", "current_logfiles", "postmaster.opts", "postmaster.pid"),
+        *("PG_VERSION", "base", "global", "log", "current_logfiles", "postmaster.opts", "postmaster.pid"),
         *("pg_hba.conf", "pg_ident.conf", "postgresql.conf", "postgresql.auto.conf"),
         *("pg_commit_ts", "pg_dynshmem", "pg_logical", "pg_multixact", "pg_notify", "pg_replslot", "pg_serial"),
         *("pg_snapshots", "pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal", "pg_xact"),
@@ -58,8 +58,6 @@ _CATALOGS = frozenset(
         *("1417", "1418", "2328", "3456", "3466", "3600", "3602", "6104"),  # foreign data, collations, ... publications
     }
 )
-
-_PAGE_HEADER, _LINE_POINTER, _TUPLE_HEADER = 24, 4, 23
 
 
 def sign_of_use(
@@ -125,7 +123,7 @@ def _in_catalogs(directory: str, page_size: int) -> Iterator[str]:
     for name in sorted(_CATALOGS & set(os.listdir(directory))):
         place = os.path.join(directory, name)
         try:
-            highest = max((number for page in _pages(place, page_size) for number in numbers_in(page)), default=0)
+            highest = max((number for page in _pages(place, page_size) for number in row_numbers(page)), default=0)
         except ValueError as unknown:
             yield f"{place} {unknown}"
         else:
@@ -141,28 +139,6 @@ def _pages(path: str, size: int) -> Iterator[bytes]:
                 raise ValueError("ends within a page")
             yield page
             page = file.read(size)
-
-
-def numbers_in(page: bytes) -> Iterator[int]:
-    """The first column of every row on a heap page, rows that were deleted included, as an object's number.
-
-    PostgreSQL manual, "Database Page Layout". Raises ValueError for what is no such page.
-    """
-    if sys.byteorder != "little":
-        raise ValueError("has pages of another kind")
-    lower, upper = struct.unpack_from("=HH", page, 12)
-    if lower == 0 and not any(page):
-        return  # a page that was added and not yet used
-    if not _PAGE_HEADER <= lower <= upper <= len(page):
-        raise ValueError("has a page that makes no sense")
-    for place in range(_PAGE_HEADER, lower, _LINE_POINTER):
-        (pointer,) = struct.unpack_from("=I", page, place)
-        offset, flags = pointer & 0x7FFF, pointer >> 15 & 3
-        if flags != 1:  # 1: a row is stored there
-            continue
-        if not upper <= offset <= len(page) - _TUPLE_HEADER or offset + page[offset + 22] + 4 > len(page):
-            raise ValueError("has a row that makes no sense")
-        yield struct.unpack_from("=I", page, offset + page[offset + 22])[0]
 
 
 def _is_initdbs(number: str) -> bool:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import canonical, tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import BACKUP_API, CLONE, OTHERS, RENAMED
+from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.service import unit_of, words_of
 
-__all__ = ["Missing", "Translation", "Unsupported", "as_upstream", "translate", "unit_of"]
+__all__ = ["Missing", "Translation", "Unsupported", "as_upstream", "translate"]
 
 _PREFIX = "standby_from_barman_"
 
@@ -54,11 +54,6 @@ _REQUIRED = {
 _NODES_OWN = frozenset(
     ("application_name", "dbname", "passfile", "password", "replication", "servicefile", "sslpassword")
 )
-
-# Switches that say nothing of what is started.
-_HARMLESS = frozenset({"-q", "--quiet", "--no-ask-password", "--no-pager", "--no-block"})
-
-_DEBIAN = re.compile(r"/var/lib/postgresql/([0-9.]+)/([^/]+)")
 
 
 class Missing(NamedTuple):
@@ -189,7 +184,7 @@ def _conninfo(found: Translation, given: Mapping[str, str], conninfo: Mapping[st
 
 def _ssh(found: Translation, given: Mapping[str, str]) -> None:
     name = "ssh_options"
-    words = _words(given.get(name, ""))
+    words = words_of(given.get(name, ""))
     if words is None:
         found.refuse(name, given[name], "its words cannot be told apart", f"give them as {_PREFIX}{name}, one by one")
     elif words and words != _DEFAULT_SSH_OPTIONS:
@@ -198,7 +193,7 @@ def _ssh(found: Translation, given: Mapping[str, str]) -> None:
 
 def _basebackup(found: Translation, given: Mapping[str, str]) -> None:
     name = "pg_basebackup_options"
-    words = _words(given.get(name, ""))
+    words = words_of(given.get(name, ""))
     if words is None:
         found.refuse(name, given[name], "its words cannot be told apart", f"give --waldir as {_PREFIX}waldir")
         return
@@ -232,37 +227,6 @@ def _service(found: Translation, given: Mapping[str, str]) -> None:
         found.give("service", unit)
 
 
-def unit_of(command: str, data_directory: str) -> str | None:
-    """The unit that a command starts, nothing for pg_ctl, None where it cannot be told."""
-    words = _words(command) or []
-    if words and posixpath.basename(words[0]) == "sudo":
-        words = words[1:]
-        while words and words[0] in ("-n", "--non-interactive"):
-            words = words[1:]
-    if not words or re.search(r"[;&|<>$`()]", command):
-        return None
-    program = posixpath.basename(words[0])
-    rest = [word for word in words[1:] if word not in _HARMLESS]
-    if program == "pg_ctl":
-        return ""
-    if program == "systemctl" and len(rest) == 2 and rest[0] == "start":
-        return _plain_unit(rest[1], data_directory)
-    if program == "service" and len(rest) == 2 and rest[1] == "start":
-        return _plain_unit(rest[0], data_directory)
-    if program == "pg_ctlcluster" and len(rest) == 3 and rest[2] == "start":
-        return f"postgresql@{rest[0]}-{rest[1]}"
-    return None
-
-
-def _plain_unit(word: str, data_directory: str) -> str | None:
-    unit = word[: -len(".service")] if word.endswith(".service") else word
-    if unit.startswith("-"):
-        return None
-    # On Debian it stands for all clusters, and says that it has started whatever became of them.
-    debian = _DEBIAN.fullmatch(canonical(data_directory)) if unit == "postgresql" else None
-    return f"postgresql@{debian.group(1)}-{debian.group(2)}" if debian else unit
-
-
 def _others(found: Translation, given: Mapping[str, str]) -> None:
     if "rsync_options" in given:
         found.refuse(
@@ -290,13 +254,6 @@ def _truth(given: Mapping[str, str], name: str) -> bool:
     if value not in _BOOLEANS:
         raise _invalid(name, "it is neither true nor false")
     return _BOOLEANS[value]
-
-
-def _words(text: str) -> list[str] | None:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return None
 
 
 def _invalid(name: str, why: str) -> StandbyError:

@@ -9,7 +9,8 @@ import struct
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import crc32c, parse_control_file
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import FIXTURES, recorded_control
 from hypothesis import given

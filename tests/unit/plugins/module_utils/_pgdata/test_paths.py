@@ -6,7 +6,7 @@ from __future__ import annotations
 import posixpath
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, why_unusable
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, paths
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ PATHS = st.lists(st.sampled_from(["a", "a-b", "a!", "b", "."]), min_size=1, max_
     ],
 )
 def test_a_directory_of_its_own_may_be_used(path):
-    assert why_unusable(path, HOMES) is None
+    assert [verdict.severity for verdict in paths(path, {}, HOMES)] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,10 @@ def test_a_directory_of_its_own_may_be_used(path):
     ],
 )
 def test_a_hostile_path_may_not(path, why):
-    assert why in (why_unusable(path, HOMES) or "")
+    [verdict] = paths("/srv/pgdata", {"waldir": path}, HOMES)
+    assert (verdict.severity, verdict.error_code) == ("error", "path_dangerous")
+    assert verdict.msg.startswith(f"waldir={path!r} cannot be used: ")
+    assert why in verdict.msg
 
 
 @pytest.mark.parametrize(

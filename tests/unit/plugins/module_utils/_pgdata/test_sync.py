@@ -3,14 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import threading
-import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing, sync
 
+# Far more than any of these steps takes: only what hangs takes so long.
+HANGS = 60
 BROKEN = StandbyError(Refusal("disk_error", "a disk refuses", "run again"))
 
 
@@ -31,7 +33,7 @@ class Disk:
 
     def wait_for(self, count):
         for _time in range(count):
-            assert self.called.acquire(timeout=5)
+            assert self.called.acquire(timeout=HANGS)
 
 
 @pytest.fixture
@@ -98,6 +100,8 @@ def test_that_the_last_one_is_refused_is_told(disk, places, monkeypatch):
 
 
 def test_ends_with_a_copy_that_fails(disk, places):
+    others = set(threading.enumerate())
+
     def copy():
         with Syncing(places):
             disk.wait_for(1)
@@ -105,6 +109,27 @@ def test_ends_with_a_copy_that_fails(disk, places):
 
     with pytest.raises(StandbyError):
         copy()
-    ended = len(disk.calls)
-    time.sleep(0.02)
-    assert len(disk.calls) == ended
+    for thread in set(threading.enumerate()) - others:
+        thread.join(HANGS)
+        assert not thread.is_alive()
+
+
+def test_sync_runs_once_for_each_file_system(tmp_path, host):
+    host.program("sync", f'#!/bin/sh\necho "$@" >>"{tmp_path}/synced"\n')
+    (tmp_path / "link").symlink_to("/proc")
+    places = [str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"]
+    sync(places)
+    synced = (tmp_path / "synced").read_text(encoding="utf-8").splitlines()
+    devices = [os.stat(line.removeprefix("--file-system ")).st_dev for line in synced]
+    assert sorted(devices) == sorted({tmp_path.stat().st_dev, os.stat("/proc").st_dev})
+
+
+def test_sync_tells_when_a_disk_refuses(tmp_path, host):
+    host.program("sync", "#!/bin/sh\necho 'sync: error syncing: Input/output error' >&2\nexit 1\n")
+    with pytest.raises(StandbyError, match="Input/output error") as refused:
+        sync([str(tmp_path)])
+    assert refused.value.code == "disk_error"
+
+
+def test_sync_of_a_real_file_system(tmp_path):
+    assert sync([str(tmp_path)]) is None
