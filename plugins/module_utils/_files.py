@@ -33,7 +33,7 @@ FILE_SYSTEM_NAMES = frozenset({"lost+found"})
 
 
 def read_small(path: str) -> str | None:
-    """A small text file as it is, line ends included, or None where there is none."""
+    """A small text file as it is, line ends included, or None if there is none."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read()
@@ -79,7 +79,7 @@ def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
 
 
 def nearest_existing(path: str) -> str:
-    """The path, or the nearest directory above it that exists: its file system is where the path will be."""
+    """The path, or the nearest directory above it that exists: on its file system the path will be."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
@@ -123,10 +123,10 @@ def private_directory(path: str, mode: int = 0o700) -> None:
 
 
 def walk(top: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result]]:
-    """Everything below a directory by its path in it, with its status. A link is told of and never followed.
+    """Everything below a directory by its path in it, with its status. A link is listed and never followed.
 
-    ``enters`` tells for the path of a directory whether what it holds is told of as well. What a file system puts into
-    its root is left out. Raises StandbyError when a directory cannot be listed.
+    ``enters`` says of the path of a directory whether what it holds is listed as well. What a file system puts into its
+    root is left out. Raises StandbyError when a directory cannot be listed.
     """
     waiting = [""]
     while waiting:
@@ -171,6 +171,6 @@ def _remove(path: str) -> None:
                 "remove_failed",
                 f"Cannot remove {path}, which is no part of the backup: {failed.strerror}."
                 " The directory cannot be started; a new run resumes.",
-                "remove it yourself",
+                "see why it cannot be removed, remove it, and run again",
             )
         ) from failed

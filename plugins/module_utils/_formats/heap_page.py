@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A page of a table as PostgreSQL stores it: which objects the rows of a catalog are about. Pure.
 
-PostgreSQL manual of 18, 66.6 "Database Page Layout"; source, storage/bufpage.h, storage/itemid.h and
+PostgreSQL manual, "Database Page Layout"; source, storage/bufpage.h, storage/itemid.h and
 access/htup_details.h. The layout is the same from 10 to 18. Private to the collection.
 """
 
@@ -20,7 +20,7 @@ _PAGE_HEADER, _LINE_POINTER, _TUPLE_HEADER = 24, 4, 23
 
 
 def row_numbers(page: bytes) -> Iterator[int]:
-    """The first column of every row on a heap page, rows that were deleted included, as an object's number.
+    """The first column of every row on a page, a deleted row included, as the number of an object (OID).
 
     Raises ValueError for what is no such page.
     """
@@ -28,7 +28,7 @@ def row_numbers(page: bytes) -> Iterator[int]:
         raise ValueError("has pages of another kind")
     lower, upper = struct.unpack_from("=HH", page, 12)
     if lower == 0 and not any(page):
-        return  # a page that was added and not yet used
+        return  # a page that was added and is not used yet
     if not _PAGE_HEADER <= lower <= upper <= len(page):
         raise ValueError("has a page that makes no sense")
     for place in range(_PAGE_HEADER, lower, _LINE_POINTER):

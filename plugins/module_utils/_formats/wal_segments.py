@@ -32,9 +32,9 @@ _NAME = re.compile(r"[0-9A-F]{24}")
 
 
 def segment_name(timeline: int, lsn: int, segment_size: int) -> str:
-    """The name of the segment that holds a position; ``segment_size`` is bytes (PostgreSQL manual, 30.5).
+    """The name of the segment that holds a position; ``segment_size`` is bytes (PostgreSQL manual, "WAL Internals").
 
-    Unlike pg_walfile_name it takes a segment's first byte for the segment's own, not for the end of the one before.
+    Unlike pg_walfile_name this counts a segment's first byte to the segment itself, not to the one before.
     """
     high, low = divmod(lsn // segment_size, _per_high(segment_size))
     return f"{timeline:08X}{high:08X}{low:08X}"
@@ -54,7 +54,7 @@ def segment_start(name: str, segment_size: int) -> tuple[int, int]:
 
 
 def segment_size_of(*pairs: tuple[str, int]) -> int:
-    """The segment size, in bytes, by which these segments hold these positions; the default where several would do.
+    """The segment size, in bytes, by which these segments hold these positions; the default if several sizes fit.
 
     It is a power of two from 1 MiB to 1 GiB (initdb, option ``--wal-segsize``).
     """

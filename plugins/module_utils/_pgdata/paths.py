@@ -13,7 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Ve
 
 __all__ = ["overlaps", "paths"]
 
-# Places of the system: neither they nor, for the second set, anything below them is a database's.
+# Directories of the system: neither they nor, for the second table, anything below them may hold a database.
 _NEVER = frozenset(
     (
         "/",
@@ -52,7 +52,7 @@ def overlaps(paths: Iterable[str]) -> tuple[str, str] | None:
 
 
 def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) -> list[Verdict]:
-    """Whether every place may be written at all. ``others`` maps the option or tablespace to its path."""
+    """Whether every path may hold a database. ``others`` maps the option or tablespace to its path."""
     found = []
     known = list(homes)
     for name, path in [("data_directory", data_directory), *others.items()]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether anybody has used a cluster since initdb made it. Reads only. Private to the collection."""
+"""Whether a cluster was used since initdb made it. Reads only. Private to the collection."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Cont
 
 __all__ = ["sign_of_use"]
 
-# Objects that initdb did not make have numbers from here on (PostgreSQL manual, "OID Assignment": FirstNormalObjectId),
-# unless they were made in single-user mode, as initdb makes its own: those are not told apart.
+# Objects that initdb did not make have numbers from here on (PostgreSQL manual, "OID Assignment"; source,
+# access/transam.h, FirstNormalObjectId), unless they were made in single-user mode, as initdb makes its own objects.
 _FIRST_OF_USERS = 16384
 
-# An idle autovacuum takes a few of them for the statistics of the catalogs, and a checkpoint of a running server
-# notes the end of the 8192 that are reserved at a time, not what was taken of them.
+# VAR_OID_PREFETCH (source, access/transam/varsup.c): numbers are reserved 8192 at a time, and a checkpoint of a running
+# server notes the end of them. An idle autovacuum takes a few for the statistics of the catalogs.
 _RESERVED = 8192
 
 _DATABASES = 3  # template0, template1 and postgres
@@ -29,7 +29,7 @@ _DATABASES = 3  # template0, template1 and postgres
 # initdb writes some 10 MiB of WAL, and an unused server less than 1 MiB.
 _LITTLE_WAL = 64 << 20
 
-# What initdb makes, and what a server adds (PostgreSQL manual, "Database File Layout").
+# What initdb makes, and what a server adds (PostgreSQL manual, "Database File Layout"; source, initdb.c, subdirs).
 _USUAL = FILE_SYSTEM_NAMES | frozenset(
     {
         *("PG_VERSION", "base", "global", "log", "current_logfiles", "postmaster.opts", "postmaster.pid"),
@@ -46,10 +46,11 @@ _RELATION = re.compile(r"(\d+)(_fsm|_vm|_init)?")
 
 _NO_RELATIONS = frozenset({"PG_VERSION", "pg_control", "pg_filenode.map", "pg_internal.init"})
 
-# Large objects, and settings of roles and databases: there are none at first.
+# Large objects (pg_largeobject) and settings of roles and databases (pg_db_role_setting): there are none at first.
 _EMPTY_RELATIONS = frozenset({"2613", "2964"})
 
-# The catalogs in which an object without a file is seen by its number, from PostgreSQL 12 on the first column.
+# The catalogs whose first column is an object's number, from PostgreSQL 12 on (source, include/catalog/pg_*.h): objects
+# without a file are seen there.
 _CATALOGS = frozenset(
     {
         *("1213", "1260", "1262", "6100"),  # tablespaces, roles, databases, subscriptions
@@ -63,9 +64,9 @@ _CATALOGS = frozenset(
 def sign_of_use(
     path: str, entries: Collection[str], control: ControlData, running: bool, settings: str | None
 ) -> str | None:
-    """The first sign that a cluster is more than what initdb made, in words; None where there is none.
+    """The first sign that a cluster is more than what initdb made, in words; None if there is none.
 
-    ``entries`` are the names in the data directory, ``settings`` is the text of its postgresql.auto.conf. Whatever
+    ``entries`` are the names in the data directory, ``settings`` is the text of its postgresql.auto.conf. What
     is doubtful counts as a sign. While a server runs, what it did since its last checkpoint is not all seen.
     """
     try:
@@ -75,7 +76,7 @@ def sign_of_use(
 
 
 def _signs(path: str, entries: Collection[str], control: ControlData, running: bool, settings: str) -> Iterator[str]:
-    """The cheap ones first: most clusters are used, and large."""
+    """The signs that cost least come first: most clusters are used, and large."""
     yield from _in_control(control, running)
     strange = sorted(set(entries) - _USUAL)
     if strange:
@@ -96,7 +97,7 @@ def _signs(path: str, entries: Collection[str], control: ControlData, running: b
 
 
 def _in_control(control: ControlData, running: bool) -> Iterator[str]:
-    # A server that crashed may have done anything since the checkpoint that pg_control tells of.
+    # A server that crashed may have done anything since the checkpoint that pg_control names.
     if control.state != ("in production" if running else "shut down"):
         yield f"its state is {control.state!r}"
     if control.timeline != 1:
@@ -128,7 +129,7 @@ def _in_catalogs(directory: str, page_size: int) -> Iterator[str]:
             yield f"{place} {unknown}"
         else:
             if highest >= _FIRST_OF_USERS:
-                yield f"{place} tells of object {highest}"
+                yield f"{place} names object {highest}, which initdb did not make"
 
 
 def _pages(path: str, size: int) -> Iterator[bytes]:

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a server that does not run yet would do: its own program is asked. Private to the collection."""
+"""Which values a server that is not running would use: its own program is asked (``postgres -C``).
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class FileChange:
 
 
 def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: bool, major: int) -> FileChange:
-    """What has to change. ``own_configuration``: the data directory holds the server's postgresql.conf."""
+    """What has to change. ``own_configuration``: the server reads the postgresql.conf in the data directory."""
     old = {name: _read(data_directory, name) for name in (AUTO_CONF, RECOVERY_CONF)}
     new = _texts(old, wanted, major)
     changed = {name: text for name, text in new.items() if text != old[name]}
@@ -78,7 +78,7 @@ def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: b
 
 
 def apply(data_directory: str, change: FileChange) -> None:
-    """Make the change; what makes it a standby first, so that no crash leaves a directory that starts as a primary."""
+    """Make the change. What makes a server a standby comes first: after a crash none must start as a primary."""
     first = [name for name in ("standby.signal", RECOVERY_CONF) if name in change.texts]
     for name in [*first, *(name for name in change.texts if name not in first)]:
         write_atomically(os.path.join(data_directory, name), change.texts[name])

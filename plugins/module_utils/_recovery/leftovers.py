@@ -23,7 +23,7 @@ __all__ = ["foreign_paths", "neutralised", "without_leftovers"]
 def without_leftovers(text: str, settings: Mapping[str, str] | None = None) -> str:
     """A copied postgresql.auto.conf that does nothing on its own when the server is started as a standby.
 
-    ``settings`` are what a start needs beside it.
+    ``settings`` are added: a start needs them.
     """
     return _conf.edit(text, settings or {}, LEFTOVERS)
 
@@ -32,7 +32,7 @@ def neutralised(configured: Mapping[str, str], wanted: Mapping[str, str], major:
     """Settings that must not act on a standby although a configuration file makes them, with harmless values.
 
     ``configured`` is what postgresql.conf and its includes set: postgresql.auto.conf is read after them and wins.
-    What is ``wanted`` stays.
+    A setting that is ``wanted`` stays.
     """
     return {name: value for name, value in harmless_values(configured, major).items() if name not in wanted}
 
@@ -40,7 +40,7 @@ def neutralised(configured: Mapping[str, str], wanted: Mapping[str, str], major:
 def foreign_paths(text: str, stays: Callable[[str, str], bool]) -> str:
     """A postgresql.conf copied from another host, with the lines turned into comments that name places of that host.
 
-    ``stays`` tells for a setting and its value whether the place exists here and is meant.
+    ``stays`` says of a setting and its value whether the line is right on this host.
     """
     named = {*PLACES, *_conf.INCLUDES}
     places = [setting for setting in _conf.read(text) if setting.name in named]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the settings of repmgr.conf are as inputs of the role. Pure. Private to the collection."""
+"""Which inputs of the role stand for the settings of repmgr.conf. Pure. Private to the collection."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _NODES_OWN = frozenset(
 
 
 class Missing(NamedTuple):
-    """An input that the role needs and the file does not tell."""
+    """An input that the role needs and that does not follow from the file."""
 
     input: str
     why: str
@@ -65,7 +65,7 @@ class Missing(NamedTuple):
 
 
 class Unsupported(NamedTuple):
-    """A setting that no input stands for; ``value`` is None where it could be a secret."""
+    """A setting that no input stands for; ``value`` is None if it could be a secret."""
 
     name: str
     value: str | None
@@ -97,7 +97,7 @@ class Translation:
 
 
 def translate(settings: Sequence[tuple[str, str]], conninfo: Mapping[str, str] | None) -> Translation:
-    """The settings of a file in their order, and the keywords of its conninfo, None where libpq does not take it.
+    """The settings of a file in their order, and the keywords of its conninfo, None if libpq does not take it.
 
     Raises StandbyError for values with which repmgr does not start.
     """
@@ -261,6 +261,6 @@ def _invalid(name: str, why: str) -> StandbyError:
         Refusal(
             "repmgr_conf_invalid",
             f"The value of {name} in repmgr.conf is wrong: {why}.",
-            "correct it; repmgr refuses it, too",
+            "correct that value; repmgr refuses it, too",
         )
     )

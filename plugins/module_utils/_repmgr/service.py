@@ -13,14 +13,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf impor
 
 __all__ = ["unit_of", "words_of"]
 
-# Switches that say nothing of what is started.
+# Switches that do not change what is started.
 _HARMLESS = frozenset({"-q", "--quiet", "--no-ask-password", "--no-pager", "--no-block"})
 
 _DEBIAN = re.compile(r"/var/lib/postgresql/([0-9.]+)/([^/]+)")
 
 
 def unit_of(command: str, data_directory: str) -> str | None:
-    """The unit that a command starts, nothing for pg_ctl, None where it cannot be told."""
+    """The unit that a command starts, an empty text for pg_ctl, None if the unit cannot be known."""
     words = words_of(command) or []
     if words and posixpath.basename(words[0]) == "sudo":
         words = words[1:]
@@ -45,13 +45,13 @@ def _plain_unit(word: str, data_directory: str) -> str | None:
     unit = word[: -len(".service")] if word.endswith(".service") else word
     if unit.startswith("-"):
         return None
-    # On Debian it stands for all clusters, and says that it has started whatever became of them.
+    # On Debian the unit `postgresql` stands for all clusters, and counts as started even if a cluster did not start.
     debian = _DEBIAN.fullmatch(canonical(data_directory)) if unit == "postgresql" else None
     return f"postgresql@{debian.group(1)}-{debian.group(2)}" if debian else unit
 
 
 def words_of(text: str) -> list[str] | None:
-    """The words of a command as a shell tells them apart; None if that cannot be told."""
+    """The words into which a shell splits a command; None if its quotes do not match."""
     try:
         return shlex.split(text)
     except ValueError:
