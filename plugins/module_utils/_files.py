@@ -23,7 +23,6 @@ __all__ = [
     "private_directory",
     "read_small",
     "remove_below",
-    "unreadable",
     "walk",
     "write_atomically",
 ]
@@ -85,7 +84,7 @@ def nearest_existing(path: str) -> str:
     return path
 
 
-def unreadable(path: str, failed: OSError) -> StandbyError:
+def _unreadable(path: str, failed: OSError) -> StandbyError:
     """What to raise for a directory that cannot be listed."""
     return StandbyError(
         Refusal(
@@ -103,7 +102,7 @@ def is_empty(path: str) -> bool:
     except FileNotFoundError:
         return True
     except OSError as failed:
-        raise unreadable(path, failed) from failed
+        raise _unreadable(path, failed) from failed
 
 
 def private_directory(path: str, mode: int = 0o700) -> None:
@@ -135,7 +134,7 @@ def walk(top: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, os.stat
         try:
             scanned = os.scandir(place)
         except OSError as failed:
-            raise unreadable(place, failed) from failed
+            raise _unreadable(place, failed) from failed
         with scanned as entries:
             for entry in entries:
                 if not below and entry.name in FILE_SYSTEM_NAMES:

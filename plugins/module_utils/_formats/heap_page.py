@@ -10,7 +10,6 @@ access/htup_details.h. The layout is the same from 10 to 18. Private to the coll
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Iterator
 
 __all__ = ["row_numbers"]
@@ -18,13 +17,16 @@ __all__ = ["row_numbers"]
 # Bytes: a page begins with its header, line pointers follow, and a row begins with a header of its own.
 _PAGE_HEADER, _LINE_POINTER, _TUPLE_HEADER = 24, 4, 23
 
+# A server writes pages in the byte order of its machine; on another one the fields of a line pointer are in other bits.
+_LITTLE_ENDIAN = struct.pack("=H", 1) == struct.pack("<H", 1)
+
 
 def row_numbers(page: bytes) -> Iterator[int]:
     """The first column of every row on a page, a deleted row included, as the number of an object (OID).
 
     Raises ValueError for what is no such page.
     """
-    if sys.byteorder != "little":
+    if not _LITTLE_ENDIAN:
         raise ValueError("has pages of another kind")
     lower, upper = struct.unpack_from("=HH", page, 12)
     if lower == 0 and not any(page):

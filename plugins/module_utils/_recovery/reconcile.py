@@ -26,7 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftover
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import RestoreCommand
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import needs, of_server
 
-__all__ = ["RecoveryRequest", "reconcile", "require_standby"]
+__all__ = ["RecoveryRequest", "reconcile"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def reconcile(request: RecoveryRequest, only_look: bool) -> dict[str, Any]:
     return {**_report(request, observed, change), "warnings_to_show": _warnings(request.command, change)}
 
 
-def require_standby(pgdata: DataDir, rejoin: bool = False) -> int:
+def _require_standby(pgdata: DataDir, rejoin: bool = False) -> int:
     """The major version of a directory that recovery settings may be written into.
 
     Raises StandbyError for what is no standby: settings alone must not turn a primary into one, unless it is to
@@ -117,7 +117,7 @@ def _observe(request: RecoveryRequest) -> _Observed:
             )
         )
     pgdata = inspect(request.data_directory, request.state_directory)
-    major = require_standby(pgdata, request.rejoin)
+    major = _require_standby(pgdata, request.rejoin)
     config_directory = request.config_directory or request.data_directory
     return _Observed(pgdata, major, configured(os.path.join(config_directory, "postgresql.conf")))
 

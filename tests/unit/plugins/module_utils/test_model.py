@@ -14,7 +14,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     Tablespace,
     as_dict,
     backup_from,
-    major_of,
 )
 
 OURS, OTHER = "7710590273953624155", "1"
@@ -28,7 +27,7 @@ BACKUP = Backup(
     ("content", "major"), [("15", 15), ("9.6", 9), ("18\n", None), ("", None), (None, None), ("x", None)]
 )
 def test_the_major_version_in_pg_version(content, major):
-    assert major_of(content) == major
+    assert DataDir("/srv/pg", "standby", version=content).major == major
 
 
 def test_a_backup_comes_back_from_json():

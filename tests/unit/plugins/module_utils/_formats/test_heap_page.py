@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import heap_page as _heap_page
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.heap_page import row_numbers
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import HEAP_PAGE, heap_page
 
@@ -22,7 +23,7 @@ def test_the_numbers_of_a_pointer_to_no_row_are_none(flags):
 
 
 def test_numbers_are_not_read_on_another_kind_of_machine(monkeypatch):
-    monkeypatch.setattr("sys.byteorder", "big")
+    monkeypatch.setattr(_heap_page, "_LITTLE_ENDIAN", False)
     with pytest.raises(ValueError, match="another kind"):
         list(row_numbers(heap_page(10)))
 

@@ -107,7 +107,7 @@ def test_a_state_is_told_in_pg_controldatas_words(major, number, state):
 
 
 def test_an_unknown_state_is_not_believed():
-    assert "unknown state 7" in refused(changed(18, 16, "<I", 7))
+    assert "unknown state, number 7" in refused(changed(18, 16, "<I", 7))
 
 
 @pytest.mark.parametrize("major", MAJORS)
@@ -149,7 +149,7 @@ def test_nothing_else_is_believed(major, content):
     [
         pytest.param(bytes(4), "version 0", id="zeros"),
         pytest.param(struct.pack("<I", 960), "version 960", id="PostgreSQL 9.6"),
-        pytest.param(struct.pack("<I", 1900), "none of PostgreSQL 10 to 18", id="of the future"),
+        pytest.param(struct.pack("<I", 1900), "PostgreSQL 10 to 18 do not have", id="of the future"),
         pytest.param(struct.pack(">I", 1300), "another byte order", id="big-endian"),
     ],
 )
