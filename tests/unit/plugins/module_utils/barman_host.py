@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import time
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
@@ -33,6 +32,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     LABEL,
     backup,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
 SSH = """\
 #!/bin/sh
@@ -133,6 +133,26 @@ NOT_COPIED = {
 }
 
 
+# Names that a shell, rsync or a line of text would take for something else.
+HOSTILE = [
+    "two words",
+    " lead",
+    "-rf",
+    "#comment",
+    ";comment",
+    "it's",
+    '"',
+    "$(id)",
+    "`id`",
+    "*",
+    "[a]",
+    "back\\slash",
+    "line\nfeed",
+    "umlaut-ä",
+    "\udcff\udcfe",
+]
+
+
 def write_tree(top: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = top / name
@@ -222,8 +242,7 @@ class FakeBarmanHost:
         """A process of that name which works in a directory; it ends with its stdin."""
         program = self.program(name, "#!/bin/sh\nread -r end\n", self.root / "processes")
         process = subprocess.Popen([program], cwd=directory, stdin=subprocess.PIPE)
-        while Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8") != f"{name}\n":
-            time.sleep(0.001)
+        wait_until(lambda: Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8") == f"{name}\n")
         return process
 
     def hook(self, text: str) -> None:
