@@ -198,6 +198,7 @@ def _report(request: RecoveryRequest, observed: _Observed, change: _Change) -> d
         "passfile": passfile,
         "reload_required": need == "reload",
         "restart_required": need == "restart",
+        "server_state": {"reload": "reloaded", "restart": "restarted"}.get(str(need), "started"),
         "diff": _difference(request.data_directory, change.files, passfile),
     }
 
