@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration that a server will read: that of a backup before it is copied, or of a directory that is there.
+"""Which configuration file the server of a copy or of a directory will read, and which limits it sets there.
 
 Changes nothing. Private to the collection.
 """

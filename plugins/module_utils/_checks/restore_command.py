@@ -13,7 +13,7 @@ import tempfile
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, segment_error
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["barman_cli", "fetches_segment"]

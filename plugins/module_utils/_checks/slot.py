@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import SLOT_NAME
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import SLOT_NAME
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["slot", "slot_wal_limit"]

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings that a running server really uses, asked through its socket. Private to the collection."""
+"""Which values a running server uses, and which lines of its files it cannot read: asked through its socket.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 

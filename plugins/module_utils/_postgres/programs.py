@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PostgreSQL's programs on this host, asked: what a server would do before it runs, and what pg_basebackup knows.
+"""Which values a server that is not running would use, by its program (``postgres -C``); what pg_basebackup knows.
 
 Private to the collection.
 """
