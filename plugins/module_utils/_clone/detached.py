@@ -38,6 +38,9 @@ __all__ = ["Running", "follow"]
 
 _LOOK_SECONDS = 0.2
 
+# The first line of a process that has taken its lock.
+_TAKEN = b"taken"
+
 if TYPE_CHECKING:
     Act = Callable[[Job, Progress], Result]
 
@@ -54,8 +57,10 @@ def follow(job: Job, act: Act, seconds: float | None = None, run: str | None = N
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
     With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts.
-    ``act`` is what copies. Raises StandbyError as it did.
+    ``act`` is what copies. Raises StandbyError as it did. A copy that is told to be running holds its lock, so that
+    a later call finds either the lock or the result.
     """
+    asked = run
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         holder = Lock.holder(_runner(job))
@@ -71,10 +76,10 @@ def follow(job: Job, act: Act, seconds: float | None = None, run: str | None = N
             result = ResultFile(job.state_directory).read() or {"run": None}
         else:
             run = uuid.uuid4().hex
-            result = _start(job, run, deadline, act)
+            result = _start(job, run, asked, deadline, act)
         if result is None:
             return _running(job, run)
-        if result.get("run") == run:
+        if result.get("run") in (run, asked or run):
             return _outcome(result)
         run = None  # it was killed, or another one was quicker: look again
 
@@ -83,38 +88,61 @@ def _running(job: Job, run: str) -> Running:
     return Running(run, read_progress(_progress(job)) or {"phase": "preparing"})
 
 
-def _start(job: Job, run: str, deadline: float | None, act: Act) -> dict[str, Any] | None:
-    """Start the process; its result, or None when it is still at work."""
+def _start(job: Job, run: str, asked: str | None, deadline: float | None, act: Act) -> dict[str, Any] | None:
+    """Start the process; its result, or None when it is still at work. ``asked`` is the run whose result is wanted."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.setsid()
             if os.fork() == 0:
-                _work(job, run, writer, act)
+                _work(job, run, asked, writer, act)
         finally:
             os._exit(0)
     os.close(writer)
     os.waitpid(child, 0)
     try:
-        return _receive(reader, run, deadline)
+        return _receive(_Lines(reader), run, deadline)
     finally:
         os.close(reader)
 
 
-def _receive(reader: int, run: str, deadline: float | None) -> dict[str, Any] | None:
-    text = b""
-    while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _write, _error = select.select([reader], [], [], left)
-        if not ready:
-            return None
-        more = os.read(reader, 1 << 16)
-        if not more:
-            break
-        text += more
-    if text:
-        return dict(json.loads(text))
+class _Lines:
+    """What the process says through its pipe, line by line."""
+
+    def __init__(self, reader: int) -> None:
+        self._reader = reader
+        self._text = b""
+
+    def read(self, deadline: float | None) -> bytes | None:
+        """The next line without its end; an empty one if the process has ended, None if the deadline has passed."""
+        while b"\n" not in self._text:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready, _write, _error = select.select([self._reader], [], [], left)
+            if not ready:
+                return None
+            more = os.read(self._reader, 1 << 16)
+            if not more:  # a part of a line is all that a process has left that was killed meanwhile
+                return b""
+            self._text += more
+        line, _end, self._text = self._text.partition(b"\n")
+        return line
+
+
+def _receive(lines: _Lines, run: str, deadline: float | None) -> dict[str, Any] | None:
+    """The result, or None when the process is still at work at the deadline.
+
+    The word that the process has its lock is waited for whatever the deadline is: until then a later call would see
+    neither the lock nor a result, and would copy once more.
+    """
+    line = lines.read(None)
+    if line == _TAKEN:
+        line = lines.read(deadline)
+    if line is None:
+        return None
+    if line:
+        lines.read(None)  # its end, before which it removes what it has made in vain
+        return dict(json.loads(line))
     error = StandbyError(
         Refusal(
             "copy_killed",
@@ -157,14 +185,22 @@ def _same(job: Job, holder: dict[str, Any]) -> str:
 
 
 # --- in the process of its own --------------------------------------------------------
-def _work(job: Job, run: str, writer: int, act: Act) -> NoReturn:
-    """Copy, and leave the result for whoever asks. Never returns."""
+def _work(job: Job, run: str, asked: str | None, writer: int, act: Act) -> NoReturn:
+    """Copy, and leave the result for whoever asks. Never returns.
+
+    If the run that was asked for has come to its end since its result was looked for, its result is told instead.
+    """
     _detach(writer)
     runner = Lock(_runner(job), {"run": run, "pid": os.getpid(), "since": now(), **job.identity})
     try:
         made = _make_place(job)
         if not runner.take(1):
             _send(writer, {"run": None})
+            os._exit(0)
+        _tell(writer, _TAKEN)
+        earlier = ResultFile(job.state_directory).read() or {}
+        if asked is not None and earlier.get("run") == asked:
+            _send(writer, earlier)
             os._exit(0)
         result = _result(job, run, act)
         ResultFile(job.state_directory).write(result)
@@ -264,8 +300,12 @@ def _failed(run: str, failure: BaseException) -> dict[str, Any]:
 
 
 def _send(writer: int, result: dict[str, Any]) -> bool:
-    """Tell whoever started us, if he is still there; whether he is."""
-    text = json.dumps(result).encode()
+    """Tell the result to whoever started us, if he is still there; whether he is."""
+    return _tell(writer, json.dumps(result).encode())
+
+
+def _tell(writer: int, line: bytes) -> bool:
+    text = line + b"\n"
     with contextlib.suppress(BrokenPipeError):
         while text:
             text = text[os.write(writer, text) :]

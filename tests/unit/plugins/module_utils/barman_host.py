@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
@@ -131,6 +132,16 @@ NOT_COPIED = {
     "postmaster.pid",
     "standby.signal",
 }
+
+
+SECONDS = 20  # more than any copy takes here
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def write_tree(top: Path, files: dict[str, str]) -> None:
