@@ -19,20 +19,17 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Permit,
     inspect_target,
-    kept_before,
-    may_copy,
+    permit,
     require_place,
-    to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
     KeepOldPlan,
-    recorded_keep_old,
     rename_aside,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
@@ -43,11 +40,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state impo
 __all__ = ["CloneRun", "exclusively"]
 
 
-def exclusively(job: Job, progress: Progress, work: Callable[[str, DataDir, int], Result]) -> Result:
+def exclusively(job: Job, progress: Progress, work: Callable[[Permit, int], Result]) -> Result:
     """Have ``work`` fill the data directory, unless it holds this copy already.
 
-    The programs of a copy that was killed end by themselves; nobody else writes before they have. ``work`` is told the
-    action, what was found, and the lock that the programs that it starts are to inherit. Raises StandbyError.
+    The programs of a copy that was killed end by themselves; this one begins when they have. ``work`` is told what it
+    may do, which is asked here and nowhere later, and the lock that the programs that it starts are to inherit. Raises
+    StandbyError.
     """
     began = time.monotonic()
     require_place(job)
@@ -55,14 +53,13 @@ def exclusively(job: Job, progress: Progress, work: Callable[[str, DataDir, int]
     if Lock.holder(path) is not None:
         progress.enter("waiting")
     with holding(path, _still_writing(job), job.lock_timeout) as lock:
-        pgdata = inspect_target(job)
-        action = may_copy(job, pgdata)
-        if action is None:
-            _complete_record(job, pgdata)
+        permitted = permit(job, inspect_target(job))
+        if permitted.action == "none":
+            _complete_record(job, permitted.pgdata)
             outcome = Result("none")
         else:
-            outcome = work(action, pgdata, lock)
-    return replace(outcome, seconds=time.monotonic() - began, before=describe(pgdata))
+            outcome = work(permitted, lock)
+    return replace(outcome, seconds=time.monotonic() - began, before=permitted.before)
 
 
 def _still_writing(job: Job) -> StandbyError:
@@ -112,21 +109,19 @@ class CloneRun:
         self.left_behind: tuple[str, ...] = ()
         self.kept_old: tuple[str, ...] = ()
 
-    def begin(self, action: str, pgdata: DataDir, name: str | None) -> None:
+    def begin(self, permitted: Permit, name: str | None) -> None:
         """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
 
         ``name`` is that of the copy if what an earlier run has left is known for a part of it. pg_control goes before
-        anybody gets the right modes: a wrong one is what keeps a server from starting on a directory that pg_rewind
-        has left half way.
+        the directory gets the right modes: a wrong one is what keeps a server from starting on a directory that
+        pg_rewind has left half way.
         """
-        state = pgdata.clone or {}
-        keep_plan = recorded_keep_old(state) if action == "resume" else to_keep(self.job, pgdata)
-        self._note_left_behind(state)
-        self.kept_old = keep_plan.kept if keep_plan else kept_before(pgdata)
-        if keep_plan:
-            self._keep(keep_plan)
+        self._note_left_behind(permitted.pgdata.clone or {})
+        self.kept_old = permitted.kept_old
+        if permitted.keep_plan is not None:
+            self._keep(permitted.keep_plan)
         self.record("copying", name)
-        if action in ("delta", "replace"):
+        if permitted.action in ("delta", "replace"):
             self._remove_control()
 
     def record(self, phase: str, name: str | None, **more: Any) -> None:

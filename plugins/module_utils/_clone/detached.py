@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
     inspect_target,
-    may_copy,
+    permit,
     require_place,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -243,12 +243,13 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 
 
 def _make_place(job: Job) -> list[str]:
-    """Make the state directory; what was not there, the deepest first.
+    """Make the state directory; what was not there, the deepest first. Raises StandbyError.
 
-    Raises StandbyError, also where nothing may be copied.
+    A copy that is refused already is refused here, before anything is made or written. The permit that counts is asked
+    for after the lock.
     """
     require_place(job)
-    may_copy(job, inspect_target(job))
+    permit(job, inspect_target(job))
     made = []
     place = job.state_directory
     while not os.path.isdir(place):

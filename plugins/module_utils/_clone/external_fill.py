@@ -32,9 +32,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_dir
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Permit,
     inspect_target,
-    may_copy,
-    old_places,
+    permit,
     require_place,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, roots_of
@@ -47,8 +47,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import observe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
@@ -114,16 +112,22 @@ def preview_fill(filler: Filler, job: Job) -> Result:
     pgdata = inspect_target(job)
     if pgdata.running:
         filler.require(job)  # whoever is about to stop it wants to know before
-    action = may_copy(job, pgdata)
-    if action is None:
-        return Result("none", before=describe(pgdata))
+    permitted = permit(job, pgdata)
+    if permitted.action == "none":
+        return Result("none", before=permitted.before)
     filler.require(job)
     _require_no_mount_point_inside(job)
     roots = filler.roots(job)
     files, size = (0, job.backup.size or 0) if roots is None else (count_files(roots), _size(roots))
-    goes_on = _goes_on(action, pgdata, filler.name(job), _holding(job))
-    kept = old_places(job, pgdata)
-    return Result(_said(action, goes_on), files, size, 0 if goes_on else size, before=describe(pgdata), kept_old=kept)
+    goes_on = _goes_on(permitted, filler.name(job), _holding(job))
+    return Result(
+        _said(permitted.action, goes_on),
+        files,
+        size,
+        0 if goes_on else size,
+        before=permitted.before,
+        kept_old=permitted.kept_old,
+    )
 
 
 def fill(filler: Filler, job: Job, progress: Progress) -> Result:
@@ -135,7 +139,7 @@ def fill(filler: Filler, job: Job, progress: Progress) -> Result:
     return exclusively(job, progress, partial(_fill, filler, job, progress))
 
 
-def _fill(filler: Filler, job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int) -> Result:
+def _fill(filler: Filler, job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
     filler.require(job)
     _require_no_mount_point_inside(job)
     roots = filler.roots(job)
@@ -143,7 +147,7 @@ def _fill(filler: Filler, job: Job, progress: Progress, action: str, pgdata: Dat
     require_stopped(
         inspect_target(job)
     )  # what was asked of other hosts took its time, in which one may have been started
-    return _ExternalFill(job, filler, planned, progress).run(action, pgdata, lock)
+    return _ExternalFill(job, filler, planned, progress).run(permitted, lock)
 
 
 def _holding(job: Job) -> HoldingDirectory:
@@ -154,10 +158,11 @@ def _size(roots: tuple[Root, ...]) -> int:
     return sum(root.bytes for root in roots)
 
 
-def _goes_on(action: str, pgdata: DataDir, name: str, holding: HoldingDirectory) -> bool:
-    """Whether everything is there; without a crash since, after which what was not synced may be gone."""
-    state = pgdata.clone or {}
-    return action == "resume" and (state.get("digest"), state.get("boot_id")) == (name, boot_id()) and holding.whole
+def _goes_on(permitted: Permit, name: str, holding: HoldingDirectory) -> bool:
+    """Whether everything is there, and no crash since, after which what was not synced may be gone."""
+    state = permitted.pgdata.clone or {}
+    known = (state.get("digest"), state.get("boot_id")) == (name, boot_id())
+    return permitted.action == "resume" and known and holding.whole
 
 
 def _said(action: str, goes_on: bool) -> str:
@@ -193,9 +198,9 @@ class _ExternalFill:
         self.holding = _holding(job)
         self.name = filler.name(job)
 
-    def run(self, action: str, pgdata: DataDir, lock: int) -> Result:
-        goes_on = _goes_on(action, pgdata, self.name, self.holding)
-        self.clone_run.begin(action, pgdata, self.name if goes_on else None)
+    def run(self, permitted: Permit, lock: int) -> Result:
+        goes_on = _goes_on(permitted, self.name, self.holding)
+        self.clone_run.begin(permitted, self.name if goes_on else None)
         with self.clone_run.distrust_on_disk_error(self.name), Syncing(self.clone_run.places) as syncing:
             said = () if goes_on else self._fill(lock)
             self.holding.lift()
@@ -211,7 +216,7 @@ class _ExternalFill:
         commit(self.job, self.holding.staging, verification, lambda phase: self.clone_run.record(phase, self.name))
         size = _size(roots)
         return Result(
-            _said(action, goes_on),
+            _said(permitted.action, goes_on),
             count_files(roots),
             size,
             0 if goes_on else size,

@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import CloneRun, exclusively
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Permit, inspect_target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     Verification,
@@ -34,7 +34,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
@@ -72,7 +71,7 @@ def copy(job: Job, progress: Progress) -> Result:
     return replace(exclusively(job, progress, partial(_pull, job, progress)), retries=progress.retries)
 
 
-def _pull(job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int) -> Result:
+def _pull(job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
     with _connected(job) as connections:
         job = replace(job, source=connections[0].source)
         planned = _prepare(job)
@@ -83,7 +82,7 @@ def _pull(job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int)
         packed = planned.roots[0].archive is not None
         explained = explain_missing_files(job.source, job.backup, packed=packed)
         with planned.verification or contextlib.nullcontext(), explained:
-            return _Copy(job, planned, transfer, progress).run(action, pgdata)
+            return _Copy(job, planned, transfer, progress).run(permitted)
 
 
 @contextlib.contextmanager
@@ -115,12 +114,12 @@ class _Copy:
         self.progress = progress
         self.clone_run = CloneRun(job, [job.data_directory, *job.places_outside])
 
-    def run(self, action: str, pgdata: DataDir) -> Result:
-        job, planned = self.job, self.plan
-        state = pgdata.clone or {}
+    def run(self, permitted: Permit) -> Result:
+        job, planned, action = self.job, self.plan, permitted.action
+        state = permitted.pgdata.clone or {}
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
-        self.clone_run.begin(action, pgdata, planned.name if trusted else None)
+        self.clone_run.begin(permitted, planned.name if trusted else None)
         forget_controls(job.state_directory, but=planned.name)
         for root in planned.roots:
             private_directory(root.target, root.directory_mode)

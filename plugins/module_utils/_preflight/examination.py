@@ -20,7 +20,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import con
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import require_empty_targets, to_keep
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    plan_to_keep,
+    require_empty_targets,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
@@ -77,7 +80,7 @@ class Examination:
         seen = self._see(server)
         if seen is not None and self.pgdata is not None:
             self._decide(self.pgdata, seen)
-            self._keep_old(self.pgdata)
+            self._keep_old()
             self._bring_all()
         self._check_restore_command()
         decided = self.decision
@@ -129,6 +132,7 @@ class Examination:
             rewind_user=request.rewind_user,
             restore_command=request.restore_command,
             upstream_asked=request.upstream_asked,
+            has_backup=request.job is not None,
         )
         return self._try("data_directory", lambda: observe(pgdata, server, wanted))
 
@@ -144,14 +148,12 @@ class Examination:
         else:
             self.verdicts.append(Verdict("data_directory", "ok", f"{what}: {decided.reason}"))
 
-    def _keep_old(self, pgdata: DataDir) -> None:
+    def _keep_old(self) -> None:
         """What would be overwritten is renamed aside, if that is wanted, and the copy goes into an empty directory."""
         job, decided = self.request.job, self.decision
         if job is None or not job.keep_old or decided is None or decided.action not in ("rewind", "delta", "replace"):
             return
-        # A server that runs there is stopped before.
-        stopped, again = replace(pgdata, pid=None), replace(job, again=True)
-        keep_plan = self._try("keep_old", lambda: to_keep(again, stopped))
+        keep_plan = self._try("keep_old", lambda: plan_to_keep(job))
         self.decision = replace(decided, action="clone")
         self.plan["kept_old"] = list(keep_plan.kept) if keep_plan is not None else []
 

@@ -10,7 +10,7 @@ import stat
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import admit
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import permit
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
@@ -229,7 +229,7 @@ class TestRewind:
         write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         rewinding.run()
         assert host.record == {**record, "digest": None, "at": host.record["at"]}
-        assert admit(host.job(), rewinding.found()) == "done"
+        assert permit(host.job(), rewinding.found()).action == "none"
         assert record["backup_id"] == BACKUP_ID
 
     def test_is_durable_before_it_is_opened(self, rewinding, host, monkeypatch):
@@ -276,7 +276,7 @@ class TestRewind:
         rewinding.pretends("exit 1")
         with pytest.raises(StandbyError):
             rewinding.run()
-        assert admit(host.job(overwrite=overwrite), rewinding.found()) == "delta"
+        assert permit(host.job(overwrite=overwrite), rewinding.found()).action == "delta"
         host.copy(overwrite=overwrite)
         assert is_ours(rewinding.found())
         assert rewinding.mode == 0o700
