@@ -4,8 +4,8 @@ BUILD := $(CURDIR)/.build
 COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
-# Cheap to dear: the first failure ends `make test`.
-STAGES := lint types unit servers sanity artifact integration awx molecule releases lab-test
+# Cheap to dear. Which needs which: tests/gates/stages.py.
+STAGES := lint types unit copies servers sanity artifact lab integration awx molecule releases lab-test
 
 # Debian releases that have a small lab of their own: molecule/lab/release.py.
 RELEASES := bullseye bookworm trixie forky
@@ -25,10 +25,10 @@ export BUILD COPY GATES
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv prepare $(STAGES) long release-images versions lab lab-down demo bench test changelog pins clean
+.PHONY: help venv prepare $(STAGES) long release-images versions lab-down demo bench test changelog pins clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\)[a-z -]*:[^#]*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\)[a-z -]*:[^#]*## /\1\t/p' Makefile | expand -t 16
 
 venv prepare: ## install the tools and refresh the copy that the gates work on
 	@$(GATES)/prepare.sh
@@ -41,6 +41,9 @@ types: prepare ## mypy, at the oldest Python of a managed node where it matters
 
 unit: prepare ## unit tests; UNIT=path/to/test.py for some, COVERAGE=1 for a report
 	@cd $(COPY) && $(GATES)/unit.sh $(UNIT)
+
+copies: prepare ## copies by real rsyncs; COPIES=path/to/test.py for some
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/copies.sh $(COPIES)
 
 servers: prepare ## a real server of every major version; SERVERS=path/to/test.py for some
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/servers.sh $(SERVERS)
@@ -58,22 +61,27 @@ integration: prepare lab ## ansible-test integration against the lab; TARGET=nam
 molecule: prepare lab ## molecule scenarios; SCENARIO=name for one
 	@cd $(COPY) && $(GATES)/molecule.sh $(SCENARIO)
 
-lab-test: prepare lab ## faults and versions, on real hosts
+lab-test: prepare lab ## faults and versions, on real hosts; LAB=path/to/test.py for some
 	@python molecule/lab/lab.py up --standbys 3
 	@# Its plays need not replay what other stages have written since the lab's first backup.
 	@python molecule/lab/lab.py backup pg
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider -m 'not long' -n 3 --dist loadfile --no-loadscope-reorder --durations 60 tests/lab
+	    pytest -p no:cacheprovider -m 'not long' -n 3 --dist loadfile --no-loadscope-reorder --durations 60 $(or $(LAB),tests/lab)
 
-long: prepare lab release-images ## what `make test` has no time for: plays of consent and interruption, kinds of backups, retention, repmgr
+long: prepare lab $(if $(filter tests/lab%,$(LAB)),,release-images) ## what `make test` has no time for: consent, interruption, kinds of backups, retention, repmgr; LAB=path for some
+ifdef LAB
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 $(LAB)
+else
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/lab
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long -n 2 --dist loadscope --durations 0 tests/releases
 	@python $(GATES)/versions.py kinds $(LAB_DIR)/matrix docs/kinds.md
+endif
 
-releases: prepare release-images ## the whole play on other Debian releases, two at a time; RELEASES=name for one
+releases: prepare release-images ## the whole play on other Debian releases, two at a time; RELEASES=name for one, LAB=path for some tests
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider -m 'not long' -n 2 --dist loadscope --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' tests/releases
-	@python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md
+	    pytest -p no:cacheprovider -m 'not long' -n 2 --dist loadscope --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' $(or $(LAB),tests/releases)
+	@# A part of the tests shows a part of what the page tells.
+	@$(if $(LAB),,python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md)
 
 release-images: prepare ## build what `releases` needs
 	@python molecule/lab/lab.py install
@@ -102,8 +110,8 @@ bench: prepare lab ## side-by-side benchmarks
 	@python bench/run.py
 	@python bench/run.py fleet
 
-test: ## everything, cheap to dear; ends at the first failure
-	@$(GATES)/all.sh $(STAGES)
+test: ## everything, cheap to dear; ends with a list of all that failed
+	@$(or $(PYTHON),python3) $(GATES)/stages.py $(STAGES)
 
 changelog: prepare ## turn the fragments and new plugins into the release that galaxy.yml names
 	@cd $(COPY) && antsibull-changelog release --reload-plugins

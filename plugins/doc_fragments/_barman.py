@@ -11,7 +11,7 @@ options:
     description:
       - The Barman host as an ssh destination, C([user@]host), or a C(Host) alias of C(ssh_config).
       - Barman is run there by ssh, as the user that runs the module and without any prompt.
-        Its host key has to be known.
+        The host's key has to be in C(known_hosts).
       - Without it, Barman is run on the host where the module runs.
     type: str
   ssh_options:
@@ -28,11 +28,11 @@ options:
     required: true
   barman_config:
     description:
-      - Barman's configuration file, where it is not the default one.
+      - Barman's configuration file, if it is not the default one.
     type: path
   barman_executable:
     description:
-      - The C(barman) command, or its path where it is not on the C(PATH) of a non-interactive login.
+      - The C(barman) command, or its path if it is not on the C(PATH) of a non-interactive login.
     type: str
     default: barman
 """

@@ -10,11 +10,11 @@ options:
   pg_basebackup_options:
     description:
       - Further words for C(pg_basebackup), one list element for each option and each value, names written out.
-      - They are C(--checkpoint=spread) instead of the fast checkpoint, C(--compress=server-lz4) and its like for the
+      - Allowed are C(--checkpoint=spread) instead of the fast checkpoint, C(--compress=server-lz4) and its like for the
         wire, C(--label), C(--status-interval), C(--manifest-checksums), C(--manifest-force-encode), C(--no-manifest),
         C(--no-verify-checksums), C(--no-estimate-size) and C(--no-slot).
-      - What other options decide is refused with their names, such as C(--waldir), C(--tablespace-mapping),
-        C(--max-rate), C(--slot) and C(--dbname), and so is every C(--wal-method) but C(stream).
+      - A word is refused if another option decides it, such as C(--waldir), C(--tablespace-mapping), C(--max-rate),
+        C(--slot) and C(--dbname). The message names that option. Every C(--wal-method) but C(stream) is refused, too.
     type: list
     elements: str
     default: []

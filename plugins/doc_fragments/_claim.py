@@ -13,13 +13,14 @@ options:
     required: true
   owner:
     description:
-      - Who claims it, in a word that another run of the same play uses again, such as the host and its data directory.
+      - Who claims the backup, such as the host and its data directory. Another run of the same play has to use the same
+        word.
     type: str
     required: true
   expiry:
     description:
-      - After which time the claim no longer counts. It has to be longer than it takes until the backup is copied.
-      - A number with a unit, such as V(24h), V(7d) or V(90min). A number alone are seconds.
+      - How long the claim counts. It has to be longer than the copy takes.
+      - A number with a unit, such as V(24h), V(7d) or V(90min). A number without a unit is seconds.
       - The clock is that of the Barman host.
     type: str
     default: 24h

@@ -9,7 +9,7 @@ class ModuleDocFragment:
 options:
   again:
     description:
-      - Bring the directory to the backup's state also when a finished copy of this very backup is there, such as a
+      - Bring the directory to the backup's state even if a finished copy of this very backup is there, such as a
         standby that cannot go on. It needs O(overwrite=same_cluster).
     type: bool
     default: false

@@ -15,14 +15,14 @@ options:
     default: 3600
   settings:
     description:
-      - Settings for C(postgresql.auto.conf) that a start on this host needs, such as those that
+      - Settings for C(postgresql.auto.conf) that a server on this host needs to start, such as those that
         M(pgfleet.standby.standby_preflight) found too low for a hot standby, C(plan.settings) of its result.
     type: dict
     default: {}
   progress_interval:
     description:
-      - Seconds between two lines of progress. With V(0) none are printed.
-      - By default the first one comes after 5 seconds, and the longer the copy takes, the rarer they become.
+      - Seconds between two lines of progress. With V(0) no line is printed.
+      - By default the first line comes after 5 seconds, and the longer the copy takes, the rarer the lines become.
     type: int
   attach_timeout:
     description:
@@ -32,6 +32,6 @@ options:
   attach_run:
     description:
       - The RV(run) of a copy that an earlier call saw running. What became of that one is returned, also after its end.
-      - When it left nothing because it was killed, another one is begun, which goes on with what is there if it can.
+      - If that copy was killed and left no result, another copy begins, and goes on with what is there if it can.
     type: str
 """

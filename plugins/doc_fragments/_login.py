@@ -9,7 +9,7 @@ class ModuleDocFragment:
 options:
   upstream_password:
     description:
-      - The password of the role that streams, where C(~/.pgpass) of the database's OS user does not hold it yet.
+      - The password of the role that streams, if C(~/.pgpass) of the database's OS user does not hold it yet.
     type: str
   passfile:
     description:

@@ -14,7 +14,7 @@ options:
     type: str
   barman_config:
     description:
-      - Barman's configuration file, where it is not the default one.
+      - Barman's configuration file, if it is not the default one.
     type: str
   barman_executable:
     description:

@@ -25,7 +25,7 @@ options:
     type: str
   waldir:
     description:
-      - Where the WAL goes, if not below O(data_directory), which then gets a symbolic link.
+      - Where the WAL goes, if not below O(data_directory). C(pg_wal) is then a symbolic link.
     type: str
   tablespace_mapping:
     description:
@@ -36,14 +36,14 @@ options:
   overwrite:
     description:
       - What in O(data_directory) may be overwritten. Each level allows what those before it allow.
-        A running server never is, nor what is not PostgreSQL's.
-      - With V(pristine) a cluster that C(initdb) made and nobody has used is replaced, such as the one that Debian's
-        packages create. RV(pgfleet.standby.pgdata_info#module:pgdata.state) tells how it is known.
+        A running server is never overwritten, and nothing that is not PostgreSQL's.
+      - With V(pristine) a cluster that C(initdb) made and that has not been used is replaced, such as the one that
+        Debian's packages create. RV(pgfleet.standby.pgdata_info#module:pgdata.state) says how it is recognised.
       - With V(same_cluster) a cluster of the backup's system identifier is brought to the backup's state, with
         its tablespaces. Only what differs is sent; what the backup does not hold is removed, the WAL included.
       - With V(always) a cluster of another system identifier is replaced as well, and one that is damaged, which has
-        a C(PG_VERSION) but no C(global/pg_control) that can be read. Everything in O(data_directory) is removed, and
-        in the directories of tablespaces and of the WAL that it used and the backup needs.
+        a C(PG_VERSION) but no C(global/pg_control) that can be read. Everything is removed in O(data_directory), and
+        in those directories of its tablespaces and of its WAL that the backup needs.
     type: str
     choices: [never, pristine, same_cluster, always]
     default: never
@@ -51,9 +51,9 @@ options:
     description:
       - Whether a cluster that O(overwrite) allows to overwrite is kept. O(data_directory) is renamed to C(NAME.old)
         before anything is copied, and so are those directories of its tablespaces and of its WAL that the backup
-        needs. They are never removed again, and a server can be started there.
-      - It takes the room of a whole clone, and refuses where C(NAME.old) exists, where this user may not rename in
-        the parent directory, and where the directory is a mount point or has one in it.
+        needs. They are never removed, and a server can be started there.
+      - It takes the room of a whole clone. It is refused if C(NAME.old) exists, if this user may not rename in the
+        parent directory, or if the directory is a mount point or has one in it.
     type: bool
     default: false
 """

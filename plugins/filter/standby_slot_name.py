@@ -12,8 +12,8 @@ author:
   - The pgfleet maintainers (@pgfleet)
 description:
   - A server takes lower-case letters, digits and underscores, at most 63 of them (PostgreSQL manual, 27.2.6.1).
-    A name that is one already stays as it is. In any other, what is not allowed becomes an underscore, and a few digits
-    computed from the whole name keep hosts apart that would be called the same.
+    A name that fits already stays as it is. In any other, what is not allowed becomes an underscore, and a few digits
+    that are computed from the whole name keep hosts apart whose names would become the same.
 options:
   _input:
     description: A name, such as that of a host in the inventory.

@@ -12,7 +12,7 @@ short_description: List a Barman server's backups and choose one to clone from
 version_added: 0.1.0
 description:
   - Lists the catalogue of one server, newest first.
-  - With O(backup_id) it chooses one backup and says why it passed over others.
+  - With O(backup_id) it chooses one backup, and says why others were passed over.
 author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
@@ -23,43 +23,43 @@ attributes:
   check_mode:
     support: full
     details:
-      - It never changes anything. In check mode it does not wait either, and passes over what O(wait) is for.
+      - It never changes anything. In check mode it does not wait, and passes over a backup that it would wait for.
 options:
   backup_id:
     description:
       - V(latest) for the newest backup that can be cloned, V(latest-full) for the newest of those that is not
         incremental, V(oldest) for the oldest of them, or the id or the name of one that has to be used.
-      - Barman has names for backups since 3.3.0. An id wins over a name. A name that several backups have is refused,
-        where more than one of them was copied.
-      - Cloned can be backups of method C(rsync), C(local-rsync) or C(postgres) with status C(DONE), of PostgreSQL 10 or
-        later. With a C(backup_compression), which is C(gzip), C(lz4), C(zstd) or C(none), they have to be of
-        PostgreSQL 13 or later. Incremental and encrypted ones can after M(pgfleet.standby.barman_backup_stage). The
-        module fails when there is none.
-      - A passive (geo-redundant) Barman serves as any other does.
+      - Barman has names for backups since 3.3.0. An id wins over a name. A name is refused if
+        several complete backups have it.
+      - A backup can be cloned if it is of method C(rsync), C(local-rsync) or C(postgres), has status C(DONE), and is of
+        PostgreSQL 10 or later. With a C(backup_compression) (C(gzip), C(lz4), C(zstd) or C(none)) it has to be of
+        PostgreSQL 13 or later. An incremental or encrypted one can be cloned after
+        M(pgfleet.standby.barman_backup_stage). The module fails if there is none.
+      - A passive (geo-redundant) Barman will do as well as any other.
       - Without it the catalogue is listed and nothing is chosen.
     type: str
   before:
     description:
-      - Only a backup that ended before this time is chosen. With the id or name of one that did not, the module fails.
+      - Only a backup that ended before this time is chosen. If O(backup_id) names a later one, the module fails.
       - In ISO 8601 with a zone, such as V(2026-11-21T11:48:33Z) or V(2026-11-21 12:48:33+01:00). Quote it, or YAML
         makes something else of it.
-      - Or as C(barman list-backups) prints it, such as V(Sat Nov 21 11:48:33 2026). That names no zone, and is compared
-        with the times that are printed there.
+      - Or as C(barman list-backups) prints it, such as V(Sat Nov 21 11:48:33 2026). Such a time
+        names no zone, and is compared with the times that Barman prints.
       - Fractions of a second are cut off on both sides.
     type: str
   max_age:
     description:
-      - Only a backup is chosen that ended no longer ago than this. With the id or name of an older one, the module
+      - Only a backup that ended no longer ago than this is chosen. If O(backup_id) names an older one, the module
         fails.
       - A number with a unit, such as V(36h), V(7d) or V(90min); units are C(s), C(min), C(h), C(d) and C(w). A number
-        alone are seconds.
+        without a unit is seconds.
       - The clock is that of the host on which the module runs, read before Barman is asked.
     type: str
   wait:
     description:
       - How many seconds to wait for a backup whose status is C(WAITING_FOR_WALS), before it is passed over.
-      - Waited for is only what nothing else speaks against, and that comes first by O(backup_id). Barman is asked again
-        every few seconds. A backup that fails meanwhile is passed over as well.
+      - The module waits only for the backup that comes first by O(backup_id), and only if it could be cloned otherwise.
+        Barman is asked again every few seconds. A backup that fails meanwhile is passed over as well.
       - V(0) never waits.
     type: int
     default: 0
@@ -123,7 +123,7 @@ backups:
   description:
     - The catalogue, newest first, as C(barman list-backups) tells it.
     - C(type) is null before Barman 3.11. C(end_timestamp), the end in seconds since 1970, is null before Barman 3.1,
-      whose list is wrong about it where PostgreSQL and Barman have different time zones.
+      whose list is wrong about it if PostgreSQL and Barman have different time zones.
   returned: success
   type: list
   elements: dict
@@ -160,8 +160,8 @@ passed_over:
   description:
     - The backups that come before RV(selected) by what O(backup_id) asks for, each with the reasons why it was
       passed over.
-    - On failure all backups in question. What the list alone rules out, by its time or status, is not looked at
-      further.
+    - On failure, all backups that came into question. One that its time or status in the list rules out is not
+      looked at further.
   returned: success, or when no backup will do
   type: list
   elements: dict

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: barman_backup_keep
-short_description: Pin a backup against retention for as long as somebody copies it
+short_description: Have Barman keep a backup while hosts copy it
 version_added: 0.1.0
 description:
-  - Has Barman keep a backup, C(barman keep --target full), until the last one who claims it has given up the claim or
-    the claim has expired. Neither a retention policy nor C(barman delete) removes it meanwhile, nor the WAL after it.
+  - Has Barman keep a backup, C(barman keep --target full), until the last claim on it is given up or has expired.
+    Meanwhile neither a retention policy nor C(barman delete) removes the backup or the WAL after it.
   - Claims are on record on the Barman host, in C(~/.pgfleet/claims) of the user who runs Barman, and changed under a
     lock. Any number of hosts and plays may claim the same backup at the same time.
-  - Only what was kept for a claim is released. A backup that somebody else keeps is left as it is, also where somebody
-    has changed the target of a keep since.
-  - Of an incremental backup the full one is kept on which it rests, as Barman demands.
-  - Every call also releases what was kept for claims that have expired since, of the same server.
+  - Only a keep that was made for a claim is released. A keep that somebody else has made, or whose target somebody
+    else has changed since, is left as it is.
+  - For an incremental backup Barman keeps the full one that it rests on.
+  - Every call also releases the keeps of the same server whose claims have expired since.
 author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
@@ -33,7 +33,7 @@ attributes:
   idempotent:
     support: full
     details:
-      - A claim that is prolonged counts as no change.
+      - To prolong a claim is no change.
 requirements:
   - Barman 2.14 or later; with an older one the module warns that nothing is kept
   - Python 3.8 or later on the Barman host
@@ -61,7 +61,7 @@ EXAMPLES = r"""
   become: true
   become_user: postgres
 
-- name: Let it go
+- name: Give the claim up
   pgfleet.standby.barman_backup_keep:
     barman_host: barman@barman
     barman_server: pg
@@ -80,23 +80,23 @@ pinned:
   sample: true
 why:
   description:
-    - What prevents that, where O(state=present) and RV(pinned) is false. The module warns of it and goes on.
+    - Why Barman does not keep it, if O(state=present) and RV(pinned) is false. The module warns of it and goes on.
     - Barman before 2.14 cannot keep a backup; in C(worm_mode) it does not support it; it keeps only what is C(DONE).
   returned: success
   type: str
   sample: Barman on barman@barman has no `keep`, which came with version 2.14
 backup_id:
-  description: The backup that is kept, of an incremental one the full one on which it rests.
+  description: The backup that is kept. For an incremental one, the full one that it rests on.
   returned: success
   type: str
   sample: 20261121T114827
 target:
-  description: V(full), V(standalone) or V(nokeep), as Barman says; null where it could not be asked.
+  description: V(full), V(standalone) or V(nokeep), as Barman says; null if Barman could not be asked.
   returned: success
   type: str
   sample: full
 foreign:
-  description: Whether somebody else has it kept, so that nothing will be released.
+  description: Whether somebody else has made the keep. It will not be released then.
   returned: success
   type: bool
   sample: false
@@ -107,7 +107,7 @@ owners:
   elements: str
   sample: ["n1:/var/lib/postgresql/15/main", "n2:/var/lib/postgresql/15/main"]
 expires:
-  description: When the claim of O(owner) expires, in UTC; null without one.
+  description: When the claim of O(owner) expires, in UTC; null if there is none.
   returned: success
   type: str
   sample: "2026-11-22T11:50:02Z"

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: barman_backup_stage
-short_description: Have Barman restore a backup on its host, once for all who copy it
+short_description: Have Barman restore a backup on its host, once for all hosts that copy it
 version_added: 0.1.0
 description:
-  - An incremental backup (PostgreSQL 17 and later) has to be combined, and an encrypted one decrypted. Only Barman can.
-  - The first one who claims the backup has Barman restore it to a directory on its own host. The others wait for that
-    and share it. When the last claim has been given up or has expired, the directory is removed.
+  - An incremental backup (PostgreSQL 17 and later) has to be combined, and an encrypted one decrypted. Only Barman can
+    do that.
+  - The first host that claims the backup has Barman restore it to a directory on the Barman host. The others wait for
+    that and share it. When the last claim has been given up or has expired, the directory is removed.
   - The result is laid out as a plain backup, C(data) and one directory for each tablespace. The other modules take it
     as their option C(backup).
-  - What Barman changes in what it restores is put right, such as C(archive_command) in C(postgresql.conf) and the name
-    of C(backup_manifest).
-  - Before anything is changed it is checked that there is room for it, and that Barman and C(pg_combinebackup) can.
+  - What Barman changes while it restores is undone, such as C(archive_command) in C(postgresql.conf) and the name of
+    C(backup_manifest).
+  - Before anything is changed, the module checks that there is room, and that Barman and C(pg_combinebackup) can do it.
   - Claims are on record on the Barman host, in C(~/.pgfleet/claims) of the user who runs Barman. What a killed run has
-    left half-made is made anew.
-  - Every call also removes what was staged for claims that have expired since, of the same server.
+    left half-made is removed and made again.
+  - Every call also removes the staged backups of the same server whose claims have expired since.
 author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
@@ -36,12 +37,12 @@ attributes:
   idempotent:
     support: full
     details:
-      - A claim that is prolonged counts as no change.
+      - To prolong a claim is no change.
 options:
   staging_directory:
     description:
-      - The directory on the Barman host in which the backup gets one of its own. It must not hold a colon.
-      - By default C(pgfleet-staging) in the server's C(backup_directory), so that it is where the backups are.
+      - The directory on the Barman host in which the backup gets a directory of its own. It must not hold a colon.
+      - By default C(pgfleet-staging) in the server's C(backup_directory), on the file system of the backups.
     type: str
 requirements:
   - Barman 3.11 or later on its host for incremental backups, with pg_combinebackup of the backup's major version
@@ -112,12 +113,12 @@ restored:
   type: bool
   sample: true
 bytes_needed:
-  description: The most that the restore has on disk at a time; 0 where it is staged already.
+  description: The most that the restore has on disk at a time; 0 if it is staged already.
   returned: success, with O(state=present)
   type: int
   sample: 434789371
 bytes_free:
-  description: What was free for it; 0 where it is staged already.
+  description: What was free for it; 0 if it is staged already.
   returned: success, with O(state=present)
   type: int
   sample: 79946929157

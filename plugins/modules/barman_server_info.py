@@ -12,8 +12,8 @@ short_description: Fetch a Barman server's parameters and its check verdicts
 version_added: 0.1.0
 description:
   - Fetches what C(barman show-servers) and C(barman check) say of one server.
-  - Connection strings are never returned, because they may hold passwords. What a standby needs of them is, with
-    O(upstream=true).
+  - Connection strings are never returned, because they may hold passwords. With O(upstream=true) the
+    part of them that a standby needs is returned.
 notes:
   - C(barman check) may make the primary switch to a new WAL file.
 author:
@@ -29,13 +29,12 @@ options:
     default: true
   upstream:
     description:
-      - Tell whom a standby follows that follows the server which Barman backs up, from C(streaming_conninfo) or, where
-        there is none, from C(conninfo).
-      - It fails where that does not lead from another host to the server, such as a local socket or C(localhost).
-        The address of the Barman host is not guessed instead.
+      - Return the connection for standbys of the server that Barman backs up, from C(streaming_conninfo) or, if there
+        is none, from C(conninfo).
+      - The module fails if that connection does not lead to the server from another host, such as a local socket or
+        C(localhost). The address of the Barman host is not taken instead.
     type: bool
     default: false
-    version_added: 0.2.0
 requirements:
   - Barman 2.12 or later
   - psycopg2, with O(upstream=true)
@@ -59,7 +58,7 @@ EXAMPLES = r"""
   become: true
   become_user: barman
 
-- name: Learn whom a standby can follow
+- name: Fetch the connection for a standby
   pgfleet.standby.barman_server_info:
     barman_host: barman@barman
     barman_server: pg
@@ -77,7 +76,7 @@ barman_version:
   type: str
   sample: 3.19.1
 server:
-  description: The server's parameters; those of its PostgreSQL are null while that is down.
+  description: The server's parameters. Those of its PostgreSQL are null while PostgreSQL is down.
   returned: success
   type: dict
   sample:
@@ -112,8 +111,8 @@ failed_checks:
 upstream:
   description:
     - The connection for standbys of the server that Barman backs up. C(conninfo) are libpq's keywords without secrets,
-      C(source) says what they were derived from, and C(left_out) are names of keywords there that hold for Barman only,
-      such as passwords and files.
+      C(source) says what they were derived from. C(left_out) names the keywords that hold for Barman only, such as
+      passwords and files.
   returned: when O(upstream=true)
   type: dict
   sample:
@@ -123,7 +122,6 @@ upstream:
       user: streaming_barman
     left_out: [password, sslrootcert]
     source: streaming_conninfo of Barman's server pg
-  version_added: 0.2.0
 """
 
 from typing import Any

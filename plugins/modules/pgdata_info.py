@@ -8,13 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pgdata_info
-short_description: Tell what a PostgreSQL data directory is, without a server's help
+short_description: Tell what a PostgreSQL data directory is, also while no server runs
 version_added: 0.1.0
 description:
   - Reads the directory, C(pg_control), the signal files and the record of an earlier clone.
   - Works on running and stopped clusters alike and connects to nothing.
-  - Of a running server it sees what is on disk. C(pg_control) is as old as the last checkpoint, so that a use since
-    then may not be seen. Whatever replaces a cluster has it stopped and looks again.
+  - Of a running server it sees what is on disk. C(pg_control) is as old as the last checkpoint, so that what has
+    happened since may not be seen. Before a cluster is replaced, its server is stopped and the directory read again.
 author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
@@ -32,7 +32,7 @@ options:
     type: str
   pg_bindir:
     description:
-      - The directory of the server programs, which RV(pgdata.pg_bindir) is about.
+      - The directory of the server programs, returned as RV(pgdata.pg_bindir).
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   system_identifier:
@@ -66,10 +66,10 @@ pgdata:
     state:
       description:
         - V(absent), V(empty) (also with only C(lost+found) in it), V(incomplete) (a clone or a C(pg_rewind) that has
-          not been finished), V(standby), V(pristine) (a cluster that C(initdb) made and nobody has used), V(cluster)
-          (any other one that is not a standby) or V(foreign) (anything else). A V(foreign) one with a
+          not been finished), V(standby), V(pristine) (a cluster that C(initdb) made and that has not been used),
+          V(cluster) (any other one that is not a standby) or V(foreign) (anything else). A V(foreign) one with a
           RV(pgdata.version) is a damaged cluster.
-        - V(pristine) takes all of these signs, and whatever is doubtful is V(cluster). C(pg_control) tells of a clean
+        - V(pristine) needs all of these signs; in doubt it is V(cluster). C(pg_control) tells of a clean
           stop or of a running server, of timeline 1, of no more objects and WAL than an unused server makes by itself.
           There are just the files and the three databases of C(initdb), no signal file, no C(backup_label), no
           tablespace, no slot, no prepared transaction, no setting by C(ALTER SYSTEM), and no catalog tells of an
@@ -79,9 +79,9 @@ pgdata:
       sample: standby
     kind:
       description:
-        - As RV(pgdata.state). With O(system_identifier) in place of V(standby) and V(cluster) one of V(standby),
-          V(former_primary) and V(primary), which runs, of that cluster; or V(other_standby), V(other_cluster) and
-          V(other_primary) of another one.
+        - As RV(pgdata.state), but O(system_identifier) tells clusters apart. Of that cluster are V(standby),
+          V(former_primary) and V(primary), which runs. Of another one are V(other_standby), V(other_cluster) and
+          V(other_primary).
       type: str
       sample: standby
     mount_point:
@@ -94,12 +94,12 @@ pgdata:
       sample: "15"
     control:
       description:
-        - What C(pg_controldata) would tell, or null, also where C(pg_control) is damaged or is not one of
+        - What C(pg_controldata) would tell. Null if there is no C(pg_control), if it is damaged, or if it is not of
           PostgreSQL 10 to 18.
         - C(redo_lsn) is where replay begins, C(min_recovery_lsn) how far a standby has
           to replay before it is consistent, on C(min_recovery_timeline), C(0/0) and 0 on a primary.
           C(next_oid) is the number of the next object, C(wal_log_hints) the setting of
-          that name, without which or data checksums C(pg_rewind) does not work.
+          that name; C(pg_rewind) needs it, or data checksums.
       type: dict
       sample:
         block_size: 8192
@@ -146,7 +146,7 @@ pgdata:
       type: bool
       sample: true
     pg_bindir:
-      description: The directory of the server programs for the cluster, or null where there is no cluster.
+      description: The directory of the server programs for the cluster, or null if there is no cluster.
       type: str
       sample: /usr/lib/postgresql/15/bin
     clone:

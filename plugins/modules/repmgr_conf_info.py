@@ -8,17 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: repmgr_conf_info
-short_description: Tell what a repmgr.conf is as inputs of the role
+short_description: Turn a repmgr.conf into inputs of the role
 version_added: 0.1.0
 description:
   - Reads the C(repmgr.conf) of a node, with the files that it includes, and tells which inputs of
-    P(pgfleet.standby.standby_from_barman#role) stand for the settings that C(repmgr standby clone) looks at, and which
-    settings have none.
+    P(pgfleet.standby.standby_from_barman#role) stand for the settings of C(repmgr standby clone), and which settings
+    have no input.
   - The file is read by the rules of repmgr 5, where text that is not a plain word has to be in quotes. A file that
-    they do not allow is read by the rules of repmgr 4, where quotes are dropped and C(#) always begins a comment.
-    What neither allows is refused.
-  - C(conninfo) in the file is the connection to the node itself. That to the upstream is not in the file. Read the file
-    of the upstream as well, and use RV(as_upstream).
+    they do not allow is read by the rules of repmgr 4, by which quotes are dropped and C(#) always begins a comment.
+    A file that neither allows is refused.
+  - C(conninfo) in the file is the connection to the node itself. The connection to the upstream is not in the file.
+    Read the file of the upstream as well, and use RV(as_upstream).
   - A password in C(conninfo) is not returned.
 author:
   - The pgfleet maintainers (@pgfleet)
@@ -74,7 +74,7 @@ inputs:
     standby_from_barman_tablespace_mapping:
       /srv/fast: /srv/n1/fast
 missing:
-  description: Inputs that are needed and that the file does not tell, each with the reason and what to do.
+  description: Inputs that are needed and that the file does not have, each with the reason and what to do.
   returned: success
   type: list
   elements: dict
@@ -86,8 +86,8 @@ missing:
         from the table repmgr.nodes
 unsupported:
   description:
-    - Settings of C(repmgr standby clone) that no input stands for, each with the reason and what to do.
-    - C(value) is null where it could hold a password.
+    - Settings of C(repmgr standby clone) that have no input, each with the reason and what to do.
+    - C(value) is null if it could hold a password.
   returned: success
   type: list
   elements: dict
@@ -121,15 +121,15 @@ node:
     name: n1
 as_upstream:
   description:
-    - What a standby of this node has as C(standby_from_barman_upstream_conninfo). It is C(conninfo) without what is of
-      the node alone, with C(replication_user) as the user if that is set, as repmgr makes it.
+    - The C(standby_from_barman_upstream_conninfo) of a standby of this node. It is C(conninfo) without what belongs to
+      the node alone. The user is C(replication_user) if that is set, as in repmgr.
   returned: success
   type: dict
   sample:
     host: n1.example.com
     user: replicator
 syntax:
-  description: Whose rules the file was read by, V(5) for repmgr 5 or V(4) for repmgr 4.
+  description: By which rules the file was read, V(5) for repmgr 5 or V(4) for repmgr 4.
   returned: success
   type: str
   sample: "5"

@@ -9,10 +9,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: standby_basebackup
 short_description: Copy a running upstream into a data directory by pg_basebackup
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs C(pg_basebackup) on the standby, verifies what it brought, makes everything durable, and lets
-    C(global/pg_control) appear last of all. No Barman is needed; the upstream reads and sends all of its files.
+    C(global/pg_control) appear last of all. Barman is not needed. The upstream reads and sends all of its files.
   - Until then no server starts on the directory, whatever interrupts the copy. pg_basebackup cannot go on where it
     stopped, so another run removes what is there and begins anew.
   - The WAL that the copy needs is streamed beside it, which takes two WAL senders of the upstream.
@@ -23,7 +23,7 @@ description:
     copy is the upstream's estimate.
   - The finished directory holds C(standby.signal) and no recovery settings of the upstream.
   - A cluster of the upstream's own system identifier, which O(overwrite=same_cluster) allows to bring to the backup's
-    state, is removed and copied as a whole. An upstream is a backup in the words of O(overwrite) and O(keep_old).
+    state, is removed and copied as a whole. Where O(overwrite) and O(keep_old) speak of a backup, it is the upstream.
   - Run it on the standby as the database's OS user.
 author:
   - The pgfleet maintainers (@pgfleet)
@@ -48,14 +48,14 @@ attributes:
 options:
   slot_name:
     description:
-      - The replication slot that the standby will use. It has to be there. The copy uses it, too, so that the upstream
+      - The replication slot that the standby will use. It has to exist. The copy uses it, too, so that the upstream
         keeps all WAL from the copy's beginning until the standby takes it.
-      - Without one pg_basebackup makes a temporary slot, and what follows the copy has to be at the upstream still, or
-        in an archive, when the standby is started.
+      - Without one, pg_basebackup makes a temporary slot. The WAL that follows the copy then has to be at the upstream,
+        or in an archive, when the standby starts.
     type: str
   again:
     description:
-      - Copy also when a finished copy by this module is there, such as a standby that cannot go on. It needs
+      - Copy even if a finished copy by this module is there, such as a standby that cannot go on. It needs
         O(overwrite=same_cluster).
     type: bool
     default: false
@@ -66,7 +66,7 @@ options:
     description:
       - How the copy is compared with the C(backup_manifest) that pg_basebackup of PostgreSQL 13 and later brings.
         V(manifest) compares names, sizes and checksums, V(size) names and sizes, V(none) nothing.
-      - Where there is none, nothing can be compared. RV(verified) says which it was.
+      - Without a manifest nothing can be compared. RV(verified) says which it was.
     type: str
     choices: [none, size, manifest]
     default: manifest
@@ -117,7 +117,7 @@ bytes:
   type: int
   sample: 434789371
 bytes_sent:
-  description: The same, for nothing that was there is made use of.
+  description: The same, because nothing that was there is used.
   returned: success, when finished
   type: int
   sample: 434789371

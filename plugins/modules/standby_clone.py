@@ -15,8 +15,8 @@ description:
     verifies them, makes everything durable, and lets C(global/pg_control) appear last of all.
   - A backup with a C(backup_compression) is in tars. Each is streamed over ssh and unpacked straight into place, by
     what its C(backup_manifest) names; nothing else in a tar is written, and a tar that holds anything else is refused.
-    It is decompressed on this host, or on the Barman host where this one lacks the program. A tar is not resumed
-    within, but sent again whole for the files that are missing.
+    It is decompressed on this host, or on the Barman host if this one lacks the program. A copy is not resumed within a
+    tar. If files of a tar are missing, all of it is sent again.
   - Until then no server starts on the directory, whatever interrupts the copy. Another run resumes it and
     sends no finished file again.
   - The copy is a process of its own on the standby. A lost connection or a killed control node does not end it,
@@ -50,7 +50,8 @@ options:
     description:
       - How data is compressed on the wire.
       - V(auto) tries what both rsyncs have on small parts of this backup and goes on with the fastest.
-      - Tars travel as they are, or decompressed where the Barman host has to do that; for them it says nothing.
+      - For tars this option does not matter. They travel as they are, or decompressed if the Barman host has to do
+        that.
     type: str
     choices: [auto, none, lz4, zstd]
     default: auto
@@ -58,9 +59,9 @@ options:
     description:
       - How the finished copy is compared with the backup. Names and sizes always are, so V(none) and V(size) are one.
       - V(manifest) also computes the checksums of the files while others are being copied, if the backup has a
-        C(backup_manifest); where it has none, V(manifest) is V(size). RV(verified) says which it was.
+        C(backup_manifest); if it has none, V(manifest) is V(size). RV(verified) says which it was.
       - V(checksum) has both ends read all files again and compares their checksums, which is a load on the Barman host.
-        Of a backup in tars it is V(manifest), and that always has a manifest.
+        For a backup in tars it is V(manifest); such a backup always has a manifest.
       - Files whose contents differ are sent once more before the copy fails.
     type: str
     choices: [none, size, manifest, checksum]

@@ -33,7 +33,7 @@ options:
     type: str
   pg_bindir:
     description:
-      - The directory of the server programs, which C(pg_bindir) in RV(pgdata) is about.
+      - The directory of the server programs, returned as C(pg_bindir) in RV(pgdata).
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   upstream_conninfo:
@@ -43,12 +43,11 @@ options:
     type: raw
   upstream_connection:
     description:
-      - V(required) asks the upstream. With V(none) nobody logs in to it, and the standby is ready when it is in
+      - V(required) asks the upstream. With V(none) the upstream is not asked, and the standby is ready when it is in
         recovery and consistent; RV(state) tells whether it streams.
     type: str
     choices: [required, none]
     default: required
-    version_added: 0.2.0
   replication_user:
     description: The role that streams; it wins over C(user) in O(upstream_conninfo).
     type: str
@@ -92,7 +91,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ready:
-  description: Whether it is all that was asked for.
+  description: Whether the standby is all that was asked for.
   returned: success
   type: bool
   sample: true
@@ -103,7 +102,6 @@ state:
   returned: success
   type: str
   sample: streaming
-  version_added: 0.2.0
 reasons:
   description: Every reason why it is not ready.
   returned: success

@@ -12,10 +12,10 @@ short_description: Check everything, and plan the smallest change that makes the
 version_added: 0.1.0
 description:
   - Runs every check, changes nothing, and tells all problems at once.
-  - The plan is the lowest rung that will do. V(none) for a healthy standby; V(settings) for one that runs and only
-    has to be told whom to follow; V(start) for one that is stopped, whose WAL can still be had; V(rewind) for a
-    cluster whose history has left the upstream's, where C(pg_rewind) can help; V(delta) to bring such a cluster to the
-    backup's state; V(replace) to remove another cluster; V(resume) for an unfinished copy; V(clone) where nothing is.
+  - The plan is the smallest change that will do. V(none) for a healthy standby; V(settings) for one that runs and only
+    has to be told whom to follow; V(start) for one that is stopped, whose WAL can still be had; V(rewind) for a cluster
+    whose history has left the upstream's, if C(pg_rewind) can help; V(delta) to bring such a cluster to the backup's
+    state; V(replace) to remove another cluster; V(resume) for an unfinished copy; V(clone) for an empty directory.
   - Run it on the standby as the database's OS user, because the copy and the replication login
     will be that user's as well.
 author:
@@ -36,15 +36,14 @@ options:
       - What would bring the files, V(rsync) for M(pgfleet.standby.standby_clone), V(barman) for
         M(pgfleet.standby.standby_restore), both from Barman's O(backup), or V(pg_basebackup) for
         M(pgfleet.standby.standby_basebackup), from the upstream itself.
-      - Only the first of them brings an existing cluster to the backup's state; with the others V(delta) is V(replace),
-        which takes the same O(overwrite).
-      - With V(pg_basebackup) no Barman is asked, and what only it could tell is not checked, RV(plan) names it in
-        C(not_checked). Two WAL senders are needed. The room is told by the upstream, if it lets the role that
-        streams into the database C(postgres).
+      - Only V(rsync) brings an existing cluster to the backup's state. With the others the plan is V(replace) instead
+        of V(delta), under the same O(overwrite).
+      - With V(pg_basebackup) Barman is not asked. C(not_checked) in RV(plan) names what only Barman could tell. Two WAL
+        senders are needed. The upstream tells how much room is needed, if it lets the role that streams into the
+        database C(postgres).
     type: str
     choices: [rsync, barman, pg_basebackup]
     default: rsync
-    version_added: 0.2.0
   barman_host:
     description:
       - The Barman host as an ssh destination, C([user@]host), or a C(Host) alias of C(ssh_config).
@@ -54,23 +53,21 @@ options:
   upstream_connection:
     description:
       - V(required) asks the upstream for all that only it can prove. One that does not answer is a problem.
-      - With V(none) nobody logs in to it, so that a standby can be made while it is down. What is not proven then is a
-        warning, and in C(not_checked) of RV(plan).
+      - With V(none) the upstream is not asked, so that a standby can be made while it is down. What is not proven then
+        is a warning, and in C(not_checked) of RV(plan).
     type: str
     choices: [required, none]
     default: required
-    version_added: 0.2.0
   upstream_derived:
     description:
       - What O(upstream_conninfo) was derived from, RV(pgfleet.standby.barman_server_info#module:upstream) of
         M(pgfleet.standby.barman_server_info), for the plan to tell.
     type: dict
-    version_added: 0.2.0
   backup:
     description:
       - The backup to clone, RV(pgfleet.standby.barman_backup_info#module:selected) of
         M(pgfleet.standby.barman_backup_info).
-      - Without one a plan that needs it is a problem, told as O(no_backup).
+      - Without one, a plan that needs a backup is a problem, for the reason in O(no_backup).
     type: dict
     required: false
   no_backup:
@@ -123,8 +120,8 @@ options:
   hot_standby_settings:
     description:
       - What to do when C(max_connections), C(max_worker_processes), C(max_wal_senders),
-        C(max_prepared_transactions) or C(max_locks_per_transaction) would be lower than on the primary,
-        with which no standby starts.
+        C(max_prepared_transactions) or C(max_locks_per_transaction) would be lower than on the primary.
+        A standby does not start with lower ones.
       - V(raise) plans the values that are needed, V(refuse) is a problem.
     type: str
     choices: [raise, refuse]
@@ -155,13 +152,13 @@ RETURN = r"""
 plan:
   description:
     - What would be done. On failure its action is V(refuse).
-    - C(stop) says that a server that runs there has to be stopped before. C(seconds) is an estimate, from the rate at
+    - C(stop) says that a server runs there, and has to be stopped before. C(seconds) is an estimate, from the rate at
       which a part of the backup has come, without compression and by one stream. C(removed) counts what is there and
       is not in the backup; its first names are in C(removed_names). C(kept_old) is where O(keep_old) puts it instead.
     - C(slot) is the slot at the upstream, or null. C(create) says that it will be made, with a login like this;
       C(max_wal_bytes) is C(max_slot_wal_keep_size) there, V(-1) for no limit.
-    - C(staged) says that the backup has to be staged by M(pgfleet.standby.barman_backup_stage) before. What it holds is
-      not known until then. The next preflight, with the backup that it returns, looks at that.
+    - C(staged) says that the backup has to be staged by M(pgfleet.standby.barman_backup_stage) before. What the
+      backup holds is not known until then. The next preflight, with the backup that was staged, looks at that.
   returned: always, when the options make sense
   type: dict
   sample:

@@ -14,12 +14,12 @@ description:
   - Makes sure of C(standby.signal) and of the recovery settings in C(postgresql.auto.conf), and of nothing else there.
     Until PostgreSQL 11 the recovery settings are in C(recovery.conf).
   - Recovery settings that came along with the files from their source, such as C(recovery_target_time) or another
-    node's C(primary_conninfo), are removed. Where a configuration file of the host makes one of them, it is overruled,
-    as is C(archive_mode=always), with which a standby would archive what its upstream archives.
-  - Where the data directory holds the server's C(postgresql.conf), lines in it that name files of another host
+    node's C(primary_conninfo), are removed. If a configuration file of the host sets one of them, the setting is
+    overruled, as is C(archive_mode=always), with which a standby would archive what its upstream archives.
+  - If the data directory holds the server's C(postgresql.conf), lines in it that name files of another host
     are turned into comments.
-  - A running server is compared with the files as well. What it does not use yet, perhaps because an earlier run was
-    interrupted before the reload, is reported as a change.
+  - A running server is compared with the files as well. A setting that it does not use yet, perhaps because an
+    earlier run was interrupted before the reload, is reported as a change.
   - Run it on the standby as the database's OS user.
 author:
   - The pgfleet maintainers (@pgfleet)
@@ -57,19 +57,20 @@ options:
     type: str
   config_files:
     description:
-      - Which configuration the server gets where a backup brought C(postgresql.conf), C(pg_hba.conf) and
+      - Which configuration the server gets if a backup brought C(postgresql.conf), C(pg_hba.conf) and
         C(pg_ident.conf) of a primary that keeps them elsewhere, as Debian's does.
       - V(keep_local), the default with O(config_directory), leaves those of O(config_directory) as they are and moves
         what came along to C(from_backup) in the state directory.
       - V(from_backup), the default without, takes what came along. With O(config_directory) it replaces the files
-        there, but for what says where things are on this host; what was there is in the state directory then.
+        there, except for the settings that say where things are on this host. The files that were there are then in
+        the state directory.
     type: str
     choices: [keep_local, from_backup]
   use_primary_conninfo_password:
     description:
       - Where O(upstream_password) is kept. By default in the password file, as one line for each host of the upstream
         before every line that would hide it; the other lines stay as they are.
-      - With V(true) in C(primary_conninfo), where whoever may read all settings sees it.
+      - With V(true) in C(primary_conninfo), where every role that may read all settings sees it.
     type: bool
     default: false
   primary_slot_name:
@@ -82,7 +83,7 @@ options:
     description: The server's name in Barman's configuration, for O(restore_command=auto).
     type: str
   barman_config:
-    description: Barman's configuration file, where it is not the default one, for O(restore_command=auto).
+    description: Barman's configuration file, if it is not the default one, for O(restore_command=auto).
     type: str
   ssh_options:
     description:
@@ -112,8 +113,8 @@ options:
     default: {}
   rejoin:
     description:
-      - Make a stopped primary a standby, such as a former primary after a switchover. Whether its history allows that
-        is for M(pgfleet.standby.standby_preflight) to say.
+      - Make a stopped primary a standby, such as a former primary after a switchover.
+        M(pgfleet.standby.standby_preflight) tells whether its history allows that.
     type: bool
     default: false
 requirements:
@@ -172,7 +173,7 @@ outdated_settings:
   elements: str
   sample: [restore_command]
 neutralised:
-  description: The settings that a configuration file of the host makes and that were overruled.
+  description: The settings that a configuration file of the host sets, and that were overruled.
   returned: success
   type: list
   elements: str

@@ -9,19 +9,20 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: standby_restore
 short_description: Have Barman restore a backup into a data directory
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs C(barman restore) on the Barman host, which pushes the files of one backup to this host by rsyncs of its own,
-    and makes a standby's data directory of them. C(barman recover) is run where Barman is older than 3.12.
-  - Barman fills a directory C(.pgfleet) in O(data_directory), and one in each tablespace's, that no server looks for.
+    and makes a standby's data directory of them. Before Barman 3.12 the command is C(barman recover).
+  - Barman fills a directory C(.pgfleet) in O(data_directory), and one in each tablespace, where no server looks.
     The files are renamed into their places, verified and made durable, and C(global/pg_control) appears last of all.
     Until then no server starts on the directory, whatever interrupts it.
-  - What Barman changes is put right. C(archive_command) is that of the backup, the files C(*.origin) and
+  - What Barman changes is undone. C(archive_command) is that of the backup, the files C(*.origin) and
     C(.barman-recover.info) are gone, C(backup_manifest) has its name, and Barman's recovery settings are not there.
   - The restore ends with whoever started it. When this host, the connection or the process that waits for it breaks
-    down, Barman's command is ended within a minute, and the next run begins anew. It goes on where Barman had finished.
-  - It is a process of its own on the standby. A lost connection to the controller or a killed control node does not end
-    it, and the next run attaches to it.
+    down, Barman's command is ended within a minute, and the next run begins anew. If Barman had finished, the next run
+    goes on from there.
+  - The restore is a process of its own on the standby. A lost connection to the controller or a killed control node
+    does not end it, and the next run attaches to it.
   - M(pgfleet.standby.standby_clone) does the same by pulling, needs no way from the Barman host to the standby, and
     sends no finished file again. This module is for what only Barman can unpack, and for hosts that may only be pushed
     to.
@@ -51,8 +52,8 @@ options:
     description:
       - The ssh command by which Barman's user at O(barman_host) reaches the user that runs the module here, such as
         C(ssh postgres@standby).
-      - It must not ask for anything, and host keys are verified. This is tried before anything changes, and that it
-        leads to this very host.
+      - It must not ask for anything, and host keys are verified. Before anything changes, the module tries it
+        and checks that it leads to this very host.
       - It holds words without quotes. What needs more belongs into the C(ssh_config) of Barman's user.
     type: str
     required: true
@@ -67,8 +68,8 @@ options:
       - C(--staging-path), C(--staging-location) and C(--combine-mode), before Barman 3.15 C(--recovery-staging-path)
         and C(--local-staging-path), say where it unpacks, decrypts and combines backups; C(--retry-times),
         C(--retry-sleep), C(--no-retry), C(--jobs-start-batch-size) and C(--jobs-start-batch-period) how it copies.
-      - When none says where, compressed backups are unpacked here, inside of O(data_directory), and incremental and
-        encrypted ones on the Barman host, in C(pgfleet-staging) below the server's C(backup_directory).
+      - If none of them says where, compressed backups are unpacked here, inside of O(data_directory), and incremental
+        and encrypted ones on the Barman host, in C(pgfleet-staging) below the server's C(backup_directory).
     type: list
     elements: str
     default: []
@@ -77,8 +78,8 @@ options:
       - How the result is compared with the backup. V(manifest) computes the checksums of the files if the backup has a
         C(backup_manifest). RV(verified) says what it was.
       - Names and sizes of a plain backup always are compared, so V(none) and V(size) are one. What Barman had to
-        unpack can be compared with a manifest only, its names and sizes with V(size); without one RV(verified) is
-        V(none).
+        unpack can only be compared with a manifest, its names and sizes with V(size). Without a manifest RV(verified)
+        is V(none).
     type: str
     choices: [none, size, manifest]
     default: manifest
@@ -178,8 +179,8 @@ kept_old:
   sample: [/var/lib/postgresql/15/main.old, /srv/tablespaces/fast.old]
 barman_said:
   description:
-    - What Barman warned of. That it changed C(archive_command) and wrote a C(restore_command) is among it and has been
-      put right.
+    - What Barman warned of. Among it are warnings that Barman changed C(archive_command) and wrote a
+      C(restore_command). Both have been undone.
   returned: success, when finished
   type: list
   elements: str

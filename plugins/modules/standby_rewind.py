@@ -12,10 +12,10 @@ short_description: Make a former primary a standby of the new one with pg_rewind
 version_added: 0.1.0
 description:
   - Brings a stopped cluster that has diverged from the upstream, as a primary has after a failover, to the upstream's
-    state with C(pg_rewind). Only what differs is copied. What it wrote and the upstream never had is lost.
-  - Before anything changes it asks for all that C(pg_rewind) needs, and C(pg_rewind --dry-run) has to succeed.
-  - While it works, and after it was interrupted, no server starts on the directory. What an interrupted one left is
-    mended by M(pgfleet.standby.standby_clone) with O(pgfleet.standby.standby_clone#module:overwrite=same_cluster).
+    state with C(pg_rewind). Only what differs is copied. What the cluster wrote and the upstream never had is lost.
+  - Before anything changes, the module checks all that C(pg_rewind) needs, and C(pg_rewind --dry-run) has to succeed.
+  - While it works, and after it was interrupted, no server starts on the directory. What an interrupted rewind has left
+    is mended by M(pgfleet.standby.standby_clone) with O(pgfleet.standby.standby_clone#module:overwrite=same_cluster).
   - The host keeps its own configuration, keys and logs in O(data_directory). Replication slots are removed.
   - Afterwards the directory is a standby that M(pgfleet.standby.standby_recovery) has to tell whom to follow.
   - Run it on the standby as the database's OS user.
@@ -29,7 +29,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - All that can refuse does, C(pg_rewind --dry-run) included.
+      - Every check is made, C(pg_rewind --dry-run) included.
   diff_mode:
     support: full
   idempotent:
@@ -106,7 +106,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rewound_to:
-  description: Where the cluster and the upstream had parted, which it was brought back to before it got the rest.
+  description: Where the histories of the cluster and of the upstream part. The cluster was taken back to there first.
   returned: success
   type: dict
   contains:

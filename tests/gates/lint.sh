@@ -1,16 +1,31 @@
 #!/usr/bin/env bash
-# Static checks, in the copy. All of them run, so that one round shows everything; then the worst status counts.
+# Static checks, in the copy. All of them run, so that one round shows everything, and side by side, for most of the
+# time goes into two of them; then the worst status counts.
 set -u
 status=0
-check() {
-    local output
-    # Some tools print as they succeed; only a failure's output is worth reading.
-    if output=$("$@" 2>&1); then
-        echo "ok    $1 ${2-}"
-    else
-        printf 'FAIL  %s\n%s\n' "$*" "$output"
-        status=1
-    fi
+outputs=$(mktemp -d)
+trap 'rm -rf "$outputs"' EXIT
+commands=() jobs=()
+
+# begin COMMAND...
+begin() {
+    "$@" >"$outputs/${#jobs[@]}" 2>&1 &
+    jobs+=($!)
+    commands+=("$*")
+}
+
+# In the order of their beginning. Some tools print as they succeed; only a failure's output is worth reading.
+tell() {
+    local number
+    for number in "${!jobs[@]}"; do
+        if wait "${jobs[number]}"; then
+            echo "ok    $(cut -d ' ' -f 1-2 <<<"${commands[number]}")"
+        else
+            echo "FAIL  ${commands[number]}"
+            cat "$outputs/$number"
+            status=1
+        fi
+    done
 }
 
 shell_scripts() {
@@ -21,12 +36,13 @@ shell_scripts() {
     done
 }
 
-check ruff format --check .
-check ruff check .
-check yamllint -s .
-check ansible-lint -q --nocolor
-check antsibull-changelog lint
-check antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
+begin ansible-lint -q --nocolor
+begin antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
+begin ruff format --check .
+begin ruff check .
+begin yamllint -s .
+begin antsibull-changelog lint
 mapfile -t scripts < <(shell_scripts)
-check shellcheck "${scripts[@]}"
+begin shellcheck "${scripts[@]}"
+tell
 exit "$status"

@@ -23,6 +23,9 @@ packages() {
     command -v shellcheck >/dev/null || missing+=(shellcheck)
     command -v ssh >/dev/null || missing+=(openssh-client)
     command -v rsync >/dev/null || missing+=(rsync)
+    # Backups are packed by these.
+    command -v lz4 >/dev/null || missing+=(lz4)
+    command -v zstd >/dev/null || missing+=(zstd)
     [ ${#missing[@]} -eq 0 ] && return
     echo "installing ${missing[*]}"
     local sudo=

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, configuration, settings
 
 configuration.set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), f"hypothesis-{os.getuid()}"))
@@ -20,3 +21,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("pgfleet")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """ansible-test forks for each test, which takes longer than all of the tests do.
+
+    So a test has to leave its process as it was: what it changes there it changes through monkeypatch.
+    """
+    config.pluginmanager.unregister(name="ansible_forked")

@@ -46,6 +46,15 @@ NO_OPTIONS = {
     "pg_verifybackup",
     "ssh_config",
     "sshd_config",
+    # PostgreSQL's own settings, views and functions
+    "max_replication_slots",
+    "max_slot_wal_keep_size",
+    "max_wal_senders",
+    "pg_create_physical_replication_slot",
+    "pg_drop_replication_slot",
+    "pg_replication_slots",
+    "synchronous_standby_names",
+    "wal_keep_size",
     # Barman's own option
     "backup_compression",
 }
@@ -94,9 +103,9 @@ def options():
 
 
 def messages(path):
-    """The constant parts of all that StandbyError, Verdict and Diagnosis say, with their line."""
+    """The constant parts of all that refusals, decisions and verdicts say, with their line."""
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("StandbyError", "Verdict", "Diagnosis"):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Decision", "Refusal", "Verdict"):
             for argument in call.args:
                 for part in ast.walk(argument):
                     if isinstance(part, ast.Constant) and isinstance(part.value, str) and " " in part.value:

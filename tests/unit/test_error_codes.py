@@ -1,3 +1,6 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every error code that a user may see is explained in docs/error_codes.md, and no other."""
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["NOT_CHECKED", "assumed_relation", "not_checked", "reasons", "state", "wal_source"]
+__all__ = ["NOT_CHECKED", "not_checked", "reasons", "state", "wal_source"]
 
 # Every check of a preflight that only the upstream can answer.
 NOT_CHECKED = (
@@ -48,11 +48,6 @@ def wal_source(restore_command: str | None) -> list[Verdict]:
             ),
         )
     ]
-
-
-def assumed_relation(data_directory_state: str) -> str:
-    """How what is there stands to an upstream that cannot be asked: a standby is taken to be behind it."""
-    return "behind" if data_directory_state == "standby" else "unknown"
 
 
 def reasons(instance: Instance) -> list[str]:

@@ -18,21 +18,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
-    BackupLabel,
-    parse_backup_label,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Instance, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import local_instance, signs_of_use
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import HostState
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, divergence
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import own_history, reasons_impossible
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import divergence as _divergence
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import own_history, reasons_impossible
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, warning
 
 __all__ = ["Observed", "WantedStandby", "observe"]
@@ -87,9 +84,7 @@ def observe(pgdata: DataDir, upstream: Upstream | None, wanted: WantedStandby) -
     )
     control = pgdata.control
     if same and not wanted.upstream_asked:
-        return Observed(
-            replace(now, relation=_without_upstream.assumed_relation(pgdata.state)), instance, verdicts=verdicts
-        )
+        return Observed(replace(now, relation=_divergence.assumed_kind(pgdata.state)), instance, verdicts=verdicts)
     if now.healthy or not same or upstream is None or control is None:
         return Observed(now, instance, verdicts=verdicts)
     where = _relation(pgdata, instance, upstream)
@@ -130,33 +125,11 @@ def _unused(pgdata: DataDir) -> bool:
 
 def _relation(pgdata: DataDir, instance: Instance | None, upstream: Upstream) -> Relation:
     if instance is not None:
-        return _running(instance, upstream)
+        return _divergence.of_running(instance, upstream)
     label = read_small(os.path.join(pgdata.path, "backup_label"))
     if label is not None and not pgdata.running:
-        return _not_started(parse_backup_label(label), upstream)
-    return divergence(pgdata, upstream, own_history(pgdata))
-
-
-def _not_started(label: BackupLabel, upstream: Upstream) -> Relation:
-    """A backup that no server has been started on goes where its label says, whatever pg_control does."""
-    timeline, lsn = label.timeline or int(label.begin_wal[:8], 16), parse_lsn(label.begin_lsn)
-    return _at(timeline, lsn, upstream, "it begins at")
-
-
-def _running(instance: Instance, upstream: Upstream) -> Relation:
-    """A running standby may be beyond what the upstream had written when it was asked: it waits for it, then."""
-    timeline = instance.timeline
-    if instance.receiver is not None and instance.receiver.timeline is not None:
-        timeline = max(timeline, instance.receiver.timeline)
-    return _at(timeline, instance.replay_lsn or 0, upstream, "it has replayed")
-
-
-def _at(timeline: int, lsn: int, upstream: Upstream, what: str) -> Relation:
-    place = f"{what} {format_lsn(lsn)} on timeline {timeline}"
-    left = dict(upstream.history).get(timeline)
-    if timeline == upstream.timeline or (left is not None and lsn <= left):
-        return Relation("behind", timeline, lsn, left, f"{place}, which the upstream's history holds")
-    return Relation("diverged", timeline, lsn, left, f"{place}, which the upstream's history does not hold")
+        return _divergence.of_unstarted_backup(parse_backup_label(label), upstream)
+    return _divergence.of_stopped(pgdata, upstream, own_history(pgdata))
 
 
 def _prove(

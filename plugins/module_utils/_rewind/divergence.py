@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a stopped cluster stands to the history of the server that it is to follow. Pure. Private to the collection."""
+"""Whether a cluster's history has left the history of the server that it is to follow. Pure.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import BackupLabel
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
+    ControlData,
+    DataDir,
+    Instance,
+    Upstream,
+)
 
-__all__ = ["Relation", "divergence", "is_clean"]
+__all__ = ["Relation", "assumed_kind", "is_clean", "of_running", "of_stopped", "of_unstarted_backup"]
 
 # pg_control's own words (PostgreSQL's pg_controldata.c, dbState).
 _CLEAN = ("shut down", "shut down in recovery")
@@ -53,7 +62,43 @@ def is_clean(control: ControlData) -> bool:
     return control.state in _CLEAN
 
 
-def divergence(pgdata: DataDir, upstream: Upstream, own_history: Sequence[tuple[int, int]] = ()) -> Relation:
+def assumed_kind(data_directory_state: str) -> str:
+    """The ``kind`` of a ``Relation`` to an upstream that cannot be asked: a standby is taken to be behind it."""
+    return "behind" if data_directory_state == "standby" else "unknown"
+
+
+def of_running(instance: Instance, upstream: Upstream) -> Relation:
+    """How a running standby stands to the upstream, by what it has replayed.
+
+    It may have replayed more than the upstream had written when that was asked. That is ``behind`` as well: the
+    standby waits until the upstream has written as much.
+    """
+    timeline = instance.timeline
+    if instance.receiver is not None and instance.receiver.timeline is not None:
+        timeline = max(timeline, instance.receiver.timeline)
+    return _at(timeline, instance.replay_lsn or 0, upstream, "it has replayed")
+
+
+def of_unstarted_backup(label: BackupLabel, upstream: Upstream) -> Relation:
+    """How a backup on which no server has been started yet stands to the upstream.
+
+    Replay begins where its ``backup_label`` says, whatever ``pg_control`` says (PostgreSQL's xlogrecovery.c,
+    InitWalRecovery).
+    """
+    timeline, lsn = label.timeline or int(label.begin_wal[:8], 16), parse_lsn(label.begin_lsn)
+    return _at(timeline, lsn, upstream, "it begins at")
+
+
+def _at(timeline: int, lsn: int, upstream: Upstream, verb: str) -> Relation:
+    """Whether a position is a part of the upstream's history."""
+    position = f"{verb} {format_lsn(lsn)} on timeline {timeline}"
+    fork = dict(upstream.history).get(timeline)
+    if timeline == upstream.timeline or (fork is not None and lsn <= fork):
+        return Relation("behind", timeline, lsn, fork, f"{position}, which the upstream's history holds")
+    return Relation("diverged", timeline, lsn, fork, f"{position}, which the upstream's history does not hold")
+
+
+def of_stopped(pgdata: DataDir, upstream: Upstream, own_history: Sequence[tuple[int, int]] = ()) -> Relation:
     """How the cluster of a stopped server stands to an upstream of the same system identifier.
 
     ``own_history`` is what the cluster's own history file says, as ``Upstream.history``; it tells two timelines of

@@ -18,8 +18,10 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean
@@ -33,7 +35,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind 
     sql_login,
 )
 
-__all__ = ["RewindProof", "prove_rewind"]
+__all__ = ["RewindProof", "own_history", "prove_rewind", "reasons_impossible"]
 
 # What a role needs beside LOGIN (PostgreSQL manual, pg_rewind, Notes).
 _FUNCTIONS = (
@@ -74,6 +76,30 @@ class RewindProof:
     timeline: int = 0
     fork: int = 0
     bytes: int = 0
+
+
+def own_history(pgdata: DataDir) -> tuple[tuple[int, int], ...]:
+    """The history file of the timeline that the directory's pages end on; nothing where there is none."""
+    control = pgdata.control
+    timeline = max(control.timeline, control.min_recovery_timeline) if control is not None else 1
+    text = read_small(os.path.join(pgdata.path, "pg_wal", f"{timeline:08X}.history"))
+    return tuple((left, parse_lsn(at)) for left, at in parse_history(text or ""))
+
+
+def reasons_impossible(
+    pgdata: DataDir,
+    keywords: Mapping[str, str],
+    bindir: str,
+    upstream: Upstream,
+    timeout: float = 3600,
+    restore_command: str | None = None,
+) -> list[str]:
+    """Every reason why pg_rewind cannot be used, as sentences without a full stop; none when it can.
+
+    ``keywords`` are those of an SQL login. The dry run may last ``timeout`` seconds. Changes nothing. Raises
+    StandbyError when the upstream does not answer in time.
+    """
+    return list(prove_rewind(pgdata, keywords, bindir, upstream, timeout, restore_command).reasons)
 
 
 def prove_rewind(

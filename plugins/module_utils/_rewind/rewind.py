@@ -25,8 +25,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     read_small,
     write_atomically,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
@@ -36,8 +34,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation, divergence
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import RewindProof, prove_rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import divergence as _divergence
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
+    RewindProof,
+    own_history,
+    prove_rewind,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import HostFiles, host_file_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
@@ -48,8 +51,6 @@ __all__ = [
     "Task",
     "examine",
     "is_closed",
-    "own_history",
-    "reasons_impossible",
     "require_stopped_cluster",
     "rewind",
 ]
@@ -112,30 +113,6 @@ class Rewound:
 def is_closed(path: str) -> bool:
     """Whether a data directory has a mode with which no server starts: a rewind that did not end left it."""
     return bool(os.stat(path).st_mode & _CLOSED)
-
-
-def own_history(pgdata: DataDir) -> tuple[tuple[int, int], ...]:
-    """The history file of the timeline that the directory's pages end on; nothing where there is none."""
-    control = pgdata.control
-    timeline = max(control.timeline, control.min_recovery_timeline) if control is not None else 1
-    text = read_small(os.path.join(pgdata.path, "pg_wal", f"{timeline:08X}.history"))
-    return tuple((left, parse_lsn(at)) for left, at in parse_history(text or ""))
-
-
-def reasons_impossible(
-    pgdata: DataDir,
-    keywords: Mapping[str, str],
-    bindir: str,
-    upstream: Upstream,
-    timeout: float = 3600,
-    restore_command: str | None = None,
-) -> list[str]:
-    """Every reason why pg_rewind cannot be used, as sentences without a full stop; none when it can.
-
-    ``keywords`` are those of an SQL login. The dry run may last ``timeout`` seconds. Changes nothing. Raises
-    StandbyError when the upstream does not answer in time.
-    """
-    return list(prove_rewind(pgdata, keywords, bindir, upstream, timeout, restore_command).reasons)
 
 
 def require_stopped_cluster(pgdata: DataDir) -> None:
@@ -218,7 +195,7 @@ def _judged(task: Task) -> tuple[DataDir, Relation]:
                 "correct data_directory or upstream_conninfo",
             )
         )
-    how = divergence(pgdata, task.upstream, own_history(pgdata))
+    how = _divergence.of_stopped(pgdata, task.upstream, own_history(pgdata))
     if how.kind == "behind":
         raise StandbyError(
             Refusal(

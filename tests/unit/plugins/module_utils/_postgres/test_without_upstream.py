@@ -46,8 +46,3 @@ def test_a_standby_alone(server, reasons):
 )
 def test_what_it_does(server, ready, state):
     assert _without_upstream.state(server, ready) == state
-
-
-@pytest.mark.parametrize(("found", "relation"), [("standby", "behind"), ("cluster", "unknown")])
-def test_only_a_standby_is_taken_to_be_behind(found, relation):
-    assert _without_upstream.assumed_relation(found) == relation

@@ -7,9 +7,22 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import divergence, is_clean
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import (
+    assumed_kind,
+    is_clean,
+    of_running,
+    of_stopped,
+    of_unstarted_backup,
+)
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
+    CONTROL,
+    LABEL,
+    instance,
+    receiver,
+    upstream,
+)
 
 # The upstream: promoted once, and twice.
 ONE = {"timeline": 1, "lsn": 0x5000000}
@@ -80,7 +93,7 @@ def standby(timeline, replayed, state="shut down in recovery", checkpoint=0x2000
     ],
 )
 def test_relation(here, there, kind, fork):
-    told = divergence(here, upstream(**there))
+    told = of_stopped(here, upstream(**there))
     assert (told.kind, told.fork) == (kind, fork)
     assert not told.reason.endswith(".")
 
@@ -99,7 +112,7 @@ def test_relation(here, there, kind, fork):
     ],
 )
 def test_relation_with_its_own_history(timeline, own, there, kind, fork):
-    told = divergence(found(timeline=timeline, checkpoint=0x4800000), upstream(**there), own)
+    told = of_stopped(found(timeline=timeline, checkpoint=0x4800000), upstream(**there), own)
     assert (told.kind, told.fork) == (kind, fork)
 
 
@@ -115,7 +128,7 @@ def test_relation_with_its_own_history(timeline, own, there, kind, fork):
     ],
 )
 def test_a_backup_that_has_not_been_started(here, kind):
-    assert divergence(here, upstream(**TWO)).kind == kind
+    assert of_stopped(here, upstream(**TWO)).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -124,7 +137,7 @@ def test_a_backup_that_has_not_been_started(here, kind):
     ids=["running", "empty", "foreign"],
 )
 def test_where_there_is_no_end_to_be_read(here):
-    assert divergence(here, upstream()).kind == "unknown"
+    assert of_stopped(here, upstream()).kind == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -156,13 +169,13 @@ def test_where_there_is_no_end_to_be_read(here):
     ids=["diverged", "behind", "ahead", "elsewhere", "crashed"],
 )
 def test_reasons(here, there, said):
-    assert divergence(here, upstream(**there)).reason == said
+    assert of_stopped(here, upstream(**there)).reason == said
 
 
 def test_where_the_pages_end():
-    told = divergence(standby(2, 0x3000100), upstream(**TWO))
+    told = of_stopped(standby(2, 0x3000100), upstream(**TWO))
     assert (told.timeline, told.lsn) == (2, 0x3000100)
-    told = divergence(found(timeline=1, checkpoint=0x3000028), upstream(**TWO))
+    told = of_stopped(found(timeline=1, checkpoint=0x3000028), upstream(**TWO))
     assert (told.timeline, told.lsn) == (1, 0x3000028)
 
 
@@ -172,3 +185,42 @@ def test_where_the_pages_end():
 )
 def test_is_clean(state, clean):
     assert is_clean(replace(CONTROL, state=state)) == clean
+
+
+@pytest.mark.parametrize(
+    ("server", "there", "kind", "timeline"),
+    [
+        pytest.param({"replay_lsn": 0x4000000}, ONE, "behind", 1, id="on the upstream's timeline"),
+        pytest.param({"replay_lsn": 0x9000000}, ONE, "behind", 1, id="beyond what the upstream had written"),
+        pytest.param({"replay_lsn": 0x3000000}, TWO, "behind", 1, id="up to the fork"),
+        pytest.param({"replay_lsn": 0x3000001}, TWO, "diverged", 1, id="beyond the fork"),
+        pytest.param({"timeline": 3}, TWO, "diverged", 3, id="a timeline that the upstream does not know"),
+        pytest.param(
+            {"replay_lsn": 0x3000001, "receiver": receiver(timeline=2)}, TWO, "behind", 2, id="it streams the next one"
+        ),
+        pytest.param({"replay_lsn": None, "receiver": None}, ONE, "behind", 1, id="it has replayed nothing"),
+    ],
+)
+def test_a_running_standby(server, there, kind, timeline):
+    found = of_running(instance(**server), upstream(**there))
+    assert (found.kind, found.timeline) == (kind, timeline)
+    assert found.reason.startswith("it has replayed ")
+
+
+@pytest.mark.parametrize(
+    ("label", "there", "kind", "timeline"),
+    [
+        pytest.param(LABEL, TWO, "diverged", 1, id="begun beyond the fork"),
+        pytest.param(LABEL, {**TWO, "history": ((1, 0x4000000),)}, "behind", 1, id="begun before the fork"),
+        pytest.param(LABEL.replace("START TIMELINE: 1\n", ""), ONE, "behind", 1, id="the timeline is in the file name"),
+    ],
+)
+def test_a_backup_on_which_no_server_has_been_started(label, there, kind, timeline):
+    found = of_unstarted_backup(parse_backup_label(label), upstream(**there))
+    assert (found.kind, found.timeline, found.lsn) == (kind, timeline, 0x3000028)
+    assert found.reason.startswith("it begins at 0/3000028 on timeline 1, ")
+
+
+@pytest.mark.parametrize(("state", "kind"), [("standby", "behind"), ("cluster", "unknown")])
+def test_only_a_standby_is_taken_to_be_behind_an_upstream_that_is_not_asked(state, kind):
+    assert assumed_kind(state) == kind

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import prove_rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
+    own_history,
+    prove_rewind,
+    reasons_impossible,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
@@ -166,6 +170,9 @@ def test_all_reasons_are_told_together(ask, programs, found, host):
     control = replace(HINTED, wal_log_hints=False, state="in production")
     proof = ask(replace(found, version="13", control=control), upstream(version=130000))
     assert len(proof.reasons) == 5
+    there = upstream(version=130000)
+    here = replace(found, version="13", control=control)
+    assert reasons_impossible(here, KEYWORDS, str(host.programs), there) == list(proof.reasons)
     assert not any(reason.endswith(".") for reason in proof.reasons)
 
 
@@ -291,3 +298,10 @@ def test_progress_is_not_kept(host, found, programs):
 )
 def test_complaint(lines, said):
     assert complaint(lines) == said
+
+
+def test_own_history(found, host):
+    assert own_history(found) == ()
+    write_tree(host.pgdata, {"pg_wal/00000003.history": "1\t0/3000000\tpromoted\n2\t0/4000000\tpromoted\n"})
+    control = replace(HINTED, min_recovery_timeline=3)
+    assert own_history(replace(found, control=control)) == ((1, 0x3000000), (2, 0x4000000))

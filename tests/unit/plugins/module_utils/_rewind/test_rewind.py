@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import permit
@@ -19,8 +18,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rew
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
     Task,
     examine,
-    own_history,
-    reasons_impossible,
     rewind,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
@@ -166,8 +163,6 @@ class TestExamine:
         assert len(error.result["reasons"]) == 2
         assert ": (1) the cluster has neither " in error.msg
         assert " (2) full_page_writes is off on the upstream. Nothing was changed." in error.msg
-        found = rewinding.found()
-        assert reasons_impossible(found, {}, str(host.programs), upstream(**THERE)) == error.result["reasons"]
 
     def test_refuses_a_running_server(self, rewinding, host):
         process = host.start("postgres", host.pgdata)
@@ -330,11 +325,3 @@ class TestRewind:
         with pytest.raises(StandbyError) as failed:
             rewind(task, examined)
         assert failed.value.code == "directory_not_writable"
-
-
-def test_own_history(rewinding, host):
-    found = rewinding.found()
-    assert own_history(found) == ()
-    write_tree(host.pgdata, {"pg_wal/00000003.history": "1\t0/3000000\tpromoted\n2\t0/4000000\tpromoted\n"})
-    control = replace(found.control, min_recovery_timeline=3)
-    assert own_history(replace(found, control=control)) == ((1, 0x3000000), (2, 0x4000000))

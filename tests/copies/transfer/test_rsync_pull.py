@@ -275,21 +275,24 @@ class TestDifferences:
 
 
 class TestRetries:
-    def fails(self, host, times, rc=255):
-        """The next so many rsyncs fail."""
-        host.hook(f"""case $command in {PULLS}
-            echo x >>"{host.root}/tries"; [ $(wc -l <"{host.root}/tries") -gt {times} ] || exit {rc} ;;
-        esac""")
+    @pytest.fixture
+    def fails(self, host, rsync):
+        """The next so many rsyncs fail as they do when ssh has failed.
 
-    def test_of_what_breaks_off_are_counted(self, host, transfer, shards, source, target, waits):
-        self.fails(host, 2)
+        Of an ssh that really fails rsync tells its code, or its own code 12 if ssh has closed its end but not ended.
+        """
+        tries = host.root / "tries"
+        return lambda times: rsync(before=f"echo x >>'{tries}'; [ $(wc -l <'{tries}') -gt {times} ] || exit 255")
+
+    def test_of_what_breaks_off_are_counted(self, fails, transfer, shards, source, target, waits):
+        fails(2)
         copying = transfer(1)
         copying.run(shards)
         assert (copying.progress.retries, waits) == (2, [2, 4])
         assert read_tree(target) == read_tree(source)
 
-    def test_come_to_an_end(self, host, transfer, shards, waits):
-        self.fails(host, 99)
+    def test_come_to_an_end(self, fails, transfer, shards, waits):
+        fails(99)
         error = refused(transfer(1), shards)
         assert error.code == "ssh_failed"
         assert "failed at attempt 8: the connection failed" in error.msg
