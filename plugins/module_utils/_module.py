@@ -50,7 +50,7 @@ def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None 
     backup = backup or backup_of(params["backup"])
     data_directory = _plain(params["data_directory"], "data_directory")
     return Job(
-        source=BarmanHost(params.get("barman_host") or "", tuple(params.get("ssh_options") or ())),
+        source=BarmanHost.from_params(params),
         backup=backup,
         data_directory=data_directory,
         state_directory=_plain(params["state_directory"] or default_state_directory(data_directory), "state_directory"),

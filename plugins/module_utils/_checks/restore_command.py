@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import stat
-import subprocess
 import tempfile
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
@@ -69,26 +67,10 @@ def _rendered(command: str, segment: str, path: str) -> str:
 
 
 def _run(command: str, directory: str) -> tuple[int | None, str]:
-    """Exit code, None after a time-out, and stderr. A time-out ends what the shell has started, too."""
+    """Exit code, None after a time-out, and stderr. What the shell has started ends with it: it would write there."""
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            ["sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            cwd=directory,
-            env=environment(),
-            start_new_session=True,
-        )
-        rc = None
-        try:
-            rc = process.wait(_FETCH_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            if rc is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        with ProgramGroup(["sh", "-c", command], stderr=errors.fileno(), directory=directory) as group:
+            rc = group.wait(_FETCH_SECONDS)
         errors.seek(0)
         return rc, errors.read(_STDERR_BYTES).decode("utf-8", "replace")
 

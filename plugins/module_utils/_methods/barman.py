@@ -258,7 +258,7 @@ def restore_of(params: Mapping[str, Any], job: Job) -> Restore:
     barman = Barman.from_params({**params, "barman_server": params["barman_server"] or job.backup.server})
     return Restore(
         barman,
-        SshShell(params["barman_host"], params["ssh_options"]),
+        job.source.shell(),
         checked_ssh_command(params["remote_ssh_command"]),
         params["network_compression"],
         checked_options(params["restore_options"]),

@@ -73,7 +73,7 @@ def copy(job: Job, progress: Progress) -> Result:
 
 def _pull(job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
     with _connected(job) as connections:
-        job = replace(job, source=connections[0].source)
+        job = replace(job, source=connections[0].barman_host)
         planned = _prepare(job)
         require_stopped(
             inspect_target(job)

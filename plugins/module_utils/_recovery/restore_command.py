@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
     LocalShell,
-    SshShell,
     ssh_destination,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
@@ -81,7 +81,7 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreC
     script = shutil.which(_SCRIPT)
     lacks = _lacks(script, params, options)
     if script is None or lacks is not None:
-        return RestoreCommand(_over_ssh(params, options), note=lacks)
+        return RestoreCommand(_over_ssh(params), note=lacks)
     words = (script, *_options(params, options, spool_directory), *_place(params))
     return RestoreCommand(" ".join([*map(_word, words), "%f", "%p"]), script=words)
 
@@ -141,7 +141,7 @@ def _place(params: Mapping[str, Any]) -> list[str]:
     return [ssh_destination(str(params["barman_host"])).rpartition("@")[2], str(params["barman_server"])]
 
 
-def _over_ssh(params: Mapping[str, Any], options: Sequence[str]) -> str:
+def _over_ssh(params: Mapping[str, Any]) -> str:
     """``barman get-wal`` at the far end of ssh.
 
     The server gives up its recovery when the command ends with more than 125 (PostgreSQL's xlogarchive.c), and ssh
@@ -149,7 +149,7 @@ def _over_ssh(params: Mapping[str, Any], options: Sequence[str]) -> str:
     """
     config = ["--config", str(params["barman_config"])] if params.get("barman_config") else []
     barman = [str(params.get("barman_executable") or "barman"), *config, "get-wal", str(params["barman_server"])]
-    ssh = SshShell(str(params["barman_host"]), options).argv([*barman, "WAL"])
+    ssh = BarmanHost.from_params(params).shell().argv([*barman, "WAL"])
     # The name is the last word of the far command, which is one word here: it is put in after the quoting.
     far = ssh.pop()[: -len("WAL")]
     return " ".join([*map(_word, ssh), f"{_word(far)}%f", ">", '"%p"', "||", "exit", "1"])

@@ -28,6 +28,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     root_of,
     write_tree,
 )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.processes import is_gone, wait_until
 
 PAGE = 8192
 PAGES = "".join(f"{row:8}" for row in range(10 * PAGE // 8))
@@ -118,11 +119,9 @@ def refused(copying, shards):
     return error.value
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def has_ended(host):
+    """Whether the program has ended that waits in a hook."""
+    return is_gone((host.root / "waiting").read_text(encoding="utf-8").strip())
 
 
 class TestCopy:
@@ -359,8 +358,8 @@ class TestFailure:
         """One transfer does that while the other is stuck in the middle of its own."""
         host.hook(f"""case $command in {PULLS}
             if mkdir "{host.root}/first" 2>/dev/null; then
-                trap 'echo ended >"{host.root}/ended"; exit 1' TERM
-                touch "{host.root}/waiting"
+                echo $$ >"{host.root}/new"
+                mv "{host.root}/new" "{host.root}/waiting"
                 while :; do sleep 0.05; done
             fi
             while [ ! -e "{host.root}/waiting" ]; do sleep 0.01; done
@@ -371,7 +370,7 @@ class TestFailure:
         self.stuck(host, "echo 'Host key verification failed.' >&2; exit 255")
         arrived = []
         assert refused(transfer(finished=arrived.append), shards).code == "ssh_host_key"
-        wait_until((host.root / "ended").exists)
+        wait_until(lambda: has_ended(host))
         assert (arrived, waits) == ([], [])
 
     def test_is_a_signal_that_ends_this_process(self, host, transfer, shards, monkeypatch):
@@ -394,7 +393,7 @@ class TestFailure:
         finally:
             sender.join()
             signal.signal(signal.SIGUSR1, before)
-        wait_until((host.root / "ended").exists)
+        wait_until(lambda: has_ended(host))
 
     def test_of_a_worker_to_start_ends_those_that_have(self, host, transfer, shards, monkeypatch):
         self.stuck(host, "exit 255")
@@ -410,7 +409,7 @@ class TestFailure:
         monkeypatch.setattr(threading.Thread, "start", start)
         with pytest.raises(KeyboardInterrupt):
             transfer().run(shards)
-        wait_until((host.root / "ended").exists)
+        wait_until(lambda: has_ended(host))
 
     @pytest.mark.parametrize(
         ("failure", "code"),

@@ -74,7 +74,7 @@ def test_is_shared_by_programs_that_would_otherwise_connect_themselves(host, con
     at = call.index("ControlMaster=yes")
     own = ["-o", "ControlMaster=yes", "-o", "ControlPath=ssh-7", "-o", "ControlPersist=no"]
     assert call[at - 1 : at + 5 + len(options)] == [*own, *options]
-    assert connection.source == BarmanHost(
+    assert connection.barman_host == BarmanHost(
         "barman@backup-host", ("-o", "ControlMaster=no", "-o", "ControlPath=ssh-7", *options)
     )
 
@@ -109,7 +109,7 @@ def test_is_opened_again_when_it_has_broken(host, connect, waits):
     host.hook(f"mkdir {host.root}/once 2>/dev/null && {{ head -n 1; exit 255; }}")
     connection = connect()
     connection.open()
-    while connection._process.poll() is None:
+    while connection._ssh.is_running():
         pass
     connection.open()
     assert (host.connects(), waits) == (2, [])
@@ -120,7 +120,7 @@ class TestRate:
         connection = connect()
         connection.open()
         assert connection.rate() > 1e6
-        assert connection._process.poll() is None
+        assert connection._ssh.is_running()
 
     def test_leaves_the_connection_as_it_was(self, host, connect):
         connection = connect()
