@@ -98,7 +98,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_d
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_start
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import holds_wal
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetch_one
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetches_segment
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import prove
 
 def barman(host, server, config=None):
@@ -112,7 +112,7 @@ def run_holds(keywords, name, size):
     return as_dict(holds_wal(keywords, *segment_start(name, size)))
 
 def run_fetch(command, name, size, identifier=None):
-    return as_dict(fetch_one(command, name, size, identifier))
+    return as_dict(fetches_segment(command, name, size, identifier))
 
 def run_peek(archive, first, count):
     return barman(**archive).peek_wal(first, count)

@@ -22,11 +22,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import effective
 
 __all__ = [
-    "block_sizes",
     "clock",
     "collation_versions",
+    "compiled_block_sizes",
     "free_inodes",
-    "libc_version",
     "library_directory",
     "machine",
     "missing_libraries",
@@ -67,7 +66,7 @@ def clock(shell: Shell) -> Clock | None:
 
 
 # --- how strings are sorted -----------------------------------------------------------
-def libc_version() -> str | None:
+def _libc_version() -> str | None:
     """The version of glibc, as the server takes it for that of its libc collations; None of another libc."""
     try:
         name, _space, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
@@ -81,7 +80,7 @@ def collation_versions(bindir: str, wanted: Iterable[tuple[str, str]]) -> dict[t
     icu = _Icu()
     found: dict[tuple[str, str], str | None] = {}
     for provider, locale in set(wanted):
-        found[provider, locale] = libc_version() if provider == "c" else icu.version(bindir, locale)
+        found[provider, locale] = _libc_version() if provider == "c" else icu.version(bindir, locale)
     return found
 
 
@@ -149,7 +148,7 @@ def missing_locales(names: Iterable[str]) -> set[str]:
 
 
 # --- the server's programs and libraries ----------------------------------------------
-def block_sizes(bindir: str) -> dict[str, int]:
+def compiled_block_sizes(bindir: str) -> dict[str, int]:
     """What the server's programs were compiled with: bytes of a block and a WAL block, blocks of a segment.
 
     Raises StandbyError when they do not run. A data directory is not needed; wal_segment_size is a cluster's own.

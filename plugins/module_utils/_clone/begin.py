@@ -14,10 +14,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, Task, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
     Permit,
     inspect_target,
@@ -37,7 +39,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 
-__all__ = ["CloneRun", "exclusively"]
+__all__ = ["CloneRun", "clone_detached", "exclusively"]
 
 
 def exclusively(job: Job, progress: Progress, work: Callable[[Permit, int], Result]) -> Result:
@@ -48,12 +50,12 @@ def exclusively(job: Job, progress: Progress, work: Callable[[Permit, int], Resu
     StandbyError.
     """
     began = time.monotonic()
-    require_place(job)
-    path = os.path.join(job.state_directory, "lock")
+    require_place(job.target, job.method)
+    path = os.path.join(job.target.state_directory, "lock")
     if Lock.holder(path) is not None:
         progress.enter("waiting")
-    with holding(path, _still_writing(job), job.lock_timeout) as lock:
-        permitted = permit(job, inspect_target(job))
+    with holding(path, _still_writing(job.target), job.target.lock_timeout) as lock:
+        permitted = _permitted(job)
         if permitted.action == "none":
             _complete_record(job, permitted.pgdata)
             outcome = Result("none")
@@ -62,11 +64,30 @@ def exclusively(job: Job, progress: Progress, work: Callable[[Permit, int], Resu
     return replace(outcome, seconds=time.monotonic() - began, before=permitted.before)
 
 
-def _still_writing(job: Job) -> StandbyError:
+def clone_detached(
+    job: Job, copy: Callable[[Job, Progress], Result], seconds: float | None = None, run: str | None = None
+) -> Result | Running:
+    """Have ``copy`` do the job in a process of its own, or attach to the one that does, as ``follow`` tells."""
+    task = Task(job.target.state_directory, job.identity, partial(_require_permit, job), partial(copy, job))
+    return follow(task, seconds, run)
+
+
+def _require_permit(job: Job) -> None:
+    """Raises StandbyError if the copy may do nothing. The permit that counts is asked for after the lock."""
+    require_place(job.target, job.method)
+    _permitted(job)
+
+
+def _permitted(job: Job) -> Permit:
+    return permit(job.backup, job.target, job.consent, inspect_target(job.target))
+
+
+def _still_writing(target: Target) -> StandbyError:
     return StandbyError(
         Refusal(
             "clone_running",
-            f"Processes of an earlier copy still write into {job.data_directory} after {job.lock_timeout:g} seconds.",
+            f"Processes of an earlier copy still write into {target.data_directory} after"
+            f" {target.lock_timeout:g} seconds.",
             "look for rsync among the processes and end it",
         )
     )
@@ -85,7 +106,7 @@ def _record(
 ) -> None:
     """Write down where the copy stands; ``boot`` is the one since which its files are on the disk, by default this."""
     save_state(
-        job.state_directory,
+        job.target.state_directory,
         phase=phase,
         digest=name,
         system_identifier=job.backup.system_identifier,
@@ -144,23 +165,23 @@ class CloneRun:
 
         An unfinished copy of other places leaves those, too.
         """
-        places = linked_directories(self.job.data_directory)
+        places = linked_directories(self.job.target.data_directory)
         if state.get("phase") in ("keeping", "copying"):
             noted = [*state.get("left_behind", ()), *filter(os.path.isdir, state.get("targets", ()))]
             places.update(map(os.path.realpath, noted))
-        inside = os.path.join(os.path.realpath(self.job.data_directory), "")
+        inside = os.path.join(os.path.realpath(self.job.target.data_directory), "")
         left = places - set(map(os.path.realpath, self.places))
         self.left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
 
     def _keep(self, keep_plan: KeepOldPlan) -> None:
         """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
         # A run that was interrupted may have renamed a part, and somebody have started that since.
-        require_stopped(inspect(keep_plan.kept[0], self.job.state_directory))
+        require_stopped(inspect(keep_plan.kept[0], self.job.target.state_directory))
         self.record("keeping", None, **keep_plan.record)
         rename_aside(keep_plan)
 
     def _remove_control(self) -> None:
-        control = os.path.join(self.job.data_directory, CONTROL)
+        control = os.path.join(self.job.target.data_directory, CONTROL)
         directory = os.path.dirname(control)
         # What a link leads to is not ours to change; without the link there is no pg_control here either.
         gone = directory if os.path.islink(directory) else control

@@ -13,11 +13,11 @@ import shutil
 from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import admit, contents_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import is_empty
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_unfinished_copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
@@ -69,39 +69,40 @@ class Permit:
         return tuple((self.pgdata.clone or {}).get("kept_old", ())) if is_unfinished_copy(self.pgdata) else ()
 
 
-def inspect_target(job: Job) -> DataDir:
+def inspect_target(target: Target) -> DataDir:
     """What is in the data directory now."""
-    return inspect(job.data_directory, job.state_directory)
+    return inspect(target.data_directory, target.state_directory)
 
 
-def permit(job: Job, pgdata: DataDir) -> Permit:
+def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) -> Permit:
     """What the copy may do with what is there. Changes nothing.
 
     Raises StandbyError if it may do nothing: a server runs there, a higher level of overwrite is needed, a place of a
     tablespace or of the WAL is not empty, or what is there cannot be renamed aside.
     """
     require_stopped(pgdata)
-    admission = admit(contents_of(pgdata, job.backup.system_identifier, job.backup), job.overwrite, job.again)
+    contents = contents_of(pgdata, backup.system_identifier, backup)
+    admission = admit(contents, consent.overwrite, consent.again)
     if admission.refusal is not None:
         head = f"Data directory {pgdata.path} is not empty: {describe(pgdata)};"
         found = f"{head} {admission.refusal.found} Nothing was changed."
         raise StandbyError(replace(admission.refusal, found=found))
     if admission.action == "none":
         return Permit("none", pgdata)
-    require_empty_targets(job, pgdata)
+    require_empty_targets(backup, target, pgdata)
     if admission.action == "resume":
         return Permit("resume", pgdata, recorded_keep_old(pgdata.clone or {}))
-    keep_plan = plan_to_keep(job) if job.keep_old and admission.action in ("delta", "replace") else None
+    keep_plan = plan_to_keep(target) if consent.keep_old and admission.action in ("delta", "replace") else None
     return Permit("clone" if keep_plan is not None else admission.action, pgdata, keep_plan)
 
 
 def preview(job: Job) -> Result:
     """What a copy would do; refuses as it would."""
-    require_place(job)
-    permitted = permit(job, inspect_target(job))
+    require_place(job.target, job.method)
+    permitted = permit(job.backup, job.target, job.consent, inspect_target(job.target))
     if permitted.action == "none":
         return Result("none", before=permitted.before)
-    roots = plan(job)
+    roots = plan(job.barman_host, job.backup, job.target)
     size = sum(root.bytes for root in roots)
     return Result(
         permitted.action,
@@ -113,33 +114,33 @@ def preview(job: Job) -> Result:
     )
 
 
-def plan_to_keep(job: Job) -> KeepOldPlan | None:
+def plan_to_keep(target: Target) -> KeepOldPlan | None:
     """What has to be renamed aside, so that the copy is one into an empty directory; None if nothing has to be.
 
     Raises StandbyError if something cannot be renamed, with all reasons.
     """
-    places, links = observe(job.data_directory, job.places_outside)
-    written = [job.data_directory, *job.other_places.values()]
+    places, links = observe(target.data_directory, target.places_outside)
+    written = [target.data_directory, *target.other_places.values()]
     keep_plan = plan_keep_old(places, links, map(os.path.realpath, written))
     return keep_plan if keep_plan.moves else None
 
 
-def require_empty_targets(job: Job, pgdata: DataDir) -> None:
+def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> None:
     """Only what an unfinished copy recorded as its own, or what the cluster to replace uses itself, may hold something.
 
     Raises StandbyError.
     """
-    names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
-    places = {path: f"of tablespace {names[oid]}" for oid, path in job.targets.items()}
-    if job.waldir is not None:
-        places[job.waldir] = "for the WAL"
+    names = {tablespace.oid: tablespace.name for tablespace in backup.tablespaces}
+    places = {path: f"of tablespace {names[oid]}" for oid, path in target.tablespaces.items()}
+    if target.waldir is not None:
+        places[target.waldir] = "for the WAL"
     ours = (pgdata.clone or {}).get("targets", ()) if pgdata.state == "incomplete" else ()
     replaced = pgdata.version is not None and not is_unfinished_copy(pgdata)
-    used = linked_directories(job.data_directory) if replaced else ()
+    used = linked_directories(target.data_directory) if replaced else ()
     for path, meaning in places.items():
         if path in ours or is_empty(path):
             continue
-        if os.path.realpath(path) in used and (path == job.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
+        if os.path.realpath(path) in used and (path == target.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
             continue
         raise StandbyError(
             Refusal(
@@ -155,10 +156,10 @@ def _holds_only(path: str, prefix: str) -> bool:
     return all(name.startswith(prefix) or name == "lost+found" for name in os.listdir(path))
 
 
-def require_place(job: Job) -> None:
+def require_place(target: Target, method: str) -> None:
     """What no copy may begin without: safe paths, seen through links, and rsync if it is used. Raises StandbyError."""
-    others = {name: os.path.realpath(path) for name, path in job.other_places.items()}
-    for refusal in refusals(paths(os.path.realpath(job.data_directory), others, home_directories())):
+    others = {name: os.path.realpath(path) for name, path in target.other_places.items()}
+    for refusal in refusals(paths(os.path.realpath(target.data_directory), others, home_directories())):
         raise StandbyError(refusal)
-    if job.method != "pg_basebackup" and shutil.which("rsync") is None:
+    if method != "pg_basebackup" and shutil.which("rsync") is None:
         raise StandbyError(Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync"))

@@ -26,11 +26,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.wal import wal
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.wal import check_wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["examine", "sizes", "space", "targets"]
+__all__ = ["check_space", "check_targets", "examine", "sizes"]
 
 
 def examine(case: Case, questions: Questions) -> Findings:
@@ -40,7 +40,7 @@ def examine(case: Case, questions: Questions) -> Findings:
         return _no_backup(case)
     return merged(
         _of_backup(case, job),
-        targets(case, job),
+        check_targets(case, job),
         _of_version(job),
         Findings(_backup.upstream(job.backup, upstream) if upstream is not None else ()),
         _staged(case, job, questions) if job.backup.staged else _plain(case, job, questions),
@@ -57,12 +57,12 @@ def _no_backup(case: Case) -> Findings:
     return Findings((problem("backup", request.no_backup or none),))
 
 
-def targets(case: Case, job: Job) -> Findings:
+def check_targets(case: Case, job: Job) -> Findings:
     """Whether the directories of tablespaces and WAL hold nothing but what belongs to the cluster that is to go."""
     pgdata = case.pgdata
     if pgdata is None:
         return Findings()
-    _nothing, occupied = ask("tablespaces", lambda: require_empty_targets(job, pgdata))
+    _nothing, occupied = ask("tablespaces", lambda: require_empty_targets(job.backup, job.target, pgdata))
     return occupied
 
 
@@ -73,7 +73,7 @@ def _of_backup(case: Case, job: Job) -> Findings:
 
 
 def _of_version(job: Job) -> Findings:
-    version, missing = ask("version", lambda: server_version(job.bindir))
+    version, missing = ask("version", lambda: server_version(job.target.bindir))
     if version is None:
         return missing
     return Findings(_backup.version(job.backup, version))
@@ -83,7 +83,7 @@ def _of_version(job: Job) -> Findings:
 
 
 def _plain(case: Case, job: Job, questions: Questions) -> Findings:
-    roots, unreadable = ask("backup", lambda: _roots.plan(job))
+    roots, unreadable = ask("backup", lambda: _roots.plan(job.barman_host, job.backup, job.target))
     if roots is None:
         return unreadable
     of_rsync = _of_rsync(job)
@@ -91,25 +91,27 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
     room, of_room = ask("space", lambda: _space_facts.measure(roots, action))
     if room is not None:
         of_room = _space_of_backup(case, job, roots, room, questions)
-    places = case.configuration_places(job.bindir)
-    read, invalid = ask("configuration", lambda: _configuration_facts.of_backup(job, roots[0], places))
+    places = case.configuration_places(job.target.bindir)
+    read, invalid = ask(
+        "configuration", lambda: _configuration_facts.of_backup(job.barman_host, job.backup, roots[0], places)
+    )
     of_wal = Findings()
     if read is not None and read.control is not None:
-        of_wal = Findings(wal(case.request, job.backup, read.control, case.upstream, questions))
+        of_wal = Findings(check_wal(case.request, job.backup, read.control, case.upstream, questions))
     new_files = room.files if room is not None else {}
     return merged(
         of_rsync,
         of_room,
         invalid,
-        _for_every_standby.configuration(case, read),
+        _for_every_standby.check_configuration(case, read),
         of_wal,
-        _for_every_standby.compatibility(case, questions, job.bindir, job.backup.major, read, new_files),
+        _for_every_standby.check_compatibility(case, questions, job.target.bindir, job.backup.major, read, new_files),
         Findings(plan={"files": sum(len(root.files) for root in roots), **sizes(roots)}),
     )
 
 
 def _of_rsync(job: Job) -> Findings:
-    both_ends, failed = ask("rsync", lambda: probe(job.source, job.compress))
+    both_ends, failed = ask("rsync", lambda: probe(job.barman_host, job.transfer.compress))
     if both_ends is None:
         return failed
     can = ", ".join(both_ends.compressions)
@@ -120,16 +122,16 @@ def _space_of_backup(
     case: Case, job: Job, roots: tuple[Root, ...], room: _space_facts.SpaceNeeded, questions: Questions
 ) -> Findings:
     """Whether the copy fits, and how long it may take."""
-    rate = questions.rate(job.source, roots)
+    rate = questions.rate(job.barman_host, roots)
     estimate = {
         "bytes_per_second": round(rate) if rate else None,
         "seconds": round(room.to_copy / rate, 1) if rate else None,
     }
-    of_room = space(room, case.wal_to_replay)
+    of_room = check_space(room, case.wal_to_replay)
     return merged(of_room, Findings(plan={"bytes_to_copy": room.to_copy, **estimate}))
 
 
-def space(room: _space_facts.SpaceNeeded, wal_backlog: int) -> Findings:
+def check_space(room: _space_facts.SpaceNeeded, wal_backlog: int) -> Findings:
     """Whether the copy fits beside the WAL that replay brings, and what goes to make room."""
     return Findings(
         _space.space(room.needed, room.available, wal_backlog),
@@ -158,17 +160,18 @@ def _staged(case: Case, job: Job, questions: Questions) -> Findings:
     """Its files are there only when Barman has restored it; then this host is examined again, with them."""
     backup = job.backup
     size = backup.size or 0
-    free, failed = ask("space", lambda: _space_facts.of_whole(job.data_directory, job.places_outside))
+    target = job.target
+    free, failed = ask("space", lambda: _space_facts.of_whole(target.data_directory, target.places_outside))
     of_room = failed
     if free is not None:
-        of_room = Findings(_space.space({job.data_directory: size}, {job.data_directory: free}, 0))
+        of_room = Findings(_space.space({target.data_directory: size}, {target.data_directory: free}, 0))
     tablespaces = [
-        {"name": one.name, "oid": one.oid, "location": job.targets[one.oid], "bytes": None}
+        {"name": one.name, "oid": one.oid, "location": job.target.tablespaces[one.oid], "bytes": None}
         for one in backup.tablespaces
     ]
     return merged(
         Findings(_backup.staged(backup)),
         of_room,
         Findings(plan={"staged": True, "bytes": size, "bytes_to_copy": size, "tablespaces": tablespaces}),
-        _for_every_standby.compatibility(case, questions, job.bindir, backup.major, None),
+        _for_every_standby.check_compatibility(case, questions, job.target.bindir, backup.major, None),
     )

@@ -13,7 +13,8 @@ import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import detached as _detached
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached as follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
@@ -203,7 +204,7 @@ class TestAttached:
         "changed",
         [
             pytest.param(lambda host: {"backup": host.second_backup()}, id="another backup"),
-            pytest.param(lambda host: {"targets": {16388: f"{host.root}/standby/other"}}, id="other places"),
+            pytest.param(lambda host: {"tablespaces": {16388: f"{host.root}/standby/other"}}, id="other places"),
         ],
     )
     def test_another_copy_is_refused_while_one_runs(self, blocked, changed):

@@ -9,8 +9,10 @@ import os
 from dataclasses import asdict
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _begin
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import detached as _detached
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached as follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
@@ -80,9 +82,10 @@ class TestStarted:
         def mistaken(*_given):
             raise ValueError("our own mistake")
 
-        monkeypatch.setitem(globals(), name, mistaken) if name == "copy" else monkeypatch.setattr(
-            _detached, name, mistaken
-        )
+        if name == "copy":
+            monkeypatch.setitem(globals(), name, mistaken)
+        else:
+            monkeypatch.setattr(_begin, name, mistaken)
         error = refused(job_of(host))
         assert error.code == "copy_failed"
         assert "our own mistake" in error.msg

@@ -54,7 +54,7 @@ class Tool(Filler):
             raise StandbyError(Refusal("refused", "no way", "run again"))
 
     def roots(self, job):
-        return plan(job) if self.plain else None
+        return plan(job.barman_host, job.backup, job.target) if self.plain else None
 
     def fill(self, job, holding, lock, progress):
         shutil.copytree(self.host.data, holding.data, dirs_exist_ok=True)
@@ -88,11 +88,11 @@ class Place:
 
     def run(self, tool=None, **changed):
         job, work = self.host.job(method="barman", **changed), self.host.root / "work"
-        private_directory(job.state_directory)
+        private_directory(job.target.state_directory)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         with contextlib.chdir(work):
-            return fill(tool or Tool(self.host), job, Progress(f"{job.state_directory}/progress.json"))
+            return fill(tool or Tool(self.host), job, Progress(f"{job.target.state_directory}/progress.json"))
 
     @property
     def fills(self):

@@ -89,12 +89,12 @@ def assert_copied(host):
     assert here.pop("pg_tblspc/16388") == f"-> {host.fast}"
     assert here == {**COPIED, "postgresql.auto.conf": SETTINGS}
     assert read_tree(host.fast) == TABLESPACE
-    assert is_ours(inspect_target(host.job()))
+    assert is_ours(inspect_target(host.job().target))
 
 
 def assert_cannot_be_started(host):
     assert not (host.pgdata / CONTROL).exists()
-    assert inspect_target(host.job()).state == "incomplete"
+    assert inspect_target(host.job().target).state == "incomplete"
 
 
 @pytest.fixture
@@ -404,7 +404,7 @@ class TestReplace:
 
     def test_of_an_unused_cluster(self, another, monkeypatch):
         real = _overwrite.inspect_target
-        monkeypatch.setattr(_begin, "inspect_target", lambda job: replace(real(job), state="pristine"))
+        monkeypatch.setattr(_begin, "inspect_target", lambda target: replace(real(target), state="pristine"))
         assert refused(another).code == "data_directory_pristine"
         assert another.copy(overwrite="pristine").action == "replace"
         assert_copied(another)
@@ -448,7 +448,7 @@ class TestReplace:
     def test_is_refused_when_a_server_was_started_meanwhile(self, another, monkeypatch):
         before = read_tree(another.pgdata)
         real = _overwrite.inspect_target
-        monkeypatch.setattr(_rsync, "inspect_target", lambda job: replace(real(job), pid=4711))
+        monkeypatch.setattr(_rsync, "inspect_target", lambda target: replace(real(target), pid=4711))
         assert refused(another, overwrite="always").code == "server_running"
         assert read_tree(another.pgdata) == before
 
@@ -677,7 +677,7 @@ class TestInterruptedCopy:
 
     def test_with_another_place_for_a_tablespace_begins_anew(self, interrupted):
         other = interrupted.root / "standby" / "other"
-        assert interrupted.copy(targets={16388: str(other)}).action == "clone"
+        assert interrupted.copy(tablespaces={16388: str(other)}).action == "clone"
         assert read_tree(other) == TABLESPACE
 
     def test_after_the_last_file_resumes_too(self, host, monkeypatch):

@@ -99,7 +99,7 @@ class TestPrograms:
         program(
             tmp_path / "bin", "postgres", "#!/bin/sh\ncase $2 in segment_size) echo 131072 ;; *) echo 8192 ;; esac\n"
         )
-        assert _host_facts.block_sizes(str(tmp_path / "bin")) == {
+        assert _host_facts.compiled_block_sizes(str(tmp_path / "bin")) == {
             "block_size": 8192,
             "segment_size": 131072,
             "wal_block_size": 8192,
@@ -107,7 +107,7 @@ class TestPrograms:
 
     def test_block_sizes_of_programs_that_do_not_run(self, tmp_path):
         with pytest.raises(StandbyError):
-            _host_facts.block_sizes(str(tmp_path))
+            _host_facts.compiled_block_sizes(str(tmp_path))
 
     def test_machine(self):
         assert _host_facts.machine() == os.uname().machine

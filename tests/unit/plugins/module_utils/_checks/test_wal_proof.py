@@ -12,7 +12,7 @@ import time
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import restore_command as _restore_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import wal_proof as _wal_proof
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetch_one
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetches_segment
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import prove
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -291,7 +291,7 @@ class TestFetch:
         (self.archive / self.SEGMENT).write_bytes(head.ljust(length, b"\0"))
 
     def fetch(self, command, identifier=SYSTEM_IDENTIFIER):
-        verdict = fetch_one(command.replace("ARCHIVE", str(self.archive)), self.SEGMENT, SIZE, identifier)
+        verdict = fetches_segment(command.replace("ARCHIVE", str(self.archive)), self.SEGMENT, SIZE, identifier)
         assert verdict.check == "restore_command"
         assert verdict.severity == "ok" or "Next: " in verdict.msg
         return verdict

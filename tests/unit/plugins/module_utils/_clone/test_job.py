@@ -17,16 +17,16 @@ class TestJob:
             ({}, {"tablespace 16388"}),
             ({"waldir": "/srv/wal"}, {"tablespace 16388", "waldir"}),
             ({"state_directory": "/srv/state"}, {"tablespace 16388", "state_directory"}),
-            ({"targets": {}}, set()),
+            ({"tablespaces": {}}, set()),
         ],
     )
     def test_names_what_is_written_beside_the_data_directory(self, host, changed, names):
-        assert host.job(**changed).other_places.keys() == names
+        assert host.job(**changed).target.other_places.keys() == names
 
     @pytest.mark.parametrize(
         ("changed", "is_another"),
         [
-            ({"targets": {16388: "/srv/other"}}, True),
+            ({"tablespaces": {16388: "/srv/other"}}, True),
             ({"waldir": "/srv/wal"}, True),
             ({"data_directory": "/srv/pg"}, True),
             ({"jobs": 7, "verify": "none", "bwlimit": 1, "compress": "none"}, False),

@@ -44,6 +44,14 @@ def refused(work, *given):
     return error.value
 
 
+def permitted(job, directory=None):
+    return permit(job.backup, job.target, job.consent, directory or inspect_target(job.target))
+
+
+def require_empty(job, directory=None):
+    require_empty_targets(job.backup, job.target, directory or inspect_target(job.target))
+
+
 class TestTargets:
     """Where tablespaces and the WAL go has to be empty, or be what is replaced."""
 
@@ -68,41 +76,41 @@ class TestTargets:
     @pytest.mark.parametrize("name", ["fast", "wal"])
     def test_that_hold_something_are_refused(self, host, job, name):
         write_tree(host.root / "standby" / name, {"mine": "precious"})
-        error = refused(require_empty_targets, job, inspect_target(job))
+        error = refused(require_empty, job)
         assert error.code == "target_not_empty"
         assert str(host.root / "standby" / name) in error.msg
 
     def test_may_be_mount_points(self, host, job, wal):
         for top in (host.fast, wal):
             (top / "lost+found").mkdir(parents=True)
-        require_empty_targets(job, inspect_target(job))
+        require_empty(job)
 
     def test_of_the_cluster_that_is_replaced_may_be_used_again(self, job, used):
-        require_empty_targets(job, inspect_target(job))
+        require_empty(job)
 
     def test_are_known_by_any_name(self, host, used, tmp_path):
         (tmp_path / "alias").symlink_to(host.root / "standby")
-        job = host.job(targets={16388: str(tmp_path / "alias" / "fast")}, overwrite="same_cluster")
-        require_empty_targets(job, inspect_target(job))
+        job = host.job(tablespaces={16388: str(tmp_path / "alias" / "fast")}, overwrite="same_cluster")
+        require_empty(job)
 
     @pytest.mark.parametrize("files", [{"PG_14_202107181/5/1": "x"}, {"mine": "precious"}])
     def test_that_others_use_as_well_are_refused(self, host, job, used, files):
         """A cluster of another major version has a directory of its own in the same place."""
         write_tree(host.fast, files)
-        assert refused(require_empty_targets, job, inspect_target(job)).code == "target_not_empty"
+        assert refused(require_empty, job).code == "target_not_empty"
 
     def test_that_an_unfinished_copy_recorded_as_its_own_may_hold_anything(self, host, job, wal):
         for top in (host.fast, wal):
             write_tree(top, {"x": "x"})
         record = {"targets": [str(host.fast), str(wal)]}
-        require_empty_targets(job, DataDir(str(host.pgdata), "incomplete", clone=record))
+        require_empty(job, DataDir(str(host.pgdata), "incomplete", clone=record))
 
     def test_that_a_finished_copy_recorded_are_not_its_own_for_ever(self, host, job):
         """Its tablespace may be gone since, and the place be somebody else's."""
         write_tree(host.pgdata, CLUSTER)
         write_tree(host.fast, TABLESPACE)
-        directory = dataclasses.replace(inspect_target(job), clone={**RECORD, "targets": [str(host.fast)]})
-        assert refused(require_empty_targets, job, directory).code == "target_not_empty"
+        directory = dataclasses.replace(inspect_target(job.target), clone={**RECORD, "targets": [str(host.fast)]})
+        assert refused(require_empty, job, directory).code == "target_not_empty"
 
     @pytest.mark.parametrize(
         "change",
@@ -117,16 +125,16 @@ class TestTargets:
     def test_of_a_damaged_cluster_may_be_used_again(self, host, job, used, change):
         host.state.mkdir()
         change(host)
-        require_empty_targets(job, inspect_target(job))
+        require_empty(job)
 
     def test_that_a_half_made_copy_only_links_to_are_refused(self, host, job, used):
         (host.pgdata / CONTROL).unlink()
         write_tree(host.state, {"state.json": json.dumps({**rewinding(host), "phase": "copying"})})
-        assert refused(require_empty_targets, job, inspect_target(job)).code == "target_not_empty"
+        assert refused(require_empty, job).code == "target_not_empty"
 
     def test_that_cannot_be_read_are_refused(self, host, job):
         host.fast.write_text("a file", encoding="utf-8")
-        assert refused(require_empty_targets, job, inspect_target(job)).code == "directory_unreadable"
+        assert refused(require_empty, job).code == "directory_unreadable"
 
 
 def rewinding(host):
@@ -148,12 +156,12 @@ class TestPermit:
         ids=lambda value: str(value) if not isinstance(value, DataDir) else "",
     )
     def test_says_what_a_copy_is(self, host, directory, action):
-        assert permit(host.job(overwrite="same_cluster"), directory).action == action
+        assert permitted(host.job(overwrite="same_cluster"), directory).action == action
 
     def test_this_clone_is_copied_again_if_that_is_wanted(self, host):
         finished = found("standby", record=RECORD)
-        assert permit(host.job(overwrite="same_cluster", again=True), finished).action == "delta"
-        assert refused(permit, host.job(again=True), finished).code == "data_directory_cluster"
+        assert permitted(host.job(overwrite="same_cluster", again=True), finished).action == "delta"
+        assert refused(permitted, host.job(again=True), finished).code == "data_directory_cluster"
 
     @pytest.mark.parametrize(
         ("directory", "code", "words"),
@@ -163,7 +171,7 @@ class TestPermit:
         ],
     )
     def test_is_refused_with_what_is_there_and_what_would_help(self, host, directory, code, words):
-        error = refused(permit, host.job(), directory)
+        error = refused(permitted, host.job(), directory)
         assert error.code == code
         assert [word for word in [*words, "Nothing was changed.", "Next: "] if word not in error.msg] == []
 
@@ -171,19 +179,19 @@ class TestPermit:
     @pytest.mark.parametrize("state", ["cluster", "standby", "incomplete", "pristine", "foreign"])
     def test_is_never_for_a_running_server(self, host, state, overwrite):
         running = found(state, record=RECORD, version="15", pid=4711)
-        error = refused(permit, host.job(overwrite=overwrite), running)
+        error = refused(permitted, host.job(overwrite=overwrite), running)
         assert error.code == "server_running"
         assert "4711" in error.msg
 
     @pytest.mark.parametrize("state", ["absent", "incomplete", "cluster"])
     def test_is_refused_for_targets_that_hold_something(self, host, state):
         write_tree(host.fast, {"mine": "precious"})
-        error = refused(permit, host.job(overwrite="same_cluster"), found(state, record={"backup_id": "x"}))
+        error = refused(permitted, host.job(overwrite="same_cluster"), found(state, record={"backup_id": "x"}))
         assert error.code == "target_not_empty"
 
     def test_does_not_mind_the_targets_of_what_is_done(self, host):
         write_tree(host.fast, TABLESPACE)
-        assert permit(host.job(), found("standby", record=RECORD)).action == "none"
+        assert permitted(host.job(), found("standby", record=RECORD)).action == "none"
 
 
 class TestKeeping:
@@ -221,8 +229,8 @@ class TestKeeping:
         ids=["absent", "empty", "incomplete", "done", "half rewound and gone"],
     )
     def test_is_not_for_what_is_not_overwritten(self, host, directory):
-        permitted = permit(host.job(keep_old=True), directory)
-        assert (permitted.keep_plan, permitted.kept_old) == (None, ())
+        granted = permitted(host.job(keep_old=True), directory)
+        assert (granted.keep_plan, granted.kept_old) == (None, ())
 
     @pytest.mark.parametrize(
         ("more", "plan"),
@@ -231,13 +239,13 @@ class TestKeeping:
     )
     def test_of_an_unfinished_copy_is_what_that_has_kept(self, host, more, plan):
         record = {"backup_id": "x", "phase": "copying", "kept_old": ["/a.old", "/b.old"], **more}
-        permitted = permit(host.job(keep_old=True), found("incomplete", record=record))
-        assert (permitted.action, permitted.kept_old) == ("resume", ("/a.old", "/b.old"))
-        assert (permitted.keep_plan and permitted.keep_plan.kept) == plan
+        granted = permitted(host.job(keep_old=True), found("incomplete", record=record))
+        assert (granted.action, granted.kept_old) == ("resume", ("/a.old", "/b.old"))
+        assert (granted.keep_plan and granted.keep_plan.kept) == plan
 
     def test_needs_consent_all_the_same(self, cluster):
         job = cluster.job(keep_old=True)
-        assert refused(permit, job, inspect_target(job)).code == "data_directory_cluster"
+        assert refused(permitted, job).code == "data_directory_cluster"
 
     def test_is_refused_with_all_reasons(self, cluster):
         for place in (cluster.pgdata, cluster.fast):
@@ -250,9 +258,9 @@ class TestKeeping:
 
     @pytest.mark.parametrize("name", ["pgdata.old", "pgdata.old/fast", "fast.old"])
     def test_is_refused_where_the_copy_would_write(self, cluster, name):
-        changed = {"targets": {16388: str(cluster.fast)}, "waldir": str(cluster.root / "standby" / name)}
+        changed = {"tablespaces": {16388: str(cluster.fast)}, "waldir": str(cluster.root / "standby" / name)}
         job = cluster.job(overwrite="same_cluster", keep_old=True, **changed)
-        assert refused(permit, job, inspect_target(job)).code == "path_overlap"
+        assert refused(permitted, job).code == "path_overlap"
 
 
 class TestLook:
@@ -278,20 +286,20 @@ class TestLook:
     def test_without_a_record(self, host, files, state):
         write_tree(host.pgdata, files)
         job = host.job()
-        assert inspect_target(job).state == state
-        assert refused(permit, job, inspect_target(job)).code.startswith("data_directory_")
+        assert inspect_target(job.target).state == state
+        assert refused(permitted, job).code.startswith("data_directory_")
         assert read_tree(host.pgdata) == files
 
     def test_an_interrupted_copy(self, interrupted):
-        assert inspect_target(interrupted.job()).state == "incomplete"
+        assert inspect_target(interrupted.job().target).state == "incomplete"
 
     def test_a_cluster_beside_the_record_of_an_interrupted_copy(self, interrupted):
         write_tree(interrupted.pgdata, {CONTROL: CONTROL_TEXT})
-        assert refused(permit, interrupted.job(), inspect_target(interrupted.job())).code == "data_directory_cluster"
+        assert refused(permitted, interrupted.job()).code == "data_directory_cluster"
 
     def test_the_record_of_a_copy_into_another_directory(self, interrupted):
         interrupted.change_record(data_directory="/elsewhere")
-        assert refused(permit, interrupted.job(), inspect_target(interrupted.job())).code == "data_directory_damaged"
+        assert refused(permitted, interrupted.job()).code == "data_directory_damaged"
 
 
 class TestPreview:
@@ -328,7 +336,7 @@ class TestPlace:
     @pytest.mark.parametrize(
         ("changed", "code"),
         [
-            pytest.param(lambda host: {"targets": {16388: f"{host.pgdata}/fast"}}, "path_overlap", id="one inside"),
+            pytest.param(lambda host: {"tablespaces": {16388: f"{host.pgdata}/fast"}}, "path_overlap", id="one inside"),
             pytest.param(lambda host: {"waldir": f"{host.fast}/wal"}, "path_overlap", id="WAL in a tablespace"),
             pytest.param(lambda host: {"state_directory": f"{host.pgdata}/state"}, "path_overlap", id="record inside"),
             pytest.param(lambda host: {"data_directory": "/etc"}, "path_dangerous", id="a place of the system"),
@@ -338,8 +346,8 @@ class TestPlace:
     )
     def test_has_to_be_safe(self, host, changed, code):
         (host.root / "link").symlink_to("/usr/lib")
-        assert refused(require_place, host.job(**changed(host))).code == code
+        assert refused(require_place, host.job(**changed(host)).target, "rsync").code == code
 
     def test_has_to_have_rsync(self, host, monkeypatch, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert refused(require_place, host.job()).code == "rsync_missing_local"
+        assert refused(require_place, host.job().target, "rsync").code == "rsync_missing_local"

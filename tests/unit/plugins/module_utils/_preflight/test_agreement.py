@@ -92,16 +92,16 @@ def named(error):
 
 def decided(job):
     """A cluster that could go on by itself is not copied over, and no test of a copy."""
-    pgdata = inspect_target(job)
+    pgdata = inspect_target(job.target)
     identifier = job.backup.system_identifier
     same = None if pgdata.control is None else pgdata.control.system_identifier == identifier
     now = HostState(contents_of(pgdata, identifier, job.backup), same_cluster=same, ours=is_ours(pgdata))
-    return decide(now, job.overwrite)
+    return decide(now, job.consent.overwrite)
 
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_preview_copy_and_decision_agree(host, monkeypatch, name):
-    monkeypatch.setattr(_overwrite, "plan", lambda job: ())
+    monkeypatch.setattr(_overwrite, "plan", lambda *_given: ())
     outcomes = set()
     for overwrite, keep_old, again, known in itertools.product(LEVELS, (False, True), (False, True), (True, False)):
         arrange(host, *HOSTS[name])

@@ -16,8 +16,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect im
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rewind as _rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
-    Task,
-    examine,
+    RewindTask,
+    require_rewindable,
     rewind,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
@@ -77,7 +77,7 @@ class Rewinding:
         self.host.program("pg_rewind", text)
 
     def task(self, **changed):
-        return Task(
+        return RewindTask(
             **{
                 "data_directory": str(self.host.pgdata),
                 "state_directory": str(self.host.state),
@@ -90,7 +90,7 @@ class Rewinding:
 
     def run(self, **changed):
         task = self.task(**changed)
-        return rewind(task, examine(task))
+        return rewind(task, require_rewindable(task))
 
     def refused(self, **changed):
         """Nothing is changed."""
@@ -113,6 +113,10 @@ class Rewinding:
         return stat.S_IMODE(self.host.pgdata.stat().st_mode)
 
 
+def permitted(job, directory):
+    return permit(job.backup, job.target, job.consent, directory)
+
+
 @pytest.fixture
 def rewinding(host):
     return Rewinding(host)
@@ -121,10 +125,10 @@ def rewinding(host):
 class TestExamine:
     def test_tells_what_a_rewind_would_do(self, rewinding, host):
         before = read_tree(host.pgdata.parent)
-        examined = examine(rewinding.task())
-        assert (examined.proof.timeline, examined.proof.fork, examined.proof.bytes) == (1, 0x1000000, 50 << 20)
-        assert examined.kept == ("log", "postgresql.auto.conf", "postgresql.conf")
-        assert examined.relation.kind == "diverged"
+        rewindable = require_rewindable(rewinding.task())
+        assert (rewindable.proof.timeline, rewindable.proof.fork, rewindable.proof.bytes) == (1, 0x1000000, 50 << 20)
+        assert rewindable.kept == ("log", "postgresql.auto.conf", "postgresql.conf")
+        assert rewindable.relation.kind == "diverged"
         assert read_tree(host.pgdata.parent) == before
 
     @pytest.mark.parametrize(
@@ -224,7 +228,7 @@ class TestRewind:
         write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         rewinding.run()
         assert host.record == {**record, "digest": None, "at": host.record["at"]}
-        assert permit(host.job(), rewinding.found()).action == "none"
+        assert permitted(host.job(), rewinding.found()).action == "none"
         assert record["backup_id"] == BACKUP_ID
 
     def test_is_durable_before_it_is_opened(self, rewinding, host, monkeypatch):
@@ -271,7 +275,7 @@ class TestRewind:
         rewinding.pretends("exit 1")
         with pytest.raises(StandbyError):
             rewinding.run()
-        assert permit(host.job(overwrite=overwrite), rewinding.found()).action == "delta"
+        assert permitted(host.job(overwrite=overwrite), rewinding.found()).action == "delta"
         host.copy(overwrite=overwrite)
         assert is_ours(rewinding.found())
         assert rewinding.mode == 0o700
@@ -294,11 +298,11 @@ class TestRewind:
             host.copy(overwrite="same_cluster")
             write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         task = rewinding.task()
-        examined = examine(task)
+        rewindable = require_rewindable(task)
         before = read_tree(host.pgdata), host.record if recorded else None
         process = host.start("postgres", host.pgdata)
         with pytest.raises(StandbyError) as failed:
-            rewind(task, examined)
+            rewind(task, rewindable)
         process.communicate()
         assert failed.value.code == "server_running"
         assert (read_tree(host.pgdata), host.record if recorded else None) == before
@@ -307,21 +311,21 @@ class TestRewind:
 
     def test_a_server_that_ran_in_between_is_seen(self, rewinding, host):
         task = rewinding.task()
-        examined = examine(task)
+        rewindable = require_rewindable(task)
         write_tree(host.pgdata, {"global/pg_control": control_text(checkpoint_lsn=0x2000000)})
         with pytest.raises(StandbyError, match="was changed by a server") as failed:
-            rewind(task, examined)
+            rewind(task, rewindable)
         assert failed.value.code == "server_running"
         assert rewinding.mode == 0o700
 
     def test_a_mode_that_cannot_be_set_is_told(self, rewinding, monkeypatch):
         task = rewinding.task()
-        examined = examine(task)
+        rewindable = require_rewindable(task)
 
         def refuse(path):
             raise PermissionError(1, "No")
 
         monkeypatch.setattr(_rewind, "fsync_directory", refuse)
         with pytest.raises(StandbyError) as failed:
-            rewind(task, examined)
+            rewind(task, rewindable)
         assert failed.value.code == "directory_not_writable"
