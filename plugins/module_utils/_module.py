@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
-__all__ = ["backup_of", "default_jobs", "expiry_of", "finish", "job_of"]
+__all__ = ["backup_of", "expiry_of", "finish", "job_of"]
 
 
 def backup_of(given: dict[str, Any]) -> Backup:
@@ -63,7 +63,7 @@ def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None 
         ),
         consent=Consent(params["overwrite"], params["keep_old"], params.get("again", False)),
         transfer=TransferOptions(
-            jobs=params.get("jobs") or default_jobs(), **_given(params, "bwlimit", "compress", "io_timeout")
+            jobs=params.get("jobs") or _default_jobs(), **_given(params, "bwlimit", "compress", "io_timeout")
         ),
         settings=checked_settings(params.get("settings") or {}),
         method=method,
@@ -90,7 +90,7 @@ def expiry_of(params: dict[str, Any]) -> int | None:
     return seconds if params["state"] == "present" else None
 
 
-def default_jobs() -> int:
+def _default_jobs() -> int:
     """Half of the processors: an rsync and its ssh keep one busy each, and a server may run beside them."""
     return min(8, max(2, (os.cpu_count() or 2) // 2))
 

@@ -178,4 +178,8 @@ NEVERS = (
         "A module opens no file and starts no program itself.",
         checked_by="test_a_module_acts_only_through_its_units",
     ),
+    Never(
+        "No file offers in `__all__` what no other file uses.",
+        checked_by="test_what_is_offered_is_used_by_another_file",
+    ),
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 ROLE = Path(__file__).parents[2] / "roles/standby_from_barman"
 MODULE = "pgfleet.standby.barman_backup_stage"
@@ -91,7 +92,7 @@ def test_who_holds_it_for_the_play_and_who_gives_it_up(tmp_path, how, held, give
         env={**os.environ, "HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=BOUND,
         check=False,
     )
     asked = [

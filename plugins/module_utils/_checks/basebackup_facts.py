@@ -87,13 +87,8 @@ def roots_of_upstream(upstream: UpstreamFiles) -> tuple[Root, ...]:
         return ()
     sizes = files.tablespace_bytes
     data = _tree(None, job.target.data_directory, max(0, (files.bytes or 0) - sum(sizes.values())), None)
-    return (
-        data,
-        *(
-            _tree(one.oid, job.target.tablespaces[one.oid], sizes.get(one.oid, 0), one.name)
-            for one in files.tablespaces
-        ),
-    )
+    places = job.target.tablespaces
+    return (data, *(_tree(one.oid, places[one.oid], sizes.get(one.oid, 0), one.name) for one in files.tablespaces))
 
 
 def _tree(oid: int | None, target: str, size: int, name: str | None) -> Root:

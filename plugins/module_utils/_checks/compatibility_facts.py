@@ -24,7 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
-__all__ = ["Standby", "suits_host", "suits_upstream"]
+__all__ = ["Standby", "of_host", "of_upstream"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Standby:
     walsenders: int = 1
 
 
-def suits_upstream(
+def of_upstream(
     standby: Standby, upstream: Upstream, keywords: Mapping[str, str], barman: Shell | None
 ) -> tuple[list[Verdict], UpstreamFacts]:
     """What only the upstream can tell, by an ordinary login where it lets us, else by the replication protocol.
@@ -68,13 +68,13 @@ def suits_upstream(
     clocks = {"the Barman host": _host_facts.clock(barman)} if barman is not None else {}
     return [
         *denied,
-        *_slot.slot(host, standby.slot_name, facts, _slot_is_ours(standby, facts), standby.slot_made),
+        *_slot.slots(host, standby.slot_name, facts, _is_ours(standby, facts), standby.slot_made),
         *_slot.slot_wal_limit(host, standby.slot_name, facts, standby.backlog),
         *_compatibility.walsenders(host, facts, standby.application_name, standby.runs, standby.walsenders),
         *_compatibility.application_name(host, standby.application_name, facts, standby.runs),
         *_strings(standby, host, facts),
         *_compatibility.architecture(host, _host_facts.machine(), facts.machine),
-        *_compatibility.block_sizes(_host_facts.compiled_block_sizes(standby.bindir), _block_sizes(standby, facts)),
+        *_compatibility.block_sizes(_host_facts.block_sizes(standby.bindir), _block_sizes(standby, facts)),
         *_compatibility.clocks({host: facts.clock, **clocks}),
         *_libraries(standby, host, facts),
     ], facts
@@ -86,7 +86,7 @@ def _block_sizes(standby: Standby, facts: UpstreamFacts) -> dict[str, int]:
     return {**known, **(facts.block_sizes or {})}
 
 
-def _slot_is_ours(standby: Standby, facts: UpstreamFacts) -> bool:
+def _is_ours(standby: Standby, facts: UpstreamFacts) -> bool:
     """Whether what uses the slot is the standby that runs here."""
     return standby.runs and facts.slot is not None and facts.slot.application_name == standby.application_name
 
@@ -110,7 +110,7 @@ def _libraries(standby: Standby, host: str, facts: UpstreamFacts) -> list[Verdic
     return _compatibility.preload(host, directory, configured, there, missing)
 
 
-def suits_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
+def of_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
     """Places, their labels, and room for so many files per file system, each named by a path on it."""
     places = _host_facts.places(standby.places)
     # Directories that are made for us have the right owner then; a file system that is read-only stays so.

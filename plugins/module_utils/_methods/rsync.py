@@ -46,7 +46,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabili
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull, Wire
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_pull import TarPull, Throttle
 
-__all__ = ["Transport", "copy", "forget_controls", "transport_of"]
+__all__ = [
+    "copy",
+]
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def _pull(job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
         # The listing of a large backup takes its time, in which a server may have been started.
         require_stopped(inspect_target(job.target))
         held = os.path.join(job.target.state_directory, _HELD + planned.name)
-        transfer = transport_of(job.transfer, planned.roots, planned.remote, connections, lock, progress, held)
+        transfer = _transport_of(job.transfer, planned.roots, planned.remote, connections, lock, progress, held)
         packed = planned.roots[0].archive is not None
         explained = explain_missing_files(job.barman_host, job.backup, packed=packed)
         with planned.verification or contextlib.nullcontext(), explained:
@@ -108,7 +110,7 @@ def _prepare(job: Job) -> _Plan:
 class _Copy:
     """The part that changes things."""
 
-    def __init__(self, job: Job, planned: _Plan, transfer: Transport, progress: Progress) -> None:
+    def __init__(self, job: Job, planned: _Plan, transfer: _Transport, progress: Progress) -> None:
         self.job = job
         self.plan = planned
         self.transfer = transfer
@@ -121,7 +123,7 @@ class _Copy:
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
         self.clone_run.begin(permitted, planned.name if trusted else None)
-        forget_controls(job.target.state_directory, but=planned.name)
+        _forget_controls(job.target.state_directory, but=planned.name)
         for root in planned.roots:
             private_directory(root.target, root.directory_mode)
         if action == "replace":
@@ -145,7 +147,7 @@ class _Copy:
             planned.verification,
             lambda phase: self.clone_run.record(phase, planned.name),
         )
-        forget_controls(job.target.state_directory)
+        _forget_controls(job.target.state_directory)
         return Result(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
@@ -260,13 +262,13 @@ class _Copy:
         ]
 
 
-Transport = Union[RsyncPull, TarPull]
+_Transport = Union[RsyncPull, TarPull]
 
 # pg_control that has come out of a tar and waits for its time. The rest of the name tells of which copy it is.
 _HELD = "pg_control."
 
 
-def transport_of(
+def _transport_of(
     options: TransferOptions,
     roots: Sequence[Root],
     remote: RemoteCapabilities,
@@ -274,7 +276,7 @@ def transport_of(
     lock_fd: int,
     progress: Progress,
     held_control: str,
-) -> Transport:
+) -> _Transport:
     """What brings these trees; ``held_control`` is where that keeps the pg_control of a tar until it is asked for."""
     if roots[0].archive is None:
         wire = Wire(remote.compressions[0], options.bwlimit, options.io_timeout, remote.rsync, remote.compressions)
@@ -291,7 +293,7 @@ def transport_of(
     )
 
 
-def forget_controls(state_directory: str, but: str = "") -> None:
+def _forget_controls(state_directory: str, but: str = "") -> None:
     """Remove what copies have kept of pg_control, except that of the copy with this digest."""
     for name in os.listdir(state_directory):
         if name.startswith(_HELD) and name != _HELD + but:

@@ -24,7 +24,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["RestoreCommand", "restore_command", "ssh_port"]
+__all__ = [
+    "RestoreCommand",
+    "restore_command",
+]
 
 _SCRIPT = "barman-wal-restore"
 
@@ -86,7 +89,7 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreC
     return RestoreCommand(" ".join([*map(_word, words), "%f", "%p"]), script=words)
 
 
-def ssh_port(options: Sequence[str]) -> str | None:
+def _ssh_port(options: Sequence[str]) -> str | None:
     """The port in ssh's options when they say nothing else; ``""`` when there are none."""
     joined = "".join(options)
     if not joined:
@@ -101,7 +104,7 @@ def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]
         return f"{_SCRIPT} is not installed here (package barman-cli)"
     if params.get("barman_executable") not in (None, "", "barman"):
         return f"{_SCRIPT} calls nothing but `barman` on the Barman host"
-    port = ssh_port(options)
+    port = _ssh_port(options)
     if port is None:
         return f"{_SCRIPT} takes no ssh options but a port; a Host section in ~/.ssh/config would do"
     wanted = [*(["--port"] if port else []), *_compression(params)]
@@ -114,7 +117,7 @@ def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]
 def _options(params: Mapping[str, Any], options: Sequence[str], spool_directory: str) -> list[str]:
     user = _user(str(params["barman_host"]), options)
     words = ["-U", user] if user else []
-    words += ["--port", port] if (port := ssh_port(options)) else []
+    words += ["--port", port] if (port := _ssh_port(options)) else []
     words += ["--parallel", str(params["restore_jobs"])] if params.get("restore_jobs") else []
     words += _compression(params)
     words += ["--spool-dir", spool_directory]

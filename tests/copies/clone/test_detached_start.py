@@ -21,11 +21,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state impo
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     CONNECTS,
     PULLS,
-    SECONDS,
     TABLESPACE,
     read_tree,
-    wait_until,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +33,7 @@ def _impatient(monkeypatch):
 
 
 def job_of(host, **changed):
-    return host.job(**{"lock_timeout": SECONDS, **changed})
+    return host.job(**{"lock_timeout": BOUND, **changed})
 
 
 def refused(*given):

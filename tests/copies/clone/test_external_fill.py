@@ -35,6 +35,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     read_tree,
     write_tree,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 CONTROL = "global/pg_control"
 SEGMENT = "000000010000000000000002"
@@ -190,7 +191,7 @@ class TestFill:
             place.run()
         left = set(threading.enumerate()) - before
         for thread in left:
-            thread.join(5)
+            thread.join(BOUND)
         assert not [thread for thread in left if thread.is_alive()]
 
     @pytest.mark.parametrize("elsewhere", [False, True])

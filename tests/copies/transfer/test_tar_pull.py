@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +13,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_ma
     parse_manifest,
     render_manifest,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import workers as _workers
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_pull import Throttle
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     NOT_COPIED,
@@ -27,11 +24,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
 PULLS_A_TAR = "*nice*base.tar*)"
 # For pg_verifybackup, which needs more than these files.
 CHANGED = {"postgresql.auto.conf", "standby.signal", "pg_tblspc/16388"}
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(_workers, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
 
 
 @pytest.fixture(params=["gzip"])
@@ -152,10 +144,3 @@ def test_an_empty_tablespace_gets_its_directory_from_its_tar(packed):
     manifest.write_text(render_manifest(promised))
     packed.copy()
     assert [path.name for path in packed.fast.iterdir()] == ["PG_15_202209061"]
-
-
-def test_workers_share_one_limit(monkeypatch):
-    throttle, began = Throttle(1_000_000), time.monotonic()
-    for _portion in range(10):
-        throttle.spend(10_000)
-    assert 0.09 < time.monotonic() - began < 1

@@ -12,8 +12,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -41,6 +39,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     LABEL,
     backup,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
 SSH = """\
 #!/bin/sh
@@ -139,16 +138,6 @@ NOT_COPIED = {
     "postmaster.pid",
     "standby.signal",
 }
-
-
-SECONDS = 20  # more than any copy takes here
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # Names that a shell, rsync or a line of text would take for something else.
@@ -260,8 +249,7 @@ class FakeBarmanHost:
         """A process of that name which works in a directory; it ends with its stdin."""
         program = self.program(name, "#!/bin/sh\nread -r end\n", self.root / "processes")
         process = subprocess.Popen([program], cwd=directory, stdin=subprocess.PIPE)
-        while Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8") != f"{name}\n":
-            time.sleep(0.001)
+        wait_until(lambda: Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8") == f"{name}\n")
         return process
 
     def hook(self, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Target, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, default_jobs, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import _default_jobs, backup_of, job_of
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 
@@ -81,7 +81,7 @@ def test_a_job_has_defaults(host):
     )
     assert (job.barman_host.destination, job.barman_host.ssh_options) == ("barman@backup", ("-p", "2222"))
     assert (job.consent, job.verify) == (Consent("never", keep_old=False, again=False), "manifest")
-    assert job.transfer == TransferOptions(jobs=default_jobs(), bwlimit=None, compress="auto", io_timeout=300)
+    assert job.transfer == TransferOptions(jobs=_default_jobs(), bwlimit=None, compress="auto", io_timeout=300)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_standby_clone_without_wishes_has_the_same_job_as_its_preflight(host):
 )
 def test_half_of_the_processors_copy(monkeypatch, processors, jobs):
     monkeypatch.setattr("os.cpu_count", lambda: processors)
-    assert default_jobs() == jobs
+    assert _default_jobs() == jobs
 
 
 @pytest.mark.parametrize("path", ["/srv/pg/", "/srv//pg", "/srv/./pg"])

@@ -169,14 +169,14 @@ esac
     def test_waits(self, run, retold, monkeypatch):
         monkeypatch.setattr(_catalog, "_ASK_SECONDS", 0.01)
         retold(self.WAITING, self.WAITING, self.WAITING, self.WAITING, "")
-        result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=60)
+        result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=3600)
         assert (result["selected"]["status"], result["passed_over"]) == ("DONE", [])
 
     @pytest.mark.parametrize(
         ("options", "reason"),
         [
             ({}, "with wait=SECONDS it would be waited for"),
-            ({"wait": 60, "check_mode": True}, "check mode does not wait for it"),
+            ({"wait": 3600, "check_mode": True}, "check mode does not wait for it"),
         ],
         ids=["by default", "check mode"],
     )
@@ -190,7 +190,7 @@ esac
     def test_one_that_fails_is_never_used(self, run, retold, monkeypatch):
         monkeypatch.setattr(_catalog, "_ASK_SECONDS", 0.01)
         retold(self.WAITING, self.WAITING, self.FAILED)
-        result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=60)
+        result = run("barman_backup_info", barman_server="pg", backup_id="latest", wait=3600)
         assert result["error_code"] == "no_usable_backup"
         assert result["passed_over"][0]["reasons"] == ["its status is FAILED, not DONE"]
 

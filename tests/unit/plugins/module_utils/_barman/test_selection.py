@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import (
     WAITING,
+    _reasons_unusable,
     choose,
-    reasons_unusable,
     request_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -30,7 +30,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     ],
 )
 def test_nothing_speaks_against_a_plain_backup(usable):
-    assert reasons_unusable(backup(**usable)) == []
+    assert _reasons_unusable(backup(**usable)) == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_nothing_speaks_against_a_plain_backup(usable):
     ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
 def test_every_obstacle_is_told(unusable, reasons):
-    assert reasons_unusable(backup(**unusable)) == reasons
+    assert _reasons_unusable(backup(**unusable)) == reasons
 
 
 NOW = 1_795_300_000  # 2026-11-21 22:26:40 UTC

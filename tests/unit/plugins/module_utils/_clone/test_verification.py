@@ -22,6 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_ma
     render_manifest,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import root_of, write_tree
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
 
 CONTROL = "global/pg_control"
 NAMES = ("base/1/1", "base/1/2", "unpromised", "without a checksum")
@@ -102,7 +103,7 @@ class TestCheck:
 
         class Slow:
             def differing(self, _top, promises):
-                assert go_on.wait(5)
+                assert go_on.wait(BOUND)
                 return [promises[0].path]
 
         contents = make(verifier=Slow())
@@ -121,20 +122,17 @@ class TestCheck:
             contents.differing()
 
     def test_is_called_off_when_the_copy_ends(self, make, roots):
-        began, go_on, asked = threading.Event(), threading.Event(), []
+        asked = []
 
         class Slow:
             def differing(self, _top, promises):
                 asked.append(promises[0].path)
-                began.set()
-                assert go_on.wait(5)
+                wait_until(lambda: contents._checks[-1].cancelled(), "the second one to be called off")
                 return []
 
         with make(workers=1, verifier=Slow()) as contents:
             contents.check(Shard(roots[0], [0]))
             contents.check(Shard(roots[0], [1]))
-            assert began.wait(5)
-            threading.Timer(0.05, go_on.set).start()
         assert asked == ["base/1/1"]
 
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
 import threading
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands import c
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import GATE, Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER, wait_until
 
 DROPPED = "kex_exchange_identification: Connection closed by remote host"
 WAITS = [2, 4, 8, 16, 20]
@@ -97,7 +99,7 @@ def test_ends_when_it_is_closed_and_can_be_opened_again(host, connect):
 
 
 def test_does_not_wait_for_a_far_end_that_does_not_end(host, connect):
-    host.hook("cat; exec sleep 60")
+    host.hook(f"cat; exec sleep {FOR_EVER}")
     connection = connect()
     connection.open()
     connection.close()
@@ -109,17 +111,18 @@ def test_is_opened_again_when_it_has_broken(host, connect, waits):
     host.hook(f"mkdir {host.root}/once 2>/dev/null && {{ head -n 1; exit 255; }}")
     connection = connect()
     connection.open()
-    while connection._ssh.is_running():
-        pass
+    wait_until(lambda: not connection._ssh.is_running())
     connection.open()
     assert (host.connects(), waits) == (2, [])
 
 
 class TestRate:
-    def test_is_what_an_echo_shows(self, connect):
+    def test_is_what_an_echo_shows(self, connect, monkeypatch):
         connection = connect()
         connection.open()
-        assert connection.rate() > 1e6
+        half_seconds = itertools.count()
+        monkeypatch.setattr(_connection.time, "monotonic", lambda: next(half_seconds) / 2)
+        assert connection.rate() == 2 * _connection._ECHO
         assert connection._ssh.is_running()
 
     def test_leaves_the_connection_as_it_was(self, host, connect):
@@ -184,7 +187,7 @@ class TestFailure:
 
     def test_of_a_far_end_that_says_nothing_is_told_in_time(self, host, connect, monkeypatch):
         monkeypatch.setattr(_connection, "_HANDSHAKE_SECONDS", 0)
-        host.hook("exec sleep 60")
+        host.hook(f"exec sleep {FOR_EVER}")
         error = refused(connect())
         assert error.code == "ssh_failed"
         assert "ssh said nothing" in error.msg

@@ -15,12 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_
     ended_with_us,
     run,
 )
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.processes import (
-    LONG,
-    children,
-    is_gone,
-    wait_until,
-)
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, children, is_gone, wait_until
 
 # Prints its own number, then the number of a program that it has started, which has no pipe of ours.
 STARTS_ANOTHER = "sleep 600 >/dev/null & echo $$ $!"
@@ -77,7 +72,7 @@ class TestExitCode:
     )
     def test_is_the_programs_own_or_the_signal(self, text, code):
         with shell(text) as group:
-            assert [group.exit_code(), group.exit_code(), group.wait(LONG)] == [code] * 3
+            assert [group.exit_code(), group.exit_code(), group.wait(BOUND)] == [code] * 3
         assert group.exit_code() == code
 
     def test_is_none_while_the_program_runs(self):
@@ -85,7 +80,7 @@ class TestExitCode:
             assert (group.wait(0), group.wait(0.01), group.is_running()) == (None, None, True)
             group.stdin.write(b"go\n")
             group.stdin.flush()
-            assert (group.wait(LONG), group.is_running()) == (0, False)
+            assert (group.wait(BOUND), group.is_running()) == (0, False)
 
 
 class TestEnd:
@@ -94,7 +89,7 @@ class TestEnd:
     def test_lets_the_program_end_by_itself(self):
         with shell(self.TRAP.format("exit 5")) as group:
             next(group.lines())
-            group.end(LONG)
+            group.end(BOUND)
             assert group.exit_code() == 5
 
     def test_kills_one_that_does_not(self):
@@ -115,7 +110,7 @@ class TestTimeLimit:
 
     def test_is_off_when_it_is_left(self):
         with shell("read -r go", stdin=PIPE) as group:
-            with group.killed_after(LONG) as overdue:
+            with group.killed_after(BOUND) as overdue:
                 pass
             assert (overdue.is_set(), group.is_running()) == (False, True)
 
@@ -192,15 +187,15 @@ class TestEndedWithUs:
 
 class TestRun:
     def test_is_the_exit_code_and_what_was_said(self):
-        assert run(["sh", "-c", r"printf 'a\377'; echo err >&2; exit 3"], LONG) == (3, "a\udcff", "err\n")
+        assert run(["sh", "-c", r"printf 'a\377'; echo err >&2; exit 3"], BOUND) == (3, "a\udcff", "err\n")
 
     def test_stays_in_our_session(self):
-        _rc, stat, _err = run(["cat", "/proc/self/stat"], LONG)
+        _rc, stat, _err = run(["cat", "/proc/self/stat"], BOUND)
         assert int(stat.rpartition(")")[2].split()[3]) == os.getsid(0)
 
     def test_hands_on_a_lock(self, tmp_path):
         with open(tmp_path / "lock", "w", encoding="utf-8") as lock:
-            _rc, names, _err = run(["sh", "-c", "readlink /proc/$$/fd/*"], LONG, (lock.fileno(),))
+            _rc, names, _err = run(["sh", "-c", "readlink /proc/$$/fd/*"], BOUND, (lock.fileno(),))
         assert str(tmp_path / "lock") in names.splitlines()
 
     def test_ends_what_takes_too_long(self):
@@ -213,4 +208,4 @@ class TestRun:
     @pytest.mark.parametrize("program", ["pgfleet-no-such-program", "/nowhere/program"])
     def test_of_what_is_missing_fails(self, program):
         with pytest.raises(NO_PROGRAM):
-            run([program], LONG)
+            run([program], BOUND)

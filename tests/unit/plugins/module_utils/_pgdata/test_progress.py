@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import progress as _progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
+from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
 
 class Clock:
@@ -133,16 +135,13 @@ class TestFile:
 
     def test_is_written_again_and_again_until_it_is_stopped(self, progress, path, monkeypatch):
         monkeypatch.setattr(_progress, "_TICK", 0.001)
+        before = set(threading.enumerate())
         progress.start()
         progress.enter("copying", 100)
         progress.add(0, 50)
-        deadline = time.monotonic() + 5
-        while read_progress(path)["bytes_done"] != 50:
-            assert time.monotonic() < deadline
+        wait_until(lambda: read_progress(path)["bytes_done"] == 50)
         progress.stop()
-        progress.add(0, 50)
-        time.sleep(0.02)
-        assert read_progress(path)["bytes_done"] == 50
+        assert set(threading.enumerate()) <= before
 
     def test_is_for_us_alone_and_leaves_nothing_beside_it(self, progress, tmp_path):
         progress.enter("copying", 100)

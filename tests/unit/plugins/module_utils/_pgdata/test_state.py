@@ -8,11 +8,12 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import lock as _lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import (
     ResultFile,
@@ -22,6 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state impo
     save_state,
     sweep,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 NOTE = {"pid": 4711, "run": "x"}
 
@@ -42,7 +44,7 @@ def fork():
         if child == 0:
             try:
                 work(lambda text: os.write(writer, f"{text}\n".encode()))
-                time.sleep(60)
+                signal.pause()
             finally:
                 os._exit(1)
         children.append(child)
@@ -56,14 +58,11 @@ def fork():
         os.waitpid(child, 0)
 
 
-def holding(path, seconds=60):
-    """Has the lock for so long."""
+def holding(path):
+    """Has the lock until it is killed."""
 
     def work(report):
-        lock = Lock(path, NOTE)
-        report("held" if lock.take() else "refused")
-        time.sleep(seconds)
-        lock.release()
+        report("held" if Lock(path, NOTE).take() else "refused")
 
     return work
 
@@ -114,7 +113,7 @@ class TestLock:
         os.kill(child, signal.SIGSTOP)
         assert not is_free(path)
         os.kill(child, signal.SIGKILL)
-        assert Lock(path, {}).take(5)
+        assert Lock(path, {}).take(BOUND)
 
     def test_outlives_a_killed_process_while_a_program_that_inherited_it_still_works(self, tmp_path, path, fork):
         os.mkfifo(tmp_path / "end")
@@ -124,38 +123,47 @@ class TestLock:
             lock.take()
             subprocess.Popen(["cat", tmp_path / "end"], pass_fds=(lock.fd,))
             report("started")
-            time.sleep(60)
 
         child, _said = fork(work)
         os.kill(child, signal.SIGKILL)
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         assert not is_free(path)
         (tmp_path / "end").write_text("", encoding="utf-8")
-        assert Lock(path, {}).take(5)
+        assert Lock(path, {}).take(BOUND)
 
     def test_is_not_inherited_by_chance(self, path):
         lock = Lock(path, NOTE)
         assert lock.take()
         assert not os.get_inheritable(lock.fd)
 
-    def test_is_waited_for(self, path, fork):
-        fork(holding(path, seconds=0.2))
-        assert Lock(path, {}).take(5)
+    @pytest.fixture
+    def meanwhile(self, monkeypatch):
+        """What happens when somebody has found the lock taken, and waits."""
+        happens = []
 
-    def test_is_not_had_when_its_file_was_removed_meanwhile(self, tmp_path, path):
+        def sleep(_seconds):
+            while happens:
+                happens.pop()()
+
+        monkeypatch.setattr(_lock, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+        return happens.append
+
+    def test_is_waited_for(self, path, fork, meanwhile):
+        child, _said = fork(holding(path))
+        meanwhile(lambda: os.kill(child, signal.SIGKILL))
+        assert Lock(path, {}).take(BOUND)
+
+    def test_is_not_had_when_its_file_was_removed_meanwhile(self, tmp_path, path, meanwhile):
         """Nobody else would see it: the next one would make a file, and a lock, of his own."""
         first, second = Lock(path, NOTE), Lock(path, NOTE)
         assert first.take()
 
         def remove():
-            time.sleep(0.1)  # the second one waits by now
             (tmp_path / "lock").unlink()
             first.release()
 
-        remover = threading.Thread(target=remove)
-        remover.start()
-        assert not second.take(5)
-        remover.join()
+        meanwhile(remove)
+        assert not second.take(BOUND)
         assert second.take()
         assert Lock.holder(path) == NOTE
 

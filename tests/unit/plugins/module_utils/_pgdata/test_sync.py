@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, wait_until
 
 BROKEN = StandbyError(Refusal("disk_error", "a disk refuses", "run again"))
 
@@ -31,7 +31,7 @@ class Disk:
 
     def wait_for(self, count):
         for _time in range(count):
-            assert self.called.acquire(timeout=5)
+            assert self.called.acquire(timeout=BOUND)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_happens_once_more_at_the_end_for_all_places_and_never_again(disk, place
 
 
 def test_does_not_disturb_a_short_copy(disk, places, monkeypatch):
-    monkeypatch.setattr(_sync, "_PAUSE", 60)
+    monkeypatch.setattr(_sync, "_PAUSE", FOR_EVER)
     with Syncing(places) as syncing:
         syncing.complete()
     assert disk.calls == [places]
@@ -91,13 +91,15 @@ def test_that_a_disk_refused_at_any_time_is_told_at_the_end(disk, places, refuse
 
 
 def test_that_the_last_one_is_refused_is_told(disk, places, monkeypatch):
-    monkeypatch.setattr(_sync, "_PAUSE", 60)
+    monkeypatch.setattr(_sync, "_PAUSE", FOR_EVER)
     disk.refuses_at = 1
     with Syncing(places) as syncing, pytest.raises(StandbyError):
         syncing.complete()
 
 
 def test_ends_with_a_copy_that_fails(disk, places):
+    before = set(threading.enumerate())
+
     def copy():
         with Syncing(places):
             disk.wait_for(1)
@@ -105,6 +107,4 @@ def test_ends_with_a_copy_that_fails(disk, places):
 
     with pytest.raises(StandbyError):
         copy()
-    ended = len(disk.calls)
-    time.sleep(0.02)
-    assert len(disk.calls) == ended
+    wait_until(lambda: set(threading.enumerate()) <= before, "the end of the thread that syncs")

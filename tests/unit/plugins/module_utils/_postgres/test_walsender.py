@@ -8,13 +8,14 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import libpq as _libpq
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import walsender as _walsender
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import HeldWal, holds_wal
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
@@ -82,7 +83,7 @@ class Walsender:
 
     def end(self) -> None:
         self._listening.close()
-        self._thread.join(5)
+        self._thread.join(BOUND)
         assert not self._thread.is_alive(), "the connection was left open"
 
 
@@ -141,10 +142,9 @@ def test_a_server_that_hangs_up(ask, answer):
 
 @pytest.mark.parametrize("answer", [b"", COPYING, COPYING + KEEPALIVE], ids=["command", "silence", "keepalive"])
 def test_a_server_that_says_nothing(ask, monkeypatch, answer):
-    monkeypatch.setattr(_walsender, "_SECONDS", 1)
-    began = time.monotonic()
-    assert ask(answer)[0] == HeldWal(None, "no WAL came within 1 seconds")
-    assert time.monotonic() - began < 4
+    timer = SimpleNamespace(Event=threading.Event, Timer=lambda _seconds, function: threading.Timer(0.05, function))
+    monkeypatch.setattr(_walsender, "threading", timer)
+    assert ask(answer)[0] == HeldWal(None, "no WAL came within 10 seconds")
 
 
 def test_asks_by_a_name_of_its_own(ask):
