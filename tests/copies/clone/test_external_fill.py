@@ -215,7 +215,7 @@ class TestFill:
 
     def test_begins_anew_where_a_tool_cannot_go_on(self, place, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(_external_fill, "finish", lambda job: sys.exit("killed"))
+            patch.setattr(_external_fill, "finish", lambda *_given: sys.exit("killed"))
             with pytest.raises(SystemExit):
                 place.run(WithWal(place.host, plain=False))
         assert preview_fill(WithWal(place.host, plain=False), place.host.job(method="barman")).action == "replace"
