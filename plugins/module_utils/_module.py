@@ -12,7 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Target, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -62,26 +62,31 @@ def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None 
         _require_at_least(least, params.get(name), name)
     backup = backup or backup_of(params["backup"])
     data_directory = _plain(params["data_directory"], "data_directory")
+    given_state_directory = params["state_directory"] or default_state_directory(data_directory)
     return Job(
-        source=BarmanHost.from_params(params),
         backup=backup,
-        data_directory=data_directory,
-        state_directory=_plain(params["state_directory"] or default_state_directory(data_directory), "state_directory"),
-        bindir=find_bindir(backup.major, params["pg_bindir"]),
-        targets=target_of(backup, params["tablespace_mapping"]),
-        waldir=params["waldir"] or None,
-        jobs=params.get("jobs") or _default_jobs(),
-        overwrite=params["overwrite"],
-        keep_old=params["keep_old"],
-        again=params.get("again", False),
+        barman_host=BarmanHost.from_params(params),
+        target=Target(
+            data_directory=data_directory,
+            state_directory=_plain(given_state_directory, "state_directory"),
+            bindir=find_bindir(backup.major, params["pg_bindir"]),
+            tablespaces=target_of(backup, params["tablespace_mapping"]),
+            waldir=params["waldir"] or None,
+            **_given(params, "lock_timeout"),
+        ),
+        consent=Consent(params["overwrite"], params["keep_old"], params.get("again", False)),
+        transfer=TransferOptions(
+            jobs=params.get("jobs") or _default_jobs(), **_given(params, "bwlimit", "compress", "io_timeout")
+        ),
         settings=checked_settings(params.get("settings") or {}),
         method=method,
-        **{
-            name: params[name]
-            for name in ("bwlimit", "compress", "io_timeout", "lock_timeout", "verify")
-            if name in params
-        },
+        **_given(params, "verify"),
     )
+
+
+def _given(params: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The options of these names that the module has; a job has defaults for the others."""
+    return {name: params[name] for name in names if name in params}
 
 
 def expiry_of(params: dict[str, Any]) -> int | None:

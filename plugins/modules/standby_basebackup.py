@@ -188,7 +188,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup
     UpstreamSource,
     upstream_files,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import values_of
@@ -206,7 +206,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job, how = wanted(params)
     waited = params["attach_timeout"], params["attach_run"]
-    outcome = preview_fill(how, job) if check_mode else follow(job, partial(fill, how), *waited)
+    outcome = preview_fill(how, job) if check_mode else clone_detached(job, partial(fill, how), *waited)
     return values_of(job, outcome, f"a copy of {job.backup.server} by pg_basebackup")
 
 

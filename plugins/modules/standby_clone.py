@@ -237,7 +237,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     fill_options,
     follow_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import preview
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
@@ -247,7 +247,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._module import fin
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params)
-    outcome = preview(job) if check_mode else follow(job, copy, params["attach_timeout"], params["attach_run"])
+    outcome = preview(job) if check_mode else clone_detached(job, copy, params["attach_timeout"], params["attach_run"])
     result = result_of(job, outcome)
     if isinstance(outcome, Result):
         result.update(bytes_received=outcome.received, retries=outcome.retries, compress=outcome.compress)

@@ -312,8 +312,8 @@ def request_of(params: dict[str, Any]) -> Request:
     spool = os.path.join(state_directory, "spool")
     command = restore_command(named, spool) if server else RestoreCommand(None)
     return Request(
-        data_directory=job.data_directory if job is not None else os.path.normpath(params["data_directory"]),
-        state_directory=job.state_directory if job is not None else state_directory,
+        data_directory=job.target.data_directory if job is not None else os.path.normpath(params["data_directory"]),
+        state_directory=job.target.state_directory if job is not None else state_directory,
         job=job,
         overwrite=params["overwrite"],
         bindir=params["pg_bindir"],

@@ -249,7 +249,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     follow_options,
     server_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
@@ -261,7 +261,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params, "barman")
     restore = restore_of(params, job, barman_of(params, job.backup.server))
     waited = params["attach_timeout"], params["attach_run"]
-    outcome = preview_fill(restore, job) if check_mode else follow(job, partial(fill, restore), *waited)
+    outcome = preview_fill(restore, job) if check_mode else clone_detached(job, partial(fill, restore), *waited)
     result = result_of(job, outcome)
     if isinstance(outcome, Result):
         result["barman_said"] = list(outcome.said)

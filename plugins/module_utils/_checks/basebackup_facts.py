@@ -64,7 +64,7 @@ def size_unknown(upstream: UpstreamFiles) -> str | None:
     if files is None or files.bytes is None:
         return "the upstream does not tell the size of its databases"
     unknown = [one.name for one in files.tablespaces if one.oid not in files.tablespace_bytes]
-    if unknown and len(_devices([job.data_directory, *job.targets.values()])) > 1:
+    if unknown and len(_devices([job.target.data_directory, *job.target.tablespaces.values()])) > 1:
         return f"the upstream does not tell the size of tablespace {', '.join(unknown)}"
     return None
 
@@ -79,8 +79,9 @@ def roots_of_upstream(upstream: UpstreamFiles) -> tuple[Root, ...]:
     if files is None:
         return ()
     sizes = files.tablespace_bytes
-    data = _tree(None, job.data_directory, max(0, (files.bytes or 0) - sum(sizes.values())), None)
-    return (data, *(_tree(one.oid, job.targets[one.oid], sizes.get(one.oid, 0), one.name) for one in files.tablespaces))
+    data = _tree(None, job.target.data_directory, max(0, (files.bytes or 0) - sum(sizes.values())), None)
+    places = job.target.tablespaces
+    return (data, *(_tree(one.oid, places[one.oid], sizes.get(one.oid, 0), one.name) for one in files.tablespaces))
 
 
 def _tree(oid: int | None, target: str, size: int, name: str | None) -> Root:

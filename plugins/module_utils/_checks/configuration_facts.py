@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Archive, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_size_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, Backup, ControlData
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
@@ -71,19 +71,18 @@ class Configuration:
     preload: str = ""
 
 
-def of_backup(job: Job, root: Root, places: ConfigurationPlaces) -> Configuration:
+def of_backup(barman_host: BarmanHost, backup: Backup, root: Root, places: ConfigurationPlaces) -> Configuration:
     """From the backup's own small files, in a directory that is gone afterwards. Raises StandbyError."""
     if root.archive is not None:
-        return _of_tar(job, root, root.archive, places)
-    with _fetched(job, root) as scratch:
-        control = control_data(scratch, f"Backup {job.backup.backup_id}")
+        return _of_tar(backup, root, root.archive, places)
+    with _fetched(barman_host, root) as scratch:
+        control = control_data(scratch, f"Backup {backup.backup_id}")
         named, read = _file(scratch, places)
         return _read(named, read, scratch, control, places)
 
 
-def _of_tar(job: Job, root: Root, archive: Archive, places: ConfigurationPlaces) -> Configuration:
+def _of_tar(backup: Backup, root: Root, archive: Archive, places: ConfigurationPlaces) -> Configuration:
     """What the catalogue tells has to do: what is in a tar could only be had by reading all of it."""
-    backup = job.backup
     pairs = [(backup.begin_wal, backup.begin_lsn), (backup.end_wal, backup.end_lsn)]
     control = ControlData(
         system_identifier=backup.system_identifier or "",
@@ -121,13 +120,13 @@ def of_upstream(places: ConfigurationPlaces) -> Configuration:
 
 
 @contextmanager
-def _fetched(job: Job, root: Root) -> Iterator[str]:
+def _fetched(barman_host: BarmanHost, root: Root) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
         os.mkdir(os.path.join(scratch, "global"), 0o700)
         carried = list(filter(_CARRIED.fullmatch, root.files.paths))
         for path in carried:
             os.makedirs(os.path.join(scratch, os.path.dirname(path)), exist_ok=True)
-        fetch(job.source, root.source, [CONTROL, *carried], scratch)
+        fetch(barman_host, root.source, [CONTROL, *carried], scratch)
         yield scratch
 
 

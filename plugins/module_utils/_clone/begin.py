@@ -14,25 +14,24 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, Task, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Permit,
     inspect_target,
-    kept_before,
-    may_copy,
+    permit,
     require_place,
-    to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
     KeepOldPlan,
-    recorded_keep_old,
     rename_aside,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
@@ -40,36 +39,55 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 
-__all__ = ["CloneRun", "exclusively"]
+__all__ = ["CloneRun", "clone_detached", "exclusively"]
 
 
-def exclusively(job: Job, progress: Progress, work: Callable[[str, DataDir, int], Result]) -> Result:
+def exclusively(job: Job, progress: Progress, work: Callable[[Permit, int], Result]) -> Result:
     """Have ``work`` fill the data directory, unless it holds this copy already.
 
-    The programs of a copy that was killed end by themselves; nobody else writes before they have. ``work`` is told the
-    action, what was found, and the lock that the programs that it starts are to inherit. Raises StandbyError.
+    The programs of a copy that was killed end by themselves; this one begins when they have. ``work`` is told what it
+    may do, which is asked here and nowhere later, and the lock that the programs that it starts are to inherit. Raises
+    StandbyError.
     """
     began = time.monotonic()
-    require_place(job)
-    path = os.path.join(job.state_directory, "lock")
+    require_place(job.target, job.method)
+    path = os.path.join(job.target.state_directory, "lock")
     if Lock.holder(path) is not None:
         progress.enter("waiting")
-    with holding(path, _still_writing(job), job.lock_timeout) as lock:
-        pgdata = inspect_target(job)
-        action = may_copy(job, pgdata)
-        if action is None:
-            _complete_record(job, pgdata)
+    with holding(path, _still_writing(job.target), job.target.lock_timeout) as lock:
+        permitted = _permitted(job)
+        if permitted.action == "none":
+            _complete_record(job, permitted.pgdata)
             outcome = Result("none")
         else:
-            outcome = work(action, pgdata, lock)
-    return replace(outcome, seconds=time.monotonic() - began, before=describe(pgdata))
+            outcome = work(permitted, lock)
+    return replace(outcome, seconds=time.monotonic() - began, before=permitted.before)
 
 
-def _still_writing(job: Job) -> StandbyError:
+def clone_detached(
+    job: Job, copy: Callable[[Job, Progress], Result], seconds: float | None = None, run: str | None = None
+) -> Result | Running:
+    """Have ``copy`` do the job in a process of its own, or attach to the one that does, as ``follow`` tells."""
+    task = Task(job.target.state_directory, job.identity, partial(_require_permit, job), partial(copy, job))
+    return follow(task, seconds, run)
+
+
+def _require_permit(job: Job) -> None:
+    """Raises StandbyError if the copy may do nothing. The permit that counts is asked for after the lock."""
+    require_place(job.target, job.method)
+    _permitted(job)
+
+
+def _permitted(job: Job) -> Permit:
+    return permit(job.backup, job.target, job.consent, inspect_target(job.target))
+
+
+def _still_writing(target: Target) -> StandbyError:
     return StandbyError(
         Refusal(
             "clone_running",
-            f"Processes of an earlier copy still write into {job.data_directory} after {job.lock_timeout:g} seconds.",
+            f"Processes of an earlier copy still write into {target.data_directory} after"
+            f" {target.lock_timeout:g} seconds.",
             "look for rsync among the processes and end it",
         )
     )
@@ -88,7 +106,7 @@ def _record(
 ) -> None:
     """Write down where the copy stands; ``boot`` is the one since which its files are on the disk, by default this."""
     save_state(
-        job.state_directory,
+        job.target.state_directory,
         phase=phase,
         digest=name,
         system_identifier=job.backup.system_identifier,
@@ -112,21 +130,19 @@ class CloneRun:
         self.left_behind: tuple[str, ...] = ()
         self.kept_old: tuple[str, ...] = ()
 
-    def begin(self, action: str, pgdata: DataDir, name: str | None) -> None:
+    def begin(self, permitted: Permit, name: str | None) -> None:
         """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
 
         ``name`` is that of the copy if what an earlier run has left is known for a part of it. pg_control goes before
-        anybody gets the right modes: a wrong one is what keeps a server from starting on a directory that pg_rewind
-        has left half way.
+        the directory gets the right modes: a wrong one is what keeps a server from starting on a directory that
+        pg_rewind has left half way.
         """
-        state = pgdata.clone or {}
-        keep_plan = recorded_keep_old(state) if action == "resume" else to_keep(self.job, pgdata)
-        self._note_left_behind(state)
-        self.kept_old = keep_plan.kept if keep_plan else kept_before(pgdata)
-        if keep_plan:
-            self._keep(keep_plan)
+        self._note_left_behind(permitted.pgdata.clone or {})
+        self.kept_old = permitted.kept_old
+        if permitted.keep_plan is not None:
+            self._keep(permitted.keep_plan)
         self.record("copying", name)
-        if action in ("delta", "replace"):
+        if permitted.action in ("delta", "replace"):
             self._remove_control()
 
     def record(self, phase: str, name: str | None, **more: Any) -> None:
@@ -149,23 +165,23 @@ class CloneRun:
 
         An unfinished copy of other places leaves those, too.
         """
-        places = linked_directories(self.job.data_directory)
+        places = linked_directories(self.job.target.data_directory)
         if state.get("phase") in ("keeping", "copying"):
             noted = [*state.get("left_behind", ()), *filter(os.path.isdir, state.get("targets", ()))]
             places.update(map(os.path.realpath, noted))
-        inside = os.path.join(os.path.realpath(self.job.data_directory), "")
+        inside = os.path.join(os.path.realpath(self.job.target.data_directory), "")
         left = places - set(map(os.path.realpath, self.places))
         self.left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
 
     def _keep(self, keep_plan: KeepOldPlan) -> None:
         """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
         # A run that was interrupted may have renamed a part, and somebody have started that since.
-        require_stopped(inspect(keep_plan.kept[0], self.job.state_directory))
+        require_stopped(inspect(keep_plan.kept[0], self.job.target.state_directory))
         self.record("keeping", None, **keep_plan.record)
         rename_aside(keep_plan)
 
     def _remove_control(self) -> None:
-        control = os.path.join(self.job.data_directory, CONTROL)
+        control = os.path.join(self.job.target.data_directory, CONTROL)
         directory = os.path.dirname(control)
         # What a link leads to is not ours to change; without the link there is no pg_control here either.
         gone = directory if os.path.islink(directory) else control

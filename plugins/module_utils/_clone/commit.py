@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Verification
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
@@ -24,6 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     write_atomically,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
@@ -33,20 +33,20 @@ __all__ = ["commit", "empty_staging", "finish"]
 _STAGING = "control"
 
 
-def finish(job: Job) -> None:
+def finish(target: Target, major: int, settings: Mapping[str, str]) -> None:
     """Links, the standby signal, and settings without the source's recovery. Raises StandbyError."""
-    top = job.data_directory
+    top = target.data_directory
     mode = _mode(os.path.join(top, "PG_VERSION"))
-    for oid, target in job.targets.items():
-        os.symlink(target, os.path.join(top, "pg_tblspc", str(oid)))
-    if job.waldir is not None:
+    for oid, place in target.tablespaces.items():
+        os.symlink(place, os.path.join(top, "pg_tblspc", str(oid)))
+    if target.waldir is not None:
         directory_mode = _mode(top)
-        private_directory(job.waldir, directory_mode)
-        private_directory(os.path.join(job.waldir, "archive_status"), directory_mode)
-        os.symlink(job.waldir, os.path.join(top, "pg_wal"))
-    stand_by(top, cast(int, job.backup.major), mode)
-    settings = os.path.join(top, "postgresql.auto.conf")
-    write_atomically(settings, without_leftovers(read_small(settings) or "", job.settings), mode)
+        private_directory(target.waldir, directory_mode)
+        private_directory(os.path.join(target.waldir, "archive_status"), directory_mode)
+        os.symlink(target.waldir, os.path.join(top, "pg_wal"))
+    stand_by(top, major, mode)
+    auto_conf = os.path.join(top, "postgresql.auto.conf")
+    write_atomically(auto_conf, without_leftovers(read_small(auto_conf) or "", settings), mode)
 
 
 def empty_staging() -> str:
@@ -56,29 +56,34 @@ def empty_staging() -> str:
     return _STAGING
 
 
-def commit(job: Job, staging: str, verification: Verification | None, record: Callable[[str], None]) -> None:
+def commit(
+    backup: Backup,
+    data_directory: str,
+    staging: str,
+    verification: Verification | None,
+    record: Callable[[str], None],
+) -> None:
     """Look at the pg_control below ``staging``, which goes, and let it appear in one rename. Raises StandbyError."""
-    _require_consistent(job, staging)
+    _require_consistent(backup, data_directory, staging)
     if verification is not None:
         verification.require_control(staging)
-    final = os.path.join(job.data_directory, CONTROL)
+    final = os.path.join(data_directory, CONTROL)
     temporary = final + ".new"
     shutil.copyfile(os.path.join(staging, CONTROL), temporary)
-    os.chmod(temporary, _mode(os.path.join(job.data_directory, "PG_VERSION")))
+    os.chmod(temporary, _mode(os.path.join(data_directory, "PG_VERSION")))
     _fsync_file(temporary)
     shutil.rmtree(staging)
     record("committing")
     os.rename(temporary, final)
     fsync_directory(os.path.dirname(final))
-    fsync_directory(job.data_directory)
+    fsync_directory(data_directory)
     record("committed")
 
 
-def _require_consistent(job: Job, staging: str) -> None:
+def _require_consistent(wanted: Backup, data_directory: str, staging: str) -> None:
     """pg_control, backup_label and the catalogue must speak of the same backup."""
-    control = control_data(staging, f"Backup {job.backup.backup_id}")
-    label = parse_backup_label(read_small(os.path.join(job.data_directory, "backup_label")) or "")
-    wanted = job.backup
+    control = control_data(staging, f"Backup {wanted.backup_id}")
+    label = parse_backup_label(read_small(os.path.join(data_directory, "backup_label")) or "")
     if wanted.system_identifier not in (None, control.system_identifier):
         raise StandbyError(
             Refusal(

@@ -20,26 +20,34 @@ import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    inspect_target,
-    may_copy,
-    require_place,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, sweep
 
-__all__ = ["Running", "follow"]
+__all__ = ["Running", "Task", "follow"]
 
 _LOOK_SECONDS = 0.2
 
-if TYPE_CHECKING:
-    Act = Callable[[Job, Progress], Result]
+# The first line of a process that has taken its lock.
+_TAKEN = b"taken"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the process has to do. ``identity`` tells it from another task for the same state directory.
+
+    ``require`` refuses before anything is made. ``copy`` does the work. Both raise StandbyError.
+    """
+
+    state_directory: str
+    identity: dict[str, Any]
+    require: Callable[[], None]
+    copy: Callable[[Progress], Result]
 
 
 @dataclass(frozen=True)
@@ -50,71 +58,96 @@ class Running:
     progress: dict[str, Any]
 
 
-def follow(job: Job, act: Act, seconds: float | None = None, run: str | None = None) -> Result | Running:
+def follow(task: Task, seconds: float | None = None, run: str | None = None) -> Result | Running:
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
     With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts.
-    ``act`` is what copies. Raises StandbyError as it did.
+    Raises StandbyError as the copy did. A copy that is told to be running holds its lock, so that
+    a later call finds either the lock or the result.
     """
+    asked = run
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
-        holder = Lock.holder(_runner(job))
+        holder = Lock.holder(_runner(task))
         if holder == {}:  # taken a moment ago, and the note is still to come; or there was no room for it
             if deadline is not None and time.monotonic() >= deadline:
-                return _running(job, run or "")
+                return _running(task, run or "")
             time.sleep(_LOOK_SECONDS)
             continue
         if holder is not None:
-            run = _same(job, holder)
-            result = _await(job, run, deadline)
+            run = _same(task, holder)
+            result = _await(task, run, deadline)
         elif run is not None:
-            result = ResultFile(job.state_directory).read() or {"run": None}
+            result = ResultFile(task.state_directory).read() or {"run": None}
         else:
             run = uuid.uuid4().hex
-            result = _start(job, run, deadline, act)
+            result = _start(task, run, asked, deadline)
         if result is None:
-            return _running(job, run)
-        if result.get("run") == run:
+            return _running(task, run)
+        if result.get("run") in (run, asked or run):
             return _outcome(result)
         run = None  # it was killed, or another one was quicker: look again
 
 
-def _running(job: Job, run: str) -> Running:
-    return Running(run, read_progress(_progress(job)) or {"phase": "preparing"})
+def _running(task: Task, run: str) -> Running:
+    return Running(run, read_progress(_progress(task)) or {"phase": "preparing"})
 
 
-def _start(job: Job, run: str, deadline: float | None, act: Act) -> dict[str, Any] | None:
-    """Start the process; its result, or None when it is still at work."""
+def _start(task: Task, run: str, asked: str | None, deadline: float | None) -> dict[str, Any] | None:
+    """Start the process; its result, or None when it is still at work. ``asked`` is the run whose result is wanted."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.setsid()
             if os.fork() == 0:
-                _work(job, run, writer, act)
+                _work(task, run, asked, writer)
         finally:
             os._exit(0)
     os.close(writer)
     os.waitpid(child, 0)
     try:
-        return _receive(reader, run, deadline)
+        return _receive(_Lines(reader), run, deadline)
     finally:
         os.close(reader)
 
 
-def _receive(reader: int, run: str, deadline: float | None) -> dict[str, Any] | None:
-    text = b""
-    while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _write, _error = select.select([reader], [], [], left)
-        if not ready:
-            return None
-        more = os.read(reader, 1 << 16)
-        if not more:
-            break
-        text += more
-    if text:
-        return dict(json.loads(text))
+class _Lines:
+    """What the process says through its pipe, line by line."""
+
+    def __init__(self, reader: int) -> None:
+        self._reader = reader
+        self._text = b""
+
+    def read(self, deadline: float | None) -> bytes | None:
+        """The next line without its end; an empty one if the process has ended, None if the deadline has passed."""
+        while b"\n" not in self._text:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready, _write, _error = select.select([self._reader], [], [], left)
+            if not ready:
+                return None
+            more = os.read(self._reader, 1 << 16)
+            if not more:  # a part of a line is all that a process has left that was killed meanwhile
+                return b""
+            self._text += more
+        line, _end, self._text = self._text.partition(b"\n")
+        return line
+
+
+def _receive(lines: _Lines, run: str, deadline: float | None) -> dict[str, Any] | None:
+    """The result, or None when the process is still at work at the deadline.
+
+    The word that the process has its lock is waited for whatever the deadline is: until then a later call would see
+    neither the lock nor a result, and would copy once more.
+    """
+    line = lines.read(None)
+    if line == _TAKEN:
+        line = lines.read(deadline)
+    if line is None:
+        return None
+    if line:
+        lines.read(None)  # its end, before which it removes what it has made in vain
+        return dict(json.loads(line))
     error = StandbyError(
         Refusal(
             "copy_killed",
@@ -125,13 +158,13 @@ def _receive(reader: int, run: str, deadline: float | None) -> dict[str, Any] | 
     return {"run": run, "error": error.as_record()}
 
 
-def _await(job: Job, run: str, deadline: float | None) -> dict[str, Any] | None:
+def _await(task: Task, run: str, deadline: float | None) -> dict[str, Any] | None:
     """The result of somebody else's process, an empty one if it left none, or None when it is still at work."""
-    while (Lock.holder(_runner(job)) or {}).get("run") == run:
+    while (Lock.holder(_runner(task)) or {}).get("run") == run:
         if deadline is not None and time.monotonic() >= deadline:
             return None
         time.sleep(_LOOK_SECONDS)
-    return ResultFile(job.state_directory).read() or {}
+    return ResultFile(task.state_directory).read() or {}
 
 
 def _outcome(result: dict[str, Any]) -> Result:
@@ -140,14 +173,14 @@ def _outcome(result: dict[str, Any]) -> Result:
     return Result(**{**result["outcome"], "left_behind": tuple(result["outcome"]["left_behind"])})
 
 
-def _same(job: Job, holder: dict[str, Any]) -> str:
+def _same(task: Task, holder: dict[str, Any]) -> str:
     """The name of the copy that runs. Raises StandbyError unless it is the one that is wanted."""
-    different = [name for name, value in job.identity.items() if holder.get(name) != value]
+    different = [name for name, value in task.identity.items() if holder.get(name) != value]
     if different:
         raise StandbyError(
             Refusal(
                 "clone_running",
-                f"Another copy into {job.data_directory} is running (pid {holder.get('pid')} since"
+                f"Another copy into {task.identity['data_directory']} is running (pid {holder.get('pid')} since"
                 f" {holder.get('since')},"
                 f" backup {holder.get('backup_id')} of {holder.get('server')}). Nothing was changed by this run.",
                 "wait for it, or end it by `kill`, then run again",
@@ -157,30 +190,38 @@ def _same(job: Job, holder: dict[str, Any]) -> str:
 
 
 # --- in the process of its own --------------------------------------------------------
-def _work(job: Job, run: str, writer: int, act: Act) -> NoReturn:
-    """Copy, and leave the result for whoever asks. Never returns."""
+def _work(task: Task, run: str, asked: str | None, writer: int) -> NoReturn:
+    """Copy, and leave the result for whoever asks. Never returns.
+
+    If the run that was asked for has come to its end since its result was looked for, its result is told instead.
+    """
     _detach(writer)
-    runner = Lock(_runner(job), {"run": run, "pid": os.getpid(), "since": now(), **job.identity})
+    runner = Lock(_runner(task), {"run": run, "pid": os.getpid(), "since": now(), **task.identity})
     try:
-        made = _make_place(job)
+        made = _make_place(task)
         if not runner.take(1):
             _send(writer, {"run": None})
             os._exit(0)
-        result = _result(job, run, act)
-        ResultFile(job.state_directory).write(result)
+        _tell(writer, _TAKEN)
+        earlier = ResultFile(task.state_directory).read() or {}
+        if asked is not None and earlier.get("run") == asked:
+            _send(writer, earlier)
+            os._exit(0)
+        result = _result(task, run)
+        ResultFile(task.state_directory).write(result)
         runner.release()  # whoever hears of the result may start the next copy at once
         delivered = _send(writer, result)
-        if made and delivered and _refused(job, result) and runner.take():
-            _remove_place(job, made)
+        if made and delivered and _refused(task, result) and runner.take():
+            _remove_place(task, made)
     except Exception as failed:
         _send(writer, _failed(run, failed))
     finally:
         os._exit(0)
 
 
-def _refused(job: Job, result: dict[str, Any]) -> bool:
+def _refused(task: Task, result: dict[str, Any]) -> bool:
     """Whether the copy ended before its first change: then the directory of its record has no reason to be there."""
-    return "error" in result and not os.path.exists(os.path.join(job.state_directory, "state.json"))
+    return "error" in result and not os.path.exists(os.path.join(task.state_directory, "state.json"))
 
 
 def _detach(writer: int) -> None:
@@ -206,43 +247,42 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     )
 
 
-def _make_place(job: Job) -> list[str]:
-    """Make the state directory; what was not there, the deepest first.
+def _make_place(task: Task) -> list[str]:
+    """Make the state directory; what was not there, the deepest first. Raises StandbyError.
 
-    Raises StandbyError, also where nothing may be copied.
+    A copy that is refused already is refused here, before anything is made or written.
     """
-    require_place(job)
-    may_copy(job, inspect_target(job))
+    task.require()
     made = []
-    place = job.state_directory
+    place = task.state_directory
     while not os.path.isdir(place):
         made.append(place)
         place = os.path.dirname(place)
-    private_directory(job.state_directory)
+    private_directory(task.state_directory)
     return made
 
 
-def _remove_place(job: Job, made: list[str]) -> None:
+def _remove_place(task: Task, made: list[str]) -> None:
     """Remove what was made, unless somebody else uses it meanwhile."""
-    shutil.rmtree(job.state_directory, ignore_errors=True)
+    shutil.rmtree(task.state_directory, ignore_errors=True)
     with contextlib.suppress(OSError):
         for parent in made[1:]:
             os.rmdir(parent)
 
 
-def _result(job: Job, run: str, act: Act) -> dict[str, Any]:
-    work = os.path.join(job.state_directory, "work")
-    progress = Progress(_progress(job))
+def _result(task: Task, run: str) -> dict[str, Any]:
+    work = os.path.join(task.state_directory, "work")
+    progress = Progress(_progress(task))
     try:
         with contextlib.suppress(OSError):
             os.unlink(work)  # a link: what it leads to is not ours
         shutil.rmtree(work, ignore_errors=True)
-        sweep(job.state_directory)
+        sweep(task.state_directory)
         private_directory(work)
         os.chdir(work)
-        ResultFile(job.state_directory).reserve()
+        ResultFile(task.state_directory).reserve()
         progress.start()
-        return {"run": run, "outcome": asdict(act(job, progress))}
+        return {"run": run, "outcome": asdict(task.copy(progress))}
     except BaseException as failed:
         return _failed(run, failed)
     finally:
@@ -264,8 +304,12 @@ def _failed(run: str, failure: BaseException) -> dict[str, Any]:
 
 
 def _send(writer: int, result: dict[str, Any]) -> bool:
-    """Tell whoever started us, if he is still there; whether he is."""
-    text = json.dumps(result).encode()
+    """Tell the result to whoever started us, if he is still there; whether he is."""
+    return _tell(writer, json.dumps(result).encode())
+
+
+def _tell(writer: int, line: bytes) -> bool:
+    text = line + b"\n"
     with contextlib.suppress(BrokenPipeError):
         while text:
             text = text[os.write(writer, text) :]
@@ -273,9 +317,9 @@ def _send(writer: int, result: dict[str, Any]) -> bool:
     return False
 
 
-def _runner(job: Job) -> str:
-    return os.path.join(job.state_directory, "runner")
+def _runner(task: Task) -> str:
+    return os.path.join(task.state_directory, "runner")
 
 
-def _progress(job: Job) -> str:
-    return os.path.join(job.state_directory, "progress.json")
+def _progress(task: Task) -> str:
+    return os.path.join(task.state_directory, "progress.json")

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
@@ -30,11 +31,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_dir
     HOLDING_DIRECTORY,
     HoldingDirectory,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    Permit,
     inspect_target,
-    may_copy,
-    old_places,
+    permit,
     require_place,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, roots_of
@@ -47,8 +48,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import observe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
@@ -110,20 +109,26 @@ class _Plan:
 
 def preview_fill(filler: Filler, job: Job) -> Result:
     """What it would do; refuses as it would."""
-    require_place(job)
-    pgdata = inspect_target(job)
+    require_place(job.target, job.method)
+    pgdata = inspect_target(job.target)
     if pgdata.running:
         filler.require(job)  # whoever is about to stop it wants to know before
-    action = may_copy(job, pgdata)
-    if action is None:
-        return Result("none", before=describe(pgdata))
+    permitted = permit(job.backup, job.target, job.consent, pgdata)
+    if permitted.action == "none":
+        return Result("none", before=permitted.before)
     filler.require(job)
-    _require_no_mount_point_inside(job)
+    _require_no_mount_point_inside(job.target, job.method)
     roots = filler.roots(job)
     files, size = (0, job.backup.size or 0) if roots is None else (count_files(roots), _size(roots))
-    goes_on = _goes_on(action, pgdata, filler.name(job), _holding(job))
-    kept = old_places(job, pgdata)
-    return Result(_said(action, goes_on), files, size, 0 if goes_on else size, before=describe(pgdata), kept_old=kept)
+    goes_on = _goes_on(permitted, filler.name(job), _holding(job.target))
+    return Result(
+        _said(permitted.action, goes_on),
+        files,
+        size,
+        0 if goes_on else size,
+        before=permitted.before,
+        kept_old=permitted.kept_old,
+    )
 
 
 def fill(filler: Filler, job: Job, progress: Progress) -> Result:
@@ -135,29 +140,29 @@ def fill(filler: Filler, job: Job, progress: Progress) -> Result:
     return exclusively(job, progress, partial(_fill, filler, job, progress))
 
 
-def _fill(filler: Filler, job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int) -> Result:
+def _fill(filler: Filler, job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
     filler.require(job)
-    _require_no_mount_point_inside(job)
+    _require_no_mount_point_inside(job.target, job.method)
     roots = filler.roots(job)
-    planned = _Plan(roots, fetch_verification(job, roots) if roots else None)
-    require_stopped(
-        inspect_target(job)
-    )  # what was asked of other hosts took its time, in which one may have been started
-    return _ExternalFill(job, filler, planned, progress).run(action, pgdata, lock)
+    planned = _Plan(roots, fetch_verification(job.barman_host, job.manifest_check, roots) if roots else None)
+    # What was asked of other hosts took its time, in which a server may have been started.
+    require_stopped(inspect_target(job.target))
+    return _ExternalFill(job, filler, planned, progress).run(permitted, lock)
 
 
-def _holding(job: Job) -> HoldingDirectory:
-    return HoldingDirectory(job.data_directory, job.targets, uuid.uuid4().hex, job.waldir)
+def _holding(target: Target) -> HoldingDirectory:
+    return HoldingDirectory(target.data_directory, target.tablespaces, uuid.uuid4().hex, target.waldir)
 
 
 def _size(roots: tuple[Root, ...]) -> int:
     return sum(root.bytes for root in roots)
 
 
-def _goes_on(action: str, pgdata: DataDir, name: str, holding: HoldingDirectory) -> bool:
-    """Whether everything is there; without a crash since, after which what was not synced may be gone."""
-    state = pgdata.clone or {}
-    return action == "resume" and (state.get("digest"), state.get("boot_id")) == (name, boot_id()) and holding.whole
+def _goes_on(permitted: Permit, name: str, holding: HoldingDirectory) -> bool:
+    """Whether everything is there, and no crash since, after which what was not synced may be gone."""
+    state = permitted.pgdata.clone or {}
+    known = (state.get("digest"), state.get("boot_id")) == (name, boot_id())
+    return permitted.action == "resume" and known and holding.whole
 
 
 def _said(action: str, goes_on: bool) -> str:
@@ -165,18 +170,18 @@ def _said(action: str, goes_on: bool) -> str:
     return action if goes_on or action == "clone" else "replace"
 
 
-def _require_no_mount_point_inside(job: Job) -> None:
+def _require_no_mount_point_inside(target: Target, method: str) -> None:
     """Nothing can be renamed over one. Raises StandbyError."""
-    top = os.path.realpath(job.data_directory)
+    top = os.path.realpath(target.data_directory)
     inside = [point for point in observe(top, ())[0][0].mount_points if point != top]
     if inside:
         raise StandbyError(
             Refusal(
                 "mount_point_inside",
-                f"{', '.join(inside)} is a mount point inside of {job.data_directory}, over which nothing can be"
+                f"{', '.join(inside)} is a mount point inside of {target.data_directory}, over which nothing can be"
                 " renamed."
                 " Nothing was changed.",
-                f"use method rsync, or waldir for the WAL, instead of {job.method}",
+                f"use method rsync, or waldir for the WAL, instead of {method}",
             )
         )
 
@@ -189,13 +194,13 @@ class _ExternalFill:
         self.filler = filler
         self.plan = planned
         self.progress = progress
-        self.clone_run = CloneRun(job, [job.data_directory, *job.places_outside])
-        self.holding = _holding(job)
+        self.clone_run = CloneRun(job, [job.target.data_directory, *job.target.places_outside])
+        self.holding = _holding(job.target)
         self.name = filler.name(job)
 
-    def run(self, action: str, pgdata: DataDir, lock: int) -> Result:
-        goes_on = _goes_on(action, pgdata, self.name, self.holding)
-        self.clone_run.begin(action, pgdata, self.name if goes_on else None)
+    def run(self, permitted: Permit, lock: int) -> Result:
+        goes_on = _goes_on(permitted, self.name, self.holding)
+        self.clone_run.begin(permitted, self.name if goes_on else None)
         with self.clone_run.distrust_on_disk_error(self.name), Syncing(self.clone_run.places) as syncing:
             said = () if goes_on else self._fill(lock)
             self.holding.lift()
@@ -204,14 +209,20 @@ class _ExternalFill:
             verification = self.plan.verification or self._verification_of(roots)
             with verification or contextlib.nullcontext():
                 verified = self._verify(roots, verification)
-            finish(self.job)
+            finish(self.job.target, cast(int, self.job.backup.major), self.job.settings)
             self.progress.enter("syncing")
             syncing.complete()
         self.progress.enter("committing")
-        commit(self.job, self.holding.staging, verification, lambda phase: self.clone_run.record(phase, self.name))
+        commit(
+            self.job.backup,
+            self.job.target.data_directory,
+            self.holding.staging,
+            verification,
+            lambda phase: self.clone_run.record(phase, self.name),
+        )
         size = _size(roots)
         return Result(
-            _said(action, goes_on),
+            _said(permitted.action, goes_on),
             count_files(roots),
             size,
             0 if goes_on else size,
@@ -253,7 +264,8 @@ class _ExternalFill:
     def _tidy(self) -> tuple[Root, ...]:
         """Leave what belongs to a clone and nothing else."""
         job = self.job
-        roots = self.plan.roots or roots_of(job, replace(self.holding, targets=job.targets).entries())
+        listing = replace(self.holding, targets=job.target.tablespaces).entries()
+        roots = self.plan.roots or roots_of(job.barman_host, job.backup, job.target, listing)
         stays = (HOLDING_DIRECTORY, *self.filler.BESIDE)
         for root in roots:
             private_directory(root.target, root.directory_mode)
@@ -266,7 +278,7 @@ class _ExternalFill:
         """What compares with the manifest that came with the files; None where none is wanted or there."""
         if self.job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
             return None
-        return verification_of(self.job, roots, os.path.join(self.job.data_directory, MANIFEST))
+        return verification_of(self.job.manifest_check, roots, os.path.join(self.job.target.data_directory, MANIFEST))
 
     def _verify(self, roots: tuple[Root, ...], verification: Verification | None) -> str:
         """Names and sizes, and the contents where there is a manifest; which it was. Raises StandbyError."""
@@ -292,7 +304,7 @@ class _ExternalFill:
         if verification is not None:
             return "manifest"
         if not known and self.job.verify == "size" and MANIFEST in roots[0].files.paths:
-            read_promises(self.job.backup.backup_id, roots, os.path.join(self.job.data_directory, MANIFEST))
+            read_promises(self.job.backup.backup_id, roots, os.path.join(self.job.target.data_directory, MANIFEST))
             known = True
         return "size" if known else "none"
 

@@ -12,39 +12,23 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_h
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 
-__all__ = ["Job", "Result"]
+__all__ = ["Consent", "Job", "ManifestCheck", "Result", "Target", "TransferOptions"]
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to copy from where to where, and how. Time-outs are seconds, ``bwlimit`` is KiB/s of all workers together.
+class Target:
+    """Where a copy goes. ``tablespaces`` are their directories by oid, ``waldir`` is the WAL's if it is not PGDATA's.
 
-    ``overwrite``: ``never``; ``pristine`` to replace a cluster that nobody has used; ``same_cluster`` to bring one of
-    the same system identifier up to date; ``always`` to replace any, also a damaged one. Each includes those before.
-    ``keep_old``: what would be overwritten is renamed aside.
-    ``settings`` go into postgresql.auto.conf. ``again``: a finished copy of this very backup is not good enough.
-    ``verify``: ``none``, ``size``, ``manifest`` (where the backup has one) or ``checksum``.
-    ``method`` is what fills the directory: ``rsync``, ``barman`` or ``pg_basebackup``.
+    ``bindir`` has the programs of the backup's major version. ``lock_timeout`` is for how many seconds a copy waits for
+    programs of an earlier one that still write there.
     """
 
-    source: BarmanHost
-    backup: Backup
     data_directory: str
     state_directory: str
     bindir: str
-    targets: dict[int, str]
+    tablespaces: dict[int, str]
     waldir: str | None = None
-    jobs: int = 2
-    bwlimit: int | None = None
     lock_timeout: float = 3600
-    io_timeout: int = 300
-    compress: str = "auto"
-    verify: str = "manifest"
-    overwrite: str = "never"
-    keep_old: bool = False
-    again: bool = False
-    settings: dict[str, str] = field(default_factory=dict)
-    method: str = "rsync"
 
     @property
     def other_places(self) -> dict[str, str]:
@@ -52,7 +36,7 @@ class Job:
 
         The state directory's default place is the data directory's neighbour and needs no word of its own.
         """
-        places = {f"tablespace {oid}": path for oid, path in self.targets.items()}
+        places = {f"tablespace {oid}": path for oid, path in self.tablespaces.items()}
         if self.state_directory != default_state_directory(self.data_directory):
             places["state_directory"] = self.state_directory
         if self.waldir is not None:
@@ -62,7 +46,64 @@ class Job:
     @property
     def places_outside(self) -> list[str]:
         """Where tablespaces go, and the WAL if that is elsewhere."""
-        return [*self.targets.values(), *([self.waldir] if self.waldir else [])]
+        return [*self.tablespaces.values(), *([self.waldir] if self.waldir else [])]
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a copy may overwrite, in the user's words: ``overwrite`` is one of ``_clone/consent.LEVELS``.
+
+    ``keep_old``: what would be overwritten is renamed aside. ``again``: a finished copy of this very backup is not good
+    enough.
+    """
+
+    overwrite: str = "never"
+    keep_old: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """How the files come: ``bwlimit`` is KiB/s of all workers together, ``io_timeout`` is seconds without a byte."""
+
+    jobs: int = 2
+    bwlimit: int | None = None
+    compress: str = "auto"
+    io_timeout: int = 300
+
+
+@dataclass(frozen=True)
+class ManifestCheck:
+    """How to compare with the manifest of a backup: ``verify`` is the user's wish, ``bindir`` has pg_verifybackup."""
+
+    backup_id: str
+    verify: str
+    bindir: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to copy from where to where, and how.
+
+    ``verify``: ``none``, ``size``, ``manifest`` (if the backup has one) or ``checksum``. ``settings`` go into
+    postgresql.auto.conf. ``method`` is what fills the directory: ``rsync``, ``barman`` or ``pg_basebackup``.
+    """
+
+    backup: Backup
+    barman_host: BarmanHost
+    target: Target
+    consent: Consent = Consent()
+    transfer: TransferOptions = TransferOptions()
+    verify: str = "manifest"
+    settings: dict[str, str] = field(default_factory=dict)
+    method: str = "rsync"
+
+    @property
+    def manifest_check(self) -> ManifestCheck:
+        """How what has been copied is compared with the backup's manifest: an rsync keeps a processor busy as well."""
+        threads = max(1, self.transfer.jobs // 2)
+        return ManifestCheck(self.backup.backup_id, self.verify, self.target.bindir, threads)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -71,8 +112,8 @@ class Job:
             "backup_id": self.backup.backup_id,
             "server": self.backup.server,
             "method": self.method,
-            "data_directory": self.data_directory,
-            "targets": sorted(self.places_outside),
+            "data_directory": self.target.data_directory,
+            "targets": sorted(self.target.places_outside),
         }
 
 

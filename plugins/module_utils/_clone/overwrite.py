@@ -1,170 +1,146 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a clone may touch what is there: the levels of ``overwrite``. Changes nothing. Private to the collection."""
+"""Whether a clone may touch what is there: consent, places, and what is kept. Changes nothing.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass, replace
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import admit, contents_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import is_empty
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import (
-    describe,
-    is_ours,
-    is_unfinished_copy,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_unfinished_copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
     KeepOldPlan,
     observe,
     plan_keep_old,
+    recorded_keep_old,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 __all__ = [
-    "admit",
+    "Permit",
     "inspect_target",
-    "kept_before",
-    "may_copy",
-    "old_places",
+    "permit",
+    "plan_to_keep",
     "preview",
     "require_empty_targets",
     "require_place",
-    "to_keep",
 ]
 
 # What a level of overwrite does with what it allows.
-_PURPOSES = {
-    "pristine": "to replace it",
-    "same_cluster": "to bring it to the backup's state",
-    "always": "to replace it",
-}
 
 
-def inspect_target(job: Job) -> DataDir:
+@dataclass(frozen=True)
+class Permit:
+    """What a copy may do with what is there: asked once, after the lock, and handed on.
+
+    ``action`` is ``clone``, ``resume``, ``delta`` or ``replace``; ``none`` if there is nothing to copy. ``pgdata`` is
+    the directory as it was found. ``keep_plan`` is what has to be renamed aside first, so that the copy is one into an
+    empty directory; None if nothing has to be.
+    """
+
+    action: str
+    pgdata: DataDir
+    keep_plan: KeepOldPlan | None = None
+
+    @property
+    def before(self) -> str:
+        """What is there, in words."""
+        return describe(self.pgdata)
+
+    @property
+    def kept_old(self) -> tuple[str, ...]:
+        """Where the copy leaves what was there before it, or before the unfinished copy that it resumes."""
+        if self.keep_plan is not None:
+            return self.keep_plan.kept
+        return tuple((self.pgdata.clone or {}).get("kept_old", ())) if is_unfinished_copy(self.pgdata) else ()
+
+
+def inspect_target(target: Target) -> DataDir:
     """What is in the data directory now."""
-    return inspect(job.data_directory, job.state_directory)
+    return inspect(target.data_directory, target.state_directory)
 
 
-def admit(job: Job, pgdata: DataDir) -> str:
-    """What the directory allows: ``done``, ``copy``, ``resume``, ``delta`` or ``replace``.
+def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) -> Permit:
+    """What the copy may do with what is there. Changes nothing.
 
-    Raises StandbyError for all else, and tells which level of overwrite would allow it.
+    Raises StandbyError if it may do nothing: a server runs there, a higher level of overwrite is needed, a place of a
+    tablespace or of the WAL is not empty, or what is there cannot be renamed aside.
     """
     require_stopped(pgdata)
-    if pgdata.state in ("absent", "empty"):
-        return "copy"
-    if is_unfinished_copy(pgdata):
-        return "resume"
-    if not job.again and is_ours(pgdata) and (pgdata.clone or {}).get("backup_id") == job.backup.backup_id:
-        return "done"
-    action, level = _consent(pgdata, job.backup.system_identifier)
-    if level is None:
-        raise StandbyError(
-            Refusal(
-                "data_directory_foreign",
-                f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed, and no overwrite"
-                " allows to remove what is not PostgreSQL's.",
-                "choose an empty data_directory, or remove what is there yourself",
-            )
-        )
-    if allows(job.overwrite, level):
-        return action
-    found = f"Data directory {pgdata.path} is not empty: {describe(pgdata)}. Nothing was changed."
-    step = (
-        f"choose an empty data_directory, allow overwrite={level} {_PURPOSES[level]}, or remove what is there yourself"
-    )
-    if pgdata.state == "foreign":
-        raise StandbyError(Refusal("data_directory_damaged", found, step))
-    if pgdata.state == "pristine":
-        raise StandbyError(Refusal("data_directory_pristine", found, step))
-    raise StandbyError(Refusal("data_directory_cluster", found, step))
-
-
-def _consent(pgdata: DataDir, identifier: str | None) -> tuple[str, str | None]:
-    """What can be done with a directory that holds something, and which level of overwrite that takes."""
-    if pgdata.state == "incomplete":  # somebody had allowed to rewind it
-        same = identifier is not None and (pgdata.clone or {}).get("system_identifier") == identifier
-        return ("delta", "never") if same else ("replace", "always")
-    if pgdata.state == "pristine":
-        return "replace", "pristine"
-    if pgdata.control is None:
-        return "replace", "always" if pgdata.major is not None else None
-    return ("delta", "same_cluster") if pgdata.control.system_identifier == identifier else ("replace", "always")
+    contents = contents_of(pgdata, backup.system_identifier, backup)
+    admission = admit(contents, consent.overwrite, consent.again)
+    if admission.refusal is not None:
+        head = f"Data directory {pgdata.path} is not empty: {describe(pgdata)};"
+        found = f"{head} {admission.refusal.found} Nothing was changed."
+        raise StandbyError(replace(admission.refusal, found=found))
+    if admission.action == "none":
+        return Permit("none", pgdata)
+    require_empty_targets(backup, target, pgdata)
+    if admission.action == "resume":
+        return Permit("resume", pgdata, recorded_keep_old(pgdata.clone or {}))
+    keep_plan = plan_to_keep(target) if consent.keep_old and admission.action in ("delta", "replace") else None
+    return Permit("clone" if keep_plan is not None else admission.action, pgdata, keep_plan)
 
 
 def preview(job: Job) -> Result:
     """What a copy would do; refuses as it would."""
-    require_place(job)
-    pgdata = inspect_target(job)
-    action = may_copy(job, pgdata)
-    if action is None:
-        return Result("none", before=describe(pgdata))
-    roots = plan(job)
+    require_place(job.target, job.method)
+    permitted = permit(job.backup, job.target, job.consent, inspect_target(job.target))
+    if permitted.action == "none":
+        return Result("none", before=permitted.before)
+    roots = plan(job.barman_host, job.backup, job.target)
     size = sum(root.bytes for root in roots)
-    return Result(action, count_files(roots), size, size, before=describe(pgdata), kept_old=old_places(job, pgdata))
+    return Result(
+        permitted.action,
+        count_files(roots),
+        size,
+        size,
+        before=permitted.before,
+        kept_old=permitted.kept_old,
+    )
 
 
-def may_copy(job: Job, pgdata: DataDir) -> str | None:
-    """``clone``, ``resume``, ``delta`` or ``replace``; None when there is nothing to copy.
+def plan_to_keep(target: Target) -> KeepOldPlan | None:
+    """What has to be renamed aside, so that the copy is one into an empty directory; None if nothing has to be.
 
-    Raises StandbyError where nothing may be.
+    Raises StandbyError if something cannot be renamed, with all reasons.
     """
-    action = admit(job, pgdata)
-    if action == "done":
-        return None
-    require_empty_targets(job, pgdata)
-    return "clone" if action == "copy" or to_keep(job, pgdata) is not None else action
-
-
-def to_keep(job: Job, pgdata: DataDir) -> KeepOldPlan | None:
-    """What has to be renamed aside, so that the copy is one into an empty directory; None when nothing has.
-
-    Raises StandbyError when something cannot be renamed, with all reasons.
-    """
-    if not job.keep_old or admit(job, pgdata) not in ("delta", "replace"):
-        return None
-    places, links = observe(job.data_directory, job.places_outside)
-    written = [job.data_directory, *job.other_places.values()]
+    places, links = observe(target.data_directory, target.places_outside)
+    written = [target.data_directory, *target.other_places.values()]
     keep_plan = plan_keep_old(places, links, map(os.path.realpath, written))
     return keep_plan if keep_plan.moves else None
 
 
-def kept_before(pgdata: DataDir) -> tuple[str, ...]:
-    """Where the unfinished copy that is there has put what was there before it."""
-    return tuple((pgdata.clone or {}).get("kept_old", ())) if is_unfinished_copy(pgdata) else ()
-
-
-def old_places(job: Job, pgdata: DataDir) -> tuple[str, ...]:
-    """Where a copy would leave what was there before it. Raises StandbyError where that cannot be."""
-    keep_plan = to_keep(job, pgdata)
-    return keep_plan.kept if keep_plan else kept_before(pgdata)
-
-
-def require_empty_targets(job: Job, pgdata: DataDir) -> None:
+def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> None:
     """Only what an unfinished copy recorded as its own, or what the cluster to replace uses itself, may hold something.
 
     Raises StandbyError.
     """
-    names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
-    places = {path: f"of tablespace {names[oid]}" for oid, path in job.targets.items()}
-    if job.waldir is not None:
-        places[job.waldir] = "for the WAL"
+    names = {tablespace.oid: tablespace.name for tablespace in backup.tablespaces}
+    places = {path: f"of tablespace {names[oid]}" for oid, path in target.tablespaces.items()}
+    if target.waldir is not None:
+        places[target.waldir] = "for the WAL"
     ours = (pgdata.clone or {}).get("targets", ()) if pgdata.state == "incomplete" else ()
     replaced = pgdata.version is not None and not is_unfinished_copy(pgdata)
-    used = linked_directories(job.data_directory) if replaced else ()
+    used = linked_directories(target.data_directory) if replaced else ()
     for path, meaning in places.items():
         if path in ours or is_empty(path):
             continue
-        if os.path.realpath(path) in used and (path == job.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
+        if os.path.realpath(path) in used and (path == target.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
             continue
         raise StandbyError(
             Refusal(
@@ -180,10 +156,10 @@ def _holds_only(path: str, prefix: str) -> bool:
     return all(name.startswith(prefix) or name == "lost+found" for name in os.listdir(path))
 
 
-def require_place(job: Job) -> None:
+def require_place(target: Target, method: str) -> None:
     """What no copy may begin without: safe paths, seen through links, and rsync if it is used. Raises StandbyError."""
-    others = {name: os.path.realpath(path) for name, path in job.other_places.items()}
-    for refusal in refusals(paths(os.path.realpath(job.data_directory), others, home_directories())):
+    others = {name: os.path.realpath(path) for name, path in target.other_places.items()}
+    for refusal in refusals(paths(os.path.realpath(target.data_directory), others, home_directories())):
         raise StandbyError(refusal)
-    if job.method != "pg_basebackup" and shutil.which("rsync") is None:
+    if method != "pg_basebackup" and shutil.which("rsync") is None:
         raise StandbyError(Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync"))

@@ -54,8 +54,8 @@ def _difference(job: Job, outcome: Result, content: str) -> dict[str, str]:
     if outcome.kept_old:
         after += f"; what was there is kept in {', '.join(outcome.kept_old)}"
     return {
-        "before_header": job.data_directory,
-        "after_header": job.data_directory,
+        "before_header": job.target.data_directory,
+        "after_header": job.target.data_directory,
         "before": f"{outcome.before}\n",
         "after": f"{outcome.before if outcome.action == 'none' else after}\n",
     }

@@ -12,24 +12,26 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import plan_roots, read_listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import list_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_backup import roots_of_tar_backup
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Target
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
 __all__ = ["count_files", "plan", "roots_of"]
 
 
-def plan(job: Job) -> tuple[Root, ...]:
+def plan(barman_host: BarmanHost, backup: Backup, target: Target) -> tuple[Root, ...]:
     """The trees to copy, from a listing of the backup or the manifest of a packed one. Changes nothing."""
-    return roots_of(job, list_backup(job.source, job.backup))
+    return roots_of(barman_host, backup, target, list_backup(barman_host, backup))
 
 
-def roots_of(job: Job, entries: Iterable[Entry]) -> tuple[Root, ...]:
+def roots_of(barman_host: BarmanHost, backup: Backup, target: Target, entries: Iterable[Entry]) -> tuple[Root, ...]:
     """The trees that a listing tells of, of the backup or of what has been made of it. Raises StandbyError."""
-    listing = read_listing(job.backup, entries, job.targets)
+    listing = read_listing(backup, entries, target.tablespaces)
     if listing.archives:
-        roots = roots_of_tar_backup(job.source, job.backup, listing, job.data_directory, job.targets)
+        roots = roots_of_tar_backup(barman_host, backup, listing, target.data_directory, target.tablespaces)
     else:
-        roots = plan_roots(job.backup, listing, job.data_directory, job.targets)
-    if job.waldir is None:
+        roots = plan_roots(backup, listing, target.data_directory, target.tablespaces)
+    if target.waldir is None:
         return roots
     without_wal = tuple(path for path in roots[0].directories if path.split("/")[0] != "pg_wal")
     return (replace(roots[0], directories=without_wal), *roots[1:])

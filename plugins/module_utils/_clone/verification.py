@@ -17,7 +17,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_i
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import ManifestCheck
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import parse_manifest
@@ -32,33 +33,33 @@ _OF_PLAIN = ("manifest",)
 _OF_PACKED = ("manifest", "checksum")
 
 
-def fetch_verification(job: Job, roots: tuple[Root, ...]) -> Verification | None:
-    """What compares with the backup's manifest, fetched into the working directory; None where none is wanted or there.
+def fetch_verification(barman_host: BarmanHost, check: ManifestCheck, roots: tuple[Root, ...]) -> Verification | None:
+    """What compares with the backup's manifest, fetched into the working directory; None if none is wanted or there.
 
     Raises StandbyError.
     """
     packed = roots[0].archive is not None  # then there is nothing else that checksums could be compared with
-    if not (packed or MANIFEST in roots[0].files.paths) or job.verify not in (_OF_PACKED if packed else _OF_PLAIN):
+    if not (packed or MANIFEST in roots[0].files.paths) or check.verify not in (_OF_PACKED if packed else _OF_PLAIN):
         return None
     private_directory("manifest")
-    fetch(job.source, roots[0].source, [MANIFEST], "manifest")
-    return verification_of(job, roots, os.path.join("manifest", MANIFEST))
+    fetch(barman_host, roots[0].source, [MANIFEST], "manifest")
+    return verification_of(check, roots, os.path.join("manifest", MANIFEST))
 
 
-def verification_of(job: Job, roots: tuple[Root, ...], path: str) -> Verification:
+def verification_of(check: ManifestCheck, roots: tuple[Root, ...], path: str) -> Verification:
     """What compares with a manifest on this host. Raises StandbyError."""
-    index = read_promises(job.backup.backup_id, roots, path)
-    verifier = verifier_for(job.bindir, index, os.getcwd())
+    index = read_promises(check.backup_id, roots, path)
+    verifier = verifier_for(check.bindir, index, os.getcwd())
     if verifier is None:
         raise StandbyError(
             Refusal(
                 "verifier_missing",
                 f"The checksums of the backup's manifest ({', '.join(sorted(index.algorithms))}) cannot be computed"
-                f" here: there is no pg_verifybackup in {job.bindir}. Nothing was changed that could be started.",
+                f" here: there is no pg_verifybackup in {check.bindir}. Nothing was changed that could be started.",
                 "install it, or choose verify=size or verify=checksum",
             )
         )
-    return Verification(verifier, index, max(1, job.jobs // 2))
+    return Verification(verifier, index, check.threads)
 
 
 def read_promises(backup_id: str, roots: tuple[Root, ...], path: str) -> ManifestIndex:

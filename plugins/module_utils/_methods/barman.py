@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.resto
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.stage_backup import preview_staging
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filler, FillResult, measured
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HoldingDirectory
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell, ssh_argv
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
@@ -140,7 +140,7 @@ class Restore(Filler):
     def require(self, job: Job) -> None:
         """Barman has to be there and able to write here, as we do. Raises StandbyError."""
         _require_restorable(job.backup)
-        for path in (job.data_directory, *job.targets.values()):
+        for path in (job.target.data_directory, *job.target.tablespaces.values()):
             if not _PLAIN.fullmatch(path):
                 raise StandbyError(
                     Refusal(
@@ -152,11 +152,11 @@ class Restore(Filler):
                 )
         self.barman.version()
         self._require_unpacked(job.backup)
-        self._require_way_here(job)
+        self._require_way_here(job.target.data_directory)
 
     def roots(self, job: Job) -> tuple[Root, ...] | None:
         """Those of the backup, if Barman only has to copy it."""
-        return plan(job) if _is_plain(job.backup) else None
+        return plan(job.barman_host, job.backup, job.target) if _is_plain(job.backup) else None
 
     def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
         """Run it to its end, and put right what Barman changes. It ends with us. Raises StandbyError."""
@@ -195,8 +195,8 @@ class Restore(Filler):
             holding.data,
             {names[oid]: place for oid, place in holding.tablespaces.items()},
             remote_command(self.ssh_command),
-            job.jobs,
-            None if job.bwlimit is None else max(1, job.bwlimit // job.jobs),  # Barman's is for each of its rsyncs
+            job.transfer.jobs,
+            _for_each_rsync(job.transfer),
             self.network_compression,
             (*self.options, *further),
         )
@@ -223,12 +223,12 @@ class Restore(Filler):
         request = {"barman": self.barman.place, "backup": as_dict(backup), "owner": "", "directory": None}
         return call(self.shell, preview_staging, request, _LOOK_SECONDS)
 
-    def _require_way_here(self, job: Job) -> None:
+    def _require_way_here(self, data_directory: str) -> None:
         """Another host by the same name would be overwritten, and a question would wait for ever.
 
         Raises StandbyError.
         """
-        who = ["sh", "-c", _WHO, "sh", nearest_existing(job.data_directory)]
+        who = ["sh", "-c", _WHO, "sh", nearest_existing(data_directory)]
         done = self.shell.run(["sh", "-c", _MASKED, "sh", *self.ssh_command, remote_command(who)])
         here = LocalShell().run(who)
         if done.rc == 0 and done.out == here.out:
@@ -257,11 +257,16 @@ def restore_of(params: Mapping[str, Any], job: Job, barman: Barman) -> Restore:
     """The restore by this Barman that a module's options describe. Raises StandbyError."""
     return Restore(
         barman,
-        job.source.shell(),
+        job.barman_host.shell(),
         _checked_ssh_command(params["remote_ssh_command"]),
         params["network_compression"],
         _checked_options(params["restore_options"]),
     )
+
+
+def _for_each_rsync(options: TransferOptions) -> int | None:
+    """Barman's bandwidth limit, which is for each of its rsyncs."""
+    return None if options.bwlimit is None else max(1, options.bwlimit // options.jobs)
 
 
 def _require_restorable(backup: Backup) -> None:
@@ -285,6 +290,7 @@ def _undo_restore_changes(job: Job, top: str) -> None:
     undo_restore_changes(top, job.backup.backup_id)
     if _is_plain(job.backup):
         # A server that was once restored by Barman has files of such names of its own.
-        own = [entry.path for entry in plan(job)[0].files if entry.path in ORIGINS]
+        roots = plan(job.barman_host, job.backup, job.target)
+        own = [entry.path for entry in roots[0].files if entry.path in ORIGINS]
         if own:
-            fetch(job.source, f"{job.backup.directory}/data", own, top)
+            fetch(job.barman_host, f"{job.backup.directory}/data", own, top)

@@ -48,7 +48,7 @@ class BaseBackup(Filler):
 
     def require(self, job: Job) -> None:
         """It has to be there, know its options, and need no secret but a password. Raises StandbyError."""
-        require_pg_basebackup(job.bindir, self.options)
+        require_pg_basebackup(job.target.bindir, self.options)
         require_no_secret_key(self.keywords)
 
     def roots(self, job: Job) -> tuple[Root, ...] | None:
@@ -57,10 +57,10 @@ class BaseBackup(Filler):
 
     def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
         """Run it to its end; its estimate is the upstream's. Raises StandbyError."""
-        program = require_pg_basebackup(job.bindir, self.options)
+        program = require_pg_basebackup(job.target.bindir, self.options)
         mapping = {one.location: holding.tablespaces[one.oid] for one in job.backup.tablespaces}
         with credentials(self.keywords, os.getcwd()) as (conninfo, environment):
-            limit = job.bwlimit
+            limit = job.transfer.bwlimit
             argv = command(program, holding.data, conninfo, mapping, holding.wal, self.slot_name, limit, self.options)
             run(argv, environment, progress, [lock])
         return FillResult(_known_by_oid(job, holding))
@@ -82,7 +82,11 @@ def _known_by_oid(job: Job, holding: HoldingDirectory) -> Job:
             targets[int(name)] = places.get(place, place)
             os.unlink(link)
     wal = os.path.join(holding.data, "pg_wal")
-    if job.waldir is not None and os.path.islink(wal):
+    if job.target.waldir is not None and os.path.islink(wal):
         os.unlink(wal)
     tablespaces = tuple(Tablespace(names.get(oid, str(oid)), oid, place) for oid, place in targets.items())
-    return replace(job, targets=targets, backup=replace(job.backup, tablespaces=tablespaces))
+    return replace(
+        job,
+        backup=replace(job.backup, tablespaces=tablespaces),
+        target=replace(job.target, tablespaces=targets),
+    )

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Union
+from typing import Union, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
@@ -24,8 +24,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard, largest_first, shards
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import CloneRun, exclusively
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, TransferOptions
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Permit, inspect_target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     Verification,
@@ -34,7 +34,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
@@ -74,24 +73,25 @@ def copy(job: Job, progress: Progress) -> Result:
     return replace(exclusively(job, progress, partial(_pull, job, progress)), retries=progress.retries)
 
 
-def _pull(job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int) -> Result:
+def _pull(job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
     with _connected(job) as connections:
-        job = replace(job, source=connections[0].barman_host)
+        job = replace(job, barman_host=connections[0].barman_host)
         planned = _prepare(job)
-        require_stopped(
-            inspect_target(job)
-        )  # a large backup's listing takes its time, in which one may have been started
-        transfer = _transport_of(job, planned.roots, planned.remote, connections, lock, progress)
+        # The listing of a large backup takes its time, in which a server may have been started.
+        require_stopped(inspect_target(job.target))
+        held = os.path.join(job.target.state_directory, _HELD + planned.name)
+        transfer = _transport_of(job.transfer, planned.roots, planned.remote, connections, lock, progress, held)
         packed = planned.roots[0].archive is not None
-        explained = explain_missing_files(job.source, job.backup, packed=packed)
+        explained = explain_missing_files(job.barman_host, job.backup, packed=packed)
         with planned.verification or contextlib.nullcontext(), explained:
-            return _Copy(job, planned, transfer, progress).run(action, pgdata)
+            return _Copy(job, planned, transfer, progress).run(permitted)
 
 
 @contextlib.contextmanager
 def _connected(job: Job) -> Iterator[list[Connection]]:
-    source = replace(job.source, ssh_options=(*job.source.ssh_options, *cipher_options(job.source)))
-    connections = [Connection(source, f"ssh-{number}") for number in range(job.jobs)]
+    host = job.barman_host
+    with_cipher = replace(host, ssh_options=(*host.ssh_options, *cipher_options(host)))
+    connections = [Connection(with_cipher, f"ssh-{number}") for number in range(job.transfer.jobs)]
     try:
         connections[0].open()
         yield connections
@@ -102,9 +102,9 @@ def _connected(job: Job) -> Iterator[list[Connection]]:
 
 def _prepare(job: Job) -> _Plan:
     """Everything that can refuse, before anything changes. Raises StandbyError."""
-    remote = probe(job.source, job.compress)
-    roots = plan(job)
-    return _Plan(roots, digest(roots), remote, fetch_verification(job, roots))
+    remote = probe(job.barman_host, job.transfer.compress)
+    roots = plan(job.barman_host, job.backup, job.target)
+    return _Plan(roots, digest(roots), remote, fetch_verification(job.barman_host, job.manifest_check, roots))
 
 
 class _Copy:
@@ -115,15 +115,15 @@ class _Copy:
         self.plan = planned
         self.transfer = transfer
         self.progress = progress
-        self.clone_run = CloneRun(job, [job.data_directory, *job.places_outside])
+        self.clone_run = CloneRun(job, [job.target.data_directory, *job.target.places_outside])
 
-    def run(self, action: str, pgdata: DataDir) -> Result:
-        job, planned = self.job, self.plan
-        state = pgdata.clone or {}
+    def run(self, permitted: Permit) -> Result:
+        job, planned, action = self.job, self.plan, permitted.action
+        state = permitted.pgdata.clone or {}
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
-        self.clone_run.begin(action, pgdata, planned.name if trusted else None)
-        _forget_controls(job.state_directory, but=planned.name)
+        self.clone_run.begin(permitted, planned.name if trusted else None)
+        _forget_controls(job.target.state_directory, but=planned.name)
         for root in planned.roots:
             private_directory(root.target, root.directory_mode)
         if action == "replace":
@@ -133,15 +133,21 @@ class _Copy:
         with self.clone_run.distrust_on_disk_error(planned.name), Syncing(self.clone_run.places) as syncing:
             self._transfer(queue)
             self._verify()
-            finish(job)
+            finish(job.target, cast(int, job.backup.major), job.settings)
             self.progress.enter("syncing")
             syncing.complete()
         self.progress.enter("committing")
         self.transfer.connections[0].open()  # it may have broken while nothing was sent
         staging = empty_staging()
         self.transfer.fetch_control(planned.roots[0], staging)
-        commit(job, staging, planned.verification, lambda phase: self.clone_run.record(phase, planned.name))
-        _forget_controls(job.state_directory)
+        commit(
+            job.backup,
+            job.target.data_directory,
+            staging,
+            planned.verification,
+            lambda phase: self.clone_run.record(phase, planned.name),
+        )
+        _forget_controls(job.target.state_directory)
         return Result(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
@@ -176,8 +182,8 @@ class _Copy:
             else:
                 doubtful += shards(root, survey.marked(_local_tree.OTHER, _local_tree.COMPLETE), basis=True)
                 _local_tree.mark_unverified(root, survey.marked(_local_tree.COMPLETE))
-        if self.job.waldir is not None and os.path.isdir(self.job.waldir):
-            _files.empty(self.job.waldir)
+        if self.job.target.waldir is not None and os.path.isdir(self.job.target.waldir):
+            _files.empty(self.job.target.waldir)
         if not trusted:
             self.clone_run.record("copying", self.plan.name)
         queue = largest_first([*missing, *self._without_matching(doubtful)])
@@ -263,26 +269,27 @@ _HELD = "pg_control."
 
 
 def _transport_of(
-    job: Job,
+    options: TransferOptions,
     roots: Sequence[Root],
     remote: RemoteCapabilities,
     connections: Sequence[Connection],
     lock_fd: int,
     progress: Progress,
+    held_control: str,
 ) -> _Transport:
-    """What brings these trees."""
+    """What brings these trees; ``held_control`` is where that keeps the pg_control of a tar until it is asked for."""
     if roots[0].archive is None:
-        wire = Wire(remote.compressions[0], job.bwlimit, job.io_timeout, remote.rsync, remote.compressions)
+        wire = Wire(remote.compressions[0], options.bwlimit, options.io_timeout, remote.rsync, remote.compressions)
         return RsyncPull(connections, lock_fd, progress, wire=wire)
     return TarPull(
         connections,
         lock_fd,
         progress,
         base=roots[0],
-        control=os.path.join(job.state_directory, _HELD + digest(roots)),
+        control=held_control,
         nice_prefix=remote.nice_prefix,
-        io_timeout=job.io_timeout,
-        throttle=Throttle(job.bwlimit * 1024 if job.bwlimit else None),
+        io_timeout=options.io_timeout,
+        throttle=Throttle(options.bwlimit * 1024 if options.bwlimit else None),
     )
 
 

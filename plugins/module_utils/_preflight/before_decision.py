@@ -14,7 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup
     upstream_files,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import to_keep
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import plan_to_keep
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
@@ -67,7 +67,7 @@ def ask_for_files(
 
 def check_paths(request: Request, job: Job | None) -> Findings:
     """Whether the paths are fit to be written: none is one of the system's, none lies in another."""
-    others = job.other_places if job is not None else {}
+    others = job.target.other_places if job is not None else {}
     return Findings(_paths.paths(request.data_directory, others, home_directories()))
 
 
@@ -97,6 +97,7 @@ def observe_host(
         rewind_user=request.rewind_user,
         restore_command=request.restore_command,
         upstream_asked=request.upstream_asked,
+        has_backup=job is not None,
     )
     observed, failed = ask("data_directory", lambda: observe(pgdata, upstream, wanted))
     return observed, merged(failed, Findings(observed.verdicts if observed is not None else ()))
@@ -114,17 +115,16 @@ def decide_action(
         found = f"{host}; {decided.refusal.found} Nothing was changed."
         return decided, Findings((problem("data_directory", replace(decided.refusal, found=found)),))
     planned = Findings((Verdict("data_directory", "ok", f"{host}: {decided.reason}"),))
-    if job is not None and job.keep_old and decided.action in ("rewind", "delta", "replace"):
-        return replace(decided, action="clone"), merged(planned, _kept_old(job, pgdata))
+    if job is not None and job.consent.keep_old and decided.action in ("rewind", "delta", "replace"):
+        return replace(decided, action="clone"), merged(planned, _kept_old(job))
     if decided.action in _REPLACED[request.method]:
         decided = replace(decided, action="replace")
     return decided, planned
 
 
-def _kept_old(job: Job, pgdata: DataDir) -> Findings:
+def _kept_old(job: Job) -> Findings:
     """What would be overwritten is renamed, and the copy goes into an empty directory."""
-    stopped = replace(pgdata, pid=None)  # a server that runs there is stopped before
-    plan, failed = ask("keep_old", lambda: to_keep(replace(job, again=True), stopped))
+    plan, failed = ask("keep_old", lambda: plan_to_keep(job.target))
     return merged(failed, Findings(plan={"kept_old": list(plan.kept) if plan is not None else []}))
 
 

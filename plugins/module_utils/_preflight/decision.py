@@ -4,14 +4,20 @@
 """From healthy to fresh: the smallest change that makes a host the standby that is wanted. Pure.
 
 The rungs: nothing, settings, start, rewind, delta, clone. What costs the host something that it has needs the
-consent that ``overwrite`` gives; every refusal names the level that would do. Private to the collection.
+consent that ``overwrite`` gives, which ``_clone/consent`` judges. Private to the collection.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import (
+    Admission,
+    Contents,
+    admit,
+    admit_as_it_is,
+    admit_rewind,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
 __all__ = ["COPYING", "Decision", "HostState", "decide"]
@@ -24,21 +30,20 @@ COPYING = ("clone", "resume", "delta", "replace")
 class HostState:
     """What a host has, and what is known of it.
 
-    ``state`` is that of the data directory. ``same_cluster``: whether it has the system identifier that is wanted; None
-    where it has none. ``ours``: a finished copy of ours made it. ``primary``: the server that runs there is one.
-    ``unused``: the server itself says that nobody has used it. ``relation`` of its history to the upstream's:
-    ``behind``, ``diverged``, ``ahead`` or ``unknown``. ``wal_missing``: the WAL from its position on is to be had
-    nowhere. ``no_rewind``: why pg_rewind cannot help, None when it can.
+    ``contents`` is what the data directory holds, seen from the backup. ``same_cluster``: whether what is there has the
+    upstream's system identifier; None if it has none. ``ours``: a finished copy of ours made it. ``primary``: the
+    server that runs there is one. ``unused``: the server itself says that it has not been used. ``relation`` of its
+    history to the upstream's: ``behind``, ``diverged``, ``ahead`` or ``unknown``. ``wal_missing``: no place has the WAL
+    from its position on. ``no_rewind``: why pg_rewind cannot help, None when it can.
     """
 
-    state: str
+    contents: Contents
     running: bool = False
     primary: bool = False
     same_cluster: bool | None = None
     ours: bool = False
     healthy: bool = False
     unused: bool = False
-    postgresql: bool = True
     relation: str = "unknown"
     wal_missing: bool = False
     no_rewind: str | None = "it was not asked"
@@ -68,104 +73,68 @@ def decide(now: HostState, overwrite: str) -> Decision:
     """The lowest rung that leads to a healthy standby, or a refusal."""
     if now.healthy:
         return Decision("none", "it is a standby that streams from the wanted upstream")
-    if now.state in ("absent", "empty"):
-        return Decision("clone", f"the data directory is {now.state}")
-    if now.state == "incomplete":
-        return Decision("resume", "an unfinished copy is there")
-    if now.state == "pristine":
-        return _pristine(now, overwrite)
-    if now.state == "foreign":
-        return _foreign(now, overwrite)
-    if not now.same_cluster:
-        return _other_cluster(now, overwrite)
-    if now.running and now.primary:
-        return _refuse(
-            Refusal(
-                "primary_running",
-                "a primary of this very cluster runs there, perhaps the upstream itself; no overwrite replaces a"
-                " running"
-                " primary.",
-                "correct the inventory, or stop the server if it is the one that has failed",
-            )
-        )
-    return _same_cluster(now, overwrite)
+    copy = admit(now.contents, overwrite, again=True)
+    if now.contents.state in ("standby", "cluster") and now.same_cluster:
+        return _same_cluster(now, overwrite, copy)
+    if now.running and not now.unused:
+        return _refuse(_in_use(now))
+    if copy.refusal is not None:
+        return _refuse(copy.refusal)
+    return Decision(copy.action, copy.reason, stop=now.running)
 
 
 def _refuse(refusal: Refusal) -> Decision:
     return Decision("refuse", refusal.msg.rstrip("."), refusal=refusal)
 
 
-def _pristine(now: HostState, overwrite: str) -> Decision:
-    if now.running and not now.unused:
+def _in_use(now: HostState) -> Refusal:
+    if now.contents.state == "pristine":
+        return Refusal(
+            "server_running",
+            "it looks like a new cluster, but a server runs there that is in use.",
+            "stop it and remove the cluster yourself, if it may go",
+        )
+    return Refusal(
+        "server_running",
+        "a server runs there that is not one of the wanted cluster, and such a server is never replaced.",
+        "stop it, if it may go, or correct data_directory",
+    )
+
+
+def _same_cluster(now: HostState, overwrite: str, copy: Admission) -> Decision:
+    """A standby, running or not, or a former primary, of the cluster that is wanted. ``copy`` is what a copy may do."""
+    if now.running and now.primary:
         return _refuse(
             Refusal(
-                "server_running",
-                "it looks like a new cluster, but a server runs there that is in use.",
-                "stop it and remove the cluster yourself, if it may go",
+                "primary_running",
+                "a primary of this very cluster runs there, perhaps the upstream itself; no overwrite replaces a"
+                " running primary.",
+                "correct the inventory, or stop the server if it is the one that has failed",
             )
         )
-    what = "a new cluster that nobody has used is there"
-    if allows(overwrite, "pristine"):
-        return Decision("replace", what, stop=now.running)
-    return _refuse(Refusal("data_directory_pristine", f"{what}.", "allow overwrite=pristine to replace it"))
-
-
-def _foreign(now: HostState, overwrite: str) -> Decision:
-    if not now.postgresql:
-        return _refuse(
-            Refusal(
-                "data_directory_foreign",
-                "what is there is not PostgreSQL's, and no overwrite removes that.",
-                "choose an empty data_directory, or remove what is there yourself",
-            )
-        )
-    what = "a damaged cluster is there"
-    if allows(overwrite, "always"):
-        return Decision("replace", what)
-    return _refuse(Refusal("data_directory_damaged", f"{what}.", "allow overwrite=always to replace it"))
-
-
-def _other_cluster(now: HostState, overwrite: str) -> Decision:
-    if now.running:
-        return _refuse(
-            Refusal(
-                "server_running",
-                "a server of another cluster runs there, and a running server is never replaced.",
-                "stop it, if it may go, or correct data_directory",
-            )
-        )
-    what = "another cluster is there"
-    if allows(overwrite, "always"):
-        return Decision("replace", what)
-    return _refuse(Refusal("data_directory_cluster", f"{what}.", "allow overwrite=always to replace it"))
-
-
-def _same_cluster(now: HostState, overwrite: str) -> Decision:
-    """A standby, running or not, or a former primary, of the cluster that is wanted."""
-    standby = now.state == "standby"
+    standby = now.contents.state == "standby"
     what = "a standby of this cluster" if standby else "a former primary of this cluster"
-    consent = allows(overwrite, "same_cluster")
     if now.relation == "behind" and not now.wal_missing:
-        if not consent and not (standby and now.ours):
-            made = "that this collection did not make " if standby else ""
-            step = "allow overwrite=same_cluster to take it over as it is"
-            return _refuse(Refusal("cluster_not_ours", f"{what} {made}is there.", step))
+        going_on = admit_as_it_is(overwrite, standby and now.ours)
+        if going_on.refusal is not None:
+            return _refuse(going_on.refusal)
         if now.running:
             return Decision("settings", f"{what} runs there and can go on; only its settings are wrong")
         return Decision("start", f"{what} is there and can go on where it stopped")
-    stuck = _stuck(now, what)
-    if not consent:
-        return _refuse(stuck)
+    can_rewind = now.relation == "diverged" and not now.running and now.no_rewind is None
+    admission = admit_rewind(overwrite) if can_rewind else copy
+    stuck = _stuck(now, what, admission.level)
+    if admission.refusal is not None:
+        return _refuse(admission.refusal if can_rewind else stuck)
     reason = stuck.found.rstrip(".")
-    if now.relation == "diverged" and not now.running and now.no_rewind is None:
-        return Decision("rewind", reason)
-    why = f"; no pg_rewind: {now.no_rewind}" if now.relation == "diverged" and now.no_rewind else ""
-    return Decision("delta", reason + why, stop=now.running)
+    if now.relation == "diverged" and now.no_rewind:
+        reason += f"; no pg_rewind: {now.no_rewind}"
+    return Decision(admission.action, reason, stop=now.running)
 
 
-def _stuck(now: HostState, what: str) -> Refusal:
+def _stuck(now: HostState, what: str, level: str | None) -> Refusal:
     """Why a cluster cannot go on by itself."""
-    step = "allow overwrite=same_cluster to bring it to the backup's state, or the upstream's"
+    step = f"allow overwrite={level} to bring it to the backup's state, or the upstream's"
     reasons = {
         "diverged": f"{what} is there whose history has left the upstream's.",
         "ahead": f"{what} is there that is ahead of the upstream.",
@@ -173,4 +142,4 @@ def _stuck(now: HostState, what: str) -> Refusal:
     }
     if now.relation in reasons:
         return Refusal("cluster_diverged", reasons[now.relation], step)
-    return Refusal("wal_missing", f"{what} is there, and the WAL that it needs next is gone everywhere.", step)
+    return Refusal("wal_missing", f"{what} is there, and no place has the WAL that it needs next.", step)

@@ -35,9 +35,9 @@ __all__ = ["examine"]
 def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Questions) -> Findings:
     """Everything that can stop a copy of the upstream, and what the copy would bring and remove."""
     request, job = case.request, files.job
-    version, missing = ask("version", lambda: server_version(job.bindir))
+    version, missing = ask("version", lambda: server_version(job.target.bindir))
     of_version = (_basebackup.version(upstream, version),) if version is not None else ()
-    places = case.configuration_places(job.bindir)
+    places = case.configuration_places(job.target.bindir)
     read, invalid = ask("configuration", lambda: _configuration_facts.of_upstream(places))
     return merged(
         check_targets(case, job),
@@ -49,7 +49,7 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
         _space_of_upstream(files),
         invalid,
         _for_every_standby.check_configuration(case, read),
-        _for_every_standby.check_compatibility(case, questions, job.bindir, job.backup.major, read),
+        _for_every_standby.check_compatibility(case, questions, job.target.bindir, job.backup.major, read),
     )
 
 
@@ -57,7 +57,7 @@ def _of_pg_basebackup(case: Case, upstream: Upstream, job: Job) -> Findings:
     source = case.request.basebackup
     left_out = Findings(plan={"not_checked": list(_basebackup.NOT_CHECKED)})
     options = source.options if source is not None else ()
-    program, missing = ask("method", lambda: require_pg_basebackup(job.bindir, options))
+    program, missing = ask("method", lambda: require_pg_basebackup(job.target.bindir, options))
     if program is None:
         return merged(missing, left_out)
     return merged(Findings((_basebackup.method(program, upstream),)), left_out)

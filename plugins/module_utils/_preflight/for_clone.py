@@ -62,7 +62,7 @@ def check_targets(case: Case, job: Job) -> Findings:
     pgdata = case.pgdata
     if pgdata is None:
         return Findings()
-    _nothing, occupied = ask("tablespaces", lambda: require_empty_targets(job, pgdata))
+    _nothing, occupied = ask("tablespaces", lambda: require_empty_targets(job.backup, job.target, pgdata))
     return occupied
 
 
@@ -73,7 +73,7 @@ def _of_backup(case: Case, job: Job) -> Findings:
 
 
 def _of_version(job: Job) -> Findings:
-    version, missing = ask("version", lambda: server_version(job.bindir))
+    version, missing = ask("version", lambda: server_version(job.target.bindir))
     if version is None:
         return missing
     return Findings(_backup.version(job.backup, version))
@@ -83,7 +83,7 @@ def _of_version(job: Job) -> Findings:
 
 
 def _plain(case: Case, job: Job, questions: Questions) -> Findings:
-    roots, unreadable = ask("backup", lambda: _roots.plan(job))
+    roots, unreadable = ask("backup", lambda: _roots.plan(job.barman_host, job.backup, job.target))
     if roots is None:
         return unreadable
     of_rsync = _of_rsync(job)
@@ -91,8 +91,9 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
     room, of_room = ask("space", lambda: _space_facts.measure(roots, action))
     if room is not None:
         of_room = _space_of_backup(case, job, roots, room, questions)
-    places = case.configuration_places(job.bindir)
-    read, invalid = ask("configuration", lambda: _configuration_facts.of_backup(job, roots[0], places))
+    places = case.configuration_places(job.target.bindir)
+    host, backup = job.barman_host, job.backup
+    read, invalid = ask("configuration", lambda: _configuration_facts.of_backup(host, backup, roots[0], places))
     of_wal = Findings()
     if read is not None and read.control is not None:
         of_wal = Findings(check_wal(case.request, job.backup, read.control, case.upstream, questions))
@@ -103,13 +104,13 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
         invalid,
         _for_every_standby.check_configuration(case, read),
         of_wal,
-        _for_every_standby.check_compatibility(case, questions, job.bindir, job.backup.major, read, new_files),
+        _for_every_standby.check_compatibility(case, questions, job.target.bindir, job.backup.major, read, new_files),
         Findings(plan={"files": sum(len(root.files) for root in roots), **sizes(roots)}),
     )
 
 
 def _of_rsync(job: Job) -> Findings:
-    both_ends, failed = ask("rsync", lambda: probe(job.source, job.compress))
+    both_ends, failed = ask("rsync", lambda: probe(job.barman_host, job.transfer.compress))
     if both_ends is None:
         return failed
     can = ", ".join(both_ends.compressions)
@@ -120,7 +121,7 @@ def _space_of_backup(
     case: Case, job: Job, roots: tuple[Root, ...], room: _space_facts.SpaceNeeded, questions: Questions
 ) -> Findings:
     """Whether the copy fits, and how long it may take."""
-    rate = questions.rate(job.source, roots)
+    rate = questions.rate(job.barman_host, roots)
     estimate = {
         "bytes_per_second": round(rate) if rate else None,
         "seconds": round(room.to_copy / rate, 1) if rate else None,
@@ -158,17 +159,18 @@ def _staged(case: Case, job: Job, questions: Questions) -> Findings:
     """Its files are there only when Barman has restored it; then this host is examined again, with them."""
     backup = job.backup
     size = backup.size or 0
-    free, failed = ask("space", lambda: _space_facts.of_whole(job.data_directory, job.places_outside))
+    target = job.target
+    free, failed = ask("space", lambda: _space_facts.of_whole(target.data_directory, target.places_outside))
     of_room = failed
     if free is not None:
-        of_room = Findings(_space.space({job.data_directory: size}, {job.data_directory: free}, 0))
+        of_room = Findings(_space.space({target.data_directory: size}, {target.data_directory: free}, 0))
     tablespaces = [
-        {"name": one.name, "oid": one.oid, "location": job.targets[one.oid], "bytes": None}
+        {"name": one.name, "oid": one.oid, "location": job.target.tablespaces[one.oid], "bytes": None}
         for one in backup.tablespaces
     ]
     return merged(
         Findings(_backup.staged(backup)),
         of_room,
         Findings(plan={"staged": True, "bytes": size, "bytes_to_copy": size, "tablespaces": tablespaces}),
-        _for_every_standby.check_compatibility(case, questions, job.bindir, backup.major, None),
+        _for_every_standby.check_compatibility(case, questions, job.target.bindir, backup.major, None),
     )

@@ -63,7 +63,7 @@ def _standby(case: Case, bindir: str, major: int | None, read: Configuration | N
         places={
             "data_directory": request.data_directory,
             "state_directory": request.state_directory,
-            **(case.job.other_places if case.job is not None else {}),
+            **(case.job.target.other_places if case.job is not None else {}),
         },
         preload=read.preload if read is not None else "",
         runs=pgdata is not None and pgdata.running and pgdata.state == "standby",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof, prove
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import allows
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import admit_rewind, contents_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
@@ -39,8 +39,8 @@ __all__ = ["Observed", "WantedStandby", "observe"]
 class WantedStandby:
     """What the host is to be: a standby of this cluster, by this upstream, with this slot, at this level of consent.
 
-    ``barman`` is where WAL can be had beside the upstream; None where there is no such place. Without
-    ``upstream_asked`` nobody expects the upstream to answer.
+    ``system_identifier`` is the backup's if ``has_backup``; None if Barman does not know it. ``barman`` has the WAL
+    as well; None if only the upstream has it. Without ``upstream_asked`` the upstream is not expected to answer.
     """
 
     keywords: Mapping[str, str]
@@ -52,6 +52,7 @@ class WantedStandby:
     rewind_user: str | None = None
     restore_command: str | None = None
     upstream_asked: bool = True
+    has_backup: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,13 @@ def observe(pgdata: DataDir, upstream: Upstream | None, wanted: WantedStandby) -
     same = None if pgdata.control is None else pgdata.control.system_identifier == identifier
     instance, verdicts = _ask(pgdata)
     now = HostState(
-        pgdata.state,
+        contents_of(pgdata, wanted.system_identifier if wanted.has_backup else identifier),
         running=pgdata.running,
         primary=pgdata.running and not (instance.in_recovery if instance is not None else pgdata.state == "standby"),
         same_cluster=same,
         ours=is_ours(pgdata),
         healthy=_healthy(instance, upstream, wanted),
         unused=pgdata.state == "pristine" and pgdata.running and _unused(pgdata),
-        postgresql=pgdata.version is not None,
     )
     control = pgdata.control
     if same and not wanted.upstream_asked:
@@ -154,7 +154,7 @@ def _no_rewind(pgdata: DataDir, where: Relation, upstream: Upstream, wanted: Wan
         return "it has not diverged"
     if pgdata.running:
         return "a server runs on the directory"
-    if not allows(wanted.overwrite, "same_cluster"):
+    if admit_rewind(wanted.overwrite).refusal is not None:
         return "it was not asked"
     bindir = find_bindir(pgdata.major, wanted.bindir)
     keywords = {**without_password(wanted.keywords), **({"user": wanted.rewind_user} if wanted.rewind_user else {})}

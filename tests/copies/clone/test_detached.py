@@ -13,17 +13,14 @@ import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import detached as _detached
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached as follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
-    CONNECTS,
-    PULLS,
     PULLS_A_SHARD,
-    TABLESPACE,
     read_tree,
     write_tree,
 )
@@ -89,66 +86,6 @@ def start(host, **changed):
     caller = Caller(job_of(host, **changed))
     wait_until(host.arrived.exists)
     return caller, holder(host)["pid"]
-
-
-class TestStarted:
-    def test_copies_and_tells_what_it_did(self, host):
-        outcome = follow(job_of(host), copy)
-        assert isinstance(outcome, Result)
-        assert (outcome.action, outcome.left_behind) == ("clone", ())
-        assert read_tree(host.fast) == TABLESPACE
-
-    def test_leaves_its_record_and_its_result_and_no_more(self, host):
-        follow(job_of(host), copy)
-        names = {path.name for path in host.state.iterdir()}
-        assert names == {"lock", "progress.json", "result.json", "runner", "state.json"}
-        assert {path.stat().st_mode & 0o077 for path in [host.state, *host.state.iterdir()]} == {0}
-
-    def test_keeps_nothing_of_whoever_started_it(self, host):
-        seen = host.root / "seen"
-        host.hook(f"""case $command in {CONNECTS}
-            cut -d')' -f2- /proc/$PPID/stat | cut -d' ' -f5 >"{seen}"
-            for name in fd/0 fd/1 fd/2 cwd; do readlink /proc/$PPID/$name; done >>"{seen}"
-            grep -E 'Sig(Ign|Cgt)' /proc/$PPID/status >>"{seen}" ;;
-        esac""")
-        follow(job_of(host, jobs=1), copy)
-        session, *streams, work, ignored, caught = seen.read_text(encoding="utf-8").splitlines()
-        assert int(session) != os.getsid(0)
-        assert (streams, work) == ([os.devnull] * 3, f"{host.state}/work")
-        assert {1, 2} <= signals_in(ignored)
-        assert {15} <= signals_in(caught)
-
-    def test_tells_why_it_failed_as_the_copy_itself_does(self, host):
-        host.hook(f"case $command in {PULLS} rm -f {host.data}/pg_xact/0000 ;; esac")
-        error = refused(job_of(host))
-        assert (error.code, error.result["rc"]) == ("backup_files_missing", 23)
-        assert "pg_xact" in error.result["stderr"]
-        assert error.result["cmd"][0] == "rsync"
-
-    @pytest.mark.parametrize("name", ["copy", "inspect_target"])
-    def test_tells_of_our_own_mistakes_with_the_traceback(self, host, monkeypatch, name):
-        def mistaken(*_given):
-            raise ValueError("our own mistake")
-
-        monkeypatch.setitem(globals(), name, mistaken) if name == "copy" else monkeypatch.setattr(
-            _detached, name, mistaken
-        )
-        error = refused(job_of(host))
-        assert error.code == "copy_failed"
-        assert "our own mistake" in error.msg
-        assert "Traceback" in error.result["exception"]
-
-    def test_has_nothing_to_do_where_it_is_done(self, host):
-        follow(job_of(host), copy)
-        host.forget_calls()
-        assert follow(job_of(host), copy).action == "none"
-        assert host.calls() == []
-
-
-def signals_in(line):
-    """The numbers in a line of /proc/PID/status."""
-    mask = int(line.split()[1], 16)
-    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
 class TestRefused:
@@ -266,7 +203,7 @@ class TestAttached:
         "changed",
         [
             pytest.param(lambda host: {"backup": host.second_backup()}, id="another backup"),
-            pytest.param(lambda host: {"targets": {16388: f"{host.root}/standby/other"}}, id="other places"),
+            pytest.param(lambda host: {"tablespaces": {16388: f"{host.root}/standby/other"}}, id="other places"),
         ],
     )
     def test_another_copy_is_refused_while_one_runs(self, blocked, changed):

@@ -55,7 +55,7 @@ class Tool(Filler):
             raise StandbyError(Refusal("refused", "no way", "run again"))
 
     def roots(self, job):
-        return plan(job) if self.plain else None
+        return plan(job.barman_host, job.backup, job.target) if self.plain else None
 
     def fill(self, job, holding, lock, progress):
         shutil.copytree(self.host.data, holding.data, dirs_exist_ok=True)
@@ -89,11 +89,11 @@ class Place:
 
     def run(self, tool=None, **changed):
         job, work = self.host.job(method="barman", **changed), self.host.root / "work"
-        private_directory(job.state_directory)
+        private_directory(job.target.state_directory)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         with contextlib.chdir(work):
-            return fill(tool or Tool(self.host), job, Progress(f"{job.state_directory}/progress.json"))
+            return fill(tool or Tool(self.host), job, Progress(f"{job.target.state_directory}/progress.json"))
 
     @property
     def fills(self):
@@ -215,7 +215,7 @@ class TestFill:
 
     def test_begins_anew_where_a_tool_cannot_go_on(self, place, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(_external_fill, "finish", lambda job: sys.exit("killed"))
+            patch.setattr(_external_fill, "finish", lambda *_given: sys.exit("killed"))
             with pytest.raises(SystemExit):
                 place.run(WithWal(place.host, plain=False))
         assert preview_fill(WithWal(place.host, plain=False), place.host.job(method="barman")).action == "replace"

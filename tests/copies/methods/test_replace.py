@@ -54,7 +54,7 @@ class TestReplace:
 
     def test_of_an_unused_cluster(self, another, monkeypatch):
         real = _overwrite.inspect_target
-        monkeypatch.setattr(_begin, "inspect_target", lambda job: replace(real(job), state="pristine"))
+        monkeypatch.setattr(_begin, "inspect_target", lambda target: replace(real(target), state="pristine"))
         assert refused(another).code == "data_directory_pristine"
         assert another.copy(overwrite="pristine").action == "replace"
         assert_copied(another)
@@ -98,7 +98,7 @@ class TestReplace:
     def test_is_refused_when_a_server_was_started_meanwhile(self, another, monkeypatch):
         before = read_tree(another.pgdata)
         real = _overwrite.inspect_target
-        monkeypatch.setattr(_rsync, "inspect_target", lambda job: replace(real(job), pid=4711))
+        monkeypatch.setattr(_rsync, "inspect_target", lambda target: replace(real(target), pid=4711))
         assert refused(another, overwrite="always").code == "server_running"
         assert read_tree(another.pgdata) == before
 

@@ -82,7 +82,7 @@ class TestInterruptedCopy:
 
     def test_with_another_place_for_a_tablespace_begins_anew(self, interrupted):
         other = interrupted.root / "standby" / "other"
-        assert interrupted.copy(targets={16388: str(other)}).action == "clone"
+        assert interrupted.copy(tablespaces={16388: str(other)}).action == "clone"
         assert read_tree(other) == TABLESPACE
 
     def test_after_the_last_file_resumes_too(self, host, monkeypatch):

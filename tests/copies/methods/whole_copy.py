@@ -58,9 +58,9 @@ def assert_copied(host):
     assert here.pop("pg_tblspc/16388") == f"-> {host.fast}"
     assert here == {**COPIED, "postgresql.auto.conf": SETTINGS}
     assert read_tree(host.fast) == TABLESPACE
-    assert is_ours(inspect_target(host.job()))
+    assert is_ours(inspect_target(host.job().target))
 
 
 def assert_cannot_be_started(host):
     assert not (host.pgdata / CONTROL).exists()
-    assert inspect_target(host.job()).state == "incomplete"
+    assert inspect_target(host.job().target).state == "incomplete"

@@ -23,8 +23,8 @@ from standby_host import BINDIR, DATA, STATE
 MATRIX = f"""\
 import contextlib, filecmp, json, os, shutil, signal, subprocess, sys
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Target, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy as bring
@@ -40,8 +40,9 @@ DATA, FAST, STATE, CONTROL = TOP + "/main", TOP + "/fast", TOP + "/.main.standby
 OID = backup["tablespaces"][0]["oid"]
 SOURCE = "{SMALL}/" + backup["backup_id"]
 OLD = "{SMALL}/old"
-JOB = Job(BarmanHost("barman@barman"), backup_of(backup), DATA, STATE, "{BINDIR}", {{OID: FAST}}, compress="none",
-          overwrite=dict(clone="never", replace="always").get(mode, "same_cluster"), keep_old=mode == "keep")
+JOB = Job(backup_of(backup), BarmanHost("barman@barman"), Target(DATA, STATE, "{BINDIR}", {{OID: FAST}}),
+          Consent(dict(clone="never", replace="always").get(mode, "same_cluster"), keep_old=mode == "keep"),
+          TransferOptions(compress="none"))
 ACTION = "clone" if mode == "keep" else mode
 
 # --- counting, and the kill ---
@@ -91,7 +92,7 @@ def copy(at=0):
     kill_at = at
     open(EVENTS, "w").close()
     try:
-        said = follow(JOB, bring).action
+        said = clone_detached(JOB, bring).action
     except StandbyError as error:
         said = error.code
     with open(EVENTS) as events:

@@ -12,11 +12,18 @@ import os
 import shutil
 import subprocess
 import tarfile
+from dataclasses import fields
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import (
+    Consent,
+    Job,
+    Result,
+    Target,
+    TransferOptions,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
@@ -307,28 +314,33 @@ class FakeBarmanHost:
         return backup(**{"directory": str(self.backup_directory), **changed})
 
     def job(self, **changed) -> Job:
+        """A job of which a test changes some fields, whatever part of it they are in."""
         of = changed.pop("backup", None) or self.backup()
-        return Job(
-            **{
-                "source": self.source,
-                "backup": of,
-                "data_directory": str(self.pgdata),
-                "state_directory": str(self.state),
-                "bindir": str(self.programs),
-                "targets": target_of(of, {"/srv/tablespaces/fast": str(self.fast)} if of.tablespaces else {}),
-                "lock_timeout": 0,
-                **changed,
-            }
-        )
+        given = {
+            "data_directory": str(self.pgdata),
+            "state_directory": str(self.state),
+            "bindir": str(self.programs),
+            "lock_timeout": 0,
+            **changed,
+        }
+        if "tablespaces" not in given:
+            mapping = {"/srv/tablespaces/fast": str(self.fast)} if of.tablespaces else {}
+            given["tablespaces"] = target_of(of, mapping)
+
+        def part(kind):
+            return kind(**{field.name: given.pop(field.name) for field in fields(kind) if field.name in given})
+
+        parts = {"target": part(Target), "consent": part(Consent), "transfer": part(TransferOptions)}
+        return Job(of, given.pop("barman_host", self.source), **parts, **given)
 
     def copy(self, **changed) -> Result:
         """A whole copy in this process, in a scratch directory as the process of its own has it."""
         job, work = self.job(**changed), self.root / "work"
-        private_directory(job.state_directory)
+        private_directory(job.target.state_directory)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         with contextlib.chdir(work):
-            return copy(job, Progress(f"{job.state_directory}/progress.json"))
+            return copy(job, Progress(f"{job.target.state_directory}/progress.json"))
 
     @property
     def record(self) -> dict:

@@ -14,6 +14,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_contro
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     HOT_STANDBY_SETTINGS,
     Backup,
+    ControlData,
+    DataDir,
     Instance,
     Receiver,
     Tablespace,
@@ -35,6 +37,15 @@ LABEL = (
     f"LABEL: Barman backup pg {BACKUP_ID}\n"
     "START TIMELINE: 1\n"
 )
+# What a finished copy of that backup leaves, and what pg_rewind leaves when it is interrupted.
+RECORD = {
+    "phase": "committed",
+    "backup_id": BACKUP_ID,
+    "server": "pg",
+    "data_directory": "/srv/pg",
+    "system_identifier": SYSTEM_IDENTIFIER,
+}
+REWINDING = {**RECORD, "phase": "rewinding"}
 SETTINGS = dict(zip(HOT_STANDBY_SETTINGS, (100, 8, 10, 0, 64), strict=True))
 # Where pg_control of PostgreSQL 13 to 16 has it, and how.
 _IN_CONTROL = {
@@ -155,6 +166,13 @@ def instance(**changed) -> Instance:
             **changed,
         }
     )
+
+
+def data_directory(state, system_identifier=SYSTEM_IDENTIFIER, record=None, **changed) -> DataDir:
+    """A data directory, with a cluster in it unless the state says otherwise."""
+    control = ControlData(system_identifier, "shut down", 1, "0/3000060", 8192, 16 << 20, True)
+    with_cluster = {"version": "15", "control": control} if state in ("standby", "cluster", "pristine") else {}
+    return DataDir("/srv/pg", state, clone=record, **{**with_cluster, **changed})
 
 
 def file(path: str, size: int = 1, mtime_ns: int = 1_700_000_000_000_000_000) -> Entry:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Target, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import (
@@ -93,11 +94,13 @@ def test_barman_is_asked_for_another_server_if_the_options_name_none(unset):
 
 def test_a_job_has_defaults(host):
     job = job_of(params(host))
-    assert (job.data_directory, job.state_directory, job.waldir) == ("/srv/pg", "/srv/.pg.standby", None)
-    assert (job.source.destination, job.source.ssh_options) == ("barman@backup", ("-p", "2222"))
-    assert job.targets == {16388: "/srv/tablespaces/fast"}
-    assert (job.overwrite, job.keep_old, job.compress, job.verify) == ("never", False, "auto", "manifest")
-    assert (job.jobs, job.bwlimit, job.io_timeout, job.lock_timeout) == (_default_jobs(), None, 300, 3600)
+    places = {16388: "/srv/tablespaces/fast"}
+    assert job.target == Target(
+        "/srv/pg", "/srv/.pg.standby", job.target.bindir, places, waldir=None, lock_timeout=3600
+    )
+    assert (job.barman_host.destination, job.barman_host.ssh_options) == ("barman@backup", ("-p", "2222"))
+    assert (job.consent, job.verify) == (Consent("never", keep_old=False, again=False), "manifest")
+    assert job.transfer == TransferOptions(jobs=_default_jobs(), bwlimit=None, compress="auto", io_timeout=300)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,9 @@ def test_a_job_has_defaults(host):
     ],
 )
 def test_a_job_takes_what_is_wanted(host, option, value):
-    assert getattr(job_of(params(host, **{option: value})), option) == value
+    job = job_of(params(host, **{option: value}))
+    [found] = [getattr(part, option) for part in (job, job.target, job.consent, job.transfer) if hasattr(part, option)]
+    assert found == value
 
 
 def test_a_standby_clone_without_wishes_has_the_same_job_as_its_preflight(host):
@@ -151,9 +156,9 @@ def test_a_data_directory_has_no_default(host):
 
 @pytest.mark.parametrize("path", ["/srv/state/", "/srv//state", "/srv/./state"])
 def test_a_state_directory_has_one_name(host, path):
-    assert job_of(params(host, state_directory=path)).state_directory == "/srv/state"
+    assert job_of(params(host, state_directory=path)).target.state_directory == "/srv/state"
 
 
 @pytest.mark.parametrize("path", [None, ""])
 def test_a_state_directory_lies_beside_the_data_directory_unless_it_is_named(host, path):
-    assert job_of(params(host, state_directory=path)).state_directory == "/srv/.pg.standby"
+    assert job_of(params(host, state_directory=path)).target.state_directory == "/srv/.pg.standby"

@@ -35,11 +35,15 @@ def copied(host, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
 
 
+def finished(job):
+    finish(job.target, job.backup.major, job.settings)
+
+
 def commit_fetched(host, job, contents, record):
     """As a copy of a plain backup does it."""
     staging = empty_staging()
     fetch(host.source, str(host.data), [CONTROL], staging)
-    commit(job, staging, contents, record)
+    commit(job.backup, job.target.data_directory, staging, contents, record)
 
 
 def mode_of(path):
@@ -48,22 +52,22 @@ def mode_of(path):
 
 class TestFinish:
     def test_makes_links_to_the_tablespaces(self, host):
-        finish(host.job())
+        finished(host.job())
         assert (host.pgdata / "pg_tblspc/16388").readlink() == host.fast
 
     def test_makes_a_standby_without_the_recovery_of_the_source(self, host):
-        finish(host.job())
+        finished(host.job())
         assert "standby" in (host.pgdata / "standby.signal").read_text(encoding="utf-8")
         assert (host.pgdata / "postgresql.auto.conf").read_text(encoding="utf-8") == "work_mem = '8MB'\n"
 
     def test_makes_settings_where_the_backup_has_none(self, host):
         (host.pgdata / "postgresql.auto.conf").unlink()
-        finish(host.job())
+        finished(host.job())
         assert (host.pgdata / "postgresql.auto.conf").read_text(encoding="utf-8") == ""
 
     def test_leaves_the_wal_in_its_place_unless_another_is_wanted(self, host):
         before = read_tree(host.pgdata).keys()
-        finish(host.job())
+        finished(host.job())
         assert read_tree(host.pgdata).keys() - before == {"pg_tblspc/16388", "standby.signal"}
 
     @pytest.mark.parametrize("exists", [False, True])
@@ -71,7 +75,7 @@ class TestFinish:
         wal = host.root / "standby" / "wal"
         if exists:
             (wal / "archive_status").mkdir(parents=True)
-        finish(host.job(waldir=str(wal)))
+        finished(host.job(waldir=str(wal)))
         assert (host.pgdata / "pg_wal").readlink() == wal
         assert [path.name for path in wal.iterdir()] == ["archive_status"]
 
@@ -80,7 +84,7 @@ class TestFinish:
         wal = host.root / "standby" / "wal"
         host.pgdata.chmod(directory_mode)
         (host.pgdata / "PG_VERSION").chmod(file_mode)
-        finish(host.job(waldir=str(wal)))
+        finished(host.job(waldir=str(wal)))
         assert {mode_of(host.pgdata / name) for name in ("standby.signal", "postgresql.auto.conf")} == {file_mode}
         assert {mode_of(path) for path in (wal, wal / "archive_status")} == {directory_mode}
 

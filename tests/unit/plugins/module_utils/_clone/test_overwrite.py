@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a copy is to do, and whether it may. Nothing here changes anything."""
+"""Whether a copy may touch what is there. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -10,42 +10,31 @@ import json
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    admit,
     inspect_target,
-    may_copy,
+    permit,
     preview,
     require_empty_targets,
     require_place,
-    to_keep,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
-    DATA,
-    NOT_COPIED,
     PULLS,
     TABLESPACE,
     read_tree,
     write_tree,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
-    BACKUP_ID,
     CONTROL_TEXT,
+    RECORD,
+    REWINDING,
     SYSTEM_IDENTIFIER,
 )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import data_directory as found
 
 CONTROL = "global/pg_control"
 CLUSTER = {"PG_VERSION": "15\n", CONTROL: CONTROL_TEXT}
 IDENTIFIER = f"system identifier {SYSTEM_IDENTIFIER}"
-RECORD = {
-    "phase": "committed",
-    "backup_id": BACKUP_ID,
-    "data_directory": "/srv/pg",
-    "system_identifier": SYSTEM_IDENTIFIER,
-}
-REWINDING = {**RECORD, "phase": "rewinding"}
 LEVELS = ("never", "pristine", "same_cluster", "always")
 
 
@@ -55,173 +44,12 @@ def refused(work, *given):
     return error.value
 
 
-def found(state, system_identifier=SYSTEM_IDENTIFIER, record=None, **changed):
-    """A data directory, with a cluster in it unless the state says otherwise."""
-    control = ControlData(system_identifier, "shut down", 1, "0/3000060", 8192, 16 << 20, True)
-    with_cluster = {"version": "15", "control": control} if state in ("standby", "cluster", "pristine") else {}
-    return DataDir("/srv/pg", state, clone=record, **{**with_cluster, **changed})
+def permitted(job, directory=None):
+    return permit(job.backup, job.target, job.consent, directory or inspect_target(job.target))
 
 
-class TestJob:
-    @pytest.mark.parametrize(
-        ("changed", "names"),
-        [
-            ({}, {"tablespace 16388"}),
-            ({"waldir": "/srv/wal"}, {"tablespace 16388", "waldir"}),
-            ({"state_directory": "/srv/state"}, {"tablespace 16388", "state_directory"}),
-            ({"targets": {}}, set()),
-        ],
-    )
-    def test_names_what_is_written_beside_the_data_directory(self, host, changed, names):
-        assert host.job(**changed).other_places.keys() == names
-
-    @pytest.mark.parametrize(
-        ("changed", "is_another"),
-        [
-            ({"targets": {16388: "/srv/other"}}, True),
-            ({"waldir": "/srv/wal"}, True),
-            ({"data_directory": "/srv/pg"}, True),
-            ({"jobs": 7, "verify": "none", "bwlimit": 1, "compress": "none"}, False),
-        ],
-    )
-    def test_is_told_from_another_by_what_goes_where(self, host, changed, is_another):
-        assert (host.job(**changed).identity != host.job().identity) is is_another
-
-    def test_is_told_from_one_of_another_backup(self, host):
-        other = dataclasses.replace(host.backup(), server="other")
-        assert host.job(backup=host.second_backup()).identity != host.job().identity
-        assert host.job(backup=other).identity != host.job().identity
-
-
-class TestPlan:
-    def test_is_all_of_the_backup(self, host):
-        roots = plan(host.job())
-        assert [(root.oid, root.target) for root in roots] == [(None, str(host.pgdata)), (16388, str(host.fast))]
-        assert count_files(roots) == len(DATA) - len(NOT_COPIED) + len(TABLESPACE)
-        assert "pg_wal/archive_status" in roots[0].directories
-
-    def test_has_no_directory_for_a_wal_that_is_elsewhere(self, host):
-        data, _fast = plan(host.job(waldir="/srv/wal"))
-        assert [path for path in data.directories if path.startswith("pg_wal")] == []
-        assert "pg_tblspc" in data.directories
-
-
-class TestJudge:
-    @pytest.mark.parametrize(
-        ("directory", "overwrite", "action"),
-        [
-            pytest.param(found("absent"), "never", "copy", id="absent"),
-            pytest.param(found("empty"), "never", "copy", id="empty"),
-            pytest.param(found("incomplete", record={"backup_id": "x"}), "never", "resume", id="incomplete"),
-            pytest.param(found("standby", record=RECORD), "never", "done", id="this clone"),
-            pytest.param(found("standby", record=RECORD), "same_cluster", "done", id="this clone, may be overwritten"),
-            pytest.param(
-                found("standby", record={**RECORD, "backup_id": "x"}), "same_cluster", "delta", id="an older clone"
-            ),
-            pytest.param(found("cluster"), "same_cluster", "delta", id="the same cluster"),
-            pytest.param(found("standby"), "same_cluster", "delta", id="a standby of it"),
-        ],
-    )
-    def test_allows(self, host, directory, overwrite, action):
-        assert admit(host.job(overwrite=overwrite), directory) == action
-
-    def test_this_clone_is_copied_again_if_that_is_wanted(self, host):
-        finished = found("standby", record=RECORD)
-        assert admit(host.job(overwrite="same_cluster", again=True), finished) == "delta"
-        with pytest.raises(StandbyError, match="same_cluster"):
-            admit(host.job(again=True), finished)
-
-    # What is there, the lowest level that allows to overwrite it, what is done then, and the code of a refusal.
-    CONSENTS = (
-        pytest.param(found("foreign", entries=("notes.txt",)), None, "", "data_directory_foreign", id="files"),
-        pytest.param(found("pristine", "1"), "pristine", "replace", "data_directory_pristine", id="unused"),
-        pytest.param(found("cluster"), "same_cluster", "delta", "data_directory_cluster", id="the same cluster"),
-        pytest.param(found("standby"), "same_cluster", "delta", "data_directory_cluster", id="a standby of it"),
-        pytest.param(found("cluster", "1"), "always", "replace", "data_directory_cluster", id="another cluster"),
-        pytest.param(found("standby", "1"), "always", "replace", "data_directory_cluster", id="a standby of another"),
-        pytest.param(
-            found("standby", "1", RECORD), "always", "replace", "data_directory_cluster", id="another by our record"
-        ),
-        pytest.param(found("foreign", version="15"), "always", "replace", "data_directory_damaged", id="damaged"),
-        pytest.param(found("incomplete", record=REWINDING), "never", "delta", "", id="half rewound"),
-        pytest.param(
-            found("incomplete", record={**REWINDING, "system_identifier": "1"}, version="15"),
-            "always",
-            "replace",
-            "data_directory_cluster",
-            id="another, half rewound",
-        ),
-    )
-
-    @pytest.mark.parametrize("overwrite", LEVELS)
-    @pytest.mark.parametrize(("directory", "level", "action", "code"), CONSENTS)
-    def test_takes_consent(self, host, directory, level, action, code, overwrite):
-        job = host.job(overwrite=overwrite)
-        if level is not None and LEVELS.index(overwrite) >= LEVELS.index(level):
-            assert admit(job, directory) == action
-            return
-        error = refused(admit, job, directory)
-        assert error.code == code
-        assert "Nothing was changed" in error.msg
-        named = [word for word in LEVELS if f"overwrite={word}" in error.msg]
-        assert named == ([level] if level else [])
-        assert ("no overwrite allows" in error.msg) is (level is None)
-
-    def test_takes_nothing_for_the_same_cluster_when_it_does_not_know_the_backups(self, host):
-        job = host.job(backup=host.backup(system_identifier=None), overwrite="same_cluster")
-        for directory in (found("cluster"), found("incomplete", record={**REWINDING, "system_identifier": None})):
-            assert "overwrite=always" in refused(admit, job, directory).msg
-
-    @pytest.mark.parametrize("overwrite", LEVELS)
-    @pytest.mark.parametrize("state", ["cluster", "standby", "incomplete", "pristine", "foreign"])
-    def test_never_replaces_a_running_server(self, host, state, overwrite):
-        error = refused(admit, host.job(overwrite=overwrite), found(state, record=RECORD, version="15", pid=4711))
-        assert error.code == "server_running"
-        assert "4711" in error.msg
-
-
-@pytest.mark.parametrize(
-    ("directory", "expected"),
-    [
-        pytest.param(found("standby", record=RECORD), True, id="committed"),
-        pytest.param(found("standby", record={**RECORD, "phase": "committing"}), True, id="the record was lost"),
-        pytest.param(found("standby", record={**RECORD, "system_identifier": None}), True, id="identifier unknown"),
-        pytest.param(found("standby", record={**RECORD, "phase": "copying"}), False, id="copying"),
-        pytest.param(found("standby", record={**RECORD, "data_directory": "/x"}), False, id="of another directory"),
-        pytest.param(found("standby", record={**RECORD, "system_identifier": "1"}), False, id="another cluster"),
-        pytest.param(found("standby"), False, id="no record"),
-        pytest.param(found("cluster", record=RECORD), False, id="promoted"),
-        pytest.param(found("incomplete", record=RECORD), False, id="incomplete"),
-    ],
-)
-def test_what_is_a_standby_of_ours(directory, expected):
-    assert is_ours(directory) is expected
-
-
-@pytest.mark.parametrize(
-    ("directory", "words"),
-    [
-        (found("absent"), "it is absent"),
-        (found("empty"), "it is empty"),
-        (found("incomplete", record={"backup_id": "b1"}), "it holds an unfinished copy of backup b1"),
-        (found("incomplete", record=REWINDING), "it holds a cluster that an interrupted pg_rewind has left"),
-        (
-            found("foreign", version="15", entries=("base",)),
-            "it holds a damaged cluster of PostgreSQL 15, without a global/pg_control that can be read",
-        ),
-        (found("pristine", "7"), "it holds an unused cluster of PostgreSQL 15 with system identifier 7"),
-        (found("foreign", entries=("a", "b")), "it holds a, b"),
-        (found("foreign", entries=tuple("abcdef")), "it holds a, b, c, d, e, ..."),
-        (found("standby", "7"), "it holds a standby of PostgreSQL 15 with system identifier 7"),
-        (
-            found("cluster", "7", pid=9),
-            "it holds a cluster of PostgreSQL 15 with system identifier 7, running as pid 9",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_directory_in_words(directory, words):
-    assert describe(directory) == words
+def require_empty(job, directory=None):
+    require_empty_targets(job.backup, job.target, directory or inspect_target(job.target))
 
 
 class TestTargets:
@@ -248,41 +76,41 @@ class TestTargets:
     @pytest.mark.parametrize("name", ["fast", "wal"])
     def test_that_hold_something_are_refused(self, host, job, name):
         write_tree(host.root / "standby" / name, {"mine": "precious"})
-        error = refused(require_empty_targets, job, inspect_target(job))
+        error = refused(require_empty, job)
         assert error.code == "target_not_empty"
         assert str(host.root / "standby" / name) in error.msg
 
     def test_may_be_mount_points(self, host, job, wal):
         for top in (host.fast, wal):
             (top / "lost+found").mkdir(parents=True)
-        require_empty_targets(job, inspect_target(job))
+        require_empty(job)
 
     def test_of_the_cluster_that_is_replaced_may_be_used_again(self, job, used):
-        require_empty_targets(job, inspect_target(job))
+        require_empty(job)
 
     def test_are_known_by_any_name(self, host, used, tmp_path):
         (tmp_path / "alias").symlink_to(host.root / "standby")
-        job = host.job(targets={16388: str(tmp_path / "alias" / "fast")}, overwrite="same_cluster")
-        require_empty_targets(job, inspect_target(job))
+        job = host.job(tablespaces={16388: str(tmp_path / "alias" / "fast")}, overwrite="same_cluster")
+        require_empty(job)
 
     @pytest.mark.parametrize("files", [{"PG_14_202107181/5/1": "x"}, {"mine": "precious"}])
     def test_that_others_use_as_well_are_refused(self, host, job, used, files):
         """A cluster of another major version has a directory of its own in the same place."""
         write_tree(host.fast, files)
-        assert refused(require_empty_targets, job, inspect_target(job)).code == "target_not_empty"
+        assert refused(require_empty, job).code == "target_not_empty"
 
     def test_that_an_unfinished_copy_recorded_as_its_own_may_hold_anything(self, host, job, wal):
         for top in (host.fast, wal):
             write_tree(top, {"x": "x"})
         record = {"targets": [str(host.fast), str(wal)]}
-        require_empty_targets(job, DataDir(str(host.pgdata), "incomplete", clone=record))
+        require_empty(job, DataDir(str(host.pgdata), "incomplete", clone=record))
 
     def test_that_a_finished_copy_recorded_are_not_its_own_for_ever(self, host, job):
         """Its tablespace may be gone since, and the place be somebody else's."""
         write_tree(host.pgdata, CLUSTER)
         write_tree(host.fast, TABLESPACE)
-        directory = dataclasses.replace(inspect_target(job), clone={**RECORD, "targets": [str(host.fast)]})
-        assert refused(require_empty_targets, job, directory).code == "target_not_empty"
+        directory = dataclasses.replace(inspect_target(job.target), clone={**RECORD, "targets": [str(host.fast)]})
+        assert refused(require_empty, job, directory).code == "target_not_empty"
 
     @pytest.mark.parametrize(
         "change",
@@ -297,16 +125,16 @@ class TestTargets:
     def test_of_a_damaged_cluster_may_be_used_again(self, host, job, used, change):
         host.state.mkdir()
         change(host)
-        require_empty_targets(job, inspect_target(job))
+        require_empty(job)
 
     def test_that_a_half_made_copy_only_links_to_are_refused(self, host, job, used):
         (host.pgdata / CONTROL).unlink()
         write_tree(host.state, {"state.json": json.dumps({**rewinding(host), "phase": "copying"})})
-        assert refused(require_empty_targets, job, inspect_target(job)).code == "target_not_empty"
+        assert refused(require_empty, job).code == "target_not_empty"
 
     def test_that_cannot_be_read_are_refused(self, host, job):
         host.fast.write_text("a file", encoding="utf-8")
-        assert refused(require_empty_targets, job, inspect_target(job)).code == "directory_unreadable"
+        assert refused(require_empty, job).code == "directory_unreadable"
 
 
 def rewinding(host):
@@ -314,7 +142,7 @@ def rewinding(host):
     return {**REWINDING, "data_directory": str(host.pgdata), "targets": []}
 
 
-class TestMayCopy:
+class TestPermit:
     @pytest.mark.parametrize(
         ("directory", "action"),
         [
@@ -323,22 +151,47 @@ class TestMayCopy:
             (found("cluster"), "delta"),
             (found("pristine", "1"), "replace"),
             (found("incomplete", record=REWINDING), "delta"),
-            (found("standby", record=RECORD), None),
+            (found("standby", record=RECORD), "none"),
         ],
         ids=lambda value: str(value) if not isinstance(value, DataDir) else "",
     )
-    def test_says_what_a_copy_would_be(self, host, directory, action):
-        assert may_copy(host.job(overwrite="same_cluster"), directory) == action
+    def test_says_what_a_copy_is(self, host, directory, action):
+        assert permitted(host.job(overwrite="same_cluster"), directory).action == action
+
+    def test_this_clone_is_copied_again_if_that_is_wanted(self, host):
+        finished = found("standby", record=RECORD)
+        assert permitted(host.job(overwrite="same_cluster", again=True), finished).action == "delta"
+        assert refused(permitted, host.job(again=True), finished).code == "data_directory_cluster"
+
+    @pytest.mark.parametrize(
+        ("directory", "code", "words"),
+        [
+            (found("cluster"), "data_directory_cluster", ["/srv/pg is not empty: it holds a cluster", "=same_cluster"]),
+            (found("foreign", entries=("deep",)), "data_directory_foreign", ["it holds deep", "no overwrite allows"]),
+        ],
+    )
+    def test_is_refused_with_what_is_there_and_what_would_help(self, host, directory, code, words):
+        error = refused(permitted, host.job(), directory)
+        assert error.code == code
+        assert [word for word in [*words, "Nothing was changed.", "Next: "] if word not in error.msg] == []
+
+    @pytest.mark.parametrize("overwrite", LEVELS)
+    @pytest.mark.parametrize("state", ["cluster", "standby", "incomplete", "pristine", "foreign"])
+    def test_is_never_for_a_running_server(self, host, state, overwrite):
+        running = found(state, record=RECORD, version="15", pid=4711)
+        error = refused(permitted, host.job(overwrite=overwrite), running)
+        assert error.code == "server_running"
+        assert "4711" in error.msg
 
     @pytest.mark.parametrize("state", ["absent", "incomplete", "cluster"])
-    def test_refuses_targets_that_hold_something(self, host, state):
+    def test_is_refused_for_targets_that_hold_something(self, host, state):
         write_tree(host.fast, {"mine": "precious"})
-        error = refused(may_copy, host.job(overwrite="same_cluster"), found(state, record={"backup_id": "x"}))
+        error = refused(permitted, host.job(overwrite="same_cluster"), found(state, record={"backup_id": "x"}))
         assert error.code == "target_not_empty"
 
     def test_does_not_mind_the_targets_of_what_is_done(self, host):
         write_tree(host.fast, TABLESPACE)
-        assert may_copy(host.job(), found("standby", record=RECORD)) is None
+        assert permitted(host.job(), found("standby", record=RECORD)).action == "none"
 
 
 class TestKeeping:
@@ -371,18 +224,28 @@ class TestKeeping:
             found("empty"),
             found("incomplete", record={"backup_id": "x"}),
             found("standby", record=RECORD),
+            found("incomplete", record=REWINDING),
         ],
-        ids=["absent", "empty", "incomplete", "done"],
+        ids=["absent", "empty", "incomplete", "done", "half rewound and gone"],
     )
     def test_is_not_for_what_is_not_overwritten(self, host, directory):
-        assert to_keep(host.job(keep_old=True), directory) is None
+        granted = permitted(host.job(keep_old=True), directory)
+        assert (granted.keep_plan, granted.kept_old) == (None, ())
 
-    def test_of_a_half_rewound_cluster_that_is_gone_is_nothing(self, host):
-        assert to_keep(host.job(keep_old=True), found("incomplete", record=REWINDING)) is None
+    @pytest.mark.parametrize(
+        ("more", "plan"),
+        [({}, None), ({"phase": "keeping", "moves": [["/a", "/a.old"], ["/b", "/b.old"]]}, ("/a.old", "/b.old"))],
+        ids=["all is renamed", "a part is renamed"],
+    )
+    def test_of_an_unfinished_copy_is_what_that_has_kept(self, host, more, plan):
+        record = {"backup_id": "x", "phase": "copying", "kept_old": ["/a.old", "/b.old"], **more}
+        granted = permitted(host.job(keep_old=True), found("incomplete", record=record))
+        assert (granted.action, granted.kept_old) == ("resume", ("/a.old", "/b.old"))
+        assert (granted.keep_plan and granted.keep_plan.kept) == plan
 
     def test_needs_consent_all_the_same(self, cluster):
         job = cluster.job(keep_old=True)
-        assert refused(may_copy, job, inspect_target(job)).code == "data_directory_cluster"
+        assert refused(permitted, job).code == "data_directory_cluster"
 
     def test_is_refused_with_all_reasons(self, cluster):
         for place in (cluster.pgdata, cluster.fast):
@@ -395,9 +258,9 @@ class TestKeeping:
 
     @pytest.mark.parametrize("name", ["pgdata.old", "pgdata.old/fast", "fast.old"])
     def test_is_refused_where_the_copy_would_write(self, cluster, name):
-        changed = {"targets": {16388: str(cluster.fast)}, "waldir": str(cluster.root / "standby" / name)}
+        changed = {"tablespaces": {16388: str(cluster.fast)}, "waldir": str(cluster.root / "standby" / name)}
         job = cluster.job(overwrite="same_cluster", keep_old=True, **changed)
-        assert refused(may_copy, job, inspect_target(job)).code == "path_overlap"
+        assert refused(permitted, job).code == "path_overlap"
 
 
 class TestLook:
@@ -423,20 +286,20 @@ class TestLook:
     def test_without_a_record(self, host, files, state):
         write_tree(host.pgdata, files)
         job = host.job()
-        assert inspect_target(job).state == state
-        assert refused(admit, job, inspect_target(job)).code.startswith("data_directory_")
+        assert inspect_target(job.target).state == state
+        assert refused(permitted, job).code.startswith("data_directory_")
         assert read_tree(host.pgdata) == files
 
     def test_an_interrupted_copy(self, interrupted):
-        assert inspect_target(interrupted.job()).state == "incomplete"
+        assert inspect_target(interrupted.job().target).state == "incomplete"
 
     def test_a_cluster_beside_the_record_of_an_interrupted_copy(self, interrupted):
         write_tree(interrupted.pgdata, {CONTROL: CONTROL_TEXT})
-        assert refused(admit, interrupted.job(), inspect_target(interrupted.job())).code == "data_directory_cluster"
+        assert refused(permitted, interrupted.job()).code == "data_directory_cluster"
 
     def test_the_record_of_a_copy_into_another_directory(self, interrupted):
         interrupted.change_record(data_directory="/elsewhere")
-        assert refused(admit, interrupted.job(), inspect_target(interrupted.job())).code == "data_directory_damaged"
+        assert refused(permitted, interrupted.job()).code == "data_directory_damaged"
 
 
 class TestPreview:
@@ -473,7 +336,7 @@ class TestPlace:
     @pytest.mark.parametrize(
         ("changed", "code"),
         [
-            pytest.param(lambda host: {"targets": {16388: f"{host.pgdata}/fast"}}, "path_overlap", id="one inside"),
+            pytest.param(lambda host: {"tablespaces": {16388: f"{host.pgdata}/fast"}}, "path_overlap", id="one inside"),
             pytest.param(lambda host: {"waldir": f"{host.fast}/wal"}, "path_overlap", id="WAL in a tablespace"),
             pytest.param(lambda host: {"state_directory": f"{host.pgdata}/state"}, "path_overlap", id="record inside"),
             pytest.param(lambda host: {"data_directory": "/etc"}, "path_dangerous", id="a place of the system"),
@@ -483,8 +346,8 @@ class TestPlace:
     )
     def test_has_to_be_safe(self, host, changed, code):
         (host.root / "link").symlink_to("/usr/lib")
-        assert refused(require_place, host.job(**changed(host))).code == code
+        assert refused(require_place, host.job(**changed(host)).target, "rsync").code == code
 
     def test_has_to_have_rsync(self, host, monkeypatch, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert refused(require_place, host.job()).code == "rsync_missing_local"
+        assert refused(require_place, host.job().target, "rsync").code == "rsync_missing_local"

@@ -114,7 +114,7 @@ class TestRequire:
     @pytest.mark.parametrize("name", ["two words", "ü", "a'b", "$(id)", "a:b"])
     def test_names_that_pass_no_shell(self, host, name):
         assert self.refused(host, data_directory=f"/srv/{name}").code == "path_unsuitable"
-        assert self.refused(host, targets={16388: f"/srv/{name}"}).code == "path_unsuitable"
+        assert self.refused(host, tablespaces={16388: f"/srv/{name}"}).code == "path_unsuitable"
 
 
 class TestWorking:

@@ -32,7 +32,7 @@ def request_of(host):
                 "job": job,
                 "data_directory": str(host.pgdata),
                 "state_directory": str(host.state),
-                "overwrite": "never" if job is None else job.overwrite,
+                "overwrite": "never" if job is None else job.consent.overwrite,
                 "keywords": {"host": "primary", "application_name": "n1"},
                 "restore_command": "barman-wal-restore barman pg %f %p",
                 "bindir": str(host.programs),

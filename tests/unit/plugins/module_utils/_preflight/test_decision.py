@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import LEVELS, allows
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import LEVELS, Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
     COPYING,
     Decision,
@@ -25,6 +25,12 @@ TABLE = [
     ("absent", {"state": "absent"}, "clone", "clone", "clone", "clone"),
     ("empty", {"state": "empty"}, "clone", "clone", "clone", "clone"),
     ("an unfinished copy", {"state": "incomplete"}, "resume", "resume", "resume", "resume"),
+    ("a half rewound cluster", {"state": "incomplete", "rewinding": True, "same_cluster": True},
+        "delta", "delta", "delta", "delta"),
+    ("another, half rewound", {"state": "incomplete", "rewinding": True, "same_cluster": False},
+        "data_directory_cluster", "data_directory_cluster", "data_directory_cluster", "replace"),
+    ("a half rewound cluster, running", {"state": "incomplete", "rewinding": True, "running": True},
+        "server_running", "server_running", "server_running", "server_running"),
     ("a healthy standby", {**OURS, "running": True, "healthy": True}, "none", "none", "none", "none"),
     ("a healthy one of others", {**THEIRS, "running": True, "healthy": True}, "none", "none", "none", "none"),
     ("initdb's", {"state": "pristine"}, "data_directory_pristine", "replace", "replace", "replace"),
@@ -47,6 +53,11 @@ TABLE = [
         "a damaged cluster",
         {"state": "foreign"},
         "data_directory_damaged", "data_directory_damaged", "data_directory_damaged", "replace",
+    ),
+    (
+        "a damaged cluster, running",
+        {"state": "foreign", "running": True},
+        "server_running", "server_running", "server_running", "server_running",
     ),
     ("another cluster", OTHER, "data_directory_cluster", "data_directory_cluster", "data_directory_cluster", "replace"),
     (
@@ -76,6 +87,11 @@ TABLE = [
     ),
     ("ours, stopped", OURS, "start", "start", "start", "start"),
     ("ours, running", {**OURS, "running": True}, "settings", "settings", "settings", "settings"),
+    (
+        "ours, WAL gone, the backup of a cluster that is not known",
+        {**OURS, "wal_missing": True, "backup_known": False},
+        "wal_missing", "wal_missing", "wal_missing", "replace",
+    ),
     ("ours, WAL gone", {**OURS, "wal_missing": True}, "wal_missing", "wal_missing", "delta", "delta"),
     (
         "ours, running, WAL gone",
@@ -132,15 +148,39 @@ CASES = [
     for name, given, *outcomes in TABLE
     for level, outcome in zip(LEVELS, outcomes, strict=True)
 ]
+
+
+def host_state(state, same_cluster=None, postgresql=True, rewinding=False, backup_known=True, **known) -> HostState:
+    """A host that holds this; the backup is one of the upstream's cluster."""
+    contents = Contents(state, same_cluster and backup_known, postgresql, rewinding)
+    return HostState(contents, same_cluster=same_cluster, **known)
+
+
 # Every combination of what can be seen, also those that a host cannot show: what holds must hold for all.
 EVERYTHING = [
-    HostState(state, running, primary, same, ours, False, unused, True, relation, missing, rewind)
-    for state in ("absent", "empty", "incomplete", "pristine", "foreign", "standby", "cluster")
-    for running, primary, ours, unused, missing in itertools.product((False, True), repeat=5)
+    host_state(
+        state,
+        same_cluster=same,
+        rewinding=rewinding,
+        backup_known=known,
+        running=running,
+        primary=primary,
+        ours=ours,
+        unused=unused,
+        relation=relation,
+        wal_missing=missing,
+        no_rewind=rewind,
+    )
+    for state, rewinding in (
+        *((state, False) for state in ("absent", "empty", "incomplete", "pristine", "foreign", "standby", "cluster")),
+        ("incomplete", True),
+    )
+    for running, primary, ours, unused, missing, known in itertools.product((False, True), repeat=6)
     for same in (None, False, True)
     for relation in ("behind", "diverged", "ahead", "unknown")
     for rewind in (None, "no")
-    if not (running and state in ("absent", "empty", "incomplete", "foreign")) and not (primary and not running)
+    if not (running and state in ("absent", "empty")) and not (primary and not running)
+    if not unused or (state == "pristine" and running)
 ]
 
 
@@ -151,7 +191,7 @@ def said(decision: Decision) -> str:
 
 @pytest.mark.parametrize(("given", "level", "outcome"), CASES)
 def test_states_and_wishes(given, level, outcome):
-    assert said(decide(HostState(**given), level)) == outcome
+    assert said(decide(host_state(**given), level)) == outcome
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -166,10 +206,10 @@ def test_what_holds_for_everything(level):
             assert decision.error_code is None, now
         if now.running and now.primary and not now.unused:
             assert decision.action == "refuse", now
-        if decision.action in ("rewind", "delta", "replace"):
+        if decision.action in ("rewind", "delta", "replace") and not now.contents.rewinding:
             assert level != "never", now
         if decision.action == "delta":
-            assert now.same_cluster, now
+            assert now.contents.same_cluster, now
         if now.running and decision.action in (*COPYING, "rewind"):
             assert decision.stop, now
 
@@ -193,15 +233,7 @@ def test_a_refusal_names_the_level_that_would_do():
 
 
 def test_why_there_is_no_rewind():
-    diverged = HostState(**{**FORMER, "relation": "diverged", "no_rewind": "neither checksums nor wal_log_hints"})
+    diverged = host_state(**{**FORMER, "relation": "diverged", "no_rewind": "neither checksums nor wal_log_hints"})
     assert decide(diverged, "same_cluster").reason.endswith("; no pg_rewind: neither checksums nor wal_log_hints")
-    gone = HostState(**{**FORMER, "wal_missing": True})
+    gone = host_state(**{**FORMER, "wal_missing": True})
     assert "pg_rewind" not in decide(gone, "same_cluster").reason
-
-
-@pytest.mark.parametrize(
-    ("given", "needed", "enough"),
-    [("never", "never", True), ("never", "pristine", False), ("always", "same_cluster", True)],
-)
-def test_levels(given, needed, enough):
-    assert allows(given, needed) is enough

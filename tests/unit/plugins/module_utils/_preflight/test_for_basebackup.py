@@ -31,7 +31,7 @@ def _told(host, answers):
 def source(host):
     def job_of(backup):
         targets = {one.oid: one.location for one in backup.tablespaces}
-        return replace(host.job(), backup=backup, targets=targets, method="pg_basebackup")
+        return host.job(backup=backup, tablespaces=targets, method="pg_basebackup")
 
     return UpstreamSource(job_of)
 

@@ -85,7 +85,17 @@ def world(monkeypatch):
 @pytest.mark.parametrize("state", ["absent", "empty", "foreign"])
 def test_where_nothing_is_nobody_is_asked(world, wanted, state):
     seen = observe(DataDir("/pgdata", state), upstream(), wanted())
-    assert (seen.host_state.state, seen.relation, world["asked"]) == (state, None, {})
+    assert (seen.host_state.contents.state, seen.relation, world["asked"]) == (state, None, {})
+
+
+@pytest.mark.parametrize(
+    ("of", "same"),
+    [({}, True), ({"has_backup": True}, True), ({"has_backup": True, "system_identifier": None}, False)],
+    ids=["no backup", "a backup", "a backup of a cluster that is not known"],
+)
+def test_a_cluster_is_seen_from_the_backup_that_would_be_copied(wanted, of, same):
+    now = observe(directory(), upstream(), wanted(**of)).host_state
+    assert (now.same_cluster, now.contents.same_cluster) == (True, same)
 
 
 def test_a_healthy_standby(world, wanted):

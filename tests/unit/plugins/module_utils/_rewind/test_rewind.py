@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import admit
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import permit
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
@@ -33,6 +33,10 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     upstream,
 )
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, more_and_more_seconds
+
+
+def permitted(job, directory):
+    return permit(job.backup, job.target, job.consent, directory)
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ class TestRewind:
         write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         rewinding.run()
         assert host.record == {**record, "digest": None, "at": host.record["at"]}
-        assert admit(host.job(), rewinding.found()) == "done"
+        assert permitted(host.job(), rewinding.found()).action == "none"
         assert record["backup_id"] == BACKUP_ID
 
     def test_is_durable_before_it_is_opened(self, rewinding, host, monkeypatch):
@@ -197,7 +201,7 @@ class TestRewind:
         rewinding.pretends("exit 1")
         with pytest.raises(StandbyError):
             rewinding.run()
-        assert admit(host.job(overwrite=overwrite), rewinding.found()) == "delta"
+        assert permitted(host.job(overwrite=overwrite), rewinding.found()).action == "delta"
         host.copy(overwrite=overwrite)
         assert is_ours(rewinding.found())
         assert rewinding.mode == 0o700
