@@ -44,7 +44,7 @@ _COMBINES = "pg_combinebackup"
 
 
 def stage_backup(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Claim a staged backup, and restore it first if it is not there. Raises StandbyError, with nothing left half-made."""
+    """Claim a staged backup; if it is not there, restore it first. Raises StandbyError; nothing half-made is left."""
     staged = _Staged(request)
     if request["only_look"]:
         if not staged.whole:
