@@ -72,7 +72,7 @@ def ensure_wheels(state: Path, release: Release) -> Path:
     for version in release.barmans:
         if not list(wheels.glob(f"barman-{version}-*.whl")):
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-            run([*pip, "--dest", str(wheels), f"barman=={version}"], timeout=180)
+            run([*pip, "--dest", str(wheels), f"barman=={version}"])
     return wheels
 
 
@@ -109,8 +109,8 @@ def bootstrap(podman: Podman, debian: str, image: str) -> None:
         (root / "etc/apt/apt.conf.d/90machine").write_text(apt_settings())
         shutil.rmtree(root / "var/cache/apt/archives")
         archive = Path(temporary) / "base.tar"
-        run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."], timeout=120)
-        podman("import", "--quiet", str(archive), image, timeout=300)
+        run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."])
+        podman("import", "--quiet", str(archive), image)
 
 
 def debian_sources(debian: str) -> list[str]:
@@ -179,5 +179,5 @@ def install() -> None:
     if not missing:
         return
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update"], timeout=300, env=env)
-    run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], timeout=600, env=env)
+    run(["apt-get", "update"], env=env)
+    run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], env=env)

@@ -218,7 +218,7 @@ def down(release: Release = MAIN) -> None:
 
 def remove(podman: Podman, hosts: list[Host]) -> None:
     if hosts:
-        podman("rm", "--force", "--volumes", "--time", "0", *(host.container for host in hosts), timeout=120)
+        podman("rm", "--force", "--volumes", "--time", "0", *(host.container for host in hosts))
 
 
 # --- the control side --------------------------------------------------------

@@ -18,6 +18,8 @@ Completed = subprocess.CompletedProcess[str]
 
 # What a command finds in a host; root's PATH for everybody, as in a container.
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
+# Seconds after which what has not come will not come. A net, and never a measure: a busy machine needs a part of it.
+BOUND = 600.0
 _INITS: dict[str, int] = {}
 
 # A cgroup v1 machine has no use for crun, and one without CAP_SYS_RESOURCE
@@ -39,7 +41,7 @@ def run(
     *,
     input: str | bytes | None = None,
     check: bool = True,
-    timeout: float = 60,
+    timeout: float = BOUND,
     env: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run a command to its end; a failure carries the first lines of its stderr."""
@@ -58,11 +60,12 @@ def run(
     return done
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout: float = 30, pause: float = 0.1) -> None:
-    deadline = time.monotonic() + timeout
+def wait_for(condition: Callable[[], bool], what: str, pause: float = 0.1) -> None:
+    """Look again and again until it is so."""
+    deadline = time.monotonic() + BOUND
     while not condition():
         if time.monotonic() > deadline:
-            raise LabError(f"waited {timeout:g} s in vain for {what}")
+            raise LabError(f"waited {BOUND:g} s in vain for {what}")
         time.sleep(pause)
 
 
@@ -88,7 +91,7 @@ class Podman:
         return {**os.environ, **private}
 
     def __call__(
-        self, *argv: str, input: str | bytes | None = None, check: bool = True, timeout: float = 60
+        self, *argv: str, input: str | bytes | None = None, check: bool = True, timeout: float = BOUND
     ) -> Completed:
         return run(["podman", *argv], input=input, check=check, timeout=timeout, env=self.env)
 
@@ -139,7 +142,7 @@ class Host:
         user: str = "root",
         input: str | bytes | None = None,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = BOUND,
     ) -> Completed:
         return run(self.command(argv, user), input=input, check=check, timeout=timeout, env=self.podman.env)
 

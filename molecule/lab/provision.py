@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from podman import File, Host, LabError, wait_for
+from podman import BOUND, File, Host, LabError, wait_for
 
 HERE = Path(__file__).resolve().parent
 TABLESPACE = "/srv/tablespaces/fast"
@@ -109,10 +109,10 @@ def mark_ready(host: Host) -> None:
 # --- primary -----------------------------------------------------------------
 
 
-def psql(host: Host, sql: str, db: str = "postgres", timeout: float = 60) -> str:
+def psql(host: Host, sql: str, db: str = "postgres") -> str:
     """Run SQL as the database's owner; rows come back bare, fields separated by |."""
     argv = ["psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", db]
-    return host.run(argv, user="postgres", input=sql, timeout=timeout).stdout.rstrip("\n")
+    return host.run(argv, user="postgres", input=sql).stdout.rstrip("\n")
 
 
 def seed_primary(primary: Host, secrets: Secrets, subnet: str, scale: int) -> None:
@@ -160,8 +160,8 @@ def load(primary: Host, secrets: Secrets, scale: int) -> None:
     psql(primary, "CREATE DATABASE bench")
     psql(primary, template("data.sql"), db="bench")
     pgbench = ["pgbench", "--initialize", "--quiet", "--scale", str(scale), "bench"]
-    primary.run(pgbench, user="postgres", timeout=60 + 10 * scale)
-    primary.run([*pg_ctl, "stop"], user="postgres", timeout=120)
+    primary.run(pgbench, user="postgres", timeout=max(BOUND, 10 * scale))
+    primary.run([*pg_ctl, "stop"], user="postgres")
 
 
 # --- Barman ------------------------------------------------------------------
@@ -178,9 +178,9 @@ def start_barman(barman: Host) -> None:
 def backup(barman: Host, server: str, timeout: float = 900) -> None:
     """Take a backup and wait until Barman itself calls it done."""
     # Barman refuses a backup before the first WAL file has arrived.
-    switch = ["barman", "switch-wal", "--force", "--archive", "--archive-timeout", "60", server]
-    barman.run(switch, user="barman", timeout=90)
-    barman.run(["barman", "backup", "--wait", "--wait-timeout", "120", server], user="barman", timeout=timeout)
+    switch = ["barman", "switch-wal", "--force", "--archive", "--archive-timeout", "300", server]
+    barman.run(switch, user="barman")
+    barman.run(["barman", "backup", "--wait", "--wait-timeout", "300", server], user="barman", timeout=timeout)
     shown = barman.run(["barman", "show-backup", server, "latest"], user="barman").stdout
     if "DONE" not in shown:
         raise LabError(f"the backup of {server} is not DONE:\n{shown}")
@@ -195,8 +195,10 @@ systemctl stop 'postgresql@*' 'postgresql.service' || true
 RESET = """
 for signal in TERM KILL; do
     pkill -$signal -u postgres || break
+    # What is told to end may take its time, what is killed goes as soon as the disk lets it.
     for pause in 1 2 3 4 5 6 7 8 9 10; do pgrep -u postgres >/dev/null || break; sleep 0.2; done
 done
+while pgrep --runstates DRSTt -u postgres >/dev/null; do sleep 0.1; done
 findmnt --noheadings --raw --output TARGET | grep -E '^/(srv|var/lib/postgresql)/' | xargs -r umount
 find /var/lib/postgresql -mindepth 1 -maxdepth 1 -not -name '.*' -exec rm -rf {} +
 find /etc/postgresql /srv /var/tmp /var/log/postgresql -mindepth 1 -delete
@@ -213,4 +215,4 @@ def reset(host: Host) -> None:
     if not host.name.startswith("n"):
         raise LabError(f"{host.name} is not a standby: only standbys are reset")
     script = STOP_UNITS + RESET + RESET_UNITS if host.release.systemd else RESET
-    host.run(["sh", "-euc", script], timeout=120)
+    host.run(["sh", "-euc", script])

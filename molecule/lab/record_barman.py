@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from lab import Lab
-from podman import Completed, LabError, run
+from podman import BOUND, Completed, LabError, run
 
 KINDS = {"rsync": "pg", "postgres": "pg_postgres", "gzip": "pg_gzip"}
 UNKNOWN_BACKUP = "20000101T000000"
@@ -53,14 +53,14 @@ class Barman:
         self.conf = "/etc/barman.conf" if self.own else f"/etc/barman-{version}.conf"
         self.home = "/var/lib/barman" if self.own else f"/var/lib/barman-{version}"
 
-    def run(self, *argv: str, check: bool = True, timeout: float = 300) -> Completed:
+    def run(self, *argv: str, check: bool = True, timeout: float = BOUND) -> Completed:
         command = [f"{self.root}/bin/barman", "-c", self.conf, *argv]
         return self.host.run(command, user="barman", check=check, timeout=timeout)
 
     def install(self) -> None:
         with tempfile.TemporaryDirectory() as wheels:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-            run([*pip, "--dest", wheels, f"barman=={self.version}"], timeout=180)
+            run([*pip, "--dest", wheels, f"barman=={self.version}"])
             self.host.podman("cp", f"{wheels}/.", f"{self.host.container}:{self.root}-wheels")
         self.host.run(["python3", "-m", "venv", "--system-site-packages", self.root])
         wheels_here = ["--find-links", f"{self.root}-wheels", f"barman=={self.version}"]
@@ -72,14 +72,14 @@ class Barman:
     def take_backups(self) -> None:
         self.run("cron")
         for server in KINDS.values():
-            self.run("switch-wal", "--force", "--archive", "--archive-timeout", "60", server)
-            self.run("backup", "--wait", "--wait-timeout", "120", server)
+            self.run("switch-wal", "--force", "--archive", "--archive-timeout", "300", server)
+            self.run("backup", "--wait", "--wait-timeout", "300", server)
 
     def remove(self) -> None:
         for server in METHODS:
             self.run("receive-wal", "--stop", server, check=False)
             self.run("receive-wal", "--drop-slot", server, check=False)
-        self.host.run(["rm", "-rf", self.root, f"{self.root}-wheels", self.conf, self.home], timeout=120)
+        self.host.run(["rm", "-rf", self.root, f"{self.root}-wheels", self.conf, self.home])
 
 
 def record(barman: Barman, into: Path) -> None:

@@ -250,7 +250,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Instance:
-    """A running server, asked by SQL."""
+    """A running server, asked by SQL. ``delayed``: it replays later than it receives, by recovery_min_apply_delay."""
 
     version: int
     in_recovery: bool
@@ -260,3 +260,4 @@ class Instance:
     replay_lsn: int | None
     receiver: Receiver | None
     settings: dict[str, int]
+    delayed: bool = False

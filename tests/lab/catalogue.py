@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from conftest import BINDIR, HOST
+from clone_on_host import Clone
 from lab import Lab
-from onhost import Clone
 from podman import Host
+from standby_host import BINDIR, HOST
 
 SERVER = f"small_{HOST}"
 PORT = 6100
@@ -59,7 +59,7 @@ class Catalogue:
     clone: Clone = field(init=False)
 
     def barman(self, *arguments: str, check: bool = True) -> str:
-        done = self.lab.barman.run(["barman", *arguments], user="barman", check=check, timeout=120)
+        done = self.lab.barman.run(["barman", *arguments], user="barman", check=check)
         return done.stdout + done.stderr
 
     def backup(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def built(lab: Lab) -> Iterator[Catalogue]:
         host.run(["install", "--directory", "--mode=700", "--owner=postgres", PLACE])
         lab.barman.write(f"/etc/barman.d/{SERVER}.conf", CONFIG)
         ours.barman("check", SERVER, check=False)  # makes its directories
-        host.run(["bash", "-c", BUILD], user="postgres", timeout=120)
+        host.run(["bash", "-c", BUILD], user="postgres")
         ours.barman("backup", SERVER, "--wait", "--immediate-checkpoint")
         ours.clone = Clone.on(lab, server=SERVER)
         yield ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -12,20 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from held import Held
     from story import Story
     from upstream import Upstream
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "molecule" / "lab"))
+HERE = Path(__file__).resolve().parent
+# What tests in the folders here import by its name: the helpers beside this file, and the lab's own program.
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "molecule" / "lab")]
 
 from lab import Lab  # noqa: E402 - the lab is a program beside us, not an installed package
 from play import Playbook  # noqa: E402
-
-DATA = "/var/lib/postgresql/15/main"
-STATE = "/var/lib/postgresql/15/.main.standby"
-BINDIR = "/usr/lib/postgresql/15/bin"
-# A test works on one standby of the lab. Three run side by side, one each: much of their time is waiting.
-HOST = os.environ.get("LAB_TEST_HOST", {"gw1": "n2", "gw2": "n3"}.get(os.environ.get("PYTEST_XDIST_WORKER", ""), "n1"))
+from standby_host import HOST, ROOT  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,6 +50,15 @@ def empty(lab: Lab) -> Iterator[None]:
     lab.reset(HOST)
     yield
     lab.reset(HOST)
+
+
+@pytest.fixture
+def hold(lab: Lab) -> Iterator[Held]:
+    """Holds copies on the test's standby."""
+    from held import held  # it needs what is above
+
+    with held(lab.host(HOST)) as hold:
+        yield hold
 
 
 @pytest.fixture(scope="module")

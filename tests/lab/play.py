@@ -9,6 +9,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# A net, and never a measure: on a busy machine a play takes some minutes.
+PLAY_SECONDS = 1800
 PLAYBOOK = "pgfleet.standby.provision_standbys"
 CODES = re.compile(r'"error_codes": \[([^\]]*)\]')
 
@@ -53,10 +55,10 @@ class Playbook:
             env={"ANSIBLE_PIPELINING": "1", **os.environ, "ANSIBLE_NOCOLOR": "1"},
         )
 
-    def run(self, *arguments: str, timeout: float = 300, **extra: object) -> Run:
+    def run(self, *arguments: str, **extra: object) -> Run:
         process = self.start(*arguments, **extra)
         try:
-            output, _stderr = process.communicate(timeout=timeout)
+            output, _stderr = process.communicate(timeout=PLAY_SECONDS)
         finally:
             process.kill()
         return Run.of(process.returncode, output)

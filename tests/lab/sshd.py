@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from conftest import HOST
 from lab import Lab
 from podman import File
+from standby_host import HOST
 
 PORT = 2200 + int(HOST[1:])
 SSHD = f"/run/pgfleet-sshd-{HOST}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conftest import DATA, HOST, STATE
+from clone_on_host import FAST
 from lab import Lab
-from onhost import FAST
 from play import Playbook, Run, errors, said_of
 from podman import Host, wait_for
+from standby_host import DATA, HOST, STATE
 
 UNIT = "postgresql@15-main"
 PLACES = f"{DATA} {FAST} {STATE} /etc/postgresql {DATA}.old {FAST}.old"
@@ -31,17 +31,17 @@ class Story:
     playbook: Playbook
 
     def play(self, *arguments: str, **extra: object) -> Run:
-        return self.playbook.run("--limit", HOST, *arguments, **{"wait_timeout": 60, **extra})
+        return self.playbook.run("--limit", HOST, *arguments, **extra)
 
     def systemctl(self, verb: str) -> None:
-        self.host.run(["systemctl", verb, UNIT], timeout=90)
+        self.host.run(["systemctl", verb, UNIT])
 
     def sql(self, sql: str) -> str:
         argv = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, "postgres"]
         return self.host.run(argv, user="postgres").stdout.strip()
 
     def listing(self) -> str:
-        return self.host.run(["bash", "-c", LISTING], timeout=120).stdout
+        return self.host.run(["bash", "-c", LISTING]).stdout
 
     def becomes(self, action: str, **extra: object) -> Run:
         """Check mode changes nothing and names the action that the real run takes; then nothing is left to do."""
@@ -118,7 +118,7 @@ class Story:
             ask("CHECKPOINT")
             return ask(f"SELECT count(*) FROM pg_ls_waldir() WHERE name = '{current}'") == "0"
 
-        wait_for(forgotten, f"the primary to remove {current}", timeout=60, pause=1)
+        wait_for(forgotten, f"the primary to remove {current}", pause=1)
 
 
 def said(run: Run) -> str:

@@ -32,7 +32,7 @@ print(json.dumps(seen))
 
 def python(host: Host, script: str, *arguments: str) -> str:
     """What a script prints that the database's OS user runs there."""
-    return host.run(["python3", "-", *arguments], user="postgres", input=script, timeout=60).stdout
+    return host.run(["python3", "-", *arguments], user="postgres", input=script).stdout
 
 
 def look(host: Host, *places: str) -> dict[str, list[Any]]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from conftest import BINDIR, DATA, HOST, STATE
 from lab import Lab
 from play import Playbook, Run, said_of
 from podman import Host, wait_for
+from standby_host import BINDIR, DATA, HOST, STATE
 
 PORT = "5440"
 UPSTREAM = "/var/lib/postgresql/15/upstream"
@@ -79,7 +79,7 @@ class OwnBarman:
 
     def run(self, *argv: str, check: bool = True) -> str:
         command = [self.executable, "-c", self.conf, *argv]
-        return self.lab.barman.run(command, user=self.user, check=check, timeout=120).stdout
+        return self.lab.barman.run(command, user=self.user, check=check).stdout
 
     def make(self) -> None:
         """Configure it and take a backup."""
@@ -92,12 +92,12 @@ class OwnBarman:
         # What receives WAL takes its time to start, and begins with what is written then.
         look = ["sh", "-c", f"ls {self.directory}/streaming/*.partial"]
         wait_for(lambda: host.run(look, check=False).returncode == 0, "Barman to receive WAL")
-        self.run("switch-wal", "--force", "--archive", "--archive-timeout", "20", "own")
-        self.run("backup", "--wait", "--wait-timeout", "60", "own")
+        self.run("switch-wal", "--force", "--archive", "--archive-timeout", "300", "own")
+        self.run("backup", "--wait", "--wait-timeout", "300", "own")
 
     def remove(self) -> None:
         self.run("receive-wal", "--stop", "own", check=False)
-        self.lab.barman.run(["rm", "-rf", self.conf, self.home], timeout=120)
+        self.lab.barman.run(["rm", "-rf", self.conf, self.home])
 
 
 @contextmanager
@@ -134,11 +134,11 @@ class Upstream:
 
     def bare(self) -> None:
         """The upstream alone is left."""
-        self.host.run(["systemctl", "stop", "postgresql@15-main"], timeout=90, check=False)
+        self.host.run(["systemctl", "stop", "postgresql@15-main"], check=False)
         self.host.run(["rm", "-rf", DATA, STATE, "/etc/postgresql/15", "/srv/tablespaces"])
 
     def play(self, *arguments: str, **extra: object) -> Run:
-        inputs = {"server": "own", "upstream_conninfo": self.conninfo, "wait_timeout": 60}
+        inputs = {"server": "own", "upstream_conninfo": self.conninfo}
         return self.playbook.run("--limit", HOST, *arguments, **{**inputs, **extra})
 
     def becomes_standby(self, **extra: object) -> None:

@@ -57,14 +57,14 @@ class Chain:
             lab.primary_sql(sql)
         lab.barman.write(f"/etc/barman.d/{SERVER}.conf", CONFIG.format(bindir=lab.release.bindir))
         self.barman("cron")
-        self.barman("switch-wal", "--force", "--archive", "--archive-timeout", "60", SERVER)
+        self.barman("switch-wal", "--force", "--archive", "--archive-timeout", "300", SERVER)
         for number, kind in enumerate([(), ("--incremental", "latest"), ("--incremental", "latest")], 1):
             lab.primary_sql(f"INSERT INTO chain SELECT generate_series(1, {number * 1000})")
             self.barman("backup", SERVER, "--wait", "--immediate-checkpoint", *kind)
         return dict(self.module("barman_backup_info", backup_id="latest")["selected"])
 
     def barman(self, *arguments: str) -> str:
-        return self.lab.barman.run(["barman", *arguments], user="barman", timeout=180).stdout
+        return self.lab.barman.run(["barman", *arguments], user="barman").stdout
 
     def module(self, name: str, **options: Any) -> dict[str, Any]:
         """A module of ours, run for the standby's database user; its result, whether it failed or not."""
@@ -75,7 +75,6 @@ class Chain:
             [*argv, "-m", f"pgfleet.standby.{name}", "-a", arguments],
             capture_output=True,
             text=True,
-            timeout=180,
             check=False,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
         )
@@ -104,6 +103,6 @@ class Chain:
         files = f"-c config_file={SETTINGS}/postgresql.conf -c hba_file={SETTINGS}/pg_hba.conf"
         start = [f"{release.bindir}/pg_ctl", "start", "--wait", "--silent", f"--pgdata={release.data}"]
         for standby in self.standbys:
-            standby.host.run([*start, "-o", files, "-l", f"{SETTINGS}/log"], user="postgres", timeout=90)
+            standby.host.run([*start, "-o", files, "-l", f"{SETTINGS}/log"], user="postgres")
             assert standby.sql("SELECT count(*) FROM chain") == "6000"
             assert standby.contents(standby.host) == standby.contents(self.lab.primary)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab import Lab
 from modules import Modules
-from podman import Host
+from podman import BOUND, Host
 from standby import DIGEST
 
 __all__ = ["KINDS", "METHODS", "Barman", "Copy", "Found", "Kind", "Source", "expected", "try_all"]
@@ -134,7 +134,7 @@ class Source:
         host.run(["install", "-d", "-m", "755", "-o", "barman", "-g", "barman", PLACE])
         host.write(f"{PLACE}/archive", ARCHIVE, mode=0o755)
         summarize = "summarize_wal = on" if release.postgres >= KINDS["incremental"].postgres else ""
-        host.run(["sh", "-c", START, "sh", release.bindir, summarize, PASSPHRASE], user="barman", timeout=120)
+        host.run(["sh", "-c", START, "sh", release.bindir, summarize, PASSPHRASE], user="barman")
 
     def sql(self, *statements: str) -> list[str]:
         argv = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "/tmp", "-p", PORT, "-U", "barman"]
@@ -208,7 +208,7 @@ class Barman:
         self.source.sql("SELECT pg_create_restore_point('matrix')", "SELECT pg_switch_wal()")
 
     def remove(self) -> None:
-        self.host.run(["rm", "-rf", self.home], timeout=120)
+        self.host.run(["rm", "-rf", self.home])
 
     def take(self, kind: str) -> str:
         """Take a backup of that kind; why that cannot be done, in Barman's own words."""
@@ -225,7 +225,7 @@ class Barman:
         return said
 
     def _backup(self, kind: str, *options: str) -> str:
-        done = self.run(kind, "backup", "--wait", "--wait-timeout", "60", *options, kind)
+        done = self.run(kind, "backup", "--wait", "--wait-timeout", "300", *options, kind)
         if done.returncode == 0:
             return ""
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
@@ -233,7 +233,7 @@ class Barman:
 
     def run(self, kind: str, *argv: str) -> Any:
         command = [self.executable, "-c", self.conf(kind), *argv]
-        return self.host.run(command, user="barman", check=False, timeout=120)
+        return self.host.run(command, user="barman", check=False)
 
     def left(self, kind: str) -> str:
         """What of a restore is left on its host, and who claims what."""
@@ -274,9 +274,15 @@ class Copy(Modules):
         """Of a server that has been started on the copy; what it logged where that did not come to an end."""
         add = ["sh", "-c", f"cat >>{self.data}/postgresql.auto.conf"]
         self.host.run(add, user="postgres", input=SETTINGS.format(get_wal=get_wal))
-        start = [f"{self.lab.release.bindir}/pg_ctl", "start", "--wait", "--timeout=30", f"--pgdata={self.data}"]
+        start = [
+            f"{self.lab.release.bindir}/pg_ctl",
+            "start",
+            "--wait",
+            f"--timeout={BOUND:.0f}",
+            f"--pgdata={self.data}",
+        ]
         log = f"{PLACE}/log"
-        if self.host.run([*start, f"--log={log}"], user="postgres", check=False, timeout=90).returncode:
+        if self.host.run([*start, f"--log={log}"], user="postgres", check=False).returncode:
             return self.host.read(log).splitlines()
         psql = ["psql", "-XAtq", "-h", "/tmp", "-p", PORT, "-U", "barman", *(f"-c{sql}" for sql in DIGESTS)]
         return self.host.run([*psql, "postgres"], user="postgres", check=False).stdout.split("\n")

@@ -12,7 +12,6 @@ from podman import Host, wait_for
 from provision import psql
 
 # Half a minute by itself.
-PLAY_SECONDS = 300
 
 # Every row of every table of the lab's data, as one digest a table.
 TABLES = {
@@ -52,10 +51,9 @@ class Standby:
             "data_directory": release.data,
             "service": release.unit if release.systemd else "",
             "upstream_conninfo": {"host": "primary", "user": "replicator"},
-            "wait_timeout": 60,
             **extra,
         }
-        return Playbook(self.lab.inventory).run(*arguments, timeout=PLAY_SECONDS, **inputs)
+        return Playbook(self.lab.inventory).run(*arguments, **inputs)
 
     def becomes(self, action: str) -> Run:
         """A play succeeds and takes that action, and after it nothing is left to do."""
@@ -73,14 +71,14 @@ class Standby:
     def stop(self) -> None:
         release = self.lab.release
         if release.systemd:
-            self.host.run(["systemctl", "stop", release.unit], timeout=90)
+            self.host.run(["systemctl", "stop", release.unit])
         else:
             stop = [f"{release.bindir}/pg_ctl", "stop", "--wait", "--silent", "--pgdata", release.data]
-            self.host.run(stop, user="postgres", timeout=90)
+            self.host.run(stop, user="postgres")
 
     def restart(self) -> None:
         self.stop()
-        self.host.run(["systemctl", "start", self.lab.release.unit], timeout=90)
+        self.host.run(["systemctl", "start", self.lab.release.unit])
 
     @property
     def started(self) -> tuple[str, str]:

@@ -23,8 +23,8 @@ import psycopg2
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import edit
 from ansible_collections.pgfleet.standby.tests.servers.releases import programs_of
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
-SECONDS = 15
 SUPERUSER = "postgres"
 _ACCOUNT = "nobody"
 _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
@@ -87,7 +87,7 @@ class Server:
             cwd=top,
             env=_ENVIRONMENT,
             check=True,
-            timeout=SECONDS,
+            timeout=BOUND,
             stdout=subprocess.DEVNULL,
         )
         with (server.data / "postgresql.conf").open("a", encoding="utf-8") as file:
@@ -154,7 +154,7 @@ class Server:
 
     def wait_until_ready(self) -> None:
         """Wait until it answers. Raises RuntimeError with its log when it does not."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + BOUND
         while time.monotonic() < end and self._process is not None and self._process.poll() is None:
             with suppress(psycopg2.OperationalError):
                 self._session = self.connect()
@@ -173,7 +173,7 @@ class Server:
         process, self._process = self._process, None
         process.send_signal(kind)
         try:
-            process.wait(SECONDS)
+            process.wait(BOUND)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -190,7 +190,9 @@ class Server:
 
     def connect(self, **keywords: Any) -> Any:
         """A session of its own, each statement a transaction."""
-        connection = psycopg2.connect(**{**self.conninfo, "dbname": "postgres", "connect_timeout": 10, **keywords})
+        connection = psycopg2.connect(
+            **{**self.conninfo, "dbname": "postgres", "connect_timeout": int(BOUND), **keywords}
+        )
         connection.autocommit = True
         return connection
 
@@ -208,7 +210,7 @@ class Server:
 
     def wait_for(self, statement: str, *values: Any) -> None:
         """Wait until a question is answered with true. Raises TimeoutError."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + BOUND
         while self.sql(statement, *values) != [(True,)]:
             if time.monotonic() > end:
                 raise TimeoutError(f"{statement} {values}:\n{self.log.read_text(errors='replace')[-3000:]}")

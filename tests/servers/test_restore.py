@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES
 from ansible_collections.pgfleet.standby.tests.servers.servers import as_user
+from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,6 @@ HOSTILE = {
     "barman_config": "/etc/bar man's `id`.conf \\",
 }
 WORDS = st.text(st.characters(exclude_characters="\0\n\r@", codec="utf-8"), min_size=1)
-SECONDS = 10
 
 
 class Archive:
@@ -75,10 +74,7 @@ class Archive:
 
     def wait_for(self, expected: list[str]) -> None:
         """The server asks for the next segment again and again."""
-        end = time.monotonic() + SECONDS
-        while self.words()[:-2] != expected and time.monotonic() < end:
-            time.sleep(0.005)
-        assert self.words()[:-2] == expected
+        wait_until(lambda: self.words()[:-2] == expected, "the server's question")
 
     def put(self) -> str:
         """Archive what the primary has written. Returns the position up to which that is."""

@@ -55,6 +55,10 @@ FOLDERS = {
         "Asks PostgreSQL servers and their programs: the standby's own, and the upstream.",
         ("_files", "_commands", "_formats", "_pgdata"),
     ),
+    "_server": Folder(
+        "Starts, stops, restarts and proves the server of one data directory, by its unit or by pg_ctl.",
+        ("_files", "_commands", "_formats", "_pgdata", "_postgres"),
+    ),
     "_transfer": Folder(
         "Pulls a backup's bytes in parallel, by rsync or as tars.",
         ("_commands", "_formats", "_pgdata", "_backup"),
@@ -160,6 +164,11 @@ NEVERS = (
         whom=("_postgres", "_recovery"),
     ),
     Never("`_postgres` never knows a clone.", who=("_postgres",), whom=("_clone", "_methods")),
+    Never(
+        "`_server` never changes what is in a data directory.",
+        who=("_server",),
+        whom=("_recovery", "_rewind", "_clone", "_methods"),
+    ),
     Never("`_backup` never knows Barman or repmgr.", who=("_backup",), whom=("_barman", "_barman_host", "_repmgr")),
     Never("`_barman` never knows a backup's files or repmgr.", who=("_barman",), whom=("_backup", "_repmgr")),
     Never("`_repmgr` never knows Barman or a backup.", who=("_repmgr",), whom=("_barman", "_barman_host", "_backup")),

@@ -208,7 +208,7 @@ class Far(Shell):
     def __init__(self, said="", code=0):
         self.answer = Completed((), code, "", said)
 
-    def run(self, argv, timeout=60):
+    def run(self, argv, **_bound):
         self.argv = list(argv)
         return self.answer
 

@@ -22,7 +22,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_every_standby as _for_every_standby
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.for_clone import sizes, space, targets
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.for_clone import (
+    check_space,
+    check_targets,
+    sizes,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 
 __all__ = ["examine"]
@@ -36,7 +40,7 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
     places = case.configuration_places(job.bindir)
     read, invalid = ask("configuration", lambda: _configuration_facts.of_upstream(places))
     return merged(
-        targets(case, job),
+        check_targets(case, job),
         _of_pg_basebackup(case, upstream, job),
         missing,
         Findings(of_version),
@@ -44,8 +48,8 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
         Findings((_basebackup.wal(request.slot_name, request.restore_command),)),
         _space_of_upstream(files),
         invalid,
-        _for_every_standby.configuration(case, read),
-        _for_every_standby.compatibility(case, questions, job.bindir, job.backup.major, read),
+        _for_every_standby.check_configuration(case, read),
+        _for_every_standby.check_compatibility(case, questions, job.bindir, job.backup.major, read),
     )
 
 
@@ -69,4 +73,4 @@ def _space_of_upstream(files: UpstreamFiles) -> Findings:
     if room is None:
         return failed
     of_roots = sizes(roots)
-    return merged(space(room, 0), Findings(plan={**of_roots, "bytes_to_copy": of_roots["bytes"]}))
+    return merged(check_space(room, 0), Findings(plan={**of_roots, "bytes_to_copy": of_roots["bytes"]}))

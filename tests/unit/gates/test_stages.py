@@ -170,9 +170,9 @@ def test_stages_that_need_both_cores_run_one_by_one(checkout):
 def test_who_ends_the_run_ends_the_stages_beside(checkout):
     os.mkfifo(checkout.path / "begun")
     checkout.recipes["release-images"] = (
-        "\t@exec 3>begun; trap 'echo ended >&3; exit 1' TERM; echo begun >&3; sleep 600 3>&- & wait\n"
+        "\t@exec 3>begun; trap 'echo ended >&3; exit 1' TERM; echo begun >&3; sleep 100000 3>&- & wait\n"
     )
-    checkout.recipes["lint"] = "\t@exec sleep 600\n"
+    checkout.recipes["lint"] = "\t@exec sleep 100000\n"
     run = checkout.start("lint releases")
     with (checkout.path / "begun").open() as pipe:
         assert pipe.readline() == "begun\n"

@@ -12,7 +12,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import file
 
@@ -297,30 +296,3 @@ def test_difference_of_a_kind_in_place_of_a_file(root, top, outside, kind, plant
     (top / "c").unlink()
     plant(top / "c", outside)
     assert _local_tree.difference(root) == ["c: 1 bytes, not 0" if kind == "f" else "c: no plain file"]
-
-
-def test_trees_are_one_for_each_file_system(tmp_path, host):
-    (tmp_path / "link").symlink_to("/proc")
-    found = _sync._trees_of([str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"])
-    assert sorted(os.stat(path).st_dev for path in found) == sorted({tmp_path.stat().st_dev, os.stat("/proc").st_dev})
-    assert _sync._trees_of([]) == []
-
-
-def test_sync_runs_once_for_each_file_system(tmp_path, host):
-    host.program("sync", f'#!/bin/sh\necho "$@" >>"{tmp_path}/synced"\n')
-    places = [str(tmp_path), str(host.data), "/proc"]
-    _sync.sync(places)
-    synced = (tmp_path / "synced").read_text(encoding="utf-8").splitlines()
-    assert synced == [f"--file-system {path}" for path in _sync._trees_of(places)]
-    assert len(synced) == 2
-
-
-def test_sync_tells_when_a_disk_refuses(tmp_path, host):
-    host.program("sync", "#!/bin/sh\necho 'sync: error syncing: Input/output error' >&2\nexit 1\n")
-    with pytest.raises(StandbyError, match="Input/output error") as refused:
-        _sync.sync([str(tmp_path)])
-    assert refused.value.code == "disk_error"
-
-
-def test_sync_of_a_real_file_system(tmp_path):
-    assert _sync.sync([str(tmp_path)]) is None

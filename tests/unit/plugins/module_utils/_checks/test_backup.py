@@ -6,13 +6,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as _backup
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SETTINGS, backup, upstream
-
-GIB = 1 << 30
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup, upstream
 
 
 def codes(verdicts):
@@ -20,28 +15,6 @@ def codes(verdicts):
     found = _verdict.errors(verdicts)
     assert all(verdict.error_code and "Next: " in verdict.msg for verdict in found)
     return [verdict.error_code for verdict in found]
-
-
-@pytest.mark.parametrize(
-    ("data_directory", "others", "expected"),
-    [
-        pytest.param("/srv/pg", {}, [], id="alone"),
-        pytest.param("/srv/pg", {"tablespace 1": "/srv/fast", "waldir": "/srv/wal"}, [], id="apart"),
-        pytest.param("/etc", {}, ["path_dangerous"], id="system"),
-        pytest.param("/home/ann", {}, ["path_dangerous"], id="home"),
-        pytest.param("/srv/pg", {"waldir": "wal"}, ["path_dangerous"], id="relative waldir"),
-        pytest.param("/etc", {"tablespace 1": "/", "waldir": "wal"}, ["path_dangerous"] * 3, id="all of them"),
-        pytest.param("/srv/pg", {"waldir": "/srv/pg/wal"}, ["path_overlap"], id="inside"),
-        pytest.param("/srv/pg", {"tablespace 1": "/srv/t", "tablespace 2": "/srv/t/"}, ["path_overlap"], id="same"),
-    ],
-)
-def test_paths(data_directory, others, expected):
-    assert codes(_paths.paths(data_directory, others, ["/home/ann"])) == expected
-
-
-def test_paths_name_the_option():
-    [verdict] = _paths.paths("/srv/pg", {"waldir": "wal"}, [])
-    assert verdict.msg.startswith("waldir='wal' cannot be used: it is not absolute.")
 
 
 @pytest.mark.parametrize(
@@ -90,89 +63,6 @@ def test_version(printed, expected):
 )
 def test_upstream(of_backup, of_upstream, expected):
     assert codes(_backup.upstream(backup(**of_backup), upstream(**of_upstream))) == expected
-
-
-@pytest.mark.parametrize(
-    ("effective", "needed", "to_raise"),
-    [
-        pytest.param(SETTINGS, [SETTINGS], {}, id="equal"),
-        pytest.param({"max_connections": 200}, [{"max_connections": 100}], {}, id="above"),
-        pytest.param({"max_connections": 50}, [{"max_connections": 100}], {"max_connections": 100}, id="below"),
-        pytest.param(
-            {"max_connections": 50},
-            [{"max_connections": 100}, {"max_connections": 120}],
-            {"max_connections": 120},
-            id="the highest of backup and upstream",
-        ),
-        pytest.param({"max_connections": 50}, [{}], {}, id="not told"),
-    ],
-)
-def test_settings_to_raise(effective, needed, to_raise):
-    assert _configuration.settings_to_raise(effective, *needed) == to_raise
-
-
-@pytest.mark.parametrize(
-    ("to_raise", "policy", "severity"),
-    [
-        ({}, "refuse", "ok"),
-        ({}, "raise", "ok"),
-        ({"max_connections": 120}, "raise", "warning"),
-        ({"max_connections": 120}, "refuse", "error"),
-    ],
-)
-def test_hot_standby(to_raise, policy, severity):
-    [verdict] = _configuration.hot_standby({"max_connections": 100}, to_raise, policy)
-    assert verdict.severity == severity
-    assert ("max_connections 100 (needs 120)" in verdict.msg) == bool(to_raise)
-    assert codes([verdict]) == (["hot_standby_settings"] if severity == "error" else [])
-
-
-@pytest.mark.parametrize(
-    ("needed", "available", "backlog", "expected"),
-    [
-        pytest.param({"/a": 10}, {"/a": 10}, 0, [], id="exactly"),
-        pytest.param({"/a": 11}, {"/a": 10}, 0, ["space_missing"], id="a byte short"),
-        pytest.param({"/a": 10}, {"/a": 14}, 5, ["space_missing"], id="WAL does not fit"),
-        pytest.param({"/a": 10}, {"/a": 15}, 5, [], id="WAL fits"),
-        pytest.param({"/a": 10}, {"/a": 10 + GIB}, 1 << 50, [], id="WAL reserve is bounded"),
-        pytest.param({"/a": 10}, {"/a": 10}, -5, [], id="upstream behind the backup"),
-        pytest.param({"/a": 10, "/b": 10}, {"/a": 15, "/b": 10}, 5, [], id="WAL goes to the first"),
-        pytest.param({"/a": 2, "/b": 2}, {"/a": 1, "/b": 1}, 0, ["space_missing"] * 2, id="both full"),
-    ],
-)
-def test_space(needed, available, backlog, expected):
-    assert codes(_space.space(needed, available, backlog)) == expected
-
-
-@pytest.mark.parametrize(
-    ("exists", "names_directory", "expected"),
-    [
-        (True, None, []),
-        (True, "/srv/pg", []),
-        (True, "/srv/pg/", []),
-        (True, "/srv/other", ["configuration_other_directory"]),
-        (False, None, ["configuration_missing"]),
-    ],
-)
-def test_configuration(exists, names_directory, expected):
-    assert (
-        codes(_configuration.configuration("/etc/pg/postgresql.conf", exists, names_directory, "/srv/pg")) == expected
-    )
-
-
-@pytest.mark.parametrize(
-    ("service", "path", "expected"),
-    [
-        pytest.param(None, "/srv/it's a dir", [], id="what a shell leaves alone between double quotes"),
-        pytest.param("postgresql@15-main", '/srv/"$(id)"', [], id="a service needs no shell"),
-        *(
-            pytest.param(None, f"/srv/{name}", ["path_unfit_for_pg_ctl"], id=repr(name))
-            for name in ('"', "$(id)", "`id`", "a\\b", "$HOME")
-        ),
-    ],
-)
-def test_starter(service, path, expected):
-    assert codes(_configuration.starter(service, ["/srv/pg", path])) == expected
 
 
 def test_barmans_own_verdicts():

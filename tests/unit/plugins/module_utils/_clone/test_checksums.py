@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files compared with promises: by hashlib for real, by pg_verifybackup as far as its messages go.
 
-The real pg_verifybackup is in tests/lab/test_verification.py.
+The real pg_verifybackup is in tests/lab/methods/test_verification.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ from __future__ import annotations
 import posixpath
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import _why_unusable, overlaps
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +108,32 @@ def test_overlaps_is_what_comparing_all_pairs_tells(paths):
 
     pairs = [(a, b) for n, a in enumerate(paths) for m, b in enumerate(paths) if n != m and contains(a, b)]
     assert (overlaps(paths) is not None) == bool(pairs)
+
+
+def codes(verdicts):
+    """The errors by their codes; every error has one and tells the next step."""
+    found = _verdict.errors(verdicts)
+    assert all(verdict.error_code and "Next: " in verdict.msg for verdict in found)
+    return [verdict.error_code for verdict in found]
+
+
+@pytest.mark.parametrize(
+    ("data_directory", "others", "expected"),
+    [
+        pytest.param("/srv/pg", {}, [], id="alone"),
+        pytest.param("/srv/pg", {"tablespace 1": "/srv/fast", "waldir": "/srv/wal"}, [], id="apart"),
+        pytest.param("/etc", {}, ["path_dangerous"], id="system"),
+        pytest.param("/home/ann", {}, ["path_dangerous"], id="home"),
+        pytest.param("/srv/pg", {"waldir": "wal"}, ["path_dangerous"], id="relative waldir"),
+        pytest.param("/etc", {"tablespace 1": "/", "waldir": "wal"}, ["path_dangerous"] * 3, id="all of them"),
+        pytest.param("/srv/pg", {"waldir": "/srv/pg/wal"}, ["path_overlap"], id="inside"),
+        pytest.param("/srv/pg", {"tablespace 1": "/srv/t", "tablespace 2": "/srv/t/"}, ["path_overlap"], id="same"),
+    ],
+)
+def test_paths(data_directory, others, expected):
+    assert codes(_paths.paths(data_directory, others, ["/home/ann"])) == expected
+
+
+def test_paths_name_the_option():
+    [verdict] = _paths.paths("/srv/pg", {"waldir": "wal"}, [])
+    assert verdict.msg.startswith("waldir='wal' cannot be used: it is not absolute.")

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import io
 import os
 import stat
 import tarfile
@@ -12,33 +11,17 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive, Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream, members
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_extract import unpack
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.tars import NAME, plain, tar_of
 
-NAME = "/barman/base.tar"
 FILES = {"PG_VERSION": "15\n", "base/1/1259": "r" * 20000, "base/1/empty": "", "base/1/\udcff ü": "odd"}
 LEFT_OUT = {"tablespace_map": "x", "pg_wal/0": "x", "base/pgsql_tmp/t": "x", "global/pg_control": "control"}
 
 
-def plain(name, text):
-    return name, text.encode(), {}
-
-
 def special(name, kind, **more):
     return name, b"", {"type": kind, **more}
-
-
-def tar_of(*entries):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT, errors="surrogateescape") as tar:
-        for name, content, more in entries:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            for key, value in more.items():
-                setattr(member, key, value)
-            tar.addfile(member, io.BytesIO(content))
-    return out.getvalue()
 
 
 ALL = [plain(*pair) for pair in {**FILES, **LEFT_OUT}.items()]
@@ -125,24 +108,3 @@ class TestUnpacking:
     def test_refuses_a_tar_that_lacks_a_file(self, root):
         with pytest.raises(StandbyError, match="lacks PG_VERSION"):
             Unpacked(root, tar_of(*ALL[1:]))
-
-
-class TestMembers:
-    @pytest.mark.parametrize("length", [0, 100, 512, 700, 1024])
-    def test_end_early_where_the_tar_does(self, length):
-        with pytest.raises(EOFError):
-            list(members(Stream([tar_of(plain("a", "x" * 600))[:length]]), NAME))
-
-    def test_take_all_that_comes_after_the_end(self):
-        chunks = iter([tar_of(plain("a", "x")), b"more"])
-        assert [member.name for member in members(Stream(chunks), NAME)] == ["a"]
-        assert next(chunks, None) is None
-
-    def test_refuse_what_is_no_tar(self):
-        with pytest.raises(StandbyError, match="is no tar"):
-            list(members(Stream([b"x" * 512]), NAME))
-
-    def test_have_sizes_beyond_those_of_octal_digits(self):
-        big = tarfile.TarInfo("big")
-        big.size = 1 << 40
-        assert next(members(Stream([big.tobuf(tarfile.GNU_FORMAT)]), NAME)).size == 1 << 40

@@ -1,0 +1,98 @@
+"""A copy that is held at a state until the test lets it go on, however quick or slow the machine is.
+
+On the standby every ssh that brings files passes on what comes through a gate, which stops after so many bytes of each
+stream; and a sync may have to wait. Only files are held: their senders give way to others (nice), nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from podman import File, Host, wait_for
+
+__all__ = ["MIB", "Held", "held"]
+
+MIB = 1 << 20
+PLACE = "/run/pgfleet-held"
+# They come before those of the system in every PATH.
+SSH, SYNC, GATE = "/usr/local/bin/ssh", "/usr/local/bin/sync", "/usr/local/bin/pgfleet-gate"
+PROGRAMS = {
+    # Under its own name, for those who look for it in a list of processes.
+    SSH: f"""\
+#!/bin/bash
+case "$*" in *nice*) [ ! -e {PLACE}/bytes ] ;; esac && exec -a ssh /usr/bin/ssh "$@"
+set -o pipefail
+(exec -a ssh /usr/bin/ssh "$@") | {GATE}
+""",
+    SYNC: f"""\
+#!/bin/sh
+while [ -e {PLACE}/sync ]; do sleep 0.02; done
+exec /usr/bin/sync "$@"
+""",
+    # It ends with whoever reads from it.
+    GATE: f"""\
+#!/usr/bin/python3
+import os, select, sys
+
+reader = select.poll()
+reader.register(1, select.POLLERR)
+passed = 0
+while True:
+    try:
+        with open("{PLACE}/bytes") as file:
+            limit = int(file.read())
+    except FileNotFoundError:
+        limit = passed + 65536
+    if passed >= limit:
+        open(f"{PLACE}/held-{{limit}}-{{os.getpid()}}", "w").close()
+        if reader.poll(20):
+            sys.exit(1)
+        continue
+    data = os.read(0, min(65536, limit - passed))
+    if not data:
+        break
+    passed += len(data)
+    while data:
+        data = data[os.write(1, data):]
+""",
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """The copies of a host."""
+
+    host: Host
+
+    def after(self, count: int) -> None:
+        """Hold each stream of files after so many bytes."""
+        # In one step: a gate may be reading it.
+        self.host.run(["sh", "-euc", f"echo {count} >{PLACE}/new; mv {PLACE}/new {PLACE}/bytes"])
+
+    def wait(self) -> None:
+        """Until a stream has come as far as it may."""
+        come = ["sh", "-c", f"ls {PLACE}/held-$(cat {PLACE}/bytes)-*"]
+        wait_for(lambda: self.host.run(come, check=False).returncode == 0, "a copy to come as far as it may")
+
+    def at_sync(self) -> None:
+        """Hold what makes durable what was written, and so the end of the copy, which comes after that."""
+        self.host.run(["touch", f"{PLACE}/sync"])
+
+    def go_on(self) -> None:
+        """Hold nothing any more."""
+        self.host.run(["sh", "-c", f"rm -f {PLACE}/bytes {PLACE}/sync {PLACE}/held-*"])
+
+
+@contextmanager
+def held(host: Host) -> Iterator[Held]:
+    """Copies on the host can be held; at the end nothing is left of that."""
+    host.put(File(path, text, mode=0o755) for path, text in PROGRAMS.items())
+    # Everybody's copies say there that they are held.
+    host.run(["install", "--directory", "--mode=1777", PLACE])
+    try:
+        yield Held(host)
+    finally:
+        # What still waits goes on when the place is gone.
+        host.run(["rm", "-rf", PLACE, *PROGRAMS])

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import lock as _lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND
+
+NOTE = {"pid": 4711, "run": "x"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "lock")
+
+
+@pytest.fixture
+def fork():
+    """Runs a function in a process of its own, up to its first report; kills what is left at the end."""
+    children = []
+
+    def run(work):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                work(lambda text: os.write(writer, f"{text}\n".encode()))
+                signal.pause()
+            finally:
+                os._exit(1)
+        children.append(child)
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            return child, stream.readline().strip()
+
+    yield run
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def holding(path):
+    """Has the lock until it is killed."""
+
+    def work(report):
+        report("held" if Lock(path, NOTE).take() else "refused")
+
+    return work
+
+
+def is_free(path):
+    lock = Lock(path, {})
+    if not lock.take():
+        return False
+    lock.release()
+    return True
+
+
+class TestLock:
+    def test_is_had_by_one_process_at_a_time(self, path, fork):
+        _child, said = fork(holding(path))
+        assert said == "held"
+        lock = Lock(path, {})
+        assert (lock.take(), lock.take(0.1), lock.fd) == (False, False, -1)
+
+    def test_tells_who_has_it_and_leaves_it_to_him(self, path, fork):
+        fork(holding(path))
+        assert [Lock.holder(path), Lock.holder(path)] == [NOTE, NOTE]
+        assert not is_free(path)
+
+    def test_tells_of_nobody_when_it_is_free(self, tmp_path, path):
+        assert Lock.holder(path) is None
+        assert not (tmp_path / "lock").exists()
+        lock = Lock(path, NOTE)
+        assert lock.take()
+        lock.release()
+        assert Lock.holder(path) is None
+
+    @pytest.mark.parametrize("note", ["", "{", "7"])
+    def test_tells_of_somebody_whose_note_says_nothing(self, tmp_path, path, fork, note):
+        fork(holding(path))
+        (tmp_path / "lock").write_text(note, encoding="utf-8")
+        assert Lock.holder(path) == {}
+
+    def test_forgets_the_note_of_the_one_before(self, tmp_path, path):
+        for note in ({"a": "long" * 99}, NOTE):
+            lock = Lock(path, note)
+            assert lock.take()
+            assert json.loads((tmp_path / "lock").read_text(encoding="utf-8")) == note
+            lock.release()
+
+    def test_goes_with_a_process_that_is_killed(self, path, fork):
+        child, _said = fork(holding(path))
+        os.kill(child, signal.SIGSTOP)
+        assert not is_free(path)
+        os.kill(child, signal.SIGKILL)
+        assert Lock(path, {}).take(BOUND)
+
+    def test_outlives_a_killed_process_while_a_program_that_inherited_it_still_works(self, tmp_path, path, fork):
+        os.mkfifo(tmp_path / "end")
+
+        def work(report):
+            lock = Lock(path, NOTE)
+            lock.take()
+            subprocess.Popen(["cat", tmp_path / "end"], pass_fds=(lock.fd,))
+            report("started")
+
+        child, _said = fork(work)
+        os.kill(child, signal.SIGKILL)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        assert not is_free(path)
+        (tmp_path / "end").write_text("", encoding="utf-8")
+        assert Lock(path, {}).take(BOUND)
+
+    def test_is_not_inherited_by_chance(self, path):
+        lock = Lock(path, NOTE)
+        assert lock.take()
+        assert not os.get_inheritable(lock.fd)
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch):
+        """What happens when somebody has found the lock taken, and waits."""
+        happens = []
+
+        def sleep(_seconds):
+            while happens:
+                happens.pop()()
+
+        monkeypatch.setattr(_lock, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+        return happens.append
+
+    def test_is_waited_for(self, path, fork, meanwhile):
+        child, _said = fork(holding(path))
+        meanwhile(lambda: os.kill(child, signal.SIGKILL))
+        assert Lock(path, {}).take(BOUND)
+
+    def test_is_not_had_when_its_file_was_removed_meanwhile(self, tmp_path, path, meanwhile):
+        """Nobody else would see it: the next one would make a file, and a lock, of his own."""
+        first, second = Lock(path, NOTE), Lock(path, NOTE)
+        assert first.take()
+
+        def remove():
+            (tmp_path / "lock").unlink()
+            first.release()
+
+        meanwhile(remove)
+        assert not second.take(BOUND)
+        assert second.take()
+        assert Lock.holder(path) == NOTE
+
+    def test_does_not_write_through_a_link(self, tmp_path, path):
+        (tmp_path / "precious").write_text("precious", encoding="utf-8")
+        (tmp_path / "lock").symlink_to("precious")
+        with pytest.raises(StandbyError, match="symbolic link") as error:
+            Lock(path, NOTE).take()
+        assert error.value.code == "write_failed"
+        assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+
+
+class TestWriteAtomically:
+    def test_replaces_a_file_and_its_mode(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+        path.chmod(0o644)
+        _files.write_atomically(str(path), "new \udcff\r\n")
+        assert path.read_bytes() == b"new \xff\r\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_takes_another_mode(self, tmp_path):
+        _files.write_atomically(str(tmp_path / "file"), "new", 0o640)
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+    def test_does_not_write_through_a_link(self, tmp_path):
+        (tmp_path / "precious").write_text("precious", encoding="utf-8")
+        (tmp_path / "link").symlink_to("precious")
+        _files.write_atomically(str(tmp_path / "link"), "new")
+        assert read_tree(tmp_path) == {"link": "new", "precious": "precious"}
+
+    def test_never_shows_a_part(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+        reader = path.open(encoding="utf-8")
+        _files.write_atomically(str(path), "new")
+        assert reader.read() == "old"
+        reader.close()
+
+    @pytest.mark.parametrize("failing", ["fsync", "replace"])
+    def test_leaves_the_old_file_when_it_fails(self, tmp_path, monkeypatch, failing):
+        path = tmp_path / "file"
+        path.write_text("old", encoding="utf-8")
+
+        def fail(*_arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, failing, fail)
+        with pytest.raises(StandbyError, match="No space left on device") as refused:
+            _files.write_atomically(str(path), "new")
+        assert refused.value.code == "write_failed"
+        assert read_tree(tmp_path) == {"file": "old"}
+
+    def test_tells_when_there_is_no_such_directory(self, tmp_path):
+        with pytest.raises(StandbyError, match="No such file or directory"):
+            _files.write_atomically(str(tmp_path / "absent" / "file"), "new")
+
+
+class TestReadSmall:
+    @pytest.mark.parametrize("content", [b"", b"a\r\nb\rc\n", b"\xff\n"], ids=["empty", "line ends", "no UTF-8"])
+    def test_is_what_can_be_written_back(self, tmp_path, content):
+        (tmp_path / "file").write_bytes(content)
+        _files.write_atomically(str(tmp_path / "copy"), _files.read_small(str(tmp_path / "file")))
+        assert (tmp_path / "copy").read_bytes() == content
+
+    @pytest.mark.parametrize("name", ["absent", "file/below"])
+    def test_of_nothing_is_none(self, tmp_path, name):
+        (tmp_path / "file").write_text("", encoding="utf-8")
+        assert _files.read_small(str(tmp_path / name)) is None
+
+
+def test_is_empty(tmp_path):
+    assert _files.is_empty(str(tmp_path / "absent"))
+    assert _files.is_empty(str(tmp_path))
+    (tmp_path / "lost+found").mkdir()
+    assert _files.is_empty(str(tmp_path))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert not _files.is_empty(str(tmp_path))
+    with pytest.raises(StandbyError, match="Not a directory"):
+        _files.is_empty(str(tmp_path / "file"))
+
+
+class TestPrivateDirectory:
+    @pytest.mark.parametrize("mode", [0o700, 0o750], ids=oct)
+    @pytest.mark.parametrize("before", [None, 0o755, 0o500], ids=["new", "too open", "too closed"])
+    def test_is_there_with_its_mode(self, tmp_path, mode, before):
+        place = tmp_path / "a" / "it's $(id)\n"
+        if before is not None:
+            place.mkdir(parents=True)
+            place.chmod(before)
+        _files.private_directory(str(place), mode)
+        assert stat.S_IMODE(place.stat().st_mode) == mode
+
+    def test_keeps_what_is_in_it(self, tmp_path):
+        write_tree(tmp_path / "place", {"file": "precious"})
+        _files.private_directory(str(tmp_path / "place"))
+        assert read_tree(tmp_path / "place") == {"file": "precious"}
+
+    def test_may_be_somebody_elses_who_lets_us_write(self, tmp_path, monkeypatch):
+        def refuse(*_arguments):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(_inspect.os, "chmod", refuse)
+        _files.private_directory(str(tmp_path / "place"))
+        assert (tmp_path / "place").is_dir()
+
+    @pytest.mark.parametrize("name", ["file", "file/below", "dangling"])
+    def test_is_refused_where_something_else_is(self, tmp_path, name):
+        (tmp_path / "file").write_text("precious", encoding="utf-8")
+        (tmp_path / "dangling").symlink_to("nowhere")
+        with pytest.raises(StandbyError, match=f"Cannot create directory {tmp_path}/{name}: ") as refused:
+            _files.private_directory(str(tmp_path / name))
+        assert refused.value.code == "directory_not_writable"
+        assert read_tree(tmp_path) == {"file": "precious", "dangling": "-> nowhere"}
