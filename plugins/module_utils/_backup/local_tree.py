@@ -35,7 +35,7 @@ MISSING, COMPLETE, OTHER = 0, 1, 2
 
 @dataclass(frozen=True)
 class Survey:
-    """What is there of a tree: a mark for every file by its position, and the paths that are no part of it."""
+    """What this host has of a tree: a mark for every file by its position, and the paths that are not in it."""
 
     marks: bytearray
     strangers: list[str]
@@ -76,7 +76,7 @@ def clear(root: Root) -> None:
 
 
 def make_directories(root: Root) -> None:
-    """The directories of a tree, for its owner and, where the source has it so, the group. Raises StandbyError."""
+    """Make the directories of a tree, for the owner, and for the group if the source has it so. Raises StandbyError."""
     for path in root.directories:
         place = os.path.join(root.target, path)
         try:

@@ -85,7 +85,7 @@ def _rendered(command: str, segment: str, path: str) -> str:
 
 
 def _run(command: str, directory: str) -> tuple[int | None, str]:
-    """Exit code, None after a time-out, and stderr. What the shell has started ends with it: it would write there."""
+    """Exit code, None if out of time, and stderr. What the shell leaves running is ended before that directory goes."""
     with tempfile.TemporaryFile() as errors:
         with ProgramGroup(["sh", "-c", command], stderr=errors.fileno(), directory=directory) as group:
             rc = group.wait(_FETCH_SECONDS)
