@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,12 +25,22 @@ def wait_until(condition: Callable[[], object], what: str = "what the test waits
         time.sleep(0.005)
 
 
-def is_gone(pid: int | str) -> bool:
-    """Whether a process has ended; what nobody has waited for yet is over as well."""
+def _fields(pid: int | str) -> list[str]:
+    """The fields of proc(5) ``stat`` from the state on; none if there is no such process."""
     try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return []
+
+
+def is_gone(pid: int | str) -> bool:
+    """Whether a process has ended, even if its parent has not asked for that yet."""
+    return _fields(pid)[:1] in ([], ["Z"])
+
+
+def children() -> set[str]:
+    """The numbers of this process's children."""
+    return {pid for pid in os.listdir("/proc") if pid.isdecimal() and _fields(pid)[1:2] == [str(os.getpid())]}
 
 
 def more_and_more_seconds() -> Iterator[float]:

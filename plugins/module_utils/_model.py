@@ -26,7 +26,6 @@ __all__ = [
     "Upstream",
     "as_dict",
     "backup_from",
-    "major_of",
 ]
 
 # A standby refuses to start while one of these is below the primary's value
@@ -45,7 +44,7 @@ def as_dict(value: Any) -> dict[str, Any]:
     return asdict(value)
 
 
-def major_of(version: str | None) -> int | None:
+def _major_of(version: str | None) -> int | None:
     """The major version in the content of PG_VERSION, or None where there is none in it."""
     head = (version or "").partition(".")[0]
     return int(head) if head.isdigit() else None
@@ -193,7 +192,7 @@ class DataDir:
     @property
     def major(self) -> int | None:
         """The major version, or None where PG_VERSION is missing or makes no sense."""
-        return major_of(self.version)
+        return _major_of(self.version)
 
     @property
     def running(self) -> bool:

@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
-__all__ = ["backup_of", "default_jobs", "expiry_of", "finish", "job_of"]
+__all__ = ["backup_of", "expiry_of", "finish", "job_of"]
 
 
 def backup_of(given: dict[str, Any]) -> Backup:
@@ -50,14 +50,14 @@ def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None 
     backup = backup or backup_of(params["backup"])
     data_directory = _plain(params["data_directory"], "data_directory")
     return Job(
-        source=BarmanHost(params.get("barman_host") or "", tuple(params.get("ssh_options") or ())),
+        source=BarmanHost.from_params(params),
         backup=backup,
         data_directory=data_directory,
         state_directory=_plain(params["state_directory"] or default_state_directory(data_directory), "state_directory"),
         bindir=find_bindir(backup.major, params["pg_bindir"]),
         targets=target_of(backup, params["tablespace_mapping"]),
         waldir=params["waldir"] or None,
-        jobs=params.get("jobs") or default_jobs(),
+        jobs=params.get("jobs") or _default_jobs(),
         overwrite=params["overwrite"],
         keep_old=params["keep_old"],
         again=params.get("again", False),
@@ -85,7 +85,7 @@ def expiry_of(params: dict[str, Any]) -> int | None:
     return seconds if params["state"] == "present" else None
 
 
-def default_jobs() -> int:
+def _default_jobs() -> int:
     """Half of the processors: an rsync and its ssh keep one busy each, and a server may run beside them."""
     return min(8, max(2, (os.cpu_count() or 2) // 2))
 

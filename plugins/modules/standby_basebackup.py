@@ -184,7 +184,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     target_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource, observe
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import (
+    UpstreamSource,
+    upstream_files,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import fill, preview_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
@@ -197,6 +200,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_baseba
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import files
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -213,7 +217,7 @@ def wanted(params: dict[str, Any]) -> tuple[Job, BaseBackup]:
     options = checked_options(params["pg_basebackup_options"], slot_name)
     keywords = login_of(params, params["application_name"]).keywords
     source = UpstreamSource(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
-    job = observe(identify(keywords), keywords, source).job
+    job = upstream_files(identify(keywords), files(keywords), source).job
     return job, BaseBackup(keywords, slot_name, options)
 
 

@@ -253,7 +253,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Chec
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examination
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import run
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
     RestoreCommand,
@@ -263,15 +263,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import al
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    examination = Examination(request_of(params))
-    examination.run()
-    plan = examination.plan
+    examined = run(request_of(params))
+    plan = examined.plan
     result = {
         "changed": False,
         "plan": plan,
-        "verdicts": [shown(verdict) for verdict in examination.verdicts],
+        "verdicts": [shown(verdict) for verdict in examined.verdicts],
     }
-    problems = refusals(examination.verdicts)
+    problems = refusals(examined.verdicts)
     if problems:
         head = f"{socket.gethostname()} cannot become a standby in {params['data_directory']}; nothing was changed."
         refusal = all_in_one("preflight_failed", head, problems)
@@ -282,7 +281,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "before": plan["before"] + "\n",
         "after": f"{plan['action']}: {plan['reason']}\n",
     }
-    result["warnings_to_show"] = [verdict.msg for verdict in examination.verdicts if verdict.severity == "warning"]
+    result["warnings_to_show"] = [verdict.msg for verdict in examined.verdicts if verdict.severity == "warning"]
     return result
 
 

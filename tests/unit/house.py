@@ -107,6 +107,9 @@ SENT = ("_barman_host", "_barman", "_commands")
 # The only files that know the driver of PostgreSQL.
 ASKS_SERVERS = ("_postgres.connect", "_postgres.libpq", "_postgres.upstream_facts", "_postgres.walsender")
 
+STARTS_PROGRAMS = "_commands.program_group"
+MAKES_HOSTS = "_commands.barman_host"
+
 
 def _as_path(unit: str) -> str:
     return f"`{unit.replace('.', '/')}`"
@@ -158,6 +161,14 @@ NEVERS = (
         f"Only {', '.join(map(_as_path, ASKS_SERVERS))} import psycopg2.",
         checked_by="test_psycopg2_is_known_to_those_who_ask_servers",
     ),
+    Never(
+        f"Only {_as_path(STARTS_PROGRAMS)} starts programs.",
+        checked_by="test_programs_are_started_in_one_file",
+    ),
+    Never(
+        f"Only {_as_path(MAKES_HOSTS)} makes a Barman host, or a shell that reaches it by ssh, and each in one place.",
+        checked_by="test_a_barman_host_is_made_in_one_place",
+    ),
     Never("No file runs a shell.", checked_by="test_no_unit_runs_a_shell"),
     Never(
         "Only `_module` ends a module, and a module's `main()` calls it once.",
@@ -166,5 +177,9 @@ NEVERS = (
     Never(
         "A module opens no file and starts no program itself.",
         checked_by="test_a_module_acts_only_through_its_units",
+    ),
+    Never(
+        "No file offers in `__all__` what no other file uses.",
+        checked_by="test_what_is_offered_is_used_by_another_file",
     ),
 )

@@ -9,6 +9,7 @@ Every function takes parsed files by their names, so that a test can show it a h
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,6 +24,9 @@ OUTSIDE_WORLD = {
     "tempfile", "threading", "time", "urllib", "uuid",
 }  # fmt: skip
 ACTS = {"open", "input", "print"}
+# What starts programs.
+STARTS = {"asyncio", "multiprocessing", "pty", "subprocess"}
+SYSTEM_CALL = re.compile(r"(exec|spawn)[lv]p?e?|posix_spawnp?|popen|system")
 
 
 def read(directory: Path) -> dict[str, ast.Module]:
@@ -156,6 +160,28 @@ def wrong_of_purity(units: Units) -> list[str]:
         for name, tree in judged.items()
         if says_pure(tree) != is_pure(name, units)
     ]
+
+
+def starters(units: Units) -> list[str]:
+    """Files that start a program, by a library or by a call of the system."""
+    return [
+        name
+        for name, tree in units.items()
+        if libraries(tree) & STARTS or any(SYSTEM_CALL.fullmatch(str(word)) for word in calls(tree))
+    ]
+
+
+def makers(units: Units, name: str) -> list[str]:
+    """The files that make an object of a class, one item for each place; a class method of it makes one by ``cls``."""
+    return [
+        unit for unit, tree in units.items() for word in [*calls(tree), *_calls_of_itself(tree, name)] if word == name
+    ]
+
+
+def _calls_of_itself(tree: ast.Module, name: str) -> list[str]:
+    """The class's name for every ``cls(...)`` in it."""
+    found = definitions(tree).get(name)
+    return [name for word in (calls(found) if isinstance(found, ast.ClassDef) else ()) if word == "cls"]
 
 
 def crowded(units: Collection[str], most: int) -> list[str]:

@@ -18,10 +18,12 @@ from ansible_collections.pgfleet.standby.tests.unit.house import (
     FOLDERS,
     GROUND,
     MAIN_LINES,
+    MAKES_HOSTS,
     MODULE_SIDE,
     NEVERS,
     PACKAGE,
     SENT,
+    STARTS_PROGRAMS,
     TOP_FILES,
 )
 from ansible_collections.pgfleet.standby.tests.unit.house_rules import (
@@ -32,10 +34,12 @@ from ansible_collections.pgfleet.standby.tests.unit.house_rules import (
     crowded,
     definitions,
     libraries,
+    makers,
     offered,
     ours,
     read,
     says_pure,
+    starters,
     strangers_met,
     top,
     unused_names,
@@ -126,10 +130,20 @@ def test_psycopg2_is_known_to_those_who_ask_servers():
     assert tuple(name for name, tree in UTILS.items() if "psycopg2" in libraries(tree)) == ASKS_SERVERS
 
 
+def test_programs_are_started_in_one_file():
+    assert starters({**UTILS, **{f"modules.{name}": tree for name, tree in MODULES.items()}}) == [STARTS_PROGRAMS]
+
+
+@pytest.mark.parametrize("name", ["BarmanHost", "SshShell"])
+def test_a_barman_host_is_made_in_one_place(name):
+    assert makers({**UTILS, **{f"modules.{name}": tree for name, tree in MODULES.items()}}, name) == [MAKES_HOSTS]
+
+
 def test_no_unit_runs_a_shell():
     for name, tree in UTILS.items():
         keywords = {word.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords}
-        assert not {"shell", "system", "popen"} & (keywords | set(calls(tree))), name
+        assert not {"shell", "system", "popen"} & keywords, name
+        assert not {"system", "popen"} & set(calls(tree)), name
 
 
 # --- one file -------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from ansible_collections.pgfleet.standby.tests.unit.house_rules import (
     arrows_up,
     beside_the_folders,
     crowded,
+    makers,
+    starters,
     strangers_met,
     unused_names,
     unused_permissions,
@@ -121,6 +123,34 @@ class TestPurity:
     def test_a_file_that_is_pure_and_does_not_say_so(self):
         units = house(formats__lsn=importing("_errors", docstring="Positions."))
         assert wrong_of_purity(units) == ["_formats.lsn is pure and does not say so"]
+
+
+class TestOnePlace:
+    @pytest.mark.parametrize(
+        "starts",
+        [
+            "import subprocess",
+            "from subprocess import run",
+            "import os\nos.execvp('ls', [])",
+            "import os\nos.system('')",
+        ],
+    )
+    def test_a_file_that_starts_programs(self, starts):
+        assert starters(house()) == []
+        assert starters(house(formats__lsn=starts)) == ["_formats.lsn"]
+
+    @pytest.mark.parametrize(
+        ("text", "places"),
+        [
+            ("def f(): return Answer()", 1),
+            ("def f(): return ask.Answer(Answer())", 2),
+            ("class Answer:\n    def make(cls): return cls()", 1),
+            ("class Other:\n    def make(cls): return cls()", 0),
+            ("def f(given: Answer): return given", 0),
+        ],
+    )
+    def test_places_that_make_an_object(self, text, places):
+        assert makers(house(formats__lsn=text), "Answer") == ["_formats.lsn"] * places
 
 
 class TestRoom:

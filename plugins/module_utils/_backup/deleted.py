@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
@@ -27,7 +26,7 @@ _LOOKS, _PAUSE_SECONDS = 5, 1.0
 
 
 @contextlib.contextmanager
-def explain_missing_files(source: BarmanHost, backup: Backup, packed: bool) -> Iterator[None]:
+def explain_missing_files(barman_host: BarmanHost, backup: Backup, packed: bool) -> Iterator[None]:
     """Raise StandbyError with the cause, where files are missing because the backup was deleted meanwhile.
 
     ``packed``: it consists of tars.
@@ -37,14 +36,14 @@ def explain_missing_files(source: BarmanHost, backup: Backup, packed: bool) -> I
     except StandbyError as error:
         if error.code != _CODE:
             raise
-        fate = _fate(source, str(backup.directory), _OF_PACKED if packed else _OF_PLAIN)
+        fate = _fate(barman_host, str(backup.directory), _OF_PACKED if packed else _OF_PLAIN)
         if fate is None:
             raise
         details = {name: value for name, value in error.result.items() if name in ("rc", "stderr", "cmd")}
         raise StandbyError(
             Refusal(
                 "backup_deleted",
-                f"Backup {backup.backup_id} of {backup.server} {fate} on {source.destination} while it was copied:"
+                f"Backup {backup.backup_id} of {backup.server} {fate} on {barman_host.where} while it was copied:"
                 " Barman's"
                 " retention, or somebody, has deleted it. What has arrived is not complete and cannot be started.",
                 "choose another backup_id, run again, and have Barman keep the backup while it is copied",
@@ -53,9 +52,9 @@ def explain_missing_files(source: BarmanHost, backup: Backup, packed: bool) -> I
         ) from error
 
 
-def _fate(source: BarmanHost, directory: str, landmarks: Iterable[str]) -> str | None:
+def _fate(barman_host: BarmanHost, directory: str, landmarks: Iterable[str]) -> str | None:
     """What has become of the backup; None where it is there, or cannot be looked at."""
-    shell = SshShell(source.destination, source.ssh_options)
+    shell = barman_host.shell()
     places = [directory + mark for mark in landmarks]
     for look in range(_LOOKS):
         if look:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT, parse_listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, rsync_failure
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
@@ -24,7 +24,7 @@ _LIST_SECONDS = 3600
 _IO_TIMEOUT = 300
 
 
-def list_backup(source: BarmanHost, backup: Backup) -> Iterator[Entry]:
+def list_backup(barman_host: BarmanHost, backup: Backup) -> Iterator[Entry]:
     """Every entry of the backup, in one go. Raises StandbyError when it cannot be read whole."""
     directory = str(backup.directory)
 
@@ -32,7 +32,7 @@ def list_backup(source: BarmanHost, backup: Backup) -> Iterator[Entry]:
         return StandbyError(
             Refusal(
                 "backup_files_missing",
-                f"Cannot list backup {backup.backup_id} in {directory} on {source.destination}:"
+                f"Cannot list backup {backup.backup_id} in {directory} on {barman_host.where}:"
                 f" {first_line(stderr) or f'exit code {rc}'}.",
                 "check on the Barman host that the backup still exists and that our user may read it",
             ),
@@ -40,17 +40,16 @@ def list_backup(source: BarmanHost, backup: Backup) -> Iterator[Entry]:
             stderr=stderr,
         )
 
-    shell = SshShell(source.destination, source.ssh_options)
     find = ["find", directory, "-mindepth", "1", "-printf", FIND_FORMAT]
-    return parse_listing(shell.stream(find, _LIST_SECONDS, failed))
+    return parse_listing(barman_host.shell().stream(find, _LIST_SECONDS, failed))
 
 
-def fetch(source: BarmanHost, remote_directory: str, names: Iterable[str], target: str) -> None:
+def fetch(barman_host: BarmanHost, remote_directory: str, names: Iterable[str], target: str) -> None:
     """Copy a few small files; a real transfer, so it also proves rsync on both ends. Raises StandbyError."""
     listing = os.path.join(target, ".names")
     write_names(listing, names)
     how = ("--whole-file", "--chmod=D0700,F0600", f"--files-from={listing}", f"--timeout={_IO_TIMEOUT}")
-    argv = rsync_argv(source, remote_directory, target, how)
+    argv = barman_host.rsync(remote_directory, target, how)
     try:
         done = LocalShell().run(argv, timeout=_IO_TIMEOUT)
     finally:
@@ -62,7 +61,7 @@ def fetch(source: BarmanHost, remote_directory: str, names: Iterable[str], targe
         raise StandbyError(
             Refusal(
                 reason.code,
-                f"Cannot fetch files of the backup from {source.destination}:{remote_directory}: {reason.meaning}"
+                f"Cannot fetch files of the backup from {barman_host.where}:{remote_directory}: {reason.meaning}"
                 f" ({first_line(done.err)}).",
                 reason.next_step,
             ),

@@ -17,7 +17,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing im
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_roots import archives_of, packed_roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
@@ -41,19 +40,19 @@ _VERSION = re.compile(r"PG_\d+_\d+")
 
 
 def roots_of_tar_backup(
-    source: BarmanHost, backup: Backup, listing: Listing, data_directory: str, targets: Mapping[int, str]
+    barman_host: BarmanHost, backup: Backup, listing: Listing, data_directory: str, targets: Mapping[int, str]
 ) -> tuple[Root, ...]:
     """The trees to copy, from the manifest and the tars' first headers. Raises StandbyError."""
     archives = {
-        oid: replace(archive, unpacked_there=_unpacked_there(source, archive))
+        oid: replace(archive, unpacked_there=_unpacked_there(barman_host, archive))
         for oid, archive in archives_of(backup, listing.archives).items()
     }
     _require_manifest(backup, listing)
-    with closing(_members(source, archives[None])) as base:
+    with closing(_members(barman_host, archives[None])) as base:
         first = next(base)
-    promises = _promises(source, backup)
+    promises = _promises(barman_host, backup)
     roots = packed_roots(backup, archives, promises, data_directory, targets, bool(first.mode & _GROUP_READ))
-    return _with_empty_tablespaces(source, roots)
+    return _with_empty_tablespaces(barman_host, roots)
 
 
 def _require_manifest(backup: Backup, listing: Listing) -> None:
@@ -71,37 +70,36 @@ def _require_manifest(backup: Backup, listing: Listing) -> None:
     )
 
 
-def _unpacked_there(source: BarmanHost, archive: Archive) -> bool:
+def _unpacked_there(barman_host: BarmanHost, archive: Archive) -> bool:
     """Whether the Barman host has to decompress it. Raises StandbyError when neither end can."""
     if archive.program is None or shutil.which(archive.program) is not None:
         return False
-    if SshShell(source.destination, source.ssh_options).run([archive.program, "--version"]).rc == 0:
+    if barman_host.shell().run([archive.program, "--version"]).rc == 0:
         return True
     raise StandbyError(
         Refusal(
             "decompressor_missing",
             f"{archive.path} cannot be decompressed: {archive.program} is installed neither on this host nor on"
-            f" {source.destination}. Nothing was changed.",
+            f" {barman_host.where}. Nothing was changed.",
             f"install {archive.program} on this host",
         )
     )
 
 
-def _promises(source: BarmanHost, backup: Backup) -> Iterator[ManifestEntry]:
+def _promises(barman_host: BarmanHost, backup: Backup) -> Iterator[ManifestEntry]:
     path = f"{backup.directory}/data/backup_manifest"
 
     def failed(rc: int, stderr: str) -> StandbyError:
         return StandbyError(
             Refusal(
                 "backup_files_missing",
-                f"Cannot read {path} on {source.destination}: {first_line(stderr) or f'exit code {rc}'}.",
+                f"Cannot read {path} on {barman_host.where}: {first_line(stderr) or f'exit code {rc}'}.",
                 "check on the Barman host that the backup still exists and that our user may read it",
             ),
             rc=rc,
         )
 
-    shell = SshShell(source.destination, source.ssh_options)
-    return parse_manifest(_lines(shell.stream(["cat", path], _MANIFEST_SECONDS, failed)))
+    return parse_manifest(_lines(barman_host.shell().stream(["cat", path], _MANIFEST_SECONDS, failed)))
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -114,9 +112,9 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _members(source: BarmanHost, archive: Archive) -> Generator[tarfile.TarInfo, None, None]:
+def _members(barman_host: BarmanHost, archive: Archive) -> Generator[tarfile.TarInfo, None, None]:
     """The members of a tar as long as they are asked for. Raises StandbyError for what is no whole tar."""
-    with TarStream(source, archive) as tar_stream:
+    with TarStream(barman_host, archive) as tar_stream:
         try:
             yield from members(Stream(tar_stream.chunks()), archive.path)
         except EOFError:
@@ -124,21 +122,23 @@ def _members(source: BarmanHost, archive: Archive) -> Generator[tarfile.TarInfo,
             raise StandbyError(
                 Refusal(
                     reason.code,
-                    f"Cannot read {archive.path} on {source.destination}: {reason.meaning}"
+                    f"Cannot read {archive.path} on {barman_host.where}: {reason.meaning}"
                     f" ({tar_stream.first_words or 'nothing was said'}).",
                     reason.next_step,
                 )
             ) from None
 
 
-def _with_empty_tablespaces(source: BarmanHost, roots: tuple[Root, ...]) -> tuple[Root, ...]:
+def _with_empty_tablespaces(barman_host: BarmanHost, roots: tuple[Root, ...]) -> tuple[Root, ...]:
     """Of a tablespace without files the manifest says nothing; its tar, which is small, has its directory."""
     version = {directory for root in roots[1:] for directory in root.directories if "/" not in directory}
     complete = []
     for root in roots:
         if root.oid is not None and root.archive is not None and not root.directories:
             if not version:
-                version = set(filter(_VERSION.fullmatch, (member.name for member in _members(source, root.archive))))
+                version = set(
+                    filter(_VERSION.fullmatch, (member.name for member in _members(barman_host, root.archive)))
+                )
             root = replace(root, directories=tuple(sorted(version)))
         complete.append(root)
     return tuple(complete)

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from typing import IO, Any, cast
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Archive
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     CONNECTION_ENDED,
     Diagnosis,
     first_line,
     tar_failure,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import NOTHING, PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
 __all__ = ["TarStream"]
@@ -34,11 +31,6 @@ _ERROR_BYTES = 64 << 10
 _DAMAGED = Diagnosis(Refusal("archive_damaged", "it breaks off", "choose another backup_id"))
 
 
-@contextmanager
-def _started(argv: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    yield subprocess.Popen(argv, env=environment(), start_new_session=True, **streams)
-
-
 class TarStream:
     """The bytes of a tar. Leave it as a context: then nothing of it runs on.
 
@@ -48,20 +40,20 @@ class TarStream:
 
     def __init__(
         self,
-        source: BarmanHost,
+        barman_host: BarmanHost,
         archive: Archive,
         nice_prefix: Sequence[str] = (),
         io_timeout: float = 300,
         arrived: Callable[[int], None] = lambda count: None,
-        started: Callable[..., AbstractContextManager[subprocess.Popen[bytes]]] = _started,
+        started: Callable[..., AbstractContextManager[ProgramGroup]] = ProgramGroup,
     ) -> None:
         self._archive = archive
-        self.argv = SshShell(source.destination, source.ssh_options).argv([*nice_prefix, *archive.there])
+        self.argv = barman_host.shell().argv([*nice_prefix, *archive.there])
         self._io_timeout = io_timeout
         self._arrived = arrived
         self._started = started
         self._stack = ExitStack()
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[ProgramGroup] = []
         self._errors: list[int] = []
         self._feeder: threading.Thread | None = None
         self._came = 0
@@ -70,9 +62,9 @@ class TarStream:
 
     def __enter__(self) -> TarStream:
         try:
-            self._start(self.argv, stdin=subprocess.DEVNULL)
+            self._start(self.argv, NOTHING)
             if self._archive.here:
-                self._start(self._archive.here, stdin=subprocess.PIPE)
+                self._start(self._archive.here, PIPE)
                 self._feeder = threading.Thread(target=self._feed, daemon=True)
                 self._feeder.start()
         except BaseException:
@@ -84,9 +76,6 @@ class TarStream:
         self._kill()
         if self._feeder is not None:
             self._feeder.join()
-        for process in self._running:
-            process.wait()
-            cast(IO[bytes], process.stdout).close()
         self._stack.close()
 
     def chunks(self) -> Iterator[bytes]:
@@ -94,25 +83,25 @@ class TarStream:
         if self._feeder is None:
             yield from self._arriving()
             return
-        stdout = cast(IO[bytes], self._running[1].stdout).fileno()
+        stdout = self._running[1].stdout.fileno()
         yield from iter(lambda: os.read(stdout, _PORTION), b"")
 
     def failure(self) -> Diagnosis | None:
         """Why the tar ended too early or not well; None when every program says that it is well. Waits for them."""
         if self._feeder is not None:
-            self._running[1].wait()
+            self._running[1].exit_code()
             self._feeder.join()
         if self._silent:
             return Diagnosis(Refusal("ssh_timeout", "it sent nothing for too long", "check the network"), retry=True)
         if not self._cut:
-            rc = self._running[0].wait()
+            rc = self._running[0].exit_code()
             if rc != 0:
                 return tar_failure(rc, self.stderr, self._archive.unpacked_there)
             # An ssh that shares a connection hears how the program there ended before all that it wrote has come:
             # should the connection be killed in between, it exits with 0 (seen with OpenSSH 9.2).
             if not self._archive.unpacked_there and self._came < self._archive.bytes:
                 return CONNECTION_ENDED
-        if self._feeder is not None and self._running[1].returncode != 0:
+        if self._feeder is not None and self._running[1].exit_code() != 0:
             return tar_failure(1, self.stderr, True)
         return None
 
@@ -130,15 +119,15 @@ class TarStream:
         """The first line of that, for a message."""
         return first_line(self.stderr)
 
-    def _start(self, argv: Sequence[str], **streams: Any) -> None:
+    def _start(self, argv: Sequence[str], stdin: int) -> None:
         errors = os.memfd_create("errors")  # on a full disk it could not say that it is full
         self._stack.callback(os.close, errors)
         self._errors.append(errors)
-        program = self._started(argv, stdout=subprocess.PIPE, stderr=errors, **streams)
+        program = self._started(argv, stdin=stdin, stdout=PIPE, stderr=errors)
         self._running.append(self._stack.enter_context(program))
 
     def _arriving(self) -> Iterator[bytes]:
-        stdout = cast(IO[bytes], self._running[0].stdout).fileno()
+        stdout = self._running[0].stdout.fileno()
         while True:
             ready, _write, _error = select.select([stdout], [], [], self._io_timeout)
             if not ready:
@@ -153,7 +142,7 @@ class TarStream:
             yield portion
 
     def _feed(self) -> None:
-        stdin = cast(IO[bytes], self._running[1].stdin)
+        stdin = self._running[1].stdin
         try:
             for portion in self._arriving():
                 stdin.write(portion)
@@ -164,7 +153,5 @@ class TarStream:
             stdin.close()
 
     def _kill(self) -> None:
-        for process in self._running:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        for program in self._running:
+            program.kill()

@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman import parse
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, has, require
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
     Completed,
     LocalShell,
     Shell,
-    SshShell,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import barman_failure, first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -62,8 +62,8 @@ class Barman:
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Barman:
         """From the options that all Barman modules share."""
-        host = params.get("barman_host")
-        shell: Shell = SshShell(host, params.get("ssh_options") or ()) if host else LocalShell()
+        host = BarmanHost.from_params(params)
+        shell: Shell = host.shell() if host.destination else LocalShell()
         return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
 
     @classmethod

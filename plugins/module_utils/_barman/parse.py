@@ -32,7 +32,6 @@ __all__ = [
     "parse_server",
     "parse_version",
     "parse_worm_mode",
-    "server_section",
 ]
 
 # A clone reads the catalogue and the backup; the other items (a stopped primary, a late
@@ -97,7 +96,7 @@ def messages(text: str) -> str:
     return "\n".join(lines)
 
 
-def server_section(document: dict[str, Any], server: str) -> Any:
+def _server_section(document: dict[str, Any], server: str) -> Any:
     """The part of an answer that belongs to the server.
 
     Before 3.17 Barman answers for an inactive server with exit code 0 and no such part.
@@ -117,7 +116,7 @@ def server_section(document: dict[str, Any], server: str) -> Any:
 
 def parse_server(document: dict[str, Any], server: str) -> BarmanServer:
     """``barman -f json show-servers``. The answer holds passwords in clear; only harmless keys leave this function."""
-    section = server_section(document, server)
+    section = _server_section(document, server)
     return BarmanServer(
         name=server,
         active=_truth(section.get("active", True)) and not _truth(section.get("disabled", False)),
@@ -140,7 +139,7 @@ def parse_conninfos(document: dict[str, Any], server: str) -> dict[str, str]:
     A passive node has none. Where ``streaming_conninfo`` is not configured it is ``conninfo`` (Barman manual,
     configuration of servers), and left out here.
     """
-    section = server_section(document, server)
+    section = _server_section(document, server)
     found = {name: _text(section.get(name)) for name in ("streaming_conninfo", "conninfo")}
     if found["streaming_conninfo"] == found["conninfo"]:
         del found["streaming_conninfo"]
@@ -149,7 +148,7 @@ def parse_conninfos(document: dict[str, Any], server: str) -> dict[str, str]:
 
 def parse_checks(document: dict[str, Any], server: str) -> tuple[CheckItem, ...]:
     """``barman -f json check``, in Barman's order."""
-    section = server_section(document, server)
+    section = _server_section(document, server)
     return tuple(
         CheckItem(
             name=name,
@@ -170,7 +169,7 @@ def parse_backup_list(document: dict[str, Any], server: str, true_timestamps: bo
     zone (PostgreSQL's ``timezone``) is not that of the Barman host: say so by ``true_timestamps``, and it is left out.
     ``backup_name`` came with Barman 3.3.0, ``backup_type`` with 3.11.
     """
-    rows = server_section(document, server)
+    rows = _server_section(document, server)
     backups = (
         Backup(
             backup_id=row["backup_id"],
@@ -193,7 +192,7 @@ def parse_backup(document: dict[str, Any], server: str) -> Backup:
     All versions print ``end_time`` in ISO 8601 with its offset. ``end_time_timestamp`` beside it says the same, but is
     wrong before 3.1.0 as it is in `parse_backup_list`; it is used only if a later version should leave the offset out.
     """
-    section = server_section(document, server)
+    section = _server_section(document, server)
     base = section.get("base_backup_information", {})
     return Backup(
         backup_id=section["backup_id"],
@@ -227,12 +226,12 @@ def parse_backup(document: dict[str, Any], server: str) -> Backup:
 
 def parse_keep(document: dict[str, Any], server: str) -> str:
     """``barman -f json keep --status``: ``full``, ``standalone`` or ``nokeep``."""
-    return str(server_section(document, server)["keep_status"]["message"])
+    return str(_server_section(document, server)["keep_status"]["message"])
 
 
 def parse_worm_mode(document: dict[str, Any], server: str) -> bool:
     """``barman -f json show-servers``: an option since Barman 3.13.0."""
-    return _truth(server_section(document, server).get("worm_mode", False))
+    return _truth(_server_section(document, server).get("worm_mode", False))
 
 
 def parse_backup_info(text: str) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import Moment, parse_duration, parse_time, spoken
 
-__all__ = ["OLDEST_MAJOR", "WAITING", "BackupRequest", "Choice", "choose", "reasons_unusable", "request_of"]
+__all__ = ["WAITING", "BackupRequest", "Choice", "choose", "request_of"]
 
-OLDEST_MAJOR = 10  # before it, versions are numbered otherwise
+_OLDEST_MAJOR = 10  # before it, versions are numbered otherwise
 
 WAITING = "WAITING_FOR_WALS"
 
@@ -38,7 +38,7 @@ _MANIFESTS = 13
 _SAID = 5  # as many backups as a message names; a catalogue may hold hundreds
 
 
-def reasons_unusable(backup: Backup) -> Sequence[str]:
+def _reasons_unusable(backup: Backup) -> Sequence[str]:
     """Every reason why a backup cannot be cloned; empty for a usable one."""
     if backup.status != "DONE":
         return [f"its status is {backup.status}, not DONE" + (f" ({backup.error})" if backup.error else "")]
@@ -54,8 +54,8 @@ def _unfit(backup: Backup) -> Sequence[str]:
         found.append(f"it was taken by method {backup.mode}; supported are rsync and postgres")
     if backup.compression and not backup.staged:
         found += _unfit_archive(backup, backup.compression)
-    if backup.major is None or backup.major < OLDEST_MAJOR:
-        found.append(f"it is of PostgreSQL {backup.major}; supported are {OLDEST_MAJOR} and later")
+    if backup.major is None or backup.major < _OLDEST_MAJOR:
+        found.append(f"it is of PostgreSQL {backup.major}; supported are {_OLDEST_MAJOR} and later")
     return found
 
 
@@ -198,7 +198,7 @@ def _look(
     """What speaks against a backup. What the list alone rules out is not asked for: that may be most of a catalogue."""
     out = _of_asked(listed, wanted)
     if out.reasons or listed.status not in _COPIED:
-        return out._replace(reasons=[*out.reasons, *(() if listed.status == "DONE" else reasons_unusable(listed))])
+        return out._replace(reasons=[*out.reasons, *(() if listed.status == "DONE" else _reasons_unusable(listed))])
     backup = details(listed.backup_id)
     out = _of_asked(backup, wanted, known=True)
     unfit = [*out.reasons, *(_unfit(backup) if backup.status in _COPIED else ())]
@@ -207,7 +207,7 @@ def _look(
     if backup.status == "DONE":
         return _Look(backup, unfit, out.remedies)
     if backup.status != WAITING or unfit:  # then time alone would not help
-        return _Look(backup, [*reasons_unusable(backup), *unfit], out.remedies)
+        return _Look(backup, [*_reasons_unusable(backup), *unfit], out.remedies)
     return _waiting(backup, wanted.wait, may_wait=ready is not None)
 
 
@@ -244,7 +244,7 @@ def _late(backup: Backup, wanted: BackupRequest) -> int | None:
 
 def _waiting(backup: Backup, seconds: int, may_wait: bool) -> _Look:
     """A backup that lacks nothing but WAL, which Barman still expects."""
-    [status] = reasons_unusable(backup)
+    [status] = _reasons_unusable(backup)
     if seconds > 0 and may_wait:
         return _Look(backup, [f"{status}, even after wait={seconds} seconds"], ["let wait be longer"])
     if seconds > 0:

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import takewhile
-from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
@@ -15,7 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import spoken
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["backup", "barman", "staged", "staged_plan", "upstream", "version"]
+__all__ = ["backup", "barman", "staged", "upstream", "version"]
 
 
 def barman(checks: Iterable[CheckItem]) -> list[Verdict]:
@@ -45,20 +44,6 @@ def staged(chosen: Backup) -> list[Verdict]:
     kind = "encrypted" if chosen.encryption else "incremental"
     how = "is restored on the Barman host first, and what it holds is checked then"
     return [Verdict("staging", "ok", f"backup {chosen.backup_id} is {kind}: it {how}")]
-
-
-def staged_plan(chosen: Backup, targets: Mapping[int, str]) -> dict[str, Any]:
-    """What a plan can tell of a copy before its files are there."""
-    size = chosen.size or 0
-    return {
-        "staged": True,
-        "bytes": size,
-        "bytes_to_copy": size,
-        "tablespaces": [
-            {"name": space.name, "oid": space.oid, "location": targets[space.oid], "bytes": None}
-            for space in chosen.tablespaces
-        ],
-    }
 
 
 def version(backup: Backup, server_version: str) -> list[Verdict]:

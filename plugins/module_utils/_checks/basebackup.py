@@ -15,7 +15,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["METHOD", "NOT_CHECKED", "backup_of_upstream", "room_unknown", "tablespaces", "version", "wal"]
+__all__ = [
+    "METHOD",
+    "NOT_CHECKED",
+    "backup_of_upstream",
+    "method",
+    "space_unknown",
+    "tablespaces",
+    "version",
+    "wal",
+]
 
 METHOD = "pg_basebackup"
 
@@ -59,6 +68,12 @@ def backup_of_upstream(server: Upstream, files: ClusterFiles | None, mapped: Ite
     )
 
 
+def method(program: str, upstream: Upstream) -> Verdict:
+    """Which program copies from whom, and what is not checked because no backup of Barman's is copied."""
+    left_out = ", ".join(NOT_CHECKED)
+    return Verdict("method", "ok", f"{program} copies from {upstream.host}; not checked: {left_out}")
+
+
 def version(server: Upstream, server_version: str) -> Verdict:
     """Whether the programs here are of the upstream's major version; ``server_version`` is ``postgres --version``."""
     word = next((part for part in server_version.split() if part[0].isdigit()), "")
@@ -94,7 +109,7 @@ def tablespaces(server: Upstream, refused: str | None) -> list[Verdict]:
     ]
 
 
-def room_unknown(why: str) -> Verdict:
+def space_unknown(why: str) -> Verdict:
     """That it cannot be told whether the copy fits."""
     return warning(
         "space", Refusal("space_unknown", f"Whether the copy fits is not known: {why}.", "compare the sizes yourself")

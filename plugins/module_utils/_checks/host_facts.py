@@ -26,7 +26,6 @@ __all__ = [
     "clock",
     "collation_versions",
     "free_inodes",
-    "libc_version",
     "library_directory",
     "machine",
     "missing_libraries",
@@ -67,7 +66,7 @@ def clock(shell: Shell) -> Clock | None:
 
 
 # --- how strings are sorted -----------------------------------------------------------
-def libc_version() -> str | None:
+def _libc_version() -> str | None:
     """The version of glibc, as the server takes it for that of its libc collations; None of another libc."""
     try:
         name, _space, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
@@ -81,7 +80,7 @@ def collation_versions(bindir: str, wanted: Iterable[tuple[str, str]]) -> dict[t
     icu = _Icu()
     found: dict[tuple[str, str], str | None] = {}
     for provider, locale in set(wanted):
-        found[provider, locale] = libc_version() if provider == "c" else icu.version(bindir, locale)
+        found[provider, locale] = _libc_version() if provider == "c" else icu.version(bindir, locale)
     return found
 
 

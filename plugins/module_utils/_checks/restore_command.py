@@ -1,24 +1,22 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether restore_command really fetches a WAL segment. Private to the collection."""
+"""Which command fetches WAL, and whether it really fetches a segment. Private to the collection."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import stat
-import subprocess
 import tempfile
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, segment_error
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["fetch_one"]
+__all__ = ["barman_cli", "fetch_one"]
 
 _FETCH_SECONDS = 60
 
@@ -32,6 +30,22 @@ _PLACEHOLDER = re.compile(r"%[%fpr]")
 # What PostgreSQL gives for %r before replay has begun (xlogarchive.c, RestoreArchivedFile): a command that cleans
 # up older segments on the way removes nothing.
 _NO_RESTARTPOINT = "0" * 24
+
+
+def barman_cli(missing: str | None) -> list[Verdict]:
+    """That WAL comes without Barman's own script. ``missing`` is the reason; None if the script is used."""
+    if missing is None:
+        return []
+    return [
+        warning(
+            "restore_command",
+            Refusal(
+                "barman_cli_missing",
+                f"WAL will be fetched by barman get-wal over ssh: {missing}.",
+                "nothing has to be done; barman-cli can fetch several segments at a time",
+            ),
+        )
+    ]
 
 
 def fetch_one(restore_command: str, segment: str, segment_size: int, system_identifier: str | None = None) -> Verdict:
@@ -69,26 +83,10 @@ def _rendered(command: str, segment: str, path: str) -> str:
 
 
 def _run(command: str, directory: str) -> tuple[int | None, str]:
-    """Exit code, None after a time-out, and stderr. A time-out ends what the shell has started, too."""
+    """Exit code, None after a time-out, and stderr. What the shell has started ends with it: it would write there."""
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            ["sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            cwd=directory,
-            env=environment(),
-            start_new_session=True,
-        )
-        rc = None
-        try:
-            rc = process.wait(_FETCH_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            if rc is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        with ProgramGroup(["sh", "-c", command], stderr=errors.fileno(), directory=directory) as group:
+            rc = group.wait(_FETCH_SECONDS)
         errors.seek(0)
         return rc, errors.read(_STDERR_BYTES).decode("utf-8", "replace")
 

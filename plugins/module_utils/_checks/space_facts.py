@@ -17,7 +17,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup import loc
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
 
@@ -114,7 +113,7 @@ def _all_of(root: Root) -> _Present:
     return _Present(0, occupied, files, entries)
 
 
-def rate(source: BarmanHost, roots: tuple[Root, ...]) -> float | None:
+def rate(barman_host: BarmanHost, roots: tuple[Root, ...]) -> float | None:
     """Bytes of files per second in one stream; None where there is too little to measure.
 
     Of a plain backup it is the largest file as it is: several workers are faster where the link lets them, compression
@@ -122,14 +121,14 @@ def rate(source: BarmanHost, roots: tuple[Root, ...]) -> float | None:
     """
     if roots[0].archive is not None:
         largest = max((root.archive for root in roots if root.archive is not None), key=lambda archive: archive.bytes)
-        with TarStream(source, largest) as tar_stream:
+        with TarStream(barman_host, largest) as tar_stream:
             return _pace(tar_stream.chunks())
     root = max(roots, key=lambda tree: max(tree.files.sizes, default=0))
     size, position = max(((size, n) for n, size in enumerate(root.files.sizes)), default=(0, 0))
     if size < _SAMPLE_BYTES // 16:
         return None
     path = os.path.join(root.source, root.files.paths[position])
-    shell = SshShell(source.destination, source.ssh_options)
+    shell = barman_host.shell()
     try:
         return _pace(shell.stream(["head", "-c", str(_SAMPLE_BYTES), path], 60, _failed))
     except StandbyError:

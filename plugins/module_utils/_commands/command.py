@@ -1,33 +1,31 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that starts programs, here or at the far end of ssh. Private to the collection."""
+"""Shells: run a program on this host, or by ssh on another. Private to the collection."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import (
+    NO_PROGRAM,
+    PIPE,
+    ProgramGroup,
+    run,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["Completed", "LocalShell", "Shell", "SshShell", "environment", "ssh_argv", "ssh_destination"]
+__all__ = ["Completed", "LocalShell", "Shell", "SshShell", "ssh_argv", "ssh_destination"]
 
 _PORTION = 1 << 20
 
-# The last for a closed directory of PATH, too.
-_NO_PROGRAM = (FileNotFoundError, NotADirectoryError, PermissionError)
-
 _STDERR_BYTES = 64 << 10
-
-# poll(2) takes milliseconds in an int, which are 24 days.
-_LONGEST = 2_000_000
 
 # ssh's options that take a value (ssh(1), SYNOPSIS).
 _SSH_WITH_VALUE = "BbcDEeFIiJLlmOopPQRSWw"
@@ -63,29 +61,13 @@ class Completed(NamedTuple):
     err: str
 
 
-def environment() -> dict[str, str]:
-    """The environment of every program we start: messages in English and without colours, for they are read."""
-    return dict(os.environ, LC_ALL="C", LANGUAGE="C", PG_COLOR="never")
-
-
 def _run(argv: Sequence[str], timeout: float, inherited: Sequence[int] = ()) -> Completed:
     try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=min(timeout, _LONGEST),
-            env=environment(),
-            check=False,
-            encoding="utf-8",
-            errors="surrogateescape",
-            pass_fds=inherited,
-        )
-    except _NO_PROGRAM:
+        return Completed(tuple(argv), *run(argv, timeout, inherited))
+    except NO_PROGRAM:
         return Completed(tuple(argv), 127, "", f"{argv[0]}: command not found")
-    except subprocess.TimeoutExpired as expired:
+    except TimeoutError as expired:
         raise _overdue(argv, timeout) from expired
-    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
 
 
 def _overdue(argv: Sequence[str], timeout: float) -> StandbyError:
@@ -190,36 +172,19 @@ class SshShell(Shell):
         and stderr.
         """
         command = self.argv(argv)
-        ended = threading.Event()
         with tempfile.TemporaryFile() as errors:
             try:
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment()
-                )
-            except _NO_PROGRAM:
+                ssh = ProgramGroup(command, stdout=PIPE, stderr=errors.fileno())
+            except NO_PROGRAM:
                 raise failed(127, "ssh: command not found") from None
-
-            def end() -> None:
-                ended.set()
-                process.kill()
-
-            overdue = threading.Timer(timeout, end)
-            overdue.daemon = True
-            overdue.start()
-            stdout = cast(IO[bytes], process.stdout)
-            try:
-                yield from iter(lambda: stdout.read(_PORTION), b"")
-                rc = process.wait()
-            finally:
-                overdue.cancel()
-                process.kill()
-                process.wait()
-                stdout.close()
+            with ssh, ssh.killed_after(timeout) as overdue:
+                yield from iter(lambda: ssh.stdout.read(_PORTION), b"")
+                rc = ssh.exit_code()
             errors.seek(0)
             stderr = errors.read(_STDERR_BYTES).decode("utf-8", "replace")
         if rc == 255:
             raise self.failure(rc, stderr)
-        if rc != 0 and ended.is_set():
+        if rc != 0 and overdue.is_set():
             raise _overdue(command, timeout)
         if rc != 0:
             raise failed(rc, stderr)
@@ -232,27 +197,25 @@ class SshShell(Shell):
         command = self.argv(["sh", "-c", _TIED, "sh", *argv])
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
-                process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment(), pass_fds=tuple(inherited)
+                ssh = ProgramGroup(
+                    command, stdin=PIPE, stdout=out.fileno(), stderr=err.fileno(), inherited=tuple(inherited)
                 )
-            except _NO_PROGRAM:
+            except NO_PROGRAM:
                 return Completed(tuple(command), 127, "", "ssh: command not found")
-            try:
-                _beat(process)
-            finally:
-                with contextlib.suppress(BrokenPipeError):
-                    cast(IO[bytes], process.stdin).close()  # the program there, if it still runs, ends now
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_GRACE)
-                process.kill()
-                process.wait()
+            with ssh:
+                try:
+                    rc = _beat(ssh)
+                finally:
+                    with contextlib.suppress(BrokenPipeError):
+                        ssh.stdin.close()  # the program there, if it still runs, ends now
+                    ssh.wait(_GRACE)
             texts = []
             for stream in (out, err):
                 stream.seek(0)
                 texts.append(stream.read().decode("utf-8", "surrogateescape"))
-        if process.returncode == 255:
+        if rc == 255:
             raise self.failure(255, texts[1])
-        return Completed(tuple(command), process.returncode, *texts)
+        return Completed(tuple(command), rc, *texts)
 
     def failure(self, rc: int, stderr: str) -> StandbyError:
         """What ssh's own failure means."""
@@ -269,12 +232,11 @@ class SshShell(Shell):
         )
 
 
-def _beat(process: subprocess.Popen[bytes]) -> None:
-    """Give a sign of life again and again until the process ends."""
-    handle = cast(IO[bytes], process.stdin).fileno()
+def _beat(ssh: ProgramGroup) -> int:
+    """Give a sign of life again and again until the program ends; its exit code."""
     while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_BEAT)
-            return
+        rc = ssh.wait(_BEAT)
+        if rc is not None:
+            return rc
         with contextlib.suppress(BrokenPipeError):
-            os.write(handle, b".")
+            os.write(ssh.stdin.fileno(), b".")

@@ -9,15 +9,13 @@ import contextlib
 import os
 import random
 import select
-import signal
-import subprocess
 import threading
 import time
 from dataclasses import replace
-from typing import IO, cast
+from typing import IO
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["GATE", "Connection"]
@@ -25,6 +23,9 @@ __all__ = ["GATE", "Connection"]
 _ATTEMPTS = 6
 
 _HANDSHAKE_SECONDS = 120
+
+# How long a connection may take to end by itself, and how long after it was asked to.
+_LEAVE_SECONDS, _END_SECONDS = 0.5, 10.0
 
 _GREETING = b"connected\n"
 
@@ -45,18 +46,18 @@ class Connection:
     The name is relative because a socket's path is short and ssh expands ``%`` in it.
     """
 
-    def __init__(self, source: BarmanHost, name: str) -> None:
-        self._origin = source
+    def __init__(self, barman_host: BarmanHost, name: str) -> None:
+        self._origin = barman_host
         self._name = name
-        self._process: subprocess.Popen[bytes] | None = None
+        self._ssh: ProgramGroup | None = None
         self._was_open = False
         shared = ("-o", "ControlMaster=no", "-o", f"ControlPath={name}")
-        self.source = replace(source, ssh_options=(*shared, *source.ssh_options))
+        self.barman_host = replace(barman_host, ssh_options=(*shared, *barman_host.ssh_options))
 
     def open(self) -> None:
         """Connect, unless we are connected. Raises StandbyError when it cannot be had after some attempts."""
         for attempt in range(1, _ATTEMPTS + 1):
-            if self._process is not None and self._process.poll() is None:
+            if self._ssh is not None and self._ssh.is_running():
                 return
             self.close()
             with GATE:
@@ -78,9 +79,9 @@ class Connection:
         return self._echo(_ECHO)
 
     def _echo(self, size: int) -> float:
-        if self._process is None:
+        if self._ssh is None:
             return 0
-        stdin, stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        stdin, stdout = self._ssh.stdin, self._ssh.stdout
         data = os.urandom(size)  # nothing compresses it on the way
         writer = threading.Thread(target=_write, args=(stdin, data), daemon=True)
         began = time.monotonic()
@@ -96,18 +97,14 @@ class Connection:
 
     def close(self) -> None:
         """End the connection; a program that still uses it is not cut off."""
-        if self._process is None:
+        if self._ssh is None:
             return
-        with contextlib.suppress(OSError):
-            cast(IO[bytes], self._process.stdin).close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.5)
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait()
-        for stream in (self._process.stdout, self._process.stderr):
-            cast(IO[bytes], stream).close()
-        self._process = None
+        with self._ssh as ssh:
+            with contextlib.suppress(OSError):
+                ssh.stdin.close()
+            if ssh.wait(_LEAVE_SECONDS) is None:
+                ssh.end(_END_SECONDS)
+        self._ssh = None
 
     def _may_retry(self, failure: StandbyError) -> bool:
         """A host that has never answered is told at once; one that did may be starting anew."""
@@ -116,21 +113,13 @@ class Connection:
 
     def _connect(self) -> StandbyError | None:
         own = ("-o", "ControlMaster=yes", "-o", f"ControlPath={self._name}", "-o", "ControlPersist=no")
-        shell = SshShell(self._origin.destination, (*own, *self._origin.ssh_options))
-        self._process = process = subprocess.Popen(
-            shell.argv(["cat"]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            start_new_session=True,
-        )
-        answer = self._answer(process)
+        shell = replace(self._origin, ssh_options=(*own, *self._origin.ssh_options)).shell()
+        self._ssh = ssh = ProgramGroup(shell.argv(["cat"]), stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        answer = self._answer(ssh)
         if answer == _GREETING:
             return None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with a proxy that it started, which would hold stderr open
-        stderr = cast(IO[bytes], process.stderr).read(64 << 10).decode("utf-8", "replace")
+        ssh.kill()  # with a proxy that it started, which would hold stderr open
+        stderr = ssh.stderr.read(64 << 10).decode("utf-8", "replace")
         if answer:
             return StandbyError(
                 Refusal(
@@ -140,15 +129,15 @@ class Connection:
                     "silence the login scripts of the user on the Barman host",
                 )
             )
-        return shell.failure(process.wait(), stderr)
+        return shell.failure(ssh.exit_code(), stderr)
 
     @staticmethod
-    def _answer(process: subprocess.Popen[bytes]) -> bytes:
+    def _answer(ssh: ProgramGroup) -> bytes:
         """The first line from the far end, empty when there is none."""
-        stdout = cast(IO[bytes], process.stdout)
+        stdout = ssh.stdout
         with contextlib.suppress(BrokenPipeError):
-            cast(IO[bytes], process.stdin).write(_GREETING)
-            cast(IO[bytes], process.stdin).flush()
+            ssh.stdin.write(_GREETING)
+            ssh.stdin.flush()
         deadline = time.monotonic() + _HANDSHAKE_SECONDS
         answer = b""
         while not answer.endswith(b"\n") and time.monotonic() < deadline:

@@ -8,17 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import ssh_argv
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import rsync_rsh
 
-__all__ = ["rsync_argv", "write_names"]
+__all__ = ["pull_argv", "write_names"]
 
 
-def rsync_argv(source: BarmanHost, remote_directory: str, target: str, extra: Sequence[str] = ()) -> list[str]:
-    """A pull of NUL-separated names (``--files-from``), relative to ``remote_directory``.
+def pull_argv(ssh: Sequence[str], source: str, target: str, extra: Sequence[str] = ()) -> list[str]:
+    """A pull of NUL-separated names (``--files-from``), relative to ``source``, which is rsync's ``host:directory/``.
 
-    Directories exist already and keep their times; ``-s`` keeps names away from the remote shell.
+    ``ssh`` is the ssh command up to its destination. Directories exist already and keep their times; ``-s`` keeps
+    names away from the remote shell.
     """
     return [
         "rsync",
@@ -28,9 +27,9 @@ def rsync_argv(source: BarmanHost, remote_directory: str, target: str, extra: Se
         "--no-implied-dirs",
         "--from0",
         "-s",  # its long name differs between releases
-        f"--rsh={rsync_rsh(ssh_argv(source.ssh_options))}",
+        f"--rsh={rsync_rsh(ssh)}",
         *extra,
-        source.address(remote_directory.rstrip("/") + "/"),
+        source,
         target.rstrip("/") + "/",
     ]
 

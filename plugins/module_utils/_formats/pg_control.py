@@ -16,7 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
 
-__all__ = ["crc32c", "parse_control_file"]
+__all__ = ["parse_control_file"]
 
 _FILE_BYTES = 8192
 
@@ -119,7 +119,7 @@ def parse_control_file(content: bytes) -> ControlData:
         raise _unreadable(f"has version {version} of its format, which is none of PostgreSQL 10 to 18")
     offsets = _offsets(_VERSIONS[version])
     values = {name: struct.unpack_from(f"<{kind}", content, at)[0] for name, (at, kind) in offsets.items()}
-    if values["crc"] != crc32c(content[: offsets["crc"][0]]):
+    if values["crc"] != _crc32c(content[: offsets["crc"][0]]):
         raise _unreadable("has a wrong checksum")
     if values["state"] >= len(_STATES):
         raise _unreadable(f"tells of an unknown state {values['state']}")
@@ -169,7 +169,7 @@ def _crc_table() -> tuple[int, ...]:
 _CRC = _crc_table()
 
 
-def crc32c(data: bytes) -> int:
+def _crc32c(data: bytes) -> int:
     """The checksum of Castagnoli, as iSCSI has it."""
     crc = 0xFFFFFFFF
     for byte in data:

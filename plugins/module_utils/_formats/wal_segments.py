@@ -26,7 +26,6 @@ __all__ = [
     "segment_error",
     "segment_name",
     "segment_size_of",
-    "segment_start",
     "segments_needed",
 ]
 
@@ -53,7 +52,7 @@ def segment_name(timeline: int, lsn: int, segment_size: int) -> str:
     return f"{timeline:08X}{high:08X}{low:08X}"
 
 
-def segment_start(name: str, segment_size: int) -> tuple[int, int]:
+def _segment_start(name: str, segment_size: int) -> tuple[int, int]:
     """The timeline of a segment and the position of its first byte.
 
     Raises ValueError for what is no segment's name at this size.
@@ -161,7 +160,7 @@ def segment_error(head: bytes, segment: str, segment_size: int, system_identifie
     The timeline in it may be an older one: a new timeline's first segment begins with what is copied from before.
     Raises ValueError when ``segment`` names none.
     """
-    timeline, start = segment_start(segment, segment_size)
+    timeline, start = _segment_start(segment, segment_size)
     if len(head) < HEADER_BYTES:
         return f"it ends after {len(head)} bytes"
     _magic, flags, written_on, address, _rest, identifier, size, _block = _HEADER.unpack(head[:HEADER_BYTES])

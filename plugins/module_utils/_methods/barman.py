@@ -36,7 +36,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import near
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 
-__all__ = ["Restore", "checked_options", "checked_ssh_command", "restore_of"]
+__all__ = ["Restore", "restore_of"]
 
 # Says who and where it runs; run here and at the far end of Barman's ssh it has to say the same.
 _WHO = 'id -u && cat /proc/sys/kernel/random/boot_id && stat --format=%d:%i -- "$1"'
@@ -85,7 +85,7 @@ exit "$code"
 _LOOK_SECONDS = 300
 
 
-def checked_ssh_command(text: str) -> tuple[str, ...]:
+def _checked_ssh_command(text: str) -> tuple[str, ...]:
     """Barman's ssh command for this host in words: it never asks, and knows the host's key. Raises StandbyError."""
     try:
         words = shlex.split(text)
@@ -104,7 +104,7 @@ def checked_ssh_command(text: str) -> tuple[str, ...]:
     return (words[0], *ssh_argv(words[1:-1])[1:], words[-1])
 
 
-def checked_options(words: Sequence[str]) -> tuple[str, ...]:
+def _checked_options(words: Sequence[str]) -> tuple[str, ...]:
     """Options of ``barman restore`` that may be passed on. Raises StandbyError for all others."""
     rest = list(words)
     while rest:
@@ -258,10 +258,10 @@ def restore_of(params: Mapping[str, Any], job: Job) -> Restore:
     barman = Barman.from_params({**params, "barman_server": params["barman_server"] or job.backup.server})
     return Restore(
         barman,
-        SshShell(params["barman_host"], params["ssh_options"]),
-        checked_ssh_command(params["remote_ssh_command"]),
+        job.source.shell(),
+        _checked_ssh_command(params["remote_ssh_command"]),
         params["network_compression"],
-        checked_options(params["restore_options"]),
+        _checked_options(params["restore_options"]),
     )
 
 

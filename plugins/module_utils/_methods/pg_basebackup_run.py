@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import (
+    PIPE,
+    ProgramGroup,
+    ended_with_us,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
@@ -35,8 +37,6 @@ _NAME = "pgfleet_basebackup"
 _KEEPALIVES = {"connect_timeout": "15", "keepalives_idle": "60", "keepalives_interval": "15", "keepalives_count": "4"}
 
 _LAST_LINES = 50
-
-_GUARD = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
 
 
 def require_program(bindir: str, options: Sequence[str]) -> str:
@@ -101,18 +101,7 @@ def run(argv: Sequence[str], more: Mapping[str, str], progress: Progress, inheri
     When we are killed it goes as well; until then it holds the files in ``inherited`` open, a lock among them.
     """
     try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**environment(), **more},
-            cwd="/",
-            start_new_session=True,
-            pass_fds=tuple(inherited),
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
+        group = ProgramGroup(argv, stderr=PIPE, directory="/", more=more, inherited=inherited)
     except OSError as failed:
         raise StandbyError(
             Refusal(
@@ -123,23 +112,18 @@ def run(argv: Sequence[str], more: Mapping[str, str], progress: Progress, inheri
         ) from failed
     lines: deque[str] = deque(maxlen=_LAST_LINES)
     estimated = False
-    guard = _guard(process.pid)
-    try:
-        said: Iterable[str] = process.stderr or ()
-        for line in said:
-            done = parse_progress(line.rstrip())
+    # The program itself would break off soon after we are gone, but not the process that it has started for the WAL.
+    with group, ended_with_us(group):
+        for line in map(str.rstrip, group.lines()):
+            done = parse_progress(line)
             if done is None:
-                lines.append(line.rstrip())
+                lines.append(line)
                 continue
             if not estimated:  # later it is raised to what has come
                 progress.enter("copying", done[1])
                 estimated = True
             progress.at(0, done[0])
-        rc = process.wait()
-    finally:
-        _end(process)
-        guard.kill()
-        guard.wait()
+        rc = group.exit_code()
     if rc != 0:
         raise _failure(argv[0], rc, list(lines))
 
@@ -157,24 +141,3 @@ def _failure(program: str, rc: int, lines: list[str]) -> StandbyError:
         rc=rc,
         stderr="\n".join(lines),
     )
-
-
-def _guard(group: int) -> subprocess.Popen[bytes]:
-    """Ends the process group when we are gone, which closes its input.
-
-    pg_basebackup itself breaks off soon after that, but not the process that it has started for the WAL.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _GUARD, str(group)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """With the one that it has started for the WAL, which would outlive it if it was killed."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

@@ -47,7 +47,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabili
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull, Wire
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.tar_pull import TarPull, Throttle
 
-__all__ = ["Transport", "copy", "forget_controls", "transport_of"]
+__all__ = [
+    "copy",
+]
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ def copy(job: Job, progress: Progress) -> Result:
 
 def _pull(job: Job, progress: Progress, action: str, pgdata: DataDir, lock: int) -> Result:
     with _connected(job) as connections:
-        job = replace(job, source=connections[0].source)
+        job = replace(job, source=connections[0].barman_host)
         planned = _prepare(job)
         require_stopped(
             inspect_target(job)
         )  # a large backup's listing takes its time, in which one may have been started
-        transfer = transport_of(job, planned.roots, planned.remote, connections, lock, progress)
+        transfer = _transport_of(job, planned.roots, planned.remote, connections, lock, progress)
         packed = planned.roots[0].archive is not None
         explained = explain_missing_files(job.source, job.backup, packed=packed)
         with planned.verification or contextlib.nullcontext(), explained:
@@ -108,7 +110,7 @@ def _prepare(job: Job) -> _Plan:
 class _Copy:
     """The part that changes things."""
 
-    def __init__(self, job: Job, planned: _Plan, transfer: Transport, progress: Progress) -> None:
+    def __init__(self, job: Job, planned: _Plan, transfer: _Transport, progress: Progress) -> None:
         self.job = job
         self.plan = planned
         self.transfer = transfer
@@ -121,7 +123,7 @@ class _Copy:
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
         self.clone_run.begin(action, pgdata, planned.name if trusted else None)
-        forget_controls(job.state_directory, but=planned.name)
+        _forget_controls(job.state_directory, but=planned.name)
         for root in planned.roots:
             private_directory(root.target, root.directory_mode)
         if action == "replace":
@@ -139,7 +141,7 @@ class _Copy:
         staging = empty_staging()
         self.transfer.fetch_control(planned.roots[0], staging)
         commit(job, staging, planned.verification, lambda phase: self.clone_run.record(phase, planned.name))
-        forget_controls(job.state_directory)
+        _forget_controls(job.state_directory)
         return Result(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
@@ -254,20 +256,20 @@ class _Copy:
         ]
 
 
-Transport = Union[RsyncPull, TarPull]
+_Transport = Union[RsyncPull, TarPull]
 
 # pg_control that has come out of a tar and waits for its time. The rest of the name tells of which copy it is.
 _HELD = "pg_control."
 
 
-def transport_of(
+def _transport_of(
     job: Job,
     roots: Sequence[Root],
     remote: RemoteCapabilities,
     connections: Sequence[Connection],
     lock_fd: int,
     progress: Progress,
-) -> Transport:
+) -> _Transport:
     """What brings these trees."""
     if roots[0].archive is None:
         wire = Wire(remote.compressions[0], job.bwlimit, job.io_timeout, remote.rsync, remote.compressions)
@@ -284,7 +286,7 @@ def transport_of(
     )
 
 
-def forget_controls(state_directory: str, but: str = "") -> None:
+def _forget_controls(state_directory: str, but: str = "") -> None:
     """Remove what copies have kept of pg_control, except that of the copy with this digest."""
     for name in os.listdir(state_directory):
         if name.startswith(_HELD) and name != _HELD + but:

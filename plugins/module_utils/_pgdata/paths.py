@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["overlaps", "paths", "why_unusable"]
+__all__ = [
+    "overlaps",
+    "paths",
+]
 
 # Places of the system: neither they nor, for the second set, anything below them is a database's.
 _NEVER = frozenset(
@@ -41,7 +44,7 @@ _NEVER_BELOW = (
 )
 
 
-def why_unusable(path: str, homes: Iterable[str] = ()) -> str | None:
+def _why_unusable(path: str, homes: Iterable[str] = ()) -> str | None:
     """Why a path must not be used, or None. ``homes`` are the home directories of the host's users."""
     if not path.startswith("/"):
         return "it is not absolute"
@@ -72,7 +75,7 @@ def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) 
     found = []
     known = list(homes)
     for name, path in [("data_directory", data_directory), *others.items()]:
-        why = why_unusable(path, known)
+        why = _why_unusable(path, known)
         if why is not None:
             found.append(
                 problem(

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 
-__all__ = ["numbers_in", "sign_of_use"]
+__all__ = ["sign_of_use"]
 
 # Objects that initdb did not make have numbers from here on (PostgreSQL manual, "OID Assignment": FirstNormalObjectId),
 # unless they were made in single-user mode, as initdb makes its own: those are not told apart.
@@ -125,7 +125,7 @@ def _in_catalogs(directory: str, page_size: int) -> Iterator[str]:
     for name in sorted(_CATALOGS & set(os.listdir(directory))):
         place = os.path.join(directory, name)
         try:
-            highest = max((number for page in _pages(place, page_size) for number in numbers_in(page)), default=0)
+            highest = max((number for page in _pages(place, page_size) for number in _numbers_in(page)), default=0)
         except ValueError as unknown:
             yield f"{place} {unknown}"
         else:
@@ -143,7 +143,7 @@ def _pages(path: str, size: int) -> Iterator[bytes]:
             page = file.read(size)
 
 
-def numbers_in(page: bytes) -> Iterator[int]:
+def _numbers_in(page: bytes) -> Iterator[int]:
     """The first column of every row on a heap page, rows that were deleted included, as an object's number.
 
     PostgreSQL manual, "Database Page Layout". Raises ValueError for what is no such page.

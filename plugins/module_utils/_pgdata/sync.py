@@ -13,7 +13,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["Syncing", "sync", "trees_of"]
+__all__ = [
+    "Syncing",
+    "sync",
+]
 
 # The system would begin to write only when a share of the memory is dirty, and the end would wait for all of it.
 _PAUSE = 1.0
@@ -53,14 +56,14 @@ class Syncing:
             self._failure = failure
 
 
-def trees_of(paths: Iterable[str]) -> list[str]:
+def _trees_of(paths: Iterable[str]) -> list[str]:
     """One path for every file system that these are on."""
     return list({os.stat(path).st_dev: path for path in paths}.values())
 
 
 def sync(paths: Iterable[str]) -> None:
     """Make durable everything on the file systems of these paths. Raises StandbyError when a disk refuses."""
-    for path in trees_of(paths):
+    for path in _trees_of(paths):
         done = LocalShell().run(["sync", "--file-system", path], timeout=3600)
         if done.rc != 0:
             raise StandbyError(

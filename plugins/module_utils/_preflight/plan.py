@@ -9,54 +9,48 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Decision
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 
 __all__ = ["plan_result"]
 
 
-def plan_result(
-    noted: Mapping[str, Any],
-    request: Request,
-    pgdata: DataDir | None,
-    decided: Decision | None,
-    refused: bool,
-    server: Upstream | None,
-) -> dict[str, Any]:
-    """What the checks have noted on their way, with all keys that a plan has."""
-    backup = request.job.backup if request.job is not None else None
+def plan_result(found: Mapping[str, Any], case: Case, refused: bool) -> dict[str, Any]:
+    """The plan with all its keys: what the checks found for it, and what follows from the case.
+
+    ``refused``: a verdict is an error. ``upstream`` and ``wal_to_replay`` are there if the upstream answered.
+    """
+    request, decision = case.request, case.decision
+    backup = case.job.backup if case.job is not None else None
     plan = {
         **dict.fromkeys(("files", "bytes", "bytes_to_copy", "removed"), 0),
         **{name: [] for name in ("removed_names", "tablespaces", "not_checked")},
         "settings": {},
         "slot": None,
         "staged": False,
-        **noted,
-        "action": "refuse" if refused or decided is None else decided.action,
-        "reason": decided.reason if decided is not None else "the data directory cannot be read",
-        "stop": decided is not None and decided.stop,
-        "before": describe(pgdata) if pgdata is not None else "",
+        **found,
+        "action": "refuse" if refused else case.action,
+        "reason": decision.reason if decision is not None else "the data directory cannot be read",
+        "stop": decision is not None and decision.stop,
+        "before": describe(case.pgdata) if case.pgdata is not None else "",
         "backup_id": backup.backup_id if backup is not None else None,
         "server": backup.server if backup is not None else None,
         "data_directory": request.data_directory,
         "restore_command": request.restore_command,
-        "method": _method(request),
+        "method": request.method,
         "upstream_derived": request.upstream_derived,
     }
-    if server is not None:
-        plan["upstream"] = {
-            "host": server.host,
-            "port": server.port,
-            "system_identifier": server.system_identifier,
-            "timeline": server.timeline,
-            "lsn": format_lsn(server.lsn),
-        }
+    if case.upstream is not None:
+        plan.update(wal_to_replay=case.wal_to_replay, upstream=_identity(case.upstream))
     return plan
 
 
-def _method(request: Request) -> str:
-    if request.basebackup is not None:
-        return "pg_basebackup"
-    return request.job.method if request.job is not None else "rsync"
+def _identity(upstream: Upstream) -> dict[str, Any]:
+    return {
+        "host": upstream.host,
+        "port": upstream.port,
+        "system_identifier": upstream.system_identifier,
+        "timeline": upstream.timeline,
+        "lsn": format_lsn(upstream.lsn),
+    }

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a preflight is asked: what the host is to become, and whom to ask. Private to the collection."""
+"""What a preflight is asked: what the host is to become, and who answers for it. Private to the collection."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ __all__ = ["Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the host is to become, and whom to ask. ``job`` is None where no backup could be chosen; ``no_backup`` then
-    says why, as a message and its code. ``restore_command`` is the one that the server will run, ``restore_note`` why
-    it is not Barman's own script. With ``basebackup`` the upstream is copied itself, and makes the job. Without
-    ``upstream_asked`` nobody logs in to the upstream, and what only it could prove is told as not proven.
-    ``upstream_derived`` is what the plan tells of where the upstream's conninfo is from, unless somebody gave it.
+    """What the host is to become, and whom to ask.
+
+    ``job`` copies a backup of Barman's. It is None if no backup could be chosen, for which ``no_backup`` is the reason,
+    or if ``basebackup`` is given: then the upstream itself is copied. ``keywords`` lead to the upstream.
+    ``upstream_asked``: whether to log in to it; if not, what only the upstream could prove is reported as not checked.
+    ``upstream_derived`` is what the plan reports of where ``keywords`` come from, if they were derived.
+    ``restore_command`` is the command that the server will run; ``restore_note`` is the reason why that is not Barman's
+    own script. ``barman_checks`` are the lines of ``barman check``, None if Barman was not asked.
+    ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
 
     data_directory: str
@@ -50,3 +54,10 @@ class Request:
     basebackup: UpstreamSource | None = None
     upstream_asked: bool = True
     upstream_derived: Mapping[str, Any] | None = None
+
+    @property
+    def method(self) -> str:
+        """What brings the files: ``pg_basebackup``, or the method of the job; ``rsync`` if there is no job."""
+        if self.basebackup is not None:
+            return "pg_basebackup"
+        return self.job.method if self.job is not None else "rsync"

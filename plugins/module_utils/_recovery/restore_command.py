@@ -16,15 +16,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
     LocalShell,
-    SshShell,
     ssh_destination,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["RestoreCommand", "restore_command", "ssh_port"]
+__all__ = [
+    "RestoreCommand",
+    "restore_command",
+]
 
 _SCRIPT = "barman-wal-restore"
 
@@ -81,12 +84,12 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreC
     script = shutil.which(_SCRIPT)
     lacks = _lacks(script, params, options)
     if script is None or lacks is not None:
-        return RestoreCommand(_over_ssh(params, options), note=lacks)
+        return RestoreCommand(_over_ssh(params), note=lacks)
     words = (script, *_options(params, options, spool_directory), *_place(params))
     return RestoreCommand(" ".join([*map(_word, words), "%f", "%p"]), script=words)
 
 
-def ssh_port(options: Sequence[str]) -> str | None:
+def _ssh_port(options: Sequence[str]) -> str | None:
     """The port in ssh's options when they say nothing else; ``""`` when there are none."""
     joined = "".join(options)
     if not joined:
@@ -101,7 +104,7 @@ def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]
         return f"{_SCRIPT} is not installed here (package barman-cli)"
     if params.get("barman_executable") not in (None, "", "barman"):
         return f"{_SCRIPT} calls nothing but `barman` on the Barman host"
-    port = ssh_port(options)
+    port = _ssh_port(options)
     if port is None:
         return f"{_SCRIPT} takes no ssh options but a port; a Host section in ~/.ssh/config would do"
     wanted = [*(["--port"] if port else []), *_compression(params)]
@@ -114,7 +117,7 @@ def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]
 def _options(params: Mapping[str, Any], options: Sequence[str], spool_directory: str) -> list[str]:
     user = _user(str(params["barman_host"]), options)
     words = ["-U", user] if user else []
-    words += ["--port", port] if (port := ssh_port(options)) else []
+    words += ["--port", port] if (port := _ssh_port(options)) else []
     words += ["--parallel", str(params["restore_jobs"])] if params.get("restore_jobs") else []
     words += _compression(params)
     words += ["--spool-dir", spool_directory]
@@ -141,7 +144,7 @@ def _place(params: Mapping[str, Any]) -> list[str]:
     return [ssh_destination(str(params["barman_host"])).rpartition("@")[2], str(params["barman_server"])]
 
 
-def _over_ssh(params: Mapping[str, Any], options: Sequence[str]) -> str:
+def _over_ssh(params: Mapping[str, Any]) -> str:
     """``barman get-wal`` at the far end of ssh.
 
     The server gives up its recovery when the command ends with more than 125 (PostgreSQL's xlogarchive.c), and ssh
@@ -149,7 +152,7 @@ def _over_ssh(params: Mapping[str, Any], options: Sequence[str]) -> str:
     """
     config = ["--config", str(params["barman_config"])] if params.get("barman_config") else []
     barman = [str(params.get("barman_executable") or "barman"), *config, "get-wal", str(params["barman_server"])]
-    ssh = SshShell(str(params["barman_host"]), options).argv([*barman, "WAL"])
+    ssh = BarmanHost.from_params(params).shell().argv([*barman, "WAL"])
     # The name is the last word of the far command, which is one word here: it is put in after the quoting.
     far = ssh.pop()[: -len("WAL")]
     return " ".join([*map(_word, ssh), f"{_word(far)}%f", ">", '"%p"', "||", "exit", "1"])

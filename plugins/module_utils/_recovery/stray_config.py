@@ -23,9 +23,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats import co
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
 
-__all__ = ["NAMES", "Strays", "apply_strays", "find_strays"]
+__all__ = ["Strays", "apply_strays", "find_strays"]
 
-NAMES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
+_NAMES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 
 # What of the host's own postgresql.conf stays when the primary's takes its place: where things are on this host.
 _LOCAL = ("data_directory", "hba_file", "ident_file", "external_pid_file")
@@ -51,17 +51,17 @@ def find_strays(
     if os.path.realpath(data_directory) == os.path.realpath(config_directory):
         return Strays(aside)
     used = {os.path.realpath(local[name]) for name in ("hba_file", "ident_file") if name in local}
-    here = (name for name in NAMES if os.path.isfile(os.path.join(data_directory, name)))
+    here = (name for name in _NAMES if os.path.isfile(os.path.join(data_directory, name)))
     names = tuple(name for name in here if os.path.realpath(os.path.join(data_directory, name)) not in used)
-    if not from_backup or NAMES[0] not in names:
+    if not from_backup or _NAMES[0] not in names:
         return Strays(aside, names)
     read = {name: read_small(os.path.join(data_directory, name)) or "" for name in names}
     places = {name: local[name] for name in _LOCAL if name in local}
     stays = {"data_directory": data_directory, **places}
     text = foreign_paths(
-        read[NAMES[0]], lambda name, value: name not in stays and place_exists(config_directory, name, value)
+        read[_NAMES[0]], lambda name, value: name not in stays and place_exists(config_directory, name, value)
     )
-    texts = {**read, NAMES[0]: _conf.edit(text, stays)}
+    texts = {**read, _NAMES[0]: _conf.edit(text, stays)}
     return Strays(aside, names, {os.path.join(config_directory, name): text for name, text in texts.items()})
 
 

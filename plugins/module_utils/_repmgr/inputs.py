@@ -17,7 +17,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo 
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import canonical, tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import BACKUP_API, CLONE, OTHERS, RENAMED
 
-__all__ = ["Missing", "Translation", "Unsupported", "as_upstream", "translate", "unit_of"]
+__all__ = [
+    "Missing",
+    "Translation",
+    "Unsupported",
+    "as_upstream",
+    "translate",
+]
 
 _PREFIX = "standby_from_barman_"
 
@@ -220,7 +226,7 @@ def _basebackup(found: Translation, given: Mapping[str, str]) -> None:
 
 def _service(found: Translation, given: Mapping[str, str]) -> None:
     name = "service_start_command"
-    unit = unit_of(given.get(name, "pg_ctl"), given.get("data_directory", ""))
+    unit = _unit_of(given.get(name, "pg_ctl"), given.get("data_directory", ""))
     if unit is None:
         found.refuse(
             name,
@@ -232,7 +238,7 @@ def _service(found: Translation, given: Mapping[str, str]) -> None:
         found.give("service", unit)
 
 
-def unit_of(command: str, data_directory: str) -> str | None:
+def _unit_of(command: str, data_directory: str) -> str | None:
     """The unit that a command starts, nothing for pg_ctl, None where it cannot be told."""
     words = _words(command) or []
     if words and posixpath.basename(words[0]) == "sudo":

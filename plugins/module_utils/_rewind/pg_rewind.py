@@ -8,15 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
-import subprocess
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, STDOUT, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
@@ -98,49 +94,17 @@ def _restoring(pgdata: DataDir, restore_command: str | None) -> Iterator[list[st
 def _run(argv: Sequence[str], timeout: float, enough: re.Pattern[str] | None, inherited: Sequence[int]) -> Done:
     """The program in a process group of its own, up to its end or the line that is enough."""
     try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment(),
-            cwd="/",
-            start_new_session=True,
-            pass_fds=tuple(inherited),
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
+        group = ProgramGroup(argv, stdout=PIPE, stderr=STDOUT, directory="/", inherited=inherited)
     except OSError as failed:
         return Done(127, (f"error: {argv[0]} does not run: {failed.strerror}",))
-    overdue = threading.Event()
-
-    def end() -> None:
-        overdue.set()
-        _end(process)
-
-    timer = threading.Timer(timeout, end)
-    timer.daemon = True
-    timer.start()
     lines: list[str] = []
-    stdout = cast("Iterable[str]", process.stdout)
-    try:
-        for line in stdout:
+    with group, group.killed_after(timeout) as overdue:
+        for line in group.lines():
             if not _PROGRESS.search(line):
                 lines.append(line.rstrip())
             if enough is not None and enough.search(line):
                 return Done(0, tuple(lines))
-        rc = process.wait()
-    finally:
-        timer.cancel()
-        _end(process)
-        process.wait()
+        rc = group.exit_code()
     if overdue.is_set():
         lines.append(f"error: it did not end within {timeout:g} seconds and was killed")
     return Done(rc, tuple(lines))
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """With all that it has started."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

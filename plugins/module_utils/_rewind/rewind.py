@@ -50,7 +50,6 @@ __all__ = [
     "Rewound",
     "Task",
     "examine",
-    "is_closed",
     "require_stopped_cluster",
     "rewind",
 ]
@@ -110,7 +109,7 @@ class Rewound:
     left_behind: tuple[str, ...]
 
 
-def is_closed(path: str) -> bool:
+def _is_closed(path: str) -> bool:
     """Whether a data directory has a mode with which no server starts: a rewind that did not end left it."""
     return bool(os.stat(path).st_mode & _CLOSED)
 
@@ -127,7 +126,7 @@ def require_stopped_cluster(pgdata: DataDir) -> None:
             ),
             reasons=[f"it is {pgdata.state}"],
         )
-    if is_closed(pgdata.path) and (pgdata.clone or {}).get("phase") == "rewinding":
+    if _is_closed(pgdata.path) and (pgdata.clone or {}).get("phase") == "rewinding":
         raise StandbyError(
             Refusal(
                 "rewind_unfinished",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
@@ -36,22 +36,22 @@ class RemoteCapabilities:
     nice_prefix: tuple[str, ...] = ()
 
 
-def cipher_options(source: BarmanHost) -> tuple[str, ...]:
+def cipher_options(barman_host: BarmanHost) -> tuple[str, ...]:
     """ssh options that put fast ciphers first, if nobody else has said what the order is.
 
     ``ssh -G`` prints what ssh would use, the user's configuration included; ``-F none`` without it.
     """
     shell = LocalShell()
-    effective = shell.run(["ssh", "-G", *source.ssh_options, "--", source.destination])
-    default = shell.run(["ssh", "-G", "-F", "none", "--", source.destination])
+    effective = shell.run(["ssh", "-G", *barman_host.ssh_options, "--", barman_host.where])
+    default = shell.run(["ssh", "-G", "-F", "none", "--", barman_host.where])
     order = faster_ciphers(ciphers_of(effective.out), ciphers_of(default.out))
     return ("-o", "Ciphers=" + ",".join(order)) if order else ()
 
 
-def probe(source: BarmanHost, compress: str) -> RemoteCapabilities:
+def probe(barman_host: BarmanHost, compress: str) -> RemoteCapabilities:
     """Ask both rsyncs. Raises StandbyError when there is none at the far end, or the wanted compression is missing."""
     here = LocalShell().run(["rsync", "--version"])
-    shell = SshShell(source.destination, source.ssh_options)
+    shell = barman_host.shell()
     for prefix in _GENTLY:
         there = shell.run([*prefix, "rsync", "--version"])
         if there.rc == 0:
@@ -60,7 +60,7 @@ def probe(source: BarmanHost, compress: str) -> RemoteCapabilities:
     raise StandbyError(
         Refusal(
             "rsync_missing_remote",
-            f"rsync does not run on {source.destination} (exit code {there.rc}). Nothing was changed.",
+            f"rsync does not run on {barman_host.where} (exit code {there.rc}). Nothing was changed.",
             "install rsync on the Barman host",
         ),
         rc=there.rc,

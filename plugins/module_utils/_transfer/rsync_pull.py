@@ -8,12 +8,9 @@ from __future__ import annotations
 import os
 import re
 import select
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
@@ -27,7 +24,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
     first_line,
     rsync_failure,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, ProgramGroup
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
     Sample,
@@ -99,7 +97,7 @@ class RsyncPull(Workers):
 
     def fetch_control(self, root: Root, staging: str) -> None:
         """Bring the backup's pg_control into a directory. Raises StandbyError."""
-        fetch(self.connections[0].source, root.source, [CONTROL], staging)
+        fetch(self.connections[0].barman_host, root.source, [CONTROL], staging)
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Copy every shard. Raises the first StandbyError after all workers have stopped."""
@@ -168,11 +166,11 @@ class RsyncPull(Workers):
     def _given_up(
         self, shard: Shard, attempt: int, argv: Sequence[str], rc: int, stderr: str, reason: Diagnosis
     ) -> StandbyError:
-        source = self.connections[0].source
+        where = self.connections[0].barman_host.where
         return StandbyError(
             Refusal(
                 reason.code,
-                f"Copying {len(shard)} files from {source.destination}:{shard.root.source} to {shard.root.target}"
+                f"Copying {len(shard)} files from {where}:{shard.root.source} to {shard.root.target}"
                 f" failed at attempt {attempt}: {reason.meaning} ({first_line(stderr) or f'exit code {rc}'})."
                 " The directory cannot be started; a new run resumes.",
                 reason.next_step,
@@ -195,35 +193,35 @@ class RsyncPull(Workers):
             extra.append(f"--rsync-path={self.wire.remote_rsync}")
         if self.wire.bwlimit:
             extra.append(f"--bwlimit={max(1, self.wire.bwlimit // len(self.connections))}")
-        return rsync_argv(self.connections[worker].source, shard.root.source, shard.root.target, extra)
+        return self.connections[worker].barman_host.rsync(shard.root.source, shard.root.target, extra)
 
     def _rsync(self, worker: int, argv: Sequence[str]) -> tuple[int, str, str]:
         """Exit code, output without progress, and standard error."""
         with open(os.memfd_create("errors"), "w+b") as errors:  # on a full disk rsync could not say that it is full
-            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
-            with self.started(argv, pass_fds=(self.lock_fd,), **streams) as process:
-                output = self._follow(worker, process)
-                rc = process.wait()
+            streams = {"stdout": PIPE, "stderr": errors.fileno()}
+            with self.started(argv, inherited=(self.lock_fd,), **streams) as rsync:
+                output = self._follow(worker, rsync)
+                rc = rsync.exit_code()
             errors.seek(0)
             return rc, output, errors.read(_OUTPUT_BYTES).decode("utf-8", "replace")
 
-    def _follow(self, worker: int, process: subprocess.Popen[bytes]) -> str:
+    def _follow(self, worker: int, rsync: ProgramGroup) -> str:
         """Note the progress in rsync's output while it runs; returns the rest of the output."""
         said: list[str] = []
         rest = ""
-        with cast(IO[bytes], process.stdout) as stdout:
-            for portion in self._portions(process, stdout.fileno()):
-                *lines, rest = _LINE_END.split(rest + portion.decode("utf-8", "surrogateescape"))
-                counts = [progress_of(line) for line in lines]
-                said += [line for line, count in zip(lines, counts) if count is None]
-                known = [count for count in counts if count is not None]
-                if known:
-                    self.progress.at(worker, known[-1])
+        for portion in self._portions(rsync):
+            *lines, rest = _LINE_END.split(rest + portion.decode("utf-8", "surrogateescape"))
+            counts = [progress_of(line) for line in lines]
+            said += [line for line, count in zip(lines, counts) if count is None]
+            known = [count for count in counts if count is not None]
+            if known:
+                self.progress.at(worker, known[-1])
         return "\n".join([*said, rest])
 
-    def _portions(self, process: subprocess.Popen[bytes], stdout: int) -> Iterator[bytes]:
+    def _portions(self, rsync: ProgramGroup) -> Iterator[bytes]:
         """What rsync prints, as it comes. An rsync that has been silent for too long is ended, and tried again."""
-        silence = Stall(process.pid, self.wire.io_timeout)
+        silence = Stall(rsync.number, self.wire.io_timeout)
+        stdout = rsync.stdout.fileno()
         while True:
             ready, _write, _error = select.select([stdout], [], [], LOOK_SECONDS)
             if ready:
@@ -232,5 +230,5 @@ class RsyncPull(Workers):
                     return
                 yield portion
             elif silence.is_too_long():
-                os.killpg(process.pid, signal.SIGKILL)
+                rsync.kill()
                 return

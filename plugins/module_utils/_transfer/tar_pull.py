@@ -114,10 +114,10 @@ class TarPull(Workers):
         self, worker: int, archive: Archive, shard: Shard, arrived: _Arrived
     ) -> tuple[Diagnosis, str, list[str]] | None:
         """Why the tar did not arrive whole, what the programs said and the command; None when it did."""
-        source = self.connections[worker].source
+        barman_host = self.connections[worker].barman_host
         arrived.begin()
         with TarStream(
-            source, archive, self.nice_prefix, self.io_timeout, arrived.on_the_wire, self.started
+            barman_host, archive, self.nice_prefix, self.io_timeout, arrived.on_the_wire, self.started
         ) as tar_stream:
             try:
                 unpack(Stream(tar_stream.chunks()), shard, self.control, arrived.written, arrived.done)
@@ -134,7 +134,7 @@ class TarPull(Workers):
         return StandbyError(
             Refusal(
                 reason.code,
-                f"Unpacking {archive.path} from {self.connections[0].source.destination} into {root.target} failed at"
+                f"Unpacking {archive.path} from {self.connections[0].barman_host.where} into {root.target} failed at"
                 f" attempt {attempt}: {reason.meaning} ({said or 'nothing was said'})."
                 " The directory cannot be started; a new run resumes.",
                 reason.next_step,

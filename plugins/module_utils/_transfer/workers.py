@@ -9,11 +9,8 @@ Private to the collection.
 from __future__ import annotations
 
 import errno
-import os
 import queue
 import random
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +20,8 @@ from typing import Any, TypeVar
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import environment
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 
@@ -54,7 +51,7 @@ class Workers:
     finished: Callable[[Shard], None] = lambda shard: None
     literal: int = 0
     received: int = 0
-    _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _running: set[ProgramGroup] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _failure: StandbyError | None = None
 
@@ -92,7 +89,7 @@ class Workers:
             # Whoever hears that the copy has ended finds none of its programs; the lock holds up only another copy.
             # A thread whose join was interrupted passes for ended (Python 3.10 to 3.12), so the programs are counted.
             deadline = time.monotonic() + _END_SECONDS
-            while self._processes and time.monotonic() < deadline:
+            while self._running and time.monotonic() < deadline:
                 time.sleep(0.02)
             raise
         self.require_no_failure()
@@ -102,11 +99,8 @@ class Workers:
         with self._guard:
             if self._failure is None:
                 self._failure = failure
-            for process in self._processes:
-                try:
-                    os.killpg(process.pid, signal.SIGTERM)
-                except ProcessLookupError:
-                    continue
+            for program in self._running:
+                program.terminate()
 
     def require_no_failure(self) -> None:
         """Raises the first StandbyError: an attempt may have been ended because another worker failed."""
@@ -120,17 +114,18 @@ class Workers:
         time.sleep(min(30, 2**attempt) * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     @contextmanager
-    def started(self, argv: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    def started(self, argv: Sequence[str], **how: Any) -> Iterator[ProgramGroup]:
         """A program that ``stop`` ends. Raises StandbyError when the work has ended already."""
         with self._guard:
             self.require_no_failure()
-            process = subprocess.Popen(argv, env=environment(), start_new_session=True, **streams)
-            self._processes.add(process)
+            program = ProgramGroup(argv, **how)
+            self._running.add(program)
         try:
-            yield process
+            with program:
+                yield program
         finally:
             with self._guard:
-                self._processes.discard(process)
+                self._running.discard(program)
 
 
 def remaining(shard: Shard) -> Shard:

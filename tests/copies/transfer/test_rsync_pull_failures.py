@@ -19,7 +19,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress i
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer import rsync_pull as _rsync_pull
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import CONNECTS, PULLS, read_tree
-from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, is_gone, wait_until
+
+
+def has_ended(host):
+    """Whether the program has ended that waits in a hook."""
+    return is_gone((host.root / "waiting").read_text(encoding="utf-8").strip())
 
 
 def refused(copying, shards):
@@ -113,8 +118,8 @@ class TestFailure:
         """One transfer does that while the other is stuck in the middle of its own."""
         host.hook(f"""case $command in {PULLS}
             if mkdir "{host.root}/first" 2>/dev/null; then
-                trap 'echo ended >"{host.root}/ended"; exit 1' TERM
-                touch "{host.root}/waiting"
+                echo $$ >"{host.root}/new"
+                mv "{host.root}/new" "{host.root}/waiting"
                 while :; do sleep 0.05; done
             fi
             while [ ! -e "{host.root}/waiting" ]; do sleep 0.01; done
@@ -125,7 +130,7 @@ class TestFailure:
         self.stuck(host, "echo 'Host key verification failed.' >&2; exit 255")
         arrived = []
         assert refused(transfer(finished=arrived.append), shards).code == "ssh_host_key"
-        wait_until((host.root / "ended").exists)
+        wait_until(lambda: has_ended(host))
         assert (arrived, waits) == ([], [])
 
     def test_is_a_signal_that_ends_this_process(self, host, transfer, shards, monkeypatch):
@@ -148,7 +153,7 @@ class TestFailure:
         finally:
             sender.join()
             signal.signal(signal.SIGUSR1, before)
-        wait_until((host.root / "ended").exists)
+        wait_until(lambda: has_ended(host))
 
     def test_of_a_worker_to_start_ends_those_that_have(self, host, transfer, shards, monkeypatch):
         self.stuck(host, "exit 255")
@@ -164,7 +169,7 @@ class TestFailure:
         monkeypatch.setattr(threading.Thread, "start", start)
         with pytest.raises(KeyboardInterrupt):
             transfer().run(shards)
-        wait_until((host.root / "ended").exists)
+        wait_until(lambda: has_ended(host))
 
     @pytest.mark.parametrize(
         ("failure", "code"),

@@ -133,6 +133,26 @@ NOT_COPIED = {
 }
 
 
+# Names that a shell, rsync or a line of text would take for something else.
+HOSTILE = [
+    "two words",
+    " lead",
+    "-rf",
+    "#comment",
+    ";comment",
+    "it's",
+    '"',
+    "$(id)",
+    "`id`",
+    "*",
+    "[a]",
+    "back\\slash",
+    "line\nfeed",
+    "umlaut-ä",
+    "\udcff\udcfe",
+]
+
+
 def write_tree(top: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = top / name

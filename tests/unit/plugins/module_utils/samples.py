@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import crc32c, parse_control_file
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import _crc32c, parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     HOT_STANDBY_SETTINGS,
     Backup,
@@ -75,7 +75,7 @@ def control_text(**changed: int) -> str:
     for name, value in fields.items():
         place, kind = _IN_CONTROL[name]
         struct.pack_into(kind, content, place, value)
-    struct.pack_into("<I", content, _CONTROL_CRC, crc32c(bytes(content[:_CONTROL_CRC])))
+    struct.pack_into("<I", content, _CONTROL_CRC, _crc32c(bytes(content[:_CONTROL_CRC])))
     return content.decode("utf-8", "surrogateescape")
 
 

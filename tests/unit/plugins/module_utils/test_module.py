@@ -8,7 +8,7 @@ import json
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, default_jobs, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import _default_jobs, backup_of, job_of
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 
@@ -78,7 +78,7 @@ def test_a_job_has_defaults(host):
     assert (job.source.destination, job.source.ssh_options) == ("barman@backup", ("-p", "2222"))
     assert job.targets == {16388: "/srv/tablespaces/fast"}
     assert (job.overwrite, job.keep_old, job.compress, job.verify) == ("never", False, "auto", "manifest")
-    assert (job.jobs, job.bwlimit, job.io_timeout, job.lock_timeout) == (default_jobs(), None, 300, 3600)
+    assert (job.jobs, job.bwlimit, job.io_timeout, job.lock_timeout) == (_default_jobs(), None, 300, 3600)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_standby_clone_without_wishes_has_the_same_job_as_its_preflight(host):
 )
 def test_half_of_the_processors_copy(monkeypatch, processors, jobs):
     monkeypatch.setattr("os.cpu_count", lambda: processors)
-    assert default_jobs() == jobs
+    assert _default_jobs() == jobs
 
 
 @pytest.mark.parametrize("path", ["/srv/pg/", "/srv//pg", "/srv/./pg"])

@@ -4,67 +4,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch, list_backup
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import rsync_argv, write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import DATA, TABLESPACE, read_tree
-
-
-@pytest.mark.parametrize(
-    ("destination", "address"),
-    [
-        ("backup", "backup:/b"),
-        ("barman@backup", "barman@backup:/b"),
-        ("::1", "[::1]:/b"),
-        ("barman@[::1]", "barman@[::1]:/b"),
-        ("barman@fe80::1%eth0", "barman@[fe80::1%eth0]:/b"),
-        ("a@b@host", "a@b@host:/b"),
-    ],
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
+    DATA,
+    HOSTILE,
+    TABLESPACE,
+    read_tree,
 )
-def test_address(destination, address):
-    assert BarmanHost(destination).address("/b") == address
-
-
-class TestRsyncArgv:
-    ARGV = rsync_argv(BarmanHost("backup"), "/b c/data/", "/pg/", ["--bwlimit=5"])
-
-    @pytest.mark.parametrize("option", ["--delete", "-a", "--archive", "--links", "--recursive", "-z"])
-    def test_has_nothing_dangerous(self, option):
-        assert option not in self.ARGV
-
-    def test_ends_with_source_and_target_as_directories(self):
-        assert self.ARGV[-3:] == ["--bwlimit=5", "backup:/b c/data/", "/pg/"]
-
-    def test_leaves_names_to_no_shell_and_times_of_directories_alone(self):
-        assert {"-s", "--from0", "--no-implied-dirs", "--omit-dir-times"} <= set(self.ARGV)
-
-    def test_connects_as_every_ssh_does_with_the_options_of_the_source(self):
-        argv = rsync_argv(BarmanHost("backup", ("-o", "ControlPath=it's %h")), "/b", "/pg")
-        [shell] = [word for word in argv if word.startswith("--rsh=")]
-        assert shell.index("'StrictHostKeyChecking=yes'") < shell.index("'ControlPath=it''s %h'")
-
-
-HOSTILE = [
-    "two words",
-    " lead",
-    "-rf",
-    "#comment",
-    ";comment",
-    "it's",
-    '"',
-    "$(id)",
-    "`id`",
-    "*",
-    "[a]",
-    "back\\slash",
-    "line\nfeed",
-    "umlaut-ä",
-    "\udcff\udcfe",
-]
 
 
 class TestListBackup:
@@ -118,32 +67,6 @@ class TestListBackup:
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(StandbyError, match="ssh: command not found"):
             list(list_backup(host.source, host.backup()))
-
-
-class TestWriteNames:
-    def test_names_them_for_rsync_whatever_they_are(self, tmp_path):
-        source, target = os.fsencode(tmp_path / "source"), os.fsencode(tmp_path / "target")
-        os.mkdir(source)
-        os.mkdir(target)
-        for name in (*HOSTILE, "not wanted"):
-            os.close(os.open(os.path.join(source, os.fsencode(name)), os.O_CREAT | os.O_WRONLY))
-        write_names(str(tmp_path / "names"), HOSTILE)
-        argv = ["rsync", "--from0", f"--files-from={tmp_path}/names", source + b"/", target + b"/"]
-        subprocess.run(argv, check=True)
-        assert sorted(map(os.fsdecode, os.listdir(target))) == sorted(HOSTILE)
-
-    def test_replaces_what_was_there_and_keeps_it_private(self, tmp_path):
-        write_names(str(tmp_path / "names"), ["a long list of names"] * 100)
-        write_names(str(tmp_path / "names"), iter("ab"))
-        assert (tmp_path / "names").read_bytes() == b"./a\0./b\0"
-        assert (tmp_path / "names").stat().st_mode & 0o777 == 0o600
-
-    def test_does_not_write_through_a_link(self, tmp_path):
-        (tmp_path / "precious").write_text("precious", encoding="utf-8")
-        (tmp_path / "names").symlink_to("precious")
-        with pytest.raises(OSError, match="symbolic links"):
-            write_names(str(tmp_path / "names"), ["a"])
-        assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"
 
 
 class TestFetch:

@@ -9,7 +9,7 @@ import itertools
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman, RestoreOrder
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import reasons_unusable
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import _reasons_unusable
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
@@ -66,7 +66,7 @@ def test_an_old_one_tells_of_a_backup_in_its_backup_info(host, old):
     assert backup.system_identifier == shown.system_identifier
     assert backup.size > 100_000_000
     assert [tablespace.location for tablespace in backup.tablespaces] == ["/srv/tablespaces/fast"]
-    assert reasons_unusable(backup) == []
+    assert _reasons_unusable(backup) == []
     assert all(item.ok for item in barman.check())
 
 

@@ -11,7 +11,7 @@ import re
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman import parse
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import reasons_unusable
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import _reasons_unusable
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem, Tablespace
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
@@ -244,7 +244,7 @@ class TestBackup:
 
     @pytest.mark.parametrize(("kind", "server"), [("rsync", "pg"), ("postgres", "pg_postgres")])
     def test_a_plain_one_can_be_cloned(self, answer, kind, server):
-        assert reasons_unusable(parse.parse_backup(answer(f"show-backup-{kind}"), server)) == []
+        assert _reasons_unusable(parse.parse_backup(answer(f"show-backup-{kind}"), server)) == []
 
     def test_tells_its_compression_since_3_16(self, version, answer):
         told = parse.parse_backup(answer("show-backup-gzip"), "pg_gzip").compression
@@ -285,7 +285,7 @@ class TestBackup:
         backup = parse.complete_backup(told, parse.parse_backup_info(text))
         assert (backup.mode, backup.type) == (mode, type_)
         assert (backup.system_identifier, backup.size) == ("7710590273953624155", 4096)
-        assert reasons_unusable(backup) == refused
+        assert _reasons_unusable(backup) == refused
 
     def test_what_json_tells_stays(self, version, answer):
         told = parse.parse_backup(answer("show-backup-rsync"), "pg")

@@ -8,7 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import WAITING, choose, reasons_unusable
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection import (
+    WAITING,
+    _reasons_unusable,
+    choose,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._barman.catalogue import (
     HOUR,
@@ -37,7 +41,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     ],
 )
 def test_nothing_speaks_against_a_plain_backup(usable):
-    assert reasons_unusable(backup(**usable)) == []
+    assert _reasons_unusable(backup(**usable)) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,7 @@ def test_nothing_speaks_against_a_plain_backup(usable):
     ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
 def test_every_obstacle_is_told(unusable, reasons):
-    assert reasons_unusable(backup(**unusable)) == reasons
+    assert _reasons_unusable(backup(**unusable)) == reasons
 
 
 def test_latest_is_the_newest_backup_and_needs_no_other():

@@ -53,7 +53,7 @@ class TestClock:
 
 class TestSorting:
     def test_libc(self):
-        assert _host_facts.libc_version() == os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+        assert _host_facts._libc_version() == os.confstr("CS_GNU_LIBC_VERSION").split()[1]
 
     @pytest.mark.parametrize("answer", [None, "", "other 1.2", ValueError("unrecognized"), OSError("no")])
     def test_another_libc(self, monkeypatch, answer):
@@ -63,14 +63,14 @@ class TestSorting:
             return answer
 
         monkeypatch.setattr(_host_facts.os, "confstr", confstr)
-        assert _host_facts.libc_version() is None
+        assert _host_facts._libc_version() is None
 
     def test_versions_by_provider(self, tmp_path):
         program(tmp_path / "bin", "postgres", "#!/bin/sh\n")
         seen = _host_facts.collation_versions(
             str(tmp_path / "bin"), [("c", "de_DE.utf8"), ("i", "de"), ("c", "de_DE.utf8")]
         )
-        assert seen == {("c", "de_DE.utf8"): _host_facts.libc_version(), ("i", "de"): None}
+        assert seen == {("c", "de_DE.utf8"): _host_facts._libc_version(), ("i", "de"): None}
 
     @pytest.mark.parametrize(
         "printed",

@@ -7,12 +7,11 @@ import itertools
 import os
 import signal
 import subprocess
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands import command as _command
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands import program_group as _program_group
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell, ssh_argv
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, is_gone, wait_until
@@ -177,7 +176,7 @@ class TestStream:
             timers.append(function)
             return SimpleNamespace(start=lambda: None, cancel=lambda: None)
 
-        monkeypatch.setattr(_command, "threading", SimpleNamespace(Event=threading.Event, Timer=timer))
+        monkeypatch.setattr(_program_group.threading, "Timer", timer)
         host.program("quick", f"#!/bin/sh\necho $$ >{host.root}/pid\nprintf x\n")
         stream = self.stream("exec", "quick")
         assert next(stream) == b"x"

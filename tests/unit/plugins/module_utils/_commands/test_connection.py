@@ -12,7 +12,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands import c
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import GATE, Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER
+from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER, wait_until
 
 DROPPED = "kex_exchange_identification: Connection closed by remote host"
 WAITS = [2, 4, 8, 16, 20]
@@ -76,7 +76,7 @@ def test_is_shared_by_programs_that_would_otherwise_connect_themselves(host, con
     at = call.index("ControlMaster=yes")
     own = ["-o", "ControlMaster=yes", "-o", "ControlPath=ssh-7", "-o", "ControlPersist=no"]
     assert call[at - 1 : at + 5 + len(options)] == [*own, *options]
-    assert connection.source == BarmanHost(
+    assert connection.barman_host == BarmanHost(
         "barman@backup-host", ("-o", "ControlMaster=no", "-o", "ControlPath=ssh-7", *options)
     )
 
@@ -111,7 +111,7 @@ def test_is_opened_again_when_it_has_broken(host, connect, waits):
     host.hook(f"mkdir {host.root}/once 2>/dev/null && {{ head -n 1; exit 255; }}")
     connection = connect()
     connection.open()
-    connection._process.wait(BOUND)
+    wait_until(lambda: not connection._ssh.is_running())
     connection.open()
     assert (host.connects(), waits) == (2, [])
 
@@ -123,7 +123,7 @@ class TestRate:
         half_seconds = itertools.count()
         monkeypatch.setattr(_connection.time, "monotonic", lambda: next(half_seconds) / 2)
         assert connection.rate() == 2 * _connection._ECHO
-        assert connection._process.poll() is None
+        assert connection._ssh.is_running()
 
     def test_leaves_the_connection_as_it_was(self, host, connect):
         connection = connect()

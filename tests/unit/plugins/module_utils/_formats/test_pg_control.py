@@ -9,7 +9,7 @@ import struct
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import crc32c, parse_control_file
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import _crc32c, parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import FIXTURES, recorded_control
 from hypothesis import given
@@ -48,7 +48,7 @@ def changed(major, place, kind, value):
     """The recorded file with another field, and the checksum for it."""
     content = bytearray(recorded_control(major))
     struct.pack_into(kind, content, place, value)
-    struct.pack_into("<I", content, CRC[major], crc32c(bytes(content[: CRC[major]])))
+    struct.pack_into("<I", content, CRC[major], _crc32c(bytes(content[: CRC[major]])))
     return bytes(content)
 
 
@@ -57,7 +57,7 @@ def changed(major, place, kind, value):
     [(b"", 0), (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43)],
 )
 def test_the_checksum_is_the_one_of_rfc_3720(data, checksum):
-    assert crc32c(data) == checksum
+    assert _crc32c(data) == checksum
 
 
 def test_reads_what_pg_controldata_prints():

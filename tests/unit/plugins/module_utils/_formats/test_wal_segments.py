@@ -11,11 +11,11 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
     HEADER_BYTES,
     SegmentRun,
+    _segment_start,
     are_consecutive,
     segment_error,
     segment_name,
     segment_size_of,
-    segment_start,
     segments_needed,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
@@ -45,7 +45,7 @@ def test_name(timeline, lsn, size, name):
 
 @given(st.integers(1, 2**32 - 1), st.integers(0, 2**64 - 1), st.sampled_from(SIZES))
 def test_a_name_leads_back_to_the_segments_first_byte(timeline, lsn, size):
-    assert segment_start(segment_name(timeline, lsn, size), size) == (timeline, lsn - lsn % size)
+    assert _segment_start(segment_name(timeline, lsn, size), size) == (timeline, lsn - lsn % size)
 
 
 @given(st.integers(0, 2**64 - 2**31), st.sampled_from(SIZES))
@@ -59,12 +59,12 @@ def test_names_sort_as_the_wal_does(lsn, size):
 )
 def test_no_name(name):
     with pytest.raises(ValueError, match="no name of a WAL segment"):
-        segment_start(name, SIZE)
+        _segment_start(name, SIZE)
 
 
 def test_a_name_of_another_segment_size():
     with pytest.raises(ValueError, match=f"of {SIZE} bytes"):
-        segment_start("000000010000000000000100", SIZE)
+        _segment_start("000000010000000000000100", SIZE)
 
 
 def at(segment, offset=0):

@@ -14,8 +14,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods import barman as _restore
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.barman import (
     Restore,
-    checked_options,
-    checked_ssh_command,
+    _checked_options,
+    _checked_ssh_command,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS
@@ -24,12 +24,12 @@ from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, w
 
 def restore(way="ssh postgres@standby"):
     shell = SshShell("barman@backup-host")
-    return Restore(Barman(shell, "pg"), shell, checked_ssh_command(way))
+    return Restore(Barman(shell, "pg"), shell, _checked_ssh_command(way))
 
 
 class TestSshCommand:
     def test_never_asks_and_verifies_host_keys_whatever_else_is_given(self):
-        words = checked_ssh_command("/usr/bin/ssh -p 2222 -o StrictHostKeyChecking=no postgres@standby")
+        words = _checked_ssh_command("/usr/bin/ssh -p 2222 -o StrictHostKeyChecking=no postgres@standby")
         assert (words[0], words[-1]) == ("/usr/bin/ssh", "postgres@standby")
         text = " ".join(words)
         assert text.index("StrictHostKeyChecking=yes") < text.index("StrictHostKeyChecking=no")
@@ -41,12 +41,12 @@ class TestSshCommand:
     )
     def test_is_refused_when_it_is_none(self, text):
         with pytest.raises(StandbyError) as caught:
-            checked_ssh_command(text)
+            _checked_ssh_command(text)
         assert caught.value.code == "remote_ssh_command_invalid"
 
     def test_holds_no_words_before_the_destination_that_belong_to_no_option(self):
         with pytest.raises(StandbyError) as caught:
-            checked_ssh_command("ssh other standby")
+            _checked_ssh_command("ssh other standby")
         assert caught.value.code == "ssh_options_invalid"
 
 
@@ -55,14 +55,14 @@ class TestOptions:
         "words", [[], ["--staging-path", "/srv/x"], ["--staging-path=/srv/x", "--no-retry"], ["--retry-times", "3"]]
     )
     def test_of_where_and_how_are_passed_on(self, words):
-        assert checked_options(words) == tuple(words)
+        assert _checked_options(words) == tuple(words)
 
     @pytest.mark.parametrize(
         "words", [["--target-time", "now"], ["--staging-path"], ["/other"], ["--no-retry", "x"], ["--no-get-wal"]]
     )
     def test_of_what_is_restored_are_refused(self, words):
         with pytest.raises(StandbyError) as caught:
-            checked_options(words)
+            _checked_options(words)
         assert caught.value.code == "restore_options_invalid"
         assert "--staging-path" in caught.value.msg
 

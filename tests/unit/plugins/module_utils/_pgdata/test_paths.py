@@ -8,7 +8,7 @@ import posixpath
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, why_unusable
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import _why_unusable, overlaps
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ PATHS = st.lists(st.sampled_from(["a", "a-b", "a!", "b", "."]), min_size=1, max_
     ],
 )
 def test_a_directory_of_its_own_may_be_used(path):
-    assert why_unusable(path, HOMES) is None
+    assert _why_unusable(path, HOMES) is None
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_directory_of_its_own_may_be_used(path):
     ],
 )
 def test_a_hostile_path_may_not(path, why):
-    assert why in (why_unusable(path, HOMES) or "")
+    assert why in (_why_unusable(path, HOMES) or "")
 
 
 @pytest.mark.parametrize(

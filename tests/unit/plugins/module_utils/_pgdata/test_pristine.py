@@ -10,7 +10,7 @@ import struct
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import numbers_in
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import _numbers_in
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     CONTROL_TEXT,
@@ -219,16 +219,16 @@ class TestRunning:
 
 class TestNumbers:
     def test_of_a_page(self):
-        assert list(numbers_in(page(10, 3373, 16384))) == [10, 3373, 16384]
+        assert list(_numbers_in(page(10, 3373, 16384))) == [10, 3373, 16384]
 
     def test_of_an_empty_page_are_none(self):
-        assert list(numbers_in(page())) == list(numbers_in(bytes(PAGE))) == []
+        assert list(_numbers_in(page())) == list(_numbers_in(bytes(PAGE))) == []
 
     @pytest.mark.parametrize("flags", [0, 2, 3], ids=["unused", "redirected", "dead"])
     def test_of_a_pointer_to_no_row_are_none(self, flags):
-        assert list(numbers_in(page(16384, flags=flags))) == []
+        assert list(_numbers_in(page(16384, flags=flags))) == []
 
     def test_are_not_read_on_another_kind_of_machine(self, monkeypatch):
         monkeypatch.setattr("sys.byteorder", "big")
         with pytest.raises(ValueError, match="another kind"):
-            list(numbers_in(page(10)))
+            list(_numbers_in(page(10)))

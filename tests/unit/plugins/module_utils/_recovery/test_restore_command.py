@@ -8,7 +8,10 @@ import subprocess
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import restore_command, ssh_port
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
+    _ssh_port,
+    restore_command,
+)
 
 SPOOL = "/srv/.pg.standby/spool"
 AUTO = {"restore_command": "auto", "barman_host": "backup", "barman_server": "pg"}
@@ -160,4 +163,4 @@ class TestOverSsh:
     ],
 )
 def test_a_port_among_ssh_options(options, port):
-    assert ssh_port(options) == port
+    assert _ssh_port(options) == port

@@ -8,7 +8,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import Line, lenient, strict, tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.files import load
-from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.inputs import as_upstream, translate, unit_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.inputs import _unit_of, as_upstream, translate
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import BACKUP_API, CLONE, OTHERS, RENAMED
 from hypothesis import given
 from hypothesis import strategies as st
@@ -198,7 +198,7 @@ def test_repmgrs_own_ssh_options_are_no_opinion():
     ],
 )
 def test_the_unit_of_a_command(command, directory, unit):
-    assert unit_of(command, directory) == unit
+    assert _unit_of(command, directory) == unit
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a preflight asks for a clone and for a cluster that goes on: its configuration, this host, the upstream.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility_facts as _compatibility_facts
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.configuration_facts import Configuration
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
+
+__all__ = ["compatibility", "configuration"]
+
+
+def configuration(case: Case, read: Configuration | None) -> Findings:
+    """Whether the server finds a configuration with which it starts as a hot standby, and which settings to raise.
+
+    ``read`` is None if the configuration could not be read.
+    """
+    if read is None:
+        return Findings()
+    if read.limits is None:
+        return Findings(read.verdicts)
+    needed = [*([read.control.settings] if read.control else []), *([case.upstream.settings] if case.upstream else [])]
+    to_raise = _configuration.settings_to_raise(read.limits, *needed)
+    verdicts = _configuration.hot_standby(read.limits, to_raise, case.request.hot_standby_settings)
+    settings = {name: str(value) for name, value in to_raise.items()}
+    return Findings((*read.verdicts, *verdicts), {"settings": settings})
+
+
+def compatibility(
+    case: Case,
+    questions: Questions,
+    bindir: str,
+    major: int | None,
+    read: Configuration | None,
+    files: Mapping[str, int] | None = None,
+) -> Findings:
+    """Whether the standby suits this host and its upstream. ``files`` are to be made, by file system."""
+    standby = _standby(case, bindir, major, read)
+    return merged(_of_host(case, standby, files or {}), _of_upstream(case, standby, questions))
+
+
+def _standby(case: Case, bindir: str, major: int | None, read: Configuration | None) -> _compatibility_facts.Standby:
+    request, pgdata = case.request, case.pgdata
+    control = read.control if read is not None else None
+    return _compatibility_facts.Standby(
+        application_name=request.keywords.get("application_name", ""),
+        slot_name=request.slot_name,
+        bindir=bindir,
+        major=major,
+        places={
+            "data_directory": request.data_directory,
+            "state_directory": request.state_directory,
+            **(case.job.other_places if case.job is not None else {}),
+        },
+        preload=read.preload if read is not None else "",
+        runs=pgdata is not None and pgdata.running and pgdata.state == "standby",
+        kept=case.goes_on,
+        created=request.directories_created,
+        block_size=(control.block_size or None) if control is not None else None,
+        slot_made=request.slot_created,
+        backlog=case.wal_to_replay,
+        walsenders=2 if request.basebackup is not None and case.copies else 1,
+    )
+
+
+def _of_host(case: Case, standby: _compatibility_facts.Standby, files: Mapping[str, int]) -> Findings:
+    """Nothing if a path is one of the system's: the advice would be to change the owner of such a directory."""
+    if not case.paths_fit:
+        return Findings()
+    verdicts, failed = ask("host", lambda: _compatibility_facts.of_host(standby, files))
+    return merged(failed, Findings(verdicts or ()))
+
+
+def _of_upstream(case: Case, standby: _compatibility_facts.Standby, questions: Questions) -> Findings:
+    upstream, request = case.upstream, case.request
+    if upstream is None:
+        return Findings()
+    barman_host = request.barman.shell if request.barman is not None else None
+    answer, failed = ask(
+        "host", lambda: questions.upstream_compatibility(standby, upstream, request.keywords, barman_host)
+    )
+    if answer is None:
+        return failed
+    verdicts, facts = answer
+    return Findings(verdicts, _slot_to_make(case, upstream, facts))
+
+
+def _slot_to_make(case: Case, upstream: Upstream, facts: UpstreamFacts) -> dict[str, Any]:
+    """The slot, and how to log in to the upstream to make it; no key if nothing is known of the slot."""
+    slot, keywords = facts.slot, case.request.keywords
+    if slot is None:
+        return {}
+    elsewhere = ("host", "hostaddr", "port", "user", "password", "dbname")
+    return {
+        "slot": {
+            "name": slot.name,
+            "create": slot.kind == "absent" and case.request.slot_created,
+            "max_wal_bytes": facts.max_slot_wal_keep_size,
+            "login_host": upstream.host,
+            "login_port": int(upstream.port),
+            "login_user": keywords.get("user"),
+            "login_db": facts.database,
+            "connect_params": {name: value for name, value in keywords.items() if name not in elsewhere},
+        }
+    }

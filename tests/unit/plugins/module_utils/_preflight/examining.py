@@ -1,0 +1,106 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a test of the preflight needs: the other servers' answers, and a host in the state that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examined
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
+
+# The server's parser, as far as these tests need it: the number after the name in the file, or the default.
+POSTGRES = """\
+#!/bin/sh
+[ "$1" != --version ] || { echo 'postgres (PostgreSQL) 15.20'; exit; }
+file=${4#config_file=}
+value=$(sed -n "s/^$2 = //p" "$file")
+[ -n "$value" ] || case $2 in
+max_connections) value=100 ;; max_wal_senders) value=10 ;; max_worker_processes) value=8 ;;
+max_locks_per_transaction) value=64 ;; max_prepared_transactions) value=0 ;;
+esac
+echo "$value"
+"""
+
+SEGMENT = "000000010000000000000003"
+ALL_WAL = WalProof((Verdict("wal", "ok", "all is there"),), SEGMENT, 2, 20 << 20, in_archive=SEGMENT)
+NO_WAL = WalProof((problem("wal", Refusal("wal_missing", "It is gone.", "clone")),), "0" * 24, 2, 20 << 20)
+FETCHED = Verdict("restore_command", "ok", "it fetches a segment")
+
+# The upstream has left the history of the clusters that a test makes.
+LEFT = {"timeline": 2, "history": ((1, 0x1741000),)}
+
+
+@dataclass
+class Answers:
+    """What other servers answer; a test changes the answer that it is about. ``asked`` is what they were asked for.
+
+    ``upstream`` is who the upstream is, or what is raised instead. ``wal`` is the proof for a clone of the backup,
+    ``wal_of_cluster`` that for the cluster which is there. Without a ``rate`` the real measurement is made.
+    ``no_rewind`` are reasons why pg_rewind cannot help.
+    """
+
+    upstream: Upstream | Exception = field(default_factory=upstream)
+    wal: WalProof = ALL_WAL
+    wal_of_cluster: WalProof = ALL_WAL
+    fetched: Verdict = FETCHED
+    facts: UpstreamFacts = field(default_factory=UpstreamFacts)
+    files: ClusterFiles | str = "it was not asked"
+    rate: float | None = None
+    no_rewind: list[str] = field(default_factory=lambda: ["no checksums"])
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    def questions(self) -> Questions:
+        """The questions that are answered so."""
+        measured: dict[str, Callable] = {} if self.rate is None else {"rate": lambda source, roots: self.rate}
+        return Questions(
+            identify=self._identify,
+            upstream_files=lambda keywords: self.files,
+            upstream_compatibility=self._compatibility,
+            wal=lambda begin, *rest: self._noted("begin", begin, self.wal),
+            fetch=lambda command, *segment: self._noted("restore_command", command, self.fetched),
+            **measured,
+        )
+
+    def of_cluster(self, begin: tuple[int, int], *_rest: object) -> WalProof:
+        """The proof for the cluster that is there."""
+        return self._noted("begin_of_cluster", begin, self.wal_of_cluster)
+
+    def _identify(self, keywords):
+        self.asked["upstream"] = keywords
+        if isinstance(self.upstream, Exception):
+            raise self.upstream
+        return self.upstream
+
+    def _compatibility(self, standby, *_rest):
+        return self._noted("standby", standby, ([], self.facts))
+
+    def _noted(self, name, value, answer):
+        self.asked[name] = value
+        return answer
+
+
+def codes(examined: Examined) -> list[str]:
+    """The codes of all errors."""
+    return sorted(str(verdict.error_code) for verdict in errors(examined.verdicts))
+
+
+def of_check(examined: Examined, check: str) -> list[Verdict]:
+    """The verdicts of one check."""
+    return [verdict for verdict in examined.verdicts if verdict.check == check]
+
+
+def interrupt(host) -> None:
+    """What a copy leaves that was killed before its end: all but pg_control, which a server would need."""
+    host.copy()
+    (host.pgdata / "global/pg_control").unlink()
+    host.change_record(phase="copying")

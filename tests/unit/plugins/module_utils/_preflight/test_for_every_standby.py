@@ -1,0 +1,101 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What matters for a clone and for a cluster that goes on alike."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import codes, of_check
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
+
+
+@pytest.mark.parametrize("prepare", [lambda host: None, lambda host: host.copy()], ids=["a clone", "a cluster"])
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("policy", "expected"), [("raise", []), ("refuse", ["hot_standby_settings"])], ids=["raised", "refused"]
+    )
+    def test_with_settings_below_the_primarys(self, host, examine, prepare, policy, expected):
+        write_tree(host.data, {"postgresql.conf": "max_connections = 20\n"})
+        prepare(host)
+        examined = examine(hot_standby_settings=policy)
+        assert codes(examined) == expected
+        assert examined.plan["settings"] == {"max_connections": "100"}
+
+    def test_elsewhere(self, host, examine, prepare):
+        prepare(host)
+        elsewhere = host.root / "etc"
+        write_tree(elsewhere, {"postgresql.conf": f"data_directory = {host.pgdata}\nmax_connections = 20\n"})
+        examined = examine(config_directory=str(elsewhere))
+        assert (codes(examined), examined.plan["settings"]) == ([], {"max_connections": "100"})
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"), [(True, []), (False, ["configuration_missing"])], ids=["to be created", "missing"]
+)
+def test_a_configuration_elsewhere_that_is_not_there_yet(host, examine, created, expected):
+    assert codes(examine(config_directory=str(host.root / "etc"), config_created=created)) == expected
+
+
+class TestHost:
+    def test_a_directory_that_cannot_be_made(self, host, examine, monkeypatch):
+        monkeypatch.setattr("os.access", lambda path, *mode, **more: str(path) != str(host.pgdata.parent))
+        assert "directory_not_writable" in codes(examine())
+
+    @pytest.mark.parametrize(
+        ("data_directory", "code", "asked"),
+        [("/etc", "path_dangerous", False), ("/srv/a$b", "path_unfit_for_pg_ctl", True)],
+        ids=["one of the system's", "unfit for pg_ctl"],
+    )
+    def test_the_owner_of_a_directory_of_the_system_is_not_in_question(
+        self, host, examine, data_directory, code, asked
+    ):
+        examined = examine(host.job(data_directory=data_directory), data_directory=data_directory)
+        assert code in codes(examined)
+        assert bool(of_check(examined, "ownership")) == asked
+
+
+KEYWORDS = {
+    "host": "primary",
+    "user": "replicator",
+    "password": "secret",
+    "sslmode": "require",
+    "application_name": "n1",
+}
+
+
+class TestSlot:
+    """The plan says how to make it."""
+
+    @pytest.mark.parametrize(
+        ("kind", "created", "create"),
+        [("absent", True, True), ("absent", False, False), ("physical", True, False)],
+    )
+    def test_that_is_known(self, examine, answers, kind, created, create):
+        answers.facts = UpstreamFacts(slot=Slot("n1", kind), database="postgres", max_slot_wal_keep_size=1 << 30)
+        plan = examine(keywords=KEYWORDS, slot_name="n1", slot_created=created).plan
+        assert plan["slot"] == {
+            "name": "n1",
+            "create": create,
+            "max_wal_bytes": 1 << 30,
+            "login_host": "primary",
+            "login_port": 5432,
+            "login_user": "replicator",
+            "login_db": "postgres",
+            "connect_params": {"sslmode": "require", "application_name": "n1"},
+        }
+
+    def test_that_is_not_known(self, examine):
+        assert examine(slot_name="n1").plan["slot"] is None
+
+
+@pytest.mark.parametrize(("copied", "backlog"), [(False, 0x5000000 - 0x3000028), (True, 20 << 20)])
+def test_the_upstream_is_asked_about_this_standby(host, examine, answers, copied, backlog):
+    if copied:
+        host.copy()
+    examine(slot_name="n1", slot_created=True)
+    standby = answers.asked["standby"]
+    assert (standby.application_name, standby.slot_name, standby.slot_made) == ("n1", "n1", True)
+    assert (standby.kept, standby.backlog, standby.block_size) == (copied, backlog, 8192)
+    assert standby.places["data_directory"] == str(host.pgdata)
