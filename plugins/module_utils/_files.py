@@ -16,6 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 __all__ = [
     "FILE_SYSTEMS",
     "NOBODYS",
+    "boot_id",
     "empty",
     "fsync_directory",
     "is_empty",
@@ -38,6 +39,11 @@ def read_small(path: str) -> str | None:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last in /proc, of a process that ends
         return None
+
+
+def boot_id() -> str:
+    """The kernel's name for this start of the host: after another start, what was not synced may be gone."""
+    return (read_small("/proc/sys/kernel/random/boot_id") or "").strip()
 
 
 def fsync_directory(path: str) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 
 __all__ = [
     "HOT_STANDBY_SETTINGS",
+    "LANDMARKS",
+    "MANIFEST",
+    "MANIFEST_SINCE",
     "Backup",
     "BarmanServer",
     "CheckItem",
@@ -37,6 +40,12 @@ HOT_STANDBY_SETTINGS = (
     "max_prepared_transactions",
     "max_locks_per_transaction",
 )
+
+# The files without which a directory is no backup of a cluster, by their paths in its data directory.
+LANDMARKS = ("PG_VERSION", "global/pg_control", "backup_label")
+
+# What pg_basebackup writes beside them, and since which major version of PostgreSQL (release notes of 13).
+MANIFEST, MANIFEST_SINCE = "backup_manifest", 13
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -241,7 +250,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Instance:
-    """A running server, asked by SQL."""
+    """A running server, asked by SQL. ``delayed``: it replays later than it receives, by recovery_min_apply_delay."""
 
     version: int
     in_recovery: bool
@@ -251,3 +260,4 @@ class Instance:
     replay_lsn: int | None
     receiver: Receiver | None
     settings: dict[str, int]
+    delayed: bool = False

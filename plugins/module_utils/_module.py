@@ -11,8 +11,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
@@ -20,7 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
-__all__ = ["backup_of", "expiry_of", "finish", "job_of"]
+__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of"]
 
 
 def backup_of(given: dict[str, Any]) -> Backup:
@@ -38,6 +40,17 @@ def backup_of(given: dict[str, Any]) -> Backup:
             )
         ) from wrong
     return backup
+
+
+def barman_of(params: dict[str, Any], server: str | None = None) -> Barman:
+    """The Barman that the options name, and of its servers the one that they name, or else ``server``.
+
+    Raises StandbyError for a barman_host that is no ssh destination.
+    """
+    host = BarmanHost.from_params(params)
+    shell = host.shell() if host.destination else LocalShell()
+    name = params["barman_server"] or server
+    return Barman(shell, str(name), params["barman_executable"], params.get("barman_config"))
 
 
 def job_of(params: dict[str, Any], method: str = "rsync", backup: Backup | None = None) -> Job:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import calendar
 import re
+from datetime import datetime, timezone
 from typing import NamedTuple
 
-__all__ = ["Moment", "parse_duration", "parse_time", "spoken"]
+__all__ = ["Moment", "in_utc", "parse_duration", "parse_time", "spoken"]
 
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?"
@@ -76,6 +77,11 @@ def parse_duration(text: str) -> int | None:
     if found is None or found[2] not in _UNITS:
         return None
     return int(found[1]) * _UNITS[found[2]]
+
+
+def in_utc(timestamp: float) -> str:
+    """Seconds since 1970 in ISO 8601 and UTC: ``2026-11-21T15:02:11Z``."""
+    return datetime.fromtimestamp(int(timestamp), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def spoken(seconds: int) -> str:

@@ -180,16 +180,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import choose_from_catalog, request_now
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish
 
 _LISTED = ("backup_id", "status", "type", "name", "end_time", "end_timestamp", "size")
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     wanted = request_now(params)
-    barman = Barman.from_params(params)
+    barman = barman_of(params)
     version = barman.version()
     backups = barman.list_backups()
     result: dict[str, Any] = {

@@ -117,14 +117,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, claim_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import ClaimRequest, Pin, pin
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, expiry_of, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, barman_of, expiry_of, finish
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     claim = ClaimRequest(params["owner"], expiry_of(params), only_look=check_mode)
-    found = pin(Barman.from_params(params), backup_of(params["backup"]), claim)
+    found = pin(barman_of(params), backup_of(params["backup"]), claim)
     return {
         "changed": found.changed,
         "pinned": found.pinned,

@@ -139,14 +139,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, claim_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import Staging, stage, unstage
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, expiry_of, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, barman_of, expiry_of, finish
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    barman, backup = Barman.from_params(params), backup_of(params["backup"])
+    barman, backup = barman_of(params), backup_of(params["backup"])
     seconds = expiry_of(params)
     if seconds is None:
         left = unstage(barman, backup, Staging(params["owner"], 0, only_look=check_mode))

@@ -128,14 +128,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_upstream import derive
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    barman = Barman.from_params(params)
+    barman = barman_of(params)
     version = barman.version()
     server, conninfos = barman.show_server_and_conninfos()
     result: dict[str, Any] = {

@@ -60,6 +60,22 @@ options:
   max_lag_bytes:
     description: How many bytes of WAL it may be behind the upstream.
     type: int
+  wait:
+    description:
+      - For what to look again and again. V(none) looks once.
+      - V(replay) waits for a standby that streams as it should until it has replayed O(min_replay_lsn), or, without
+        one, what the upstream had written at the first look. V(ready) waits for all that RV(reasons) may name, while
+        the server runs as a standby or cannot be asked yet.
+      - A standby with a C(recovery_min_apply_delay) has to have received it.
+    type: str
+    choices: [none, replay, ready]
+    default: none
+  timeout:
+    description:
+      - With O(wait), how many seconds to wait without progress, that is, while the standby neither receives nor replays
+        anything. There is no other limit.
+    type: int
+    default: 300
   login_user:
     description: The database user to connect as. By default the OS user.
     type: str
@@ -80,13 +96,11 @@ EXAMPLES = r"""
     upstream_conninfo:
       host: primary
       user: replicator
-    min_replay_lsn: 0/3000028
+    wait: ready
   become: true
   become_user: postgres
   register: standby
-  until: standby.ready
-  retries: 60
-  delay: 1
+  failed_when: not standby.ready
 """
 
 RETURN = r"""
@@ -108,6 +122,11 @@ reasons:
   type: list
   elements: str
   sample: []
+catching_up:
+  description: Whether it streams as it should, and all that it lacks is WAL that it has yet to receive or to replay.
+  returned: success
+  type: bool
+  sample: false
 pgdata:
   description: The data directory, as M(pgfleet.standby.pgdata_info) returns it.
   returned: success
@@ -129,6 +148,7 @@ instance:
   returned: success
   type: dict
   sample:
+    delayed: false
     in_recovery: true
     receive_lsn: 0/B0001B0
     receiver:
@@ -170,11 +190,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import standby_status
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import prove
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    return dict(standby_status(params), changed=False)
+    return dict(prove(params), changed=False)
 
 
 def main() -> None:
@@ -190,6 +210,8 @@ def main() -> None:
             "slot_name": {"type": "str"},
             "min_replay_lsn": {"type": "str"},
             "max_lag_bytes": {"type": "int"},
+            "wait": {"type": "str", "choices": ["none", "replay", "ready"], "default": "none"},
+            "timeout": {"type": "int", "default": 300},
             "login_user": {"type": "str"},
             "login_db": {"type": "str", "default": "postgres"},
         },

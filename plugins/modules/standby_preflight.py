@@ -106,7 +106,8 @@ options:
     default: false
   directories_created:
     description:
-      - Whether missing directories will be made, and all given to the database's OS user, before anything is copied.
+      - Whether the directories that are missing will be made as M(pgfleet.standby.standby_directories) makes them,
+        before anything is copied. Those that exist stay as they are, and have to be of use to the database's OS user.
     type: bool
     default: false
   rewind_user:
@@ -152,7 +153,8 @@ RETURN = r"""
 plan:
   description:
     - What would be done. On failure its action is V(refuse).
-    - C(stop) says that a server runs there, and has to be stopped before. C(seconds) is an estimate, from the rate at
+    - C(copies) says whether files are to be brought. C(stop) says that a server runs there, and has to be stopped
+      before. C(seconds) is an estimate, from the rate at
       which a part of the backup has come, without compression and by one stream. C(removed) counts what is there and
       is not in the backup; its first names are in C(removed_names). C(kept_old) is where O(keep_old) puts it instead.
     - C(slot) is the slot at the upstream, or null. C(create) says that it will be made, with a login like this;
@@ -168,6 +170,7 @@ plan:
     bytes: 434789371
     bytes_per_second: 398458880
     bytes_to_copy: 434789371
+    copies: true
     data_directory: /var/lib/postgresql/15/main
     files: 1586
     not_checked: []
@@ -245,12 +248,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     server_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import run
@@ -323,7 +325,7 @@ def request_of(params: dict[str, Any]) -> Request:
         hot_standby_settings=params["hot_standby_settings"],
         restore_command=command.text,
         restore_note=command.note,
-        barman=Barman.from_params(named) if server else None,
+        barman=barman_of(named) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
         no_backup=_no_backup(params["no_backup"] or {}),
         service=params["service"] or None,

@@ -52,8 +52,7 @@ options:
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
   config_directory:
-    description:
-      - The directory of C(postgresql.conf), if that is not the data directory.
+    description: The directory of C(postgresql.conf), if that is not the data directory.
     type: str
   config_files:
     description:
@@ -122,6 +121,7 @@ requirements:
 seealso:
   - module: pgfleet.standby.standby_clone
   - module: pgfleet.standby.standby_info
+  - module: pgfleet.standby.standby_server
 """
 
 EXAMPLES = r"""
@@ -205,6 +205,11 @@ restart_required:
   returned: success
   type: bool
   sample: false
+server_state:
+  description: The O(pgfleet.standby.standby_server#module:state) that has the server use these settings.
+  returned: success
+  type: str
+  sample: started
 """
 
 import os
@@ -281,6 +286,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "passfile": rewritten(login),
         "reload_required": need == "reload",
         "restart_required": need == "restart",
+        "server_state": {"reload": "reloaded", "restart": "restarted"}.get(str(need), "started"),
         "diff": difference(path, change, login),
         "warnings_to_show": warnings(command, change),
     }

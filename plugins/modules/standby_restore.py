@@ -254,12 +254,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fi
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.barman import restore_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, job_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     job = job_of(params, "barman")
-    restore = restore_of(params, job)
+    restore = restore_of(params, job, barman_of(params, job.backup.server))
     waited = params["attach_timeout"], params["attach_run"]
     outcome = preview_fill(restore, job) if check_mode else follow(job, partial(fill, restore), *waited)
     result = result_of(job, outcome)

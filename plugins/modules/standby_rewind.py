@@ -166,8 +166,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect 
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
-    Task,
-    examine,
+    RewindTask,
+    require_rewindable,
     require_stopped_cluster,
     rewind,
 )
@@ -175,23 +175,23 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind imp
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     task = task_of(params)
-    examined = examine(task)
+    rewindable = require_rewindable(task)
     result = {
         "changed": True,
-        "rewound_to": {"timeline": examined.proof.timeline, "lsn": format_lsn(examined.proof.fork)},
-        "reason": examined.relation.reason,
-        "bytes": examined.proof.bytes,
+        "rewound_to": {"timeline": rewindable.proof.timeline, "lsn": format_lsn(rewindable.proof.fork)},
+        "reason": rewindable.relation.reason,
+        "bytes": rewindable.proof.bytes,
         "seconds": 0.0,
-        "kept": list(examined.kept),
-        "diff": difference(task, examined.relation.reason),
+        "kept": list(rewindable.kept),
+        "diff": difference(task, rewindable.relation.reason),
     }
     if not check_mode:
-        done = rewind(task, examined)
+        done = rewind(task, rewindable)
         result.update(seconds=round(done.seconds, 2), kept=list(done.kept), left_behind=list(done.left_behind))
     return result
 
 
-def task_of(params: dict[str, Any]) -> Task:
+def task_of(params: dict[str, Any]) -> RewindTask:
     """The rewind that the options describe. Raises StandbyError."""
     path = params["data_directory"].rstrip("/") or "/"
     state_directory = params["state_directory"] or default_state_directory(path)
@@ -201,7 +201,7 @@ def task_of(params: dict[str, Any]) -> Task:
     command = checked_settings(settings).get("restore_command")
     pgdata = inspect(path, state_directory)
     require_stopped_cluster(pgdata)
-    return Task(
+    return RewindTask(
         data_directory=path,
         state_directory=state_directory,
         bindir=find_bindir(pgdata.major, params["pg_bindir"]),
@@ -212,7 +212,7 @@ def task_of(params: dict[str, Any]) -> Task:
     )
 
 
-def difference(task: Task, before: str) -> dict[str, str]:
+def difference(task: RewindTask, before: str) -> dict[str, str]:
     """Before and after in words."""
     upstream = task.upstream
     after = f"it is a standby of {upstream.host}:{upstream.port} on timeline {upstream.timeline}, still to be started"

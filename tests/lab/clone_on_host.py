@@ -104,14 +104,18 @@ class Clone(Modules):
             "restore_command": f"ssh barman@barman barman get-wal {server} %f >%p",
         }
 
-    def try_to_start(self) -> tuple[int, str]:
-        """What a hasty administrator would do, with a configuration that is not to blame: exit code and log."""
+    def prepare_hasty_start(self) -> None:
+        """A configuration that is not to blame if a server does not start on the data directory."""
         self.host.run(["mkdir", "-p", "/tmp/hasty"])
         # Without it a server first syncs a directory that another one left in a crash, file by file.
         settings = {"data_directory": DATA, "port": "6000", "fsync": "off", **self.start_settings()}
         self.host.write("/tmp/hasty/postgresql.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
         self.host.write("/tmp/hasty/pg_hba.conf", "local all all trust\n")
         self.host.write("/tmp/hasty/pg_ident.conf", "")
+
+    def try_to_start(self) -> tuple[int, str]:
+        """What a hasty administrator would do: exit code and log."""
+        self.prepare_hasty_start()
         self.host.run(["rm", "-f", "/tmp/hasty.log"])
         start = [
             f"{BINDIR}/pg_ctl",

@@ -13,10 +13,11 @@ UTILS = "ansible_collections.pgfleet.standby.plugins.module_utils"
 PRELUDE = f"""\
 import json, sys, time
 from dataclasses import asdict
-from {UTILS} import _host, _slots, _suitability as judge_of
-from {UTILS}._command import SshShell
-from {UTILS}._suitability_facts import UpstreamFacts
-from {UTILS}._upstream_sql import ask, slot_by_replication
+from {UTILS}._checks import compatibility as judge_of, host_facts as _host, slot as _slot
+from {UTILS}._commands.command import SshShell
+from {UTILS}._postgres.connect import identify
+from {UTILS}._postgres.facts import UpstreamFacts
+from {UTILS}._postgres.upstream_facts import read_facts as ask, slot_by_replication
 globals().update(json.loads(sys.argv[1]))
 print(json.dumps({{}}, default=lambda value: asdict(value) if hasattr(value, "__dataclass_fields__") else list(value)))
 """
@@ -98,4 +99,4 @@ def codes(verdicts: list[dict[str, Any]]) -> list[str]:
 
 def own_slots(here: Any, slot: str, user: str = "suit_sql") -> list[dict[str, Any]]:
     keywords = {**OWN, "user": user}
-    return here("_slots.slots('own', slot, ask(keywords, slot, 'x'), False)", keywords=keywords, slot=slot)
+    return here("_slot.slot('own', slot, ask(keywords, slot, 'x'), False)", keywords=keywords, slot=slot)

@@ -74,8 +74,12 @@ class Modules:
         return [*env, *prefix, "sh", "-c", shell, program]
 
     def module(self, module: str, **options: Any) -> dict[str, Any]:
-        """Run a module to its end; its result, whether it failed or not."""
-        done = self.host.run(self.argv(module, options), user="postgres", check=False)
+        """Run a module as the database's user to its end; its result, whether it failed or not."""
+        return self.module_as("postgres", module, **options)
+
+    def module_as(self, user: str, module: str, /, **options: Any) -> dict[str, Any]:
+        """The same as another user."""
+        done = self.host.run(self.argv(module, options), user=user, check=False)
         return self._result(done.stdout, done.stderr)
 
     @staticmethod

@@ -49,11 +49,15 @@ FOLDERS = {
     "_repmgr": Folder("Turns a repmgr.conf into inputs of the role.", ("_files", "_formats")),
     "_barman_host": Folder(
         "Keeps a backup against retention, or stages it, on the Barman host, for all hosts that copy it.",
-        ("_commands", "_barman"),
+        ("_files", "_commands", "_barman"),
     ),
     "_postgres": Folder(
         "Asks PostgreSQL servers and their programs: the standby's own, and the upstream.",
         ("_files", "_commands", "_formats", "_pgdata"),
+    ),
+    "_server": Folder(
+        "Starts, stops, restarts and proves the server of one data directory, by its unit or by pg_ctl.",
+        ("_files", "_commands", "_formats", "_pgdata", "_postgres"),
     ),
     "_transfer": Folder(
         "Pulls a backup's bytes in parallel, by rsync or as tars.",
@@ -82,7 +86,7 @@ FOLDERS = {
         "Asks one question each before anything changes: x_facts looks, x judges.",
         (
             *("_files", "_commands", "_formats", "_pgdata", "_backup", "_barman"),
-            *("_postgres", "_recovery", "_clone", "_methods"),
+            *("_postgres", "_recovery", "_clone"),
         ),
     ),
     "_preflight": Folder(
@@ -95,15 +99,21 @@ FOLDERS = {
     "_argspec": Folder("Declares the options of modules."),
     "_module": Folder(
         "Leads from a module's options to the work, and is the one place where a module ends.",
-        ("_commands", "_formats", "_pgdata", "_backup", "_recovery", "_clone"),
+        ("_commands", "_formats", "_pgdata", "_backup", "_barman", "_recovery", "_clone"),
     ),
 }
 
 # The modules' own side.
 MODULE_SIDE = ("_argspec", "_module")
 BELOW_MODULES = tuple(name for name in (*GROUND, *FOLDERS) if name not in MODULE_SIDE)
-# What the functions are made of that run on the Barman host.
-SENT = ("_barman_host", "_barman", "_commands")
+# The files that have the functions which run on the Barman host, and all that comes with them.
+SENT = (
+    *("_barman.cli", "_barman.parse", "_barman.versions"),
+    *("_barman_host.claim_records", "_barman_host.claims", "_barman_host.keep_backup"),
+    *("_barman_host.restore_options", "_barman_host.restored_files", "_barman_host.stage_backup"),
+    *("_commands.command", "_commands.exit_codes", "_commands.program_group", "_commands.quoting"),
+    *("_errors", "_files", "_model", "_times"),
+)
 # The only files that know the driver of PostgreSQL.
 ASKS_SERVERS = ("_postgres.connect", "_postgres.libpq", "_postgres.upstream_facts", "_postgres.walsender")
 
@@ -137,8 +147,8 @@ NEVERS = (
         whom=tuple(name for name in FOLDERS if name != "_commands"),
     ),
     Never(
-        "What runs on the Barman host knows nothing of the standby: only `_barman_host`, `_barman`, `_commands` and the"
-        " ground are sent there.",
+        f"What runs on the Barman host knows nothing of the standby: only {', '.join(map(_as_path, SENT))} are sent"
+        " there.",
         checked_by="test_what_is_sent_to_the_barman_host_is_known",
     ),
     Never(
@@ -147,13 +157,18 @@ NEVERS = (
         whom=("_methods", "_transfer", "_barman", "_barman_host"),
     ),
     Never("`_methods` never know a check or the preflight.", who=("_methods",), whom=("_checks", "_preflight")),
-    Never("`_checks` never know the preflight.", who=("_checks",), whom=("_preflight",)),
+    Never("`_checks` never know a method or the preflight.", who=("_checks",), whom=("_methods", "_preflight")),
     Never(
         "`_pgdata` never asks a server and knows no recovery setting.",
         who=("_pgdata",),
         whom=("_postgres", "_recovery"),
     ),
     Never("`_postgres` never knows a clone.", who=("_postgres",), whom=("_clone", "_methods")),
+    Never(
+        "`_server` never changes what is in a data directory.",
+        who=("_server",),
+        whom=("_recovery", "_rewind", "_clone", "_methods"),
+    ),
     Never("`_backup` never knows Barman or repmgr.", who=("_backup",), whom=("_barman", "_barman_host", "_repmgr")),
     Never("`_barman` never knows a backup's files or repmgr.", who=("_barman",), whom=("_backup", "_repmgr")),
     Never("`_repmgr` never knows Barman or a backup.", who=("_repmgr",), whom=("_barman", "_barman_host", "_backup")),

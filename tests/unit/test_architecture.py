@@ -57,6 +57,27 @@ MODULES = read(PLUGINS / "modules")
 OTHERS = [*MODULES.values(), *read(PLUGINS / "action").values(), *read(PLUGINS / "filter").values()]
 
 
+def forced_programs():
+    """What the forced command lets run on the Barman host: functions, each with its file and an option."""
+    return ast.literal_eval(definitions(ast.parse(FORCED_COMMAND.read_text(encoding="utf-8")))["PROGRAMS"])
+
+
+def called_there():
+    """The files whose functions are handed to ``remote_call.call``."""
+    for tree in UTILS.values():
+        files = {
+            alias.asname or alias.name: f"{node.module}"[len(PACKAGE) + 1 :]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        if files.get("call") == "_commands.remote_call":
+            calls_there = [
+                node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "call"
+            ]
+            yield from (files[node.args[1].id] for node in calls_there)
+
+
 # --- folders and arrows ---------------------------------------------------------------
 def test_every_folder_is_in_the_table():
     assert {top(name) for name in UTILS} == {*GROUND, *FOLDERS}
@@ -83,8 +104,7 @@ def test_few_files_are_beside_the_folders():
 
 
 def test_what_is_offered_is_used_by_another_file():
-    programs = definitions(ast.parse(FORCED_COMMAND.read_text(encoding="utf-8")))["PROGRAMS"]
-    assert unused_names(UTILS, OTHERS, told=ast.literal_eval(programs).keys()) == []
+    assert unused_names(UTILS, OTHERS, told=forced_programs().keys()) == []
 
 
 # --- nevers ---------------------------------------------------------------------------
@@ -118,12 +138,13 @@ def test_a_unit_knows_nothing_of_ansible(name):
 
 
 def test_what_is_sent_to_the_barman_host_is_known():
-    waiting, sent = ["_barman_host.keep", "_barman_host.staging"], set()
+    waiting, sent = [file for file, _option in forced_programs().values()], set()
     while waiting:
         name = waiting.pop()
         sent.add(name)
         waiting += ours(UTILS[name], UTILS) - sent
-    assert {top(name) for name in sent} <= {*SENT, *GROUND}
+    assert tuple(sorted(sent)) == SENT
+    assert {name for name in called_there() if name not in sent} == set()
 
 
 def test_psycopg2_is_known_to_those_who_ask_servers():

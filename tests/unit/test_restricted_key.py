@@ -338,7 +338,7 @@ class TestPrograms:
             pytest.param(lambda name, texts: (name, []), "Refused", id="no file"),
             pytest.param(lambda name, texts: ("sweep_staged", texts), "Refused", id="another function"),
             pytest.param(lambda name, texts: (["keep_backup"], texts), "Refused", id="no name"),
-            pytest.param(lambda name, texts: (name, [["_barman_host.keep", 5], *texts]), "Stale", id="no text"),
+            pytest.param(lambda name, texts: (name, [["_barman_host.keep_backup", 5], *texts]), "Stale", id="no text"),
             pytest.param(lambda name, texts: (name, [*texts, ["x" * (2 << 20)]]), "Refused", id="too much"),
         ],
     )
@@ -368,7 +368,7 @@ class TestPrograms:
         with pytest.raises(only.RefusedError):
             only.permitted(remote_command([known.get(word, word) for word in words]), own)
 
-    @pytest.mark.parametrize("name", ["_barman_host/keep.py", "_commands/remote_call.py", "_errors.py"])
+    @pytest.mark.parametrize("name", ["_barman_host/keep_backup.py", "_commands/remote_call.py", "_errors.py"])
     def test_a_program_of_another_version_is_told_apart(self, tmp_path, own, sent, name):
         own.program = str(tmp_path / "installed")
         shutil.copytree(UTILS, own.program)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is staged with `serial`: the role's own tasks decide, batch by batch, who holds it and who gives it up."""
+"""What is claimed with `serial`: the role's own tasks decide, batch by batch, who claims and who gives up."""
 
 from __future__ import annotations
 
@@ -15,46 +15,63 @@ import yaml
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 ROLE = Path(__file__).parents[2] / "roles/standby_from_barman"
-MODULE = "pgfleet.standby.barman_backup_stage"
+# By the file that claims: the module, what it answers to show that it has done so, and what it is about.
+KINDS = {
+    "keep": ("pgfleet.standby.barman_backup_keep", {"owners": ["somebody"]}),
+    "stage": ("pgfleet.standby.barman_backup_stage", {"backup": {"backup_id": "b"}}),
+}
 # Says what the module would be asked.
 TOLD = {"ansible.builtin.debug": {"msg": "{{ 'asked ' ~ asked | to_json }}"}}
-
-
-def told(task, **answer):
-    """A task of the role, with a word of what it asks in place of what it would do."""
-    name, options = task["name"], task[MODULE]
-    asked = {"host": "{{ inventory_hostname }}", "owner": options["owner"], "state": options.get("state", "present")}
-    return [
-        {"name": name, **TOLD, "vars": {"asked": asked}, "when": task.get("when", [])},
-        *(
-            [{"name": name, "ansible.builtin.set_fact": {task["register"]: answer}, "when": task.get("when", [])}]
-            if answer
-            else []
-        ),
-    ]
 
 
 def tasks(name):
     return yaml.safe_load((ROLE / "tasks" / f"{name}.yml").read_text(encoding="utf-8"))
 
 
-def play():
-    """As much of the role as concerns staging, in its order and with its conditions."""
-    first, hold, remember, _again = tasks("stage")
-    own, _warning = tasks("unstage")
-    whole, _warning = tasks("unstage_play")
-    [conditions] = [task["when"] for task in tasks("main")[0]["always"] if "unstage_play" in str(task)]
+def of_module(name, kind):
+    """The task in a file that runs the module of a kind of claim, and what comes right after it."""
+    found = tasks(name)
+    [index] = [number for number, task in enumerate(found) if KINDS[kind][0] in task]
+    return found[index], found[index + 1]
+
+
+def told(task, kind):
+    """A task of the role, with a word of what it asks in place of what it would do."""
+    module, answer = KINDS[kind]
+    options = task[module]
+    asked = {"host": "{{ inventory_hostname }}", "owner": options["owner"], "state": options.get("state", "present")}
+    loop = {"loop": task["loop"]}
+    results = {task["register"]: {"results": [answer]}}
+    return [
+        {"name": task["name"], **TOLD, "vars": {"asked": asked}, **loop},
+        {"name": task["name"], "ansible.builtin.set_fact": results, "when": f"({task['loop'][3:-3]}) | length > 0"},
+    ]
+
+
+def play(kind):
+    """As much of the role as concerns this kind of claim, in its order and with its conditions."""
+    claim, note = of_module(kind, kind)
+    release, _next = of_module("release", kind)
+    [provision, *_report] = tasks("provision")
+    [conditions] = [task["when"] for task in provision["always"] if "release" in str(task)]
     begin = {"ansible.builtin.set_fact": {"__standby_from_barman_before": {}}}
-    choose = {"ansible.builtin.set_fact": {"__standby_from_barman_choice": {"backup": {"backup_id": "b"}}}}
+    chosen = {"backup": {"backup_id": "b"}}
+    facts = {
+        "__standby_from_barman_choice": chosen,
+        "__standby_from_barman_question": "{{ __standby_from_barman_key }}",
+    }
     needs = "inventory_hostname not in healthy"
     fail = {"ansible.builtin.fail": None, "when": "inventory_hostname in failing"}
     record = {"ansible.builtin.set_fact": {"__standby_from_barman_record": {"state": "failed"}}}
-    staging = [choose, *told(first, backup={}), *told(hold), remember]
-    return {
-        "block": [begin, {"block": staging, "when": needs}, fail],
-        "rescue": [record, {"ansible.builtin.fail": None}],
-        "always": [{"block": told(own), "when": needs}, {"block": told(whole), "when": conditions}],
-    }
+    claiming = [{"ansible.builtin.set_fact": facts}, *told(claim, kind), note]
+    return [
+        {
+            "block": [begin, {"block": claiming, "when": needs}, fail],
+            "rescue": [record],
+            "always": [{"block": told(release, kind), "when": conditions}],
+        },
+        {"ansible.builtin.fail": None, "when": "__standby_from_barman_record is defined"},
+    ]
 
 
 WHOLE = "a:whole play"
@@ -70,7 +87,8 @@ WHOLE = "a:whole play"
         pytest.param({"serial": 1, "failing": "b"}, ["a", "b"], ["b"], 1, id="a batch fails, the play ends"),
     ],
 )
-def test_who_holds_it_for_the_play_and_who_gives_it_up(tmp_path, how, held, given_up, restores):
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_claims_it_for_the_play_and_who_gives_it_up(tmp_path, kind, how, held, given_up, restores):
     book = {
         "hosts": "all",
         "gather_facts": False,
@@ -83,7 +101,7 @@ def test_who_holds_it_for_the_play_and_who_gives_it_up(tmp_path, how, held, give
             "standby_from_barman_server": "pg",
             "standby_from_barman_data_directory": "/data",
         },
-        "tasks": [play()],
+        "tasks": play(kind),
     }
     (tmp_path / "play.yml").write_text(yaml.safe_dump([book], sort_keys=False), encoding="utf-8")
     done = subprocess.run(

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import LANDMARKS, MANIFEST, Backup
 
 __all__ = ["explain_missing_files"]
 
 _CODE = "backup_files_missing"
 
 # Barman removes the data first, then the directory, and its own record last of all.
-_OF_PLAIN = ("", "/data/PG_VERSION", "/data/backup_label", "/data/global/pg_control")
+_OF_PLAIN = ("", *(f"/data/{name}" for name in LANDMARKS))
 
-_OF_PACKED = ("", "/data/backup_manifest")
+_OF_PACKED = ("", f"/data/{MANIFEST}")
 
 _LOOKS, _PAUSE_SECONDS = 5, 1.0
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import (
-    CONTROL,
     REQUIRED,
     Entry,
     Files,
@@ -18,15 +17,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
     is_copied,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import LANDMARKS, MANIFEST, Backup
 
 __all__ = ["FIND_FORMAT", "Listing", "parse_listing", "plan_roots", "read_listing", "target_of"]
 
 # Type, mode, size, modification time, path; the NUL ends a record because a name may hold anything else.
 FIND_FORMAT = r"%y %m %s %T@ %P\0"
-
-# Without these a directory is no backup of a cluster.
-_LANDMARKS = ("PG_VERSION", CONTROL, "backup_label")
 
 _PACKED = re.compile(r"(base|\d+)\.tar(\.\w+)*")
 
@@ -158,7 +154,7 @@ class _Tree:
             self.strange.append(path)
 
     def _look(self, path: str, entry: Entry) -> None:
-        if path in _LANDMARKS or path == "backup_manifest":
+        if path in (*LANDMARKS, MANIFEST):
             self.landmarks.add(path)
         if _PACKED.fullmatch(path):
             self.packed.append(entry)
@@ -183,7 +179,7 @@ class _Tree:
 
 
 def _require_cluster(backup: Backup, data: _Tree) -> None:
-    missing = [path for path in _LANDMARKS if path not in data.landmarks]
+    missing = [path for path in LANDMARKS if path not in data.landmarks]
     if missing:
         raise StandbyError(
             Refusal(

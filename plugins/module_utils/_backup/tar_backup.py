@@ -24,16 +24,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_ma
     parse_manifest,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.tar import Stream, members
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MANIFEST, MANIFEST_SINCE, Backup
 
 __all__ = ["roots_of_tar_backup"]
 
 _MANIFEST_SECONDS = 3600
 
 _GROUP_READ = 0o040
-
-# pg_basebackup writes manifests since then (release notes of PostgreSQL 13).
-_WITH_MANIFEST = 13
 
 # The directory of a server's major version and catalogue version in a tablespace.
 _VERSION = re.compile(r"PG_\d+_\d+")
@@ -56,11 +53,11 @@ def roots_of_tar_backup(
 
 
 def _require_manifest(backup: Backup, listing: Listing) -> None:
-    if "backup_manifest" in listing.data.landmarks:
+    if MANIFEST in listing.data.landmarks:
         return
-    why = "no backup_manifest, from which alone it is known what is in the tars"
-    if backup.major is not None and backup.major < _WITH_MANIFEST:
-        why += f" (PostgreSQL {backup.major} has none; {_WITH_MANIFEST} and later have)"
+    why = f"no {MANIFEST}, from which alone it is known what is in the tars"
+    if backup.major is not None and backup.major < MANIFEST_SINCE:
+        why += f" (PostgreSQL {backup.major} has none; {MANIFEST_SINCE} and later have)"
     raise StandbyError(
         Refusal(
             "backup_unsupported",
@@ -87,7 +84,7 @@ def _unpacked_there(barman_host: BarmanHost, archive: Archive) -> bool:
 
 
 def _promises(barman_host: BarmanHost, backup: Backup) -> Iterator[ManifestEntry]:
-    path = f"{backup.directory}/data/backup_manifest"
+    path = f"{backup.directory}/data/{MANIFEST}"
 
     def failed(rc: int, stderr: str) -> StandbyError:
         return StandbyError(

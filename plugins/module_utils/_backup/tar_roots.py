@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import (
-    CONTROL,
     REQUIRED,
     Archive,
     Entry,
@@ -26,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.manifest_index import place_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import ManifestEntry
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import LANDMARKS, Backup
 
 __all__ = ["archives_of", "packed_roots"]
 
@@ -94,7 +93,7 @@ def packed_roots(
     those that a server needs; an empty tablespace has none yet. Raises StandbyError for a manifest of something else.
     """
     trees = {oid: _Packed() for oid in (None, *targets)}
-    landmarks = {"PG_VERSION", CONTROL, "backup_label"}
+    landmarks = set(LANDMARKS)
     for manifest_entry in manifest_entries:
         landmarks.discard(manifest_entry.path)
         oid, path = place_of(manifest_entry.path)

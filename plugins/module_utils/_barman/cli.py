@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman import parse
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, has, require
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, dotted, has, require
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import (
     Completed,
     LocalShell,
@@ -58,13 +57,6 @@ class Barman:
         self._plural = "s"
         self._true_timestamps = True
         self._restore = "restore"
-
-    @classmethod
-    def from_params(cls, params: dict[str, Any]) -> Barman:
-        """From the options that all Barman modules share."""
-        host = BarmanHost.from_params(params)
-        shell: Shell = host.shell() if host.destination else LocalShell()
-        return cls(shell, params["barman_server"], params["barman_executable"], params.get("barman_config"))
 
     @classmethod
     def on_its_host(cls, place: Mapping[str, Any]) -> Barman:
@@ -153,8 +145,20 @@ class Barman:
             self._fail(done)
         return tuple(filter(None, parse.messages(done.out).splitlines()))
 
+    def require_keep(self) -> None:
+        """Ask for the version, and refuse a Barman that cannot keep a backup. Raises StandbyError."""
+        if not has(self.version(), Feature.KEEP):
+            since = dotted(Feature.KEEP.since)
+            raise StandbyError(
+                Refusal(
+                    "keep_unsupported",
+                    f"Barman on {self.shell.where} has no `keep`, which came with version {since}.",
+                    "update Barman, or see that no retention policy deletes the backup while it is copied",
+                )
+            )
+
     def keep_target(self, backup_id: str) -> str:
-        """``full``, ``standalone`` or ``nokeep`` (Barman manual, barman keep). Raises StandbyError, before 2.14 too."""
+        """``full``, ``standalone`` or ``nokeep`` (Barman manual, barman keep). Raises StandbyError."""
         return parse.parse_keep(parse.parse_json(self._keep(backup_id, "--status")), self.server)
 
     def keep(self, backup_id: str, target: str) -> None:
@@ -168,14 +172,6 @@ class Barman:
     def _keep(self, backup_id: str, *options: str) -> str:
         self._require_names(self.server, backup_id)
         done = self.shell.run([*self._command, "-f", "json", "keep", *options, self.server, backup_id], timeout=300)
-        if done.rc == 2 and "invalid choice" in done.err:
-            raise StandbyError(
-                Refusal(
-                    "keep_unsupported",
-                    f"Barman on {self.shell.where} has no `keep`, which came with version 2.14.",
-                    "update Barman, or see that no retention policy deletes the backup while it is copied",
-                )
-            )
         if done.rc != 0:
             self._fail(done)
         return done.out

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MANIFEST, MANIFEST_SINCE, Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import Moment, parse_duration, parse_time, spoken
 
 __all__ = ["WAITING", "BackupRequest", "Choice", "choose", "request_of"]
@@ -31,9 +31,6 @@ _COMPRESSIONS = ("gzip", "lz4", "zstd", "none")
 # Barman's words: rsync-concurrent is that of local-rsync, too, and a passive Barman (primary_ssh_command) has one word
 # for whatever it has copied from another Barman: what that is shows in its files.
 _MODES = ("rsync-concurrent", "postgres", "passive")
-
-# What is in a tar is known from the manifest, which pg_basebackup writes since this version.
-_MANIFESTS = 13
 
 _SAID = 5  # as many backups as a message names; a catalogue may hold hundreds
 
@@ -63,10 +60,10 @@ def _unfit_archive(backup: Backup, compression: str) -> Sequence[str]:
     """What speaks against the tars of a packed backup."""
     if compression not in _COMPRESSIONS:
         return [f"it is compressed ({compression}); supported are {', '.join(_COMPRESSIONS)}"]
-    if backup.major is not None and backup.major < _MANIFESTS:
+    if backup.major is not None and backup.major < MANIFEST_SINCE:
         return [
-            f"it is compressed ({compression}) and of PostgreSQL {backup.major}, which writes no backup_manifest;"
-            f" of compressed ones supported are {_MANIFESTS} and later"
+            f"it is compressed ({compression}) and of PostgreSQL {backup.major}, which writes no {MANIFEST};"
+            f" of compressed ones supported are {MANIFEST_SINCE} and later"
         ]
     return []
 

@@ -22,8 +22,6 @@ class Feature(Enum):
     KEEP = ((2, 14), "barman keep")
     PLURAL_NAMES = ((2, 15), "show-servers and list-backups as the commands' names")
     TRUE_TIMESTAMPS = ((3, 1), "times in seconds that do not depend on the Barman host's zone")
-    BACKUP_NAMES = ((3, 3), "names of backups")
-    KIND_IN_JSON = ((3, 11), "a backup's type, method, size and system identifier in JSON")
     INCREMENTAL = ((3, 11), "incremental backups")
     RESTORE = ((3, 12), "barman restore, which was called recover before")
     ENCRYPTION = ((3, 14), "encrypted backups")

@@ -21,8 +21,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
 
-__all__ = ["Record", "record_of", "records", "when_expires"]
+__all__ = ["Record", "record_of", "records"]
 
 _PLACE = (".pgfleet", "claims")
 
@@ -61,11 +62,7 @@ class Record:
             stream.flush()
             os.fsync(stream.fileno())
         os.rename(new, self.path)
-        directory = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        fsync_directory(os.path.dirname(self.path))
 
     def remove(self) -> None:
         """Forget it."""
@@ -121,11 +118,6 @@ def record_of(kind: str, server: str, directory: str) -> Record:
 def records(kind: str) -> list[Record]:
     """All of this kind."""
     return [Record(path) for path in sorted(glob.glob(os.path.join(glob.escape(_place()), f"{kind}-*.json")))]
-
-
-def when_expires(claims: Mapping[str, float], owner: str) -> str | None:
-    """When somebody's claim expires, in ISO 8601 and UTC; None without one."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(claims[owner])) if owner in claims else None
 
 
 def _place() -> str:

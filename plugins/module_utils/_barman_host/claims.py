@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["FULL", "NOKEEP", "ClaimStep", "Claims", "claims_of", "to_claim", "to_release"]
+from ansible_collections.pgfleet.standby.plugins.module_utils._times import in_utc
+
+__all__ = ["FULL", "NOKEEP", "ClaimStep", "Claims", "claims_of", "to_claim", "to_release", "when_expires"]
 
 # What ``barman keep --status`` says; the third is ``standalone``, which lets WAL after the backup's end go.
 FULL, NOKEEP = "full", "nokeep"
@@ -54,3 +56,8 @@ def to_release(uses: Claims, target: str, owner: str | None) -> ClaimStep:
     ours = uses.ours and target == FULL
     command = "release" if ours and not claims else None
     return ClaimStep(Claims(claims, ours), command, command is not None or owner in uses.claims)
+
+
+def when_expires(claims: Mapping[str, float], owner: str) -> str | None:
+    """When a claim of this owner expires, in ISO 8601 and UTC; None if there is no such claim."""
+    return in_utc(claims[owner]) if owner in claims else None

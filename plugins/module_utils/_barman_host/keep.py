@@ -1,45 +1,21 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``barman keep`` for as long as somebody claims a backup. Private to the collection.
-
-``keep_backup`` runs on the Barman host, as one program under one lock: neither a lost connection nor a killed
-control node ends it half way. ``pin`` asks for it, from wherever Barman is reached.
-"""
+"""Ask the Barman host to keep a backup against retention, or to let it go. Private to the collection."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim_records import (
-    Record,
-    record_of,
-    records,
-    when_expires,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import (
-    FULL,
-    NOKEEP,
-    Claims,
-    ClaimStep,
-    claims_of,
-    to_claim,
-    to_release,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import sweep_staged
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import NOKEEP, when_expires
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep_backup import keep_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
-__all__ = ["ClaimRequest", "Pin", "keep_backup", "pin"]
-
-_LOCK_SECONDS = 300
+__all__ = ["ClaimRequest", "Pin", "pin"]
 
 _SECONDS = 900
 
@@ -100,101 +76,3 @@ def pin(barman: Barman, backup: Backup, claim: ClaimRequest) -> Pin:
             raise
         return Pin(root, why=error.refusal.found)
     return Pin(root, answer["target"], answer["foreign"], answer["claims"], answer["changed"])
-
-
-# --- on the Barman host ---------------------------------------------------------------
-def keep_backup(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Claim or release, and release what nobody claims any more. Raises StandbyError."""
-    kept = _Kept(Barman.on_its_host(request["barman"]), os.path.realpath(request["directory"]))
-    if request["only_look"]:
-        return kept.answer(kept.step(request))
-    with kept.record.locked(_LOCK_SECONDS):
-        step = kept.step(request)
-        kept.take(step)
-    _sweep(kept)
-    sweep_staged(os.path.dirname(kept.directory))
-    return kept.answer(step)
-
-
-class _Kept:
-    """A backup that may be kept, and its record."""
-
-    def __init__(self, barman: Barman, directory: str, record: Record | None = None) -> None:
-        self.barman = barman
-        self.directory = directory
-        self.backup_id = os.path.basename(directory)
-        self.record = record or record_of("keep", barman.server, directory)
-        self.target = NOKEEP
-
-    def step(self, request: Mapping[str, Any]) -> ClaimStep:
-        """What has to be done, after a look at what is."""
-        now = time.time()
-        uses = claims_of(self.record.read(), now)
-        if request["seconds"] is not None:
-            self.target = self.barman.keep_target(self.backup_id)
-            return to_claim(uses, self.target, request["owner"], now + request["seconds"])
-        try:
-            self.target = self.barman.keep_target(self.backup_id)
-        except StandbyError as error:
-            if error.code not in ("backup_unknown", "keep_unsupported"):
-                raise
-        return to_release(uses, self.target, request["owner"])
-
-    def take(self, step: ClaimStep) -> None:
-        """The record comes before the keep, and goes after it: nothing stays kept of which no record speaks."""
-        if step.command == "keep":
-            self._keep(step.uses)
-            return
-        if step.command == "release":
-            self.barman.release_keep(self.backup_id)
-            self.target = NOKEEP
-        if step.uses.claims:
-            self._write(step.uses)
-        else:
-            self.record.remove()
-
-    def _keep(self, uses: Claims) -> None:
-        if self.barman.worm_mode():
-            raise StandbyError(
-                Refusal(
-                    "keep_unsupported",
-                    f"Server {self.barman.server} is in worm mode, in which Barman's release notes (3.13.2) do not"
-                    " support"
-                    " keep. What is immutable cannot be deleted either, until it expires.",
-                    "nothing has to be done while the storage is immutable for longer than the copy takes",
-                )
-            )
-        before = self.record.read()
-        self._write(uses)
-        try:
-            self.barman.keep(self.backup_id, FULL)
-        except StandbyError:
-            self.record.write(before) if before else self.record.remove()
-            raise
-        self.target = FULL
-
-    def _write(self, uses: Claims) -> None:
-        self.record.write({"server": self.barman.server, "directory": self.directory, **uses._asdict()})
-
-    def answer(self, step: ClaimStep) -> dict[str, Any]:
-        """What became of it, or would."""
-        target = {"keep": FULL, "release": NOKEEP}.get(step.command or "", self.target)
-        return {
-            "target": target,
-            "foreign": target != NOKEEP and not step.uses.ours,
-            "claims": step.uses.claims,
-            "changed": step.changed,
-        }
-
-
-def _sweep(kept: _Kept) -> None:
-    """Release this server's other backups that nobody claims any more: their users were killed."""
-    for record in records("keep"):
-        with contextlib.suppress(StandbyError, OSError):
-            found = record.read()
-            directory = str(found.get("directory"))
-            same = os.path.dirname(directory) == os.path.dirname(kept.directory)
-            if same and directory != kept.directory and not claims_of(found, time.time()).claims:
-                with record.locked(0):
-                    other = _Kept(kept.barman, directory, record)
-                    other.take(other.step({"owner": None, "seconds": None}))

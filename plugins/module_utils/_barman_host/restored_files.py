@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MANIFEST
+
 __all__ = ["ORIGINS", "undo_restore_changes"]
 
 # What was there before Barman changed it: archive_command is `false` in what has taken the place (Barman manual,
@@ -17,6 +19,6 @@ ORIGINS = {f"{name}.origin": name for name in ("postgresql.conf", "postgresql.au
 
 def undo_restore_changes(top: str, backup_id: str) -> None:
     """Give back their contents and names to the files in a data directory that Barman changes and renames."""
-    for changed, name in {**ORIGINS, f"backup_manifest.{backup_id}": "backup_manifest"}.items():
+    for changed, name in {**ORIGINS, f"{MANIFEST}.{backup_id}": MANIFEST}.items():
         with contextlib.suppress(FileNotFoundError):
             os.replace(os.path.join(top, changed), os.path.join(top, name))

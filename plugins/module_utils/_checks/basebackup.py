@@ -16,7 +16,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = [
-    "METHOD",
     "NOT_CHECKED",
     "backup_of_upstream",
     "method",
@@ -26,7 +25,7 @@ __all__ = [
     "wal",
 ]
 
-METHOD = "pg_basebackup"
+_METHOD = "pg_basebackup"
 
 # What stands in a preflight of a backup of Barman's, and has no meaning without one.
 NOT_CHECKED = ("barman check", "the catalogue", "ssh to the Barman host", "rsync", "WAL in Barman's archive")
@@ -55,16 +54,16 @@ def backup_of_upstream(server: Upstream, files: ClusterFiles | None, mapped: Ite
                 )
             )
     return Backup(
-        backup_id=METHOD,
+        backup_id=_METHOD,
         status="DONE",
         server=server.host,
         type="full",
-        mode=METHOD,
+        mode=_METHOD,
         version=server.version,
         system_identifier=server.system_identifier,
         timeline=server.timeline,
         tablespaces=known,
-        directory=METHOD,
+        directory=_METHOD,
     )
 
 

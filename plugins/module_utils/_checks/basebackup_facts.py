@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a copy by pg_basebackup rests on: the upstream's files as it tells them, and the program here. Changes nothing.
+"""What a copy by pg_basebackup rests on: the upstream's files as the upstream tells them. Changes nothing.
 
 Private to the collection.
 """
@@ -9,21 +9,19 @@ Private to the collection.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup as _basebackup
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
-from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_run import require_program
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
 
 __all__ = [
     "UpstreamFiles",
     "UpstreamSource",
-    "pg_basebackup_program",
     "roots_of_upstream",
     "size_unknown",
     "upstream_files",
@@ -58,11 +56,6 @@ def upstream_files(upstream: Upstream, answer: ClusterFiles | str, source: Upstr
     """
     files, refused = (None, answer) if isinstance(answer, str) else (answer, None)
     return UpstreamFiles(source.job_of(_basebackup.backup_of_upstream(upstream, files, source.mapped)), files, refused)
-
-
-def pg_basebackup_program(bindir: str, options: Sequence[str]) -> str:
-    """The path of the pg_basebackup that would run. Raises StandbyError if it is missing or refuses an option."""
-    return require_program(bindir, options)
 
 
 def size_unknown(upstream: UpstreamFiles) -> str | None:

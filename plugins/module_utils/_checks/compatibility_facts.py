@@ -16,25 +16,29 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import com
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import slot as _slot
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Shell
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import look
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directory_rules import who_makes
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import this_user
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts, libraries_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import (
     read_facts,
     slot_by_replication,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["Standby", "of_host", "of_upstream"]
+__all__ = ["Standby", "suits_host", "suits_upstream"]
 
 
 @dataclass(frozen=True)
 class Standby:
     """What it is called and what it holds. ``runs``: it streams already, by this name and with this slot perhaps.
 
-    ``places`` are paths by their role. ``kept``: the data directory stays as it is. ``created``: the directories will
-    be made and given to us before anything is copied. ``block_size`` is that of the files, in bytes. ``slot_made``: a
-    missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes. ``walsenders`` is how many it
-    needs.
+    ``places`` are paths by their role. ``kept``: the data directory stays as it is. ``created``: root will make the
+    directories that are missing, for us, before anything is copied. ``block_size`` is that of the files, in bytes.
+    ``slot_made``: a missing slot will be made. ``backlog`` is the WAL that it has to replay, in bytes. ``walsenders``
+    is how many it needs.
     """
 
     application_name: str
@@ -52,7 +56,7 @@ class Standby:
     walsenders: int = 1
 
 
-def of_upstream(
+def suits_upstream(
     standby: Standby, upstream: Upstream, keywords: Mapping[str, str], barman: Shell | None
 ) -> tuple[list[Verdict], UpstreamFacts]:
     """What only the upstream can tell, by an ordinary login where it lets us, else by the replication protocol.
@@ -68,13 +72,13 @@ def of_upstream(
     clocks = {"the Barman host": _host_facts.clock(barman)} if barman is not None else {}
     return [
         *denied,
-        *_slot.slots(host, standby.slot_name, facts, _is_ours(standby, facts), standby.slot_made),
+        *_slot.slot(host, standby.slot_name, facts, _slot_is_ours(standby, facts), standby.slot_made),
         *_slot.slot_wal_limit(host, standby.slot_name, facts, standby.backlog),
         *_compatibility.walsenders(host, facts, standby.application_name, standby.runs, standby.walsenders),
         *_compatibility.application_name(host, standby.application_name, facts, standby.runs),
         *_strings(standby, host, facts),
         *_compatibility.architecture(host, _host_facts.machine(), facts.machine),
-        *_compatibility.block_sizes(_host_facts.block_sizes(standby.bindir), _block_sizes(standby, facts)),
+        *_compatibility.block_sizes(_host_facts.compiled_block_sizes(standby.bindir), _block_sizes(standby, facts)),
         *_compatibility.clocks({host: facts.clock, **clocks}),
         *_libraries(standby, host, facts),
     ], facts
@@ -86,7 +90,7 @@ def _block_sizes(standby: Standby, facts: UpstreamFacts) -> dict[str, int]:
     return {**known, **(facts.block_sizes or {})}
 
 
-def _is_ours(standby: Standby, facts: UpstreamFacts) -> bool:
+def _slot_is_ours(standby: Standby, facts: UpstreamFacts) -> bool:
     """Whether what uses the slot is the standby that runs here."""
     return standby.runs and facts.slot is not None and facts.slot.application_name == standby.application_name
 
@@ -110,13 +114,26 @@ def _libraries(standby: Standby, host: str, facts: UpstreamFacts) -> list[Verdic
     return _compatibility.preload(host, directory, configured, there, missing)
 
 
-def of_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
+def suits_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
     """Places, their labels, and room for so many files per file system, each named by a path on it."""
     places = _host_facts.places(standby.places)
+    made = standby.created and not standby.kept
     # Directories that are made for us have the right owner then; a file system that is read-only stays so.
-    judged = [place for place in places if place.read_only] if standby.created and not standby.kept else places
+    judged = [place for place in places if place.read_only] if made else places
     return [
+        *(_refused_to_root(standby.places) if made else []),
         *_compatibility.ownership(judged, standby.kept, standby.major),
         *_compatibility.selinux(_host_facts.selinux_enforcing(), places),
         *_compatibility.inodes(files, {path: _host_facts.free_inodes(path) for path in files if os.path.exists(path)}),
     ]
+
+
+def _refused_to_root(places: Mapping[str, str]) -> list[Verdict]:
+    """What root will refuse to make for us, and what root leaves as it is though we cannot use it."""
+    user, found = this_user(), []
+    for role, path in places.items():
+        try:
+            who_makes(role, path, look(role, path, user), user.name, is_root=True)
+        except StandbyError as refused:
+            found.append(problem("ownership", refused.refusal))
+    return found

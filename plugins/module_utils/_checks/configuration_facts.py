@@ -39,6 +39,9 @@ _CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
 
 _PRELOAD = "shared_preload_libraries"
 
+# Where the role has Debian's packaging make the cluster that comes with a new configuration.
+_REGISTERING = re.compile(r"/var/lib/pgfleet-[^/]+/initdb")
+
 
 @dataclass(frozen=True)
 class ConfigurationPlaces:
@@ -48,7 +51,6 @@ class ConfigurationPlaces:
     """
 
     data_directory: str
-    state_directory: str
     bindir: str
     directory: str | None = None
     created: bool = False
@@ -67,7 +69,6 @@ class Configuration:
     verdicts: tuple[Verdict, ...]
     limits: dict[str, int] | None = None
     preload: str = ""
-    file: str = ""
 
 
 def of_backup(job: Job, root: Root, places: ConfigurationPlaces) -> Configuration:
@@ -96,7 +97,7 @@ def _of_tar(job: Job, root: Root, archive: Archive, places: ConfigurationPlaces)
     if (places.directory is None or places.from_backup) and "postgresql.conf" in root.files.paths:
         named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
         said = f"{named} comes out of {archive.path}, and can only be looked at when that has been unpacked"
-        return Configuration(control, (Verdict("configuration", "ok", said),), file=named)
+        return Configuration(control, (Verdict("configuration", "ok", said),))
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
         named, read = _file(scratch, places)
         return _read(named, read, scratch, control, places)
@@ -156,12 +157,12 @@ def _read(
 ) -> Configuration:
     elsewhere = places.directory is not None and read == named
     sets = configured_data_directory(places.bindir, named) if elsewhere else None
-    if sets == os.path.join(places.state_directory, "initdb"):
+    if sets is not None and _REGISTERING.fullmatch(sets):
         sets = None  # the role had the packaging make this configuration, and is about to correct it
     verdicts = _configuration.configuration(named, read is not None, sets, places.data_directory)
     if read is None:
-        return Configuration(control, tuple(verdicts), file=named)
+        return Configuration(control, tuple(verdicts))
     values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD))
     preload = values.pop(_PRELOAD)
     limits = {name: int(value) for name, value in values.items()}
-    return Configuration(control, tuple(verdicts), limits, preload, named)
+    return Configuration(control, tuple(verdicts), limits, preload)

@@ -22,9 +22,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import effective
 
 __all__ = [
-    "block_sizes",
     "clock",
     "collation_versions",
+    "compiled_block_sizes",
     "free_inodes",
     "library_directory",
     "machine",
@@ -148,7 +148,7 @@ def missing_locales(names: Iterable[str]) -> set[str]:
 
 
 # --- the server's programs and libraries ----------------------------------------------
-def block_sizes(bindir: str) -> dict[str, int]:
+def compiled_block_sizes(bindir: str) -> dict[str, int]:
     """What the server's programs were compiled with: bytes of a block and a WAL block, blocks of a segment.
 
     Raises StandbyError when they do not run. A data directory is not needed; wal_segment_size is a cluster's own.

@@ -16,7 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["barman_cli", "fetch_one"]
+__all__ = ["barman_cli", "fetches_segment"]
 
 _FETCH_SECONDS = 60
 
@@ -48,7 +48,9 @@ def barman_cli(missing: str | None) -> list[Verdict]:
     ]
 
 
-def fetch_one(restore_command: str, segment: str, segment_size: int, system_identifier: str | None = None) -> Verdict:
+def fetches_segment(
+    restore_command: str, segment: str, segment_size: int, system_identifier: str | None = None
+) -> Verdict:
     """Whether restore_command really fetches a segment here, as the user that runs this.
 
     It is run as PostgreSQL does (manual, 20.5.5 and 26.3.4): by a shell, with ``%f``, ``%p``, ``%r`` and ``%%``

@@ -10,10 +10,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import SLOT_NAME
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["slot_wal_limit", "slots"]
+__all__ = ["slot", "slot_wal_limit"]
 
 
-def slots(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: bool = False) -> list[Verdict]:
+def slot(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: bool = False) -> list[Verdict]:
     """Whether the wanted slot may be used. ``ours``: this very standby runs, and is the one that uses it.
 
     ``made``: where it is missing it will be made by an ordinary login.

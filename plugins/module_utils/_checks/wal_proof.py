@@ -42,14 +42,13 @@ _CHOOSE = (
 class WalProof:
     """What replay needs, and where it is.
 
-    ``first`` is the segment where it begins; ``segments`` and ``bytes`` count up to what the upstream had written.
+    ``first`` is the segment where it begins; ``bytes`` count up to what the upstream had written.
     ``from_upstream`` is the first segment that the upstream still has or has to send, ``in_archive`` the first that
     Barman was seen to have: one that restore_command can be tried on.
     """
 
     verdicts: tuple[Verdict, ...]
     first: str
-    segments: int
     bytes: int
     from_upstream: str | None = None
     in_archive: str | None = None
@@ -70,15 +69,14 @@ def prove(
     first = segment_name(*begin, segment_size)
     segments = segments_needed(*begin, upstream, segment_size)
     if segments is None:
-        return WalProof((_not_in_history(begin, upstream),), first, 0, 0)
+        return WalProof((_not_in_history(begin, upstream),), first, 0)
     if not segments.count:
-        return WalProof((Verdict("wal", "ok", "there is no WAL to replay yet"),), first, 0, 0)
+        return WalProof((Verdict("wal", "ok", "there is no WAL to replay yet"),), first, 0)
     search = _Search(segments, upstream, keywords, barman)
     search.run()
     return WalProof(
         search.verdicts(),
         segments.name(0),
-        segments.count,
         upstream.lsn - begin[1],
         search.from_upstream,
         search.in_archive,
@@ -90,12 +88,10 @@ def prove_archived(timeline: int, begin: int, end: int, segment_size: int, barma
     nobody = Upstream("", "", "", timeline, end, 0, {})
     segments = segments_needed(timeline, begin, nobody, segment_size)
     if segments is None or not segments.count:
-        return WalProof((Verdict("wal", "ok", "there is no WAL to replay"),), "", 0, 0)
+        return WalProof((Verdict("wal", "ok", "there is no WAL to replay"),), "", 0)
     search = _Search(segments, nobody, {}, barman)
     found = search.in_barman(0, segments.count)
-    return WalProof(
-        (search.archived(found),), segments.name(0), segments.count, end - begin, in_archive=search.in_archive
-    )
+    return WalProof((search.archived(found),), segments.name(0), end - begin, in_archive=search.in_archive)
 
 
 @dataclass

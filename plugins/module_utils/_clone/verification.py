@@ -21,10 +21,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import parse_manifest
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MANIFEST
 
 __all__ = ["MANIFEST", "Verification", "fetch_verification", "read_promises", "verification_of", "verifier_for"]
 
-MANIFEST = "backup_manifest"
 
 # The values of ``verify`` that compare with the manifest.
 _OF_PLAIN = ("manifest",)

@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_h
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["GATE", "Connection"]
+__all__ = ["Connection"]
 
 _ATTEMPTS = 6
 
@@ -35,7 +35,7 @@ _ECHO = 2 << 20
 _FIRST_ECHO = 64 << 10
 
 # sshd drops a share of the connections that have not logged in yet (sshd_config(5), MaxStartups): we never have two.
-GATE = threading.Lock()
+_GATE = threading.Lock()
 
 
 class Connection:
@@ -60,7 +60,7 @@ class Connection:
             if self._ssh is not None and self._ssh.is_running():
                 return
             self.close()
-            with GATE:
+            with _GATE:
                 failure = self._connect()
             if failure is None:
                 self._was_open = True

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
-__all__ = ["NOTHING", "NO_PROGRAM", "PIPE", "STDOUT", "ProgramGroup", "ended_with_us", "environment", "run"]
+__all__ = ["NOTHING", "NO_PROGRAM", "PIPE", "STDOUT", "ProgramGroup", "ended_with_us", "run"]
 
 # What a stream of a program is connected to, besides a file descriptor of ours.
 NOTHING, PIPE, STDOUT = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
@@ -36,7 +36,7 @@ _FIRST_LOOK, _LAST_LOOK = 0.0005, 0.05
 _GUARD = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
 
 
-def environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """The environment of every program we start: messages in English and without colours, for they are read."""
     return dict(os.environ, LC_ALL="C", LANGUAGE="C", PG_COLOR="never")
 
@@ -54,7 +54,7 @@ def run(argv: Sequence[str], seconds: float, inherited: Sequence[int] = ()) -> t
             stdin=NOTHING,
             capture_output=True,
             timeout=min(seconds, _LONGEST),
-            env=environment(),
+            env=_environment(),
             check=False,
             encoding="utf-8",
             errors="surrogateescape",
@@ -89,7 +89,7 @@ class ProgramGroup:
             stdout=stdout,
             stderr=stderr,
             cwd=directory,
-            env={**environment(), **(more or {})},
+            env={**_environment(), **(more or {})},
             pass_fds=tuple(inherited),
             start_new_session=True,
         )

@@ -26,11 +26,16 @@ __all__ = [
 
 
 class PidFile(NamedTuple):
-    """postmaster.pid: its first, fourth and fifth line."""
+    """postmaster.pid: its first, fourth, fifth and eighth line.
+
+    ``status`` is ``starting``, ``stopping``, ``ready`` or ``standby``, a hot standby is ``ready`` (PostgreSQL 10 and
+    later, src/include/utils/pidfile.h).
+    """
 
     pid: int
-    port: int | None
-    socket_directory: str | None
+    port: int | None = None
+    socket_directory: str | None = None
+    status: str | None = None
 
 
 class BackupLabel(NamedTuple):
@@ -49,7 +54,9 @@ def parse_pid_file(text: str) -> PidFile | None:
     except (IndexError, ValueError):
         return None
     port = int(lines[3]) if len(lines) > 3 and lines[3].isdigit() else None
-    return PidFile(pid, port, lines[4] if len(lines) > 4 and lines[4] else None)
+    socket_directory = lines[4] if len(lines) > 4 and lines[4] else None
+    status = lines[7].strip() if len(lines) > 7 else ""
+    return PidFile(pid, port, socket_directory, status or None)
 
 
 def parse_backup_label(text: str) -> BackupLabel:

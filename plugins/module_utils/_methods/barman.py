@@ -22,7 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.resto
     ORIGINS,
     undo_restore_changes,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import preview_staging
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.stage_backup import preview_staging
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filler, FillResult, measured
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HoldingDirectory
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
@@ -253,9 +253,8 @@ class Restore(Filler):
         )
 
 
-def restore_of(params: Mapping[str, Any], job: Job) -> Restore:
-    """The restore that a module's options describe. Raises StandbyError."""
-    barman = Barman.from_params({**params, "barman_server": params["barman_server"] or job.backup.server})
+def restore_of(params: Mapping[str, Any], job: Job, barman: Barman) -> Restore:
+    """The restore by this Barman that a module's options describe. Raises StandbyError."""
     return Restore(
         barman,
         job.source.shell(),

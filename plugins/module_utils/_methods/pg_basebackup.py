@@ -22,11 +22,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_baseba
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_run import (
     credentials,
     require_no_secret_key,
-    require_program,
     run,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import require_pg_basebackup
 
 __all__ = ["BaseBackup"]
 
@@ -48,7 +48,7 @@ class BaseBackup(Filler):
 
     def require(self, job: Job) -> None:
         """It has to be there, know its options, and need no secret but a password. Raises StandbyError."""
-        require_program(job.bindir, self.options)
+        require_pg_basebackup(job.bindir, self.options)
         require_no_secret_key(self.keywords)
 
     def roots(self, job: Job) -> tuple[Root, ...] | None:
@@ -57,7 +57,7 @@ class BaseBackup(Filler):
 
     def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
         """Run it to its end; its estimate is the upstream's. Raises StandbyError."""
-        program = require_program(job.bindir, self.options)
+        program = require_pg_basebackup(job.bindir, self.options)
         mapping = {one.location: holding.tablespaces[one.oid] for one in job.backup.tablespaces}
         with credentials(self.keywords, os.getcwd()) as (conninfo, environment):
             limit = job.bwlimit

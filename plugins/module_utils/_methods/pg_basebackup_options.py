@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import Diagnosis
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["checked_options", "command", "diagnosis", "missing_options", "parse_progress", "require_rate"]
+__all__ = ["checked_options", "command", "diagnosis", "parse_progress", "require_rate"]
 
 # Its lowest and highest --max-rate, in kB/s of 1024 bytes.
 _LEAST_RATE, _MOST_RATE = 32, 1 << 20
@@ -159,12 +159,6 @@ def _refused(word: str, why: str) -> StandbyError:
             "take it out, or correct it",
         )
     )
-
-
-def missing_options(options: Sequence[str], help_text: str) -> list[str]:
-    """Which of the checked options pg_basebackup does not list in its ``--help``: those of other releases."""
-    known = set(re.findall(r"--[a-z-]+", help_text))
-    return [name for name in (word.partition("=")[0] for word in options) if name not in known]
 
 
 def require_rate(bwlimit: int | None) -> None:

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import (
     PIPE,
     ProgramGroup,
@@ -22,13 +21,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
     diagnosis,
-    missing_options,
     parse_progress,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 
-__all__ = ["credentials", "require_no_secret_key", "require_program", "run"]
+__all__ = ["credentials", "require_no_secret_key", "run"]
 
 # As the standby's own name it could be counted as a synchronous standby that has the WAL it streams.
 _NAME = "pgfleet_basebackup"
@@ -37,30 +35,6 @@ _NAME = "pgfleet_basebackup"
 _KEEPALIVES = {"connect_timeout": "15", "keepalives_idle": "60", "keepalives_interval": "15", "keepalives_count": "4"}
 
 _LAST_LINES = 50
-
-
-def require_program(bindir: str, options: Sequence[str]) -> str:
-    """Its path. Raises StandbyError where it is missing, or does not know one of the user's options."""
-    program = os.path.join(bindir, "pg_basebackup")
-    done = LocalShell().run([program, "--help"])
-    if done.rc != 0:
-        raise StandbyError(
-            Refusal(
-                "basebackup_missing",
-                f"There is no pg_basebackup in {bindir}. Nothing was changed.",
-                "install PostgreSQL's client programs of that version, or name their directory in pg_bindir",
-            )
-        )
-    missing = missing_options(options, done.out)
-    if missing:
-        raise StandbyError(
-            Refusal(
-                "basebackup_option_refused",
-                f"pg_basebackup_options holds {missing[0]}, which {program} does not know. Nothing was changed.",
-                "take it out, or install another release",
-            )
-        )
-    return program
 
 
 def require_no_secret_key(keywords: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import sign_of_use
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import read_clone_state
 
-__all__ = ["control_data", "inspect", "require_stopped"]
+__all__ = ["control_data", "inspect", "postmaster", "require_stopped"]
 
 _SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
 
@@ -100,7 +100,7 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
         return DataDir(path, "incomplete", version=version, clone=clone, entries=entries)
     if version is None:
         return DataDir(path, "foreign", clone=clone, entries=entries)
-    process = _postmaster(path)
+    process = postmaster(path)
     found = DataDir(
         path,
         "foreign",
@@ -166,7 +166,7 @@ def _stands_by(pgdata: DataDir) -> bool:
     return "standby.signal" in pgdata.entries
 
 
-def _postmaster(path: str) -> PidFile | None:
+def postmaster(path: str) -> PidFile | None:
     """The postmaster of a directory, found by its pid file or, where that is gone, by its working directory."""
     real = os.path.realpath(path)
     text = read_small(os.path.join(path, "postmaster.pid"))
@@ -177,7 +177,7 @@ def _postmaster(path: str) -> PidFile | None:
         if name.isdigit() and (read_small(f"/proc/{name}/comm") or "").strip() == "postgres":
             pid = int(name)
             if _works_in(pid, real):
-                return PidFile(pid, None, None)
+                return PidFile(pid)
     return None
 
 

@@ -62,6 +62,9 @@ UNION ALL SELECT 'relation ' || relname FROM pg_class WHERE oid >= 16384
 UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'
 """
 
+# Known to the server from PostgreSQL 12 on; before that it stood in recovery.conf only.
+_DELAY = "recovery_min_apply_delay"
+
 _SETTINGS_SQL = "SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)"
 
 
@@ -146,7 +149,7 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
         cursor.execute(_INSTANCE_SQL)
         version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
         receiver = _receiver(cursor, version)
-        cursor.execute(_SETTINGS_SQL, (list(HOT_STANDBY_SETTINGS),))
+        cursor.execute(_SETTINGS_SQL, ([*HOT_STANDBY_SETTINGS, _DELAY],))
         settings = dict(cursor.fetchall())
     return Instance(
         version=version,
@@ -156,6 +159,7 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
         receive_lsn=parse_lsn(receive_lsn) if receive_lsn else None,
         replay_lsn=parse_lsn(replay_lsn) if replay_lsn else None,
         receiver=receiver,
+        delayed=bool(settings.pop(_DELAY, 0)),
         settings=settings,
     )
 

@@ -107,7 +107,6 @@ class UpstreamFacts:
     max_slot_wal_keep_size: int | None = None
     databases: tuple[Database, ...] | None = None
     collations: tuple[Collation, ...] | None = None
-    libc: str | None = None
     clock: Clock | None = None
     preload: tuple[str, ...] | None = None
     block_sizes: dict[str, int] | None = None

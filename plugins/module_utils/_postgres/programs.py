@@ -1,14 +1,17 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a server that does not run yet would do: its own program is asked. Private to the collection."""
+"""PostgreSQL's programs on this host, asked: what a server would do before it runs, and what pg_basebackup knows.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
@@ -16,13 +19,23 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 
-__all__ = ["configured", "configured_data_directory", "effective", "require_valid", "server_version"]
+__all__ = [
+    "configured",
+    "configured_data_directory",
+    "effective",
+    "require_pg_basebackup",
+    "require_valid",
+    "server_version",
+]
 
 # As deep as the server itself follows includes (PostgreSQL's conffiles.h).
 _DEPTH = 10
 
 # What the server puts before a message of its own, and where it says that it found it.
 _STAMP = re.compile(r"^.*?(?:LOG|FATAL|ERROR|WARNING):\s+")
+
+# An option as a program lists it in its --help.
+_OPTION = re.compile(r"--[a-z-]+")
 
 _PLACE = re.compile(r' in file "[^"]*" line \d+')
 
@@ -39,6 +52,34 @@ def server_version(bindir: str) -> str:
             )
         )
     return done.out.strip()
+
+
+def require_pg_basebackup(bindir: str, options: Sequence[str]) -> str:
+    """The path of pg_basebackup. ``options`` are the user's, each as ``--name`` or ``--name=value``.
+
+    Raises StandbyError if pg_basebackup is missing, or does not list one of the options in its ``--help``.
+    """
+    program = os.path.join(bindir, "pg_basebackup")
+    done = LocalShell().run([program, "--help"])
+    if done.rc != 0:
+        raise StandbyError(
+            Refusal(
+                "basebackup_missing",
+                f"There is no pg_basebackup in {bindir}. Nothing was changed.",
+                "install PostgreSQL's client programs of that version, or name their directory in pg_bindir",
+            )
+        )
+    known = set(_OPTION.findall(done.out))
+    missing = [name for name in (word.partition("=")[0] for word in options) if name not in known]
+    if missing:
+        raise StandbyError(
+            Refusal(
+                "basebackup_option_refused",
+                f"pg_basebackup_options holds {missing[0]}, which {program} does not know. Nothing was changed.",
+                "take it out, or install another release",
+            )
+        )
+    return program
 
 
 def effective(bindir: str, config_file: str, data_directory: str, names: Iterable[str]) -> dict[str, str]:

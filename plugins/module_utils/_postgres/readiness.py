@@ -11,7 +11,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance, Upstream
 
-__all__ = ["lag_bytes", "reasons"]
+__all__ = ["behind", "lag_bytes", "not_following", "reasons"]
 
 
 def lag_bytes(instance: Instance, upstream: Upstream | None) -> int | None:
@@ -30,6 +30,17 @@ def reasons(
     max_lag_bytes: int | None = None,
 ) -> list[str]:
     """Every reason why the instance is not ready; empty when it is. What is not given is not asked for."""
+    astray = not_following(instance, keywords, upstream, slot_name)
+    return astray + (behind(instance, upstream, min_replay_lsn, max_lag_bytes) if instance.in_recovery else [])
+
+
+def not_following(
+    instance: Instance,
+    keywords: Mapping[str, str] | None = None,
+    upstream: Upstream | None = None,
+    slot_name: str | None = None,
+) -> list[str]:
+    """Every reason why the instance is no standby that streams from the upstream as it should."""
     if not instance.in_recovery:
         return ["it is not in recovery: it runs as a primary"]
     found = _receiver(instance, keywords, slot_name)
@@ -40,12 +51,24 @@ def reasons(
             )
         if instance.receiver is not None and instance.receiver.timeline not in (None, upstream.timeline):
             found.append(f"it receives timeline {instance.receiver.timeline}, the upstream is on {upstream.timeline}")
-    lag = lag_bytes(instance, upstream)
+    return found
+
+
+def behind(
+    instance: Instance,
+    upstream: Upstream | None = None,
+    min_replay_lsn: int | None = None,
+    max_lag_bytes: int | None = None,
+) -> list[str]:
+    """Every reason why a standby is not far enough. A delayed one is judged by what it has received."""
+    position, did = (instance.replay_lsn, "replayed") if not instance.delayed else (instance.receive_lsn, "received")
+    found = []
+    lag = max(0, upstream.lsn - position) if upstream is not None and position is not None else None
     if max_lag_bytes is not None and lag is not None and lag > max_lag_bytes:
         found.append(f"it is {lag} bytes behind the upstream, more than max_lag_bytes={max_lag_bytes}")
-    if min_replay_lsn is not None and (instance.replay_lsn is None or instance.replay_lsn < min_replay_lsn):
-        at = "nothing yet" if instance.replay_lsn is None else format_lsn(instance.replay_lsn)
-        found.append(f"it has replayed {at}, not yet {format_lsn(min_replay_lsn)}")
+    if min_replay_lsn is not None and (position is None or position < min_replay_lsn):
+        at = "nothing yet" if position is None else format_lsn(position)
+        found.append(f"it has {did} {at}, not yet {format_lsn(min_replay_lsn)}")
     return found
 
 

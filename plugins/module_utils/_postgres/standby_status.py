@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import RECOVERY_CONF, needs_signal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
@@ -31,6 +35,7 @@ def standby_status(params: dict[str, Any]) -> dict[str, Any]:
     if params["upstream_conninfo"]:
         keywords = login_of(params, _PROBE).keywords
     minimum = _position(params["min_replay_lsn"])
+    behind: list[str] = []
     found = inspect(params["data_directory"], params["state_directory"])
     instance, upstream = None, None
     reasons: list[str] = []
@@ -51,14 +56,18 @@ def standby_status(params: dict[str, Any]) -> dict[str, Any]:
     if instance is not None and not asked:
         reasons += _without_upstream.reasons(instance)
     elif instance is not None:
-        reasons += _readiness.reasons(
-            instance, keywords, upstream, params["slot_name"], minimum, params["max_lag_bytes"]
-        )
+        instance = replace(instance, delayed=instance.delayed or _delayed_by_file(found))
+        reasons += _readiness.not_following(instance, keywords, upstream, params["slot_name"])
+        if upstream is not None and minimum is None and params.get("wait", "none") != "none":
+            minimum = upstream.lsn
+        if instance.in_recovery:
+            behind = _readiness.behind(instance, upstream, minimum, params["max_lag_bytes"])
     return {
         "pgdata": pgdata_of(found, params["pg_bindir"], upstream.system_identifier if upstream is not None else None),
-        "ready": not reasons,
-        "state": _without_upstream.state(instance, not reasons),
-        "reasons": reasons,
+        "ready": not reasons + behind,
+        "state": _without_upstream.state(instance, not reasons + behind),
+        "reasons": reasons + behind,
+        "catching_up": bool(behind) and not reasons,
         "running": found.running,
         "instance": _instance(instance) if instance is not None else None,
         "upstream": _upstream(upstream) if upstream is not None else None,
@@ -80,6 +89,14 @@ def pgdata_of(pgdata: DataDir, bindir: str | None, system_identifier: str | None
     if pgdata.control is not None:
         result["pg_bindir"] = find_bindir(pgdata.major, bindir)
     return result
+
+
+def _delayed_by_file(found: DataDir) -> bool:
+    """Until PostgreSQL 11 the server itself does not know the setting: it is only in recovery.conf."""
+    if found.major is None or needs_signal(found.major):
+        return False
+    lines = _conf.read(read_small(os.path.join(found.path, RECOVERY_CONF)) or "")
+    return any(line.name == "recovery_min_apply_delay" and line.value.strip() not in ("", "0") for line in lines)
 
 
 def _position(text: str | None) -> int | None:

@@ -115,7 +115,7 @@ def read_facts(keywords: Mapping[str, str], slot_name: str | None, application_n
     if isinstance(connection, str):
         return connection
     with closing(connection):
-        return _Questions(connection).facts(slot_name, application_name)
+        return _Session(connection).facts(slot_name, application_name)
 
 
 def files(keywords: Mapping[str, str]) -> ClusterFiles | str:
@@ -128,7 +128,7 @@ def files(keywords: Mapping[str, str]) -> ClusterFiles | str:
     if isinstance(connection, str):
         return connection
     with closing(connection):
-        questions = _Questions(connection)
+        questions = _Session(connection)
         found = questions.rows(_TABLESPACES)
         if found is None:
             return "it does not tell its tablespaces"
@@ -154,7 +154,7 @@ def slot_by_replication(keywords: Mapping[str, str], name: str | None) -> Upstre
     except psycopg2.Error:
         return UpstreamFacts()
     with closing(connection):
-        questions = _Questions(connection)
+        questions = _Session(connection)
         slots = questions.rows("SHOW max_replication_slots")
         senders = questions.rows("SHOW max_wal_senders")
         return UpstreamFacts(
@@ -186,7 +186,7 @@ def _connect(keywords: Mapping[str, str]) -> Any:
     return reason
 
 
-class _Questions:
+class _Session:
     """Questions on one connection, each of which may go unanswered without harm to the others."""
 
     def __init__(self, connection: Any) -> None:
@@ -224,7 +224,6 @@ class _Questions:
             max_slot_wal_keep_size=limit << 20 if limit is not None and limit >= 0 else limit,
             databases=None if databases is None else tuple(Database(row[0], row[3], row[4]) for row in databases),
             collations=None if databases is None else self._collations(databases, libc),
-            libc=libc,
             clock=clock,
             preload=None if preload is None else libraries_of(preload),
             block_sizes={name: int(value) for name, value in sizes.items()} or None,

@@ -33,21 +33,21 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
 __all__ = [
-    "data_directory",
-    "decision",
-    "files_of_upstream",
-    "host_state",
-    "paths",
-    "restore_command",
-    "service",
-    "upstream",
+    "ask_for_files",
+    "ask_upstream",
+    "check_command",
+    "check_paths",
+    "check_service",
+    "decide_action",
+    "observe_host",
+    "read_data_directory",
 ]
 
 # What a method cannot do with files that are there: it copies all of them, into directories that are emptied before.
 _REPLACED = {"rsync": (), "barman": ("delta",), "pg_basebackup": ("delta", "resume")}
 
 
-def upstream(request: Request, questions: Questions) -> tuple[Upstream | None, Findings]:
+def ask_upstream(request: Request, questions: Questions) -> tuple[Upstream | None, Findings]:
     """Who the upstream is; None if it does not answer, or is not to be asked."""
     if request.upstream_asked:
         return ask("upstream", lambda: questions.identify(request.keywords))
@@ -55,34 +55,34 @@ def upstream(request: Request, questions: Questions) -> tuple[Upstream | None, F
     return None, Findings((_without_upstream.not_checked(),), left_out)
 
 
-def files_of_upstream(
-    request: Request, server: Upstream | None, questions: Questions
+def ask_for_files(
+    request: Request, upstream: Upstream | None, questions: Questions
 ) -> tuple[UpstreamFiles | None, Findings]:
     """What pg_basebackup would copy: the upstream as it is now. None for another method."""
     source = request.basebackup
-    if source is None or server is None:
+    if source is None or upstream is None:
         return None, Findings()
-    return ask("method", lambda: upstream_files(server, questions.upstream_files(request.keywords), source))
+    return ask("method", lambda: upstream_files(upstream, questions.upstream_files(request.keywords), source))
 
 
-def paths(request: Request, job: Job | None) -> Findings:
+def check_paths(request: Request, job: Job | None) -> Findings:
     """Whether the paths are fit to be written: none is one of the system's, none lies in another."""
     others = job.other_places if job is not None else {}
     return Findings(_paths.paths(request.data_directory, others, home_directories()))
 
 
-def service(request: Request) -> Findings:
+def check_service(request: Request) -> Findings:
     """Whether a server can be started at the paths."""
     return Findings(_configuration.starter(request.service, [request.data_directory, request.state_directory]))
 
 
-def data_directory(request: Request) -> tuple[DataDir | None, Findings]:
+def read_data_directory(request: Request) -> tuple[DataDir | None, Findings]:
     """What the data directory holds; None if it cannot be read."""
     return ask("data_directory", lambda: inspect(request.data_directory, request.state_directory))
 
 
-def host_state(
-    request: Request, job: Job | None, pgdata: DataDir | None, server: Upstream | None
+def observe_host(
+    request: Request, job: Job | None, pgdata: DataDir | None, upstream: Upstream | None
 ) -> tuple[Observed | None, Findings]:
     """What the host has now; None if the data directory could not be read."""
     if pgdata is None:
@@ -98,11 +98,11 @@ def host_state(
         restore_command=request.restore_command,
         upstream_asked=request.upstream_asked,
     )
-    observed, failed = ask("data_directory", lambda: observe(pgdata, server, wanted))
+    observed, failed = ask("data_directory", lambda: observe(pgdata, upstream, wanted))
     return observed, merged(failed, Findings(observed.verdicts if observed is not None else ()))
 
 
-def decision(
+def decide_action(
     request: Request, job: Job | None, pgdata: DataDir | None, observed: Observed | None
 ) -> tuple[Decision | None, Findings]:
     """The smallest change that will do, with what the method can do; None if the host's state is not known."""
@@ -128,6 +128,6 @@ def _kept_old(job: Job, pgdata: DataDir) -> Findings:
     return merged(failed, Findings(plan={"kept_old": list(plan.kept) if plan is not None else []}))
 
 
-def restore_command(request: Request) -> Findings:
+def check_command(request: Request) -> Findings:
     """Which command will fetch WAL, if that is not Barman's own script."""
     return Findings(_restore_command.barman_cli(request.restore_note))

@@ -69,7 +69,6 @@ class Case:
         request = self.request
         return ConfigurationPlaces(
             request.data_directory,
-            request.state_directory,
             bindir,
             request.config_directory,
             request.config_created,

@@ -34,16 +34,16 @@ class Examined:
 def run(request: Request, questions: Questions | None = None) -> Examined:
     """Ask everything that can be asked; a question that depends on a failed answer is left out. Changes nothing."""
     questions = questions or Questions()
-    upstream, of_upstream = _before_decision.upstream(request, questions)
-    files, of_files = _before_decision.files_of_upstream(request, upstream, questions)
+    upstream, of_upstream = _before_decision.ask_upstream(request, questions)
+    files, of_files = _before_decision.ask_for_files(request, upstream, questions)
     job = files.job if files is not None else request.job
-    of_paths, of_service = _before_decision.paths(request, job), _before_decision.service(request)
-    pgdata, of_directory = _before_decision.data_directory(request)
-    observed, of_host = _before_decision.host_state(request, job, pgdata, upstream)
-    decision, of_decision = _before_decision.decision(request, job, pgdata, observed)
+    of_paths, of_service = _before_decision.check_paths(request, job), _before_decision.check_service(request)
+    pgdata, of_directory = _before_decision.read_data_directory(request)
+    observed, of_host = _before_decision.observe_host(request, job, pgdata, upstream)
+    decision, of_decision = _before_decision.decide_action(request, job, pgdata, observed)
     proof = observed.proof if observed is not None else None
     case = Case(request, job, upstream, files, pgdata, decision, proof, paths_fit=not errors(of_paths.verdicts))
-    of_command, of_action = _before_decision.restore_command(request), _for_action(case, questions)
+    of_command, of_action = _before_decision.check_command(request), _for_action(case, questions)
     found = merged(
         of_upstream, of_files, of_paths, of_service, of_directory, of_host, of_decision, of_command, of_action
     )

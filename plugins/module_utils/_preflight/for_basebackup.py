@@ -9,18 +9,24 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import bas
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration_facts as _configuration_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import (
     UpstreamFiles,
-    pg_basebackup_program,
     roots_of_upstream,
     size_unknown,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.space_facts import measure
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import server_version
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
+    require_pg_basebackup,
+    server_version,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_every_standby as _for_every_standby
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.for_clone import sizes, space, targets
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.for_clone import (
+    check_space,
+    check_targets,
+    sizes,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 
 __all__ = ["examine"]
@@ -34,7 +40,7 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
     places = case.configuration_places(job.bindir)
     read, invalid = ask("configuration", lambda: _configuration_facts.of_upstream(places))
     return merged(
-        targets(case, job),
+        check_targets(case, job),
         _of_pg_basebackup(case, upstream, job),
         missing,
         Findings(of_version),
@@ -42,8 +48,8 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
         Findings((_basebackup.wal(request.slot_name, request.restore_command),)),
         _space_of_upstream(files),
         invalid,
-        _for_every_standby.configuration(case, read),
-        _for_every_standby.compatibility(case, questions, job.bindir, job.backup.major, read),
+        _for_every_standby.check_configuration(case, read),
+        _for_every_standby.check_compatibility(case, questions, job.bindir, job.backup.major, read),
     )
 
 
@@ -51,7 +57,7 @@ def _of_pg_basebackup(case: Case, upstream: Upstream, job: Job) -> Findings:
     source = case.request.basebackup
     left_out = Findings(plan={"not_checked": list(_basebackup.NOT_CHECKED)})
     options = source.options if source is not None else ()
-    program, missing = ask("method", lambda: pg_basebackup_program(job.bindir, options))
+    program, missing = ask("method", lambda: require_pg_basebackup(job.bindir, options))
     if program is None:
         return merged(missing, left_out)
     return merged(Findings((_basebackup.method(program, upstream),)), left_out)
@@ -67,4 +73,4 @@ def _space_of_upstream(files: UpstreamFiles) -> Findings:
     if room is None:
         return failed
     of_roots = sizes(roots)
-    return merged(space(room, 0), Findings(plan={**of_roots, "bytes_to_copy": of_roots["bytes"]}))
+    return merged(check_space(room, 0), Findings(plan={**of_roots, "bytes_to_copy": of_roots["bytes"]}))

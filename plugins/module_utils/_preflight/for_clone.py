@@ -26,11 +26,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.wal import wal
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.wal import check_wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["examine", "sizes", "space", "targets"]
+__all__ = ["check_space", "check_targets", "examine", "sizes"]
 
 
 def examine(case: Case, questions: Questions) -> Findings:
@@ -40,7 +40,7 @@ def examine(case: Case, questions: Questions) -> Findings:
         return _no_backup(case)
     return merged(
         _of_backup(case, job),
-        targets(case, job),
+        check_targets(case, job),
         _of_version(job),
         Findings(_backup.upstream(job.backup, upstream) if upstream is not None else ()),
         _staged(case, job, questions) if job.backup.staged else _plain(case, job, questions),
@@ -57,7 +57,7 @@ def _no_backup(case: Case) -> Findings:
     return Findings((problem("backup", request.no_backup or none),))
 
 
-def targets(case: Case, job: Job) -> Findings:
+def check_targets(case: Case, job: Job) -> Findings:
     """Whether the directories of tablespaces and WAL hold nothing but what belongs to the cluster that is to go."""
     pgdata = case.pgdata
     if pgdata is None:
@@ -95,15 +95,15 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
     read, invalid = ask("configuration", lambda: _configuration_facts.of_backup(job, roots[0], places))
     of_wal = Findings()
     if read is not None and read.control is not None:
-        of_wal = Findings(wal(case.request, job.backup, read.control, case.upstream, questions))
+        of_wal = Findings(check_wal(case.request, job.backup, read.control, case.upstream, questions))
     new_files = room.files if room is not None else {}
     return merged(
         of_rsync,
         of_room,
         invalid,
-        _for_every_standby.configuration(case, read),
+        _for_every_standby.check_configuration(case, read),
         of_wal,
-        _for_every_standby.compatibility(case, questions, job.bindir, job.backup.major, read, new_files),
+        _for_every_standby.check_compatibility(case, questions, job.bindir, job.backup.major, read, new_files),
         Findings(plan={"files": sum(len(root.files) for root in roots), **sizes(roots)}),
     )
 
@@ -125,11 +125,11 @@ def _space_of_backup(
         "bytes_per_second": round(rate) if rate else None,
         "seconds": round(room.to_copy / rate, 1) if rate else None,
     }
-    of_room = space(room, case.wal_to_replay)
+    of_room = check_space(room, case.wal_to_replay)
     return merged(of_room, Findings(plan={"bytes_to_copy": room.to_copy, **estimate}))
 
 
-def space(room: _space_facts.SpaceNeeded, wal_backlog: int) -> Findings:
+def check_space(room: _space_facts.SpaceNeeded, wal_backlog: int) -> Findings:
     """Whether the copy fits beside the WAL that replay brings, and what goes to make room."""
     return Findings(
         _space.space(room.needed, room.available, wal_backlog),
@@ -170,5 +170,5 @@ def _staged(case: Case, job: Job, questions: Questions) -> Findings:
         Findings(_backup.staged(backup)),
         of_room,
         Findings(plan={"staged": True, "bytes": size, "bytes_to_copy": size, "tablespaces": tablespaces}),
-        _for_every_standby.compatibility(case, questions, job.bindir, backup.major, None),
+        _for_every_standby.check_compatibility(case, questions, job.bindir, backup.major, None),
     )

@@ -20,10 +20,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case im
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 
-__all__ = ["compatibility", "configuration"]
+__all__ = ["check_compatibility", "check_configuration"]
 
 
-def configuration(case: Case, read: Configuration | None) -> Findings:
+def check_configuration(case: Case, read: Configuration | None) -> Findings:
     """Whether the server finds a configuration with which it starts as a hot standby, and which settings to raise.
 
     ``read`` is None if the configuration could not be read.
@@ -39,7 +39,7 @@ def configuration(case: Case, read: Configuration | None) -> Findings:
     return Findings((*read.verdicts, *verdicts), {"settings": settings})
 
 
-def compatibility(
+def check_compatibility(
     case: Case,
     questions: Questions,
     bindir: str,
@@ -80,7 +80,7 @@ def _of_host(case: Case, standby: _compatibility_facts.Standby, files: Mapping[s
     """Nothing if a path is one of the system's: the advice would be to change the owner of such a directory."""
     if not case.paths_fit:
         return Findings()
-    verdicts, failed = ask("host", lambda: _compatibility_facts.of_host(standby, files))
+    verdicts, failed = ask("host", lambda: _compatibility_facts.suits_host(standby, files))
     return merged(failed, Findings(verdicts or ()))
 
 

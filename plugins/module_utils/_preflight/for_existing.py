@@ -33,6 +33,6 @@ def examine(case: Case, pgdata: DataDir, control: ControlData, questions: Questi
     return merged(
         of_wal,
         invalid,
-        _for_every_standby.configuration(case, read),
-        _for_every_standby.compatibility(case, questions, bindir, pgdata.major, read),
+        _for_every_standby.check_configuration(case, read),
+        _for_every_standby.check_compatibility(case, questions, bindir, pgdata.major, read),
     )

@@ -12,6 +12,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING
 
 __all__ = ["plan_result"]
 
@@ -31,6 +32,7 @@ def plan_result(found: Mapping[str, Any], case: Case, refused: bool) -> dict[str
         "staged": False,
         **found,
         "action": "refuse" if refused else case.action,
+        "copies": not refused and case.action in COPYING,
         "reason": decision.reason if decision is not None else "the data directory cannot be read",
         "stop": decision is not None and decision.stop,
         "before": describe(case.pgdata) if case.pgdata is not None else "",

@@ -13,10 +13,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questio
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
-__all__ = ["wal"]
+__all__ = ["check_wal"]
 
 
-def wal(
+def check_wal(
     request: Request, backup: Backup, control: ControlData, upstream: Upstream | None, questions: Questions
 ) -> tuple[Verdict, ...]:
     """Whether replay finds every segment from the backup's begin on, and whether restore_command fetches one of them.

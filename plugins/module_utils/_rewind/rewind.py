@@ -46,10 +46,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind 
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 __all__ = [
-    "Examined",
+    "RewindTask",
+    "Rewindable",
     "Rewound",
-    "Task",
-    "examine",
+    "require_rewindable",
     "require_stopped_cluster",
     "rewind",
 ]
@@ -68,7 +68,7 @@ _DELTA = "bring it to a backup's state by a copy with overwrite=same_cluster"
 
 
 @dataclass(frozen=True)
-class Task:
+class RewindTask:
     """What to rewind to whom. ``keywords`` are those of an SQL login; ``timeout`` is seconds for one pg_rewind.
 
     ``restore_command`` fetches WAL that the directory no longer holds, from PostgreSQL 15 on.
@@ -84,7 +84,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Examined:
+class Rewindable:
     """What was found before any change: the directory, how it stands to the upstream, and that it can be rewound.
 
     ``kept`` are this host's own files in it, which a rewind leaves as they are.
@@ -138,7 +138,7 @@ def require_stopped_cluster(pgdata: DataDir) -> None:
         )
 
 
-def examine(task: Task) -> Examined:
+def require_rewindable(task: RewindTask) -> Rewindable:
     """Everything that can refuse, pg_rewind's own dry run included. Changes nothing. Raises StandbyError."""
     for path in (task.data_directory, os.path.realpath(task.data_directory)):
         for refusal in refusals(paths(path, {}, home_directories())):
@@ -149,28 +149,28 @@ def examine(task: Task) -> Examined:
     proof = prove_rewind(pgdata, task.keywords, task.bindir, task.upstream, task.timeout, task.restore_command)
     if proof.reasons:
         raise _impossible(task, proof.reasons)
-    return Examined(pgdata, how, proof, host_file_names(task.data_directory))
+    return Rewindable(pgdata, how, proof, host_file_names(task.data_directory))
 
 
-def rewind(task: Task, examined: Examined) -> Rewound:
+def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     """Rewind the cluster; afterwards it is a standby that has to be given its recovery settings and started.
 
-    ``examined`` is what ``examine`` has found. Raises StandbyError; then nothing was changed, or no server starts on
-    the directory and a copy by delta mends it.
+    ``rewindable`` is what ``require_rewindable`` has found. Raises StandbyError; then nothing was changed, or no
+    server starts on the directory and a copy by delta mends it.
     """
     began = time.monotonic()
     private_directory(task.state_directory)
     with _writing_alone(task) as lock:
         linked = linked_directories(task.data_directory)
-        with _closed(task, examined) as mode:
+        with _closed(task, rewindable) as mode:
             own = HostFiles(task.data_directory, os.path.join(task.state_directory, "own"))
             own.set_aside()
             _sync.sync([task.state_directory])
-        _run(task, examined, lock, own)
-        _finish(task.data_directory, own, cast(int, examined.pgdata.major))
+        _run(task, rewindable, lock, own)
+        _finish(task.data_directory, own, cast(int, rewindable.pgdata.major))
         _sync.sync([task.data_directory, *linked_directories(task.data_directory)])
         _set_mode(task.data_directory, mode & _RIGHTS)
-        _record(task, examined.pgdata, "committed")
+        _record(task, rewindable.pgdata, "committed")
         own.forget()
     return Rewound(
         seconds=time.monotonic() - began,
@@ -179,7 +179,7 @@ def rewind(task: Task, examined: Examined) -> Rewound:
     )
 
 
-def _judged(task: Task) -> tuple[DataDir, Relation]:
+def _judged(task: RewindTask) -> tuple[DataDir, Relation]:
     """The directory, if it is a stopped cluster that has diverged. Raises StandbyError."""
     pgdata = inspect(task.data_directory, task.state_directory)
     require_stopped_cluster(pgdata)
@@ -208,7 +208,7 @@ def _judged(task: Task) -> tuple[DataDir, Relation]:
     return pgdata, how
 
 
-def _impossible(task: Task, reasons: Iterable[str]) -> StandbyError:
+def _impossible(task: RewindTask, reasons: Iterable[str]) -> StandbyError:
     told = list(reasons)
     said = told[0] if len(told) == 1 else " ".join(f"({n}) {reason}." for n, reason in enumerate(told, 1))[:-1]
     return StandbyError(
@@ -223,7 +223,7 @@ def _impossible(task: Task, reasons: Iterable[str]) -> StandbyError:
 
 
 @contextlib.contextmanager
-def _writing_alone(task: Task) -> Iterator[int]:
+def _writing_alone(task: RewindTask) -> Iterator[int]:
     """Neither a copy nor another rewind writes meanwhile; pg_rewind inherits the lock and holds it to its end."""
     busy = StandbyError(
         Refusal(
@@ -238,18 +238,18 @@ def _writing_alone(task: Task) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _closed(task: Task, examined: Examined) -> Iterator[int]:
+def _closed(task: RewindTask, rewindable: Rewindable) -> Iterator[int]:
     """Close the directory; gives the mode that it had. What fails inside has changed nothing: it is opened again."""
     path, record = task.data_directory, os.path.join(task.state_directory, "state.json")
     before = read_small(record)
     mode = os.stat(path).st_mode & 0o7777
-    _record(task, examined.pgdata, "rewinding")
+    _record(task, rewindable.pgdata, "rewinding")
     try:
         _set_mode(path, mode | _CLOSED)
         # From here on no server starts; one that did a moment ago, or ran and ended, is seen now.
         pgdata = inspect(path, task.state_directory)
         require_stopped(pgdata)
-        if pgdata.control != examined.pgdata.control:
+        if pgdata.control != rewindable.pgdata.control:
             raise StandbyError(
                 Refusal(
                     "server_running",
@@ -267,9 +267,9 @@ def _closed(task: Task, examined: Examined) -> Iterator[int]:
         raise
 
 
-def _run(task: Task, examined: Examined, lock: int, own: HostFiles) -> None:
+def _run(task: RewindTask, rewindable: Rewindable, lock: int, own: HostFiles) -> None:
     """Let pg_rewind do it. Raises StandbyError; then nobody knows what it has changed."""
-    pgdata = examined.pgdata
+    pgdata = rewindable.pgdata
     done = pg_rewind(pgdata, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
     if done.rc != 0:
         raise StandbyError(
@@ -317,7 +317,7 @@ def _set_mode(path: str, mode: int) -> None:
         ) from failed
 
 
-def _record(task: Task, pgdata: DataDir, phase: str) -> None:
+def _record(task: RewindTask, pgdata: DataDir, phase: str) -> None:
     """Write down where the rewind stands. A clone of ours stays the clone of its backup for whoever asks for that."""
     state: dict[str, Any] = pgdata.clone or {}
     same = state.get("data_directory") == task.data_directory and state.get("phase") == "committed"

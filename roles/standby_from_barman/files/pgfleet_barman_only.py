@@ -75,9 +75,9 @@ SECLUDED_BYTES = 64 << 10
 
 # The collection's programs by the functions that they run, with the file that has it and our option that lets it run.
 PROGRAMS = {
-    "keep_backup": ("_barman_host.keep", "keep"),
-    "stage_backup": ("_barman_host.staging", "stage"),
-    "unstage_backup": ("_barman_host.staging", "stage"),
+    "keep_backup": ("_barman_host.keep_backup", "keep"),
+    "stage_backup": ("_barman_host.stage_backup", "stage"),
+    "unstage_backup": ("_barman_host.stage_backup", "stage"),
 }
 LOADER = "_commands.remote_call"
 PYTHON = ["python3", "-I", "-c"]
@@ -106,8 +106,6 @@ MOST_SECONDS = 31 * 86400
 # rsync tells it of the others: its own codes are smaller. More than 125 would end a server's recovery.
 REFUSED = 125
 
-Read = Callable[[int, int], bytes]
-
 
 class RefusedError(Exception):
     """What is not allowed, as text."""
@@ -125,7 +123,7 @@ class StaleError(RefusedError):
         return f"{self} is not that of the standby's collection, whose plugins/module_utils has to be installed there"
 
 
-def permitted(command: str, own: argparse.Namespace, read: Read = os.read) -> list[str]:
+def permitted(command: str, own: argparse.Namespace, read: Callable[[int, int], bytes] = os.read) -> list[str]:
     """The argument list to run for a command. Raises RefusedError."""
     try:
         words = shlex.split(command)
@@ -174,7 +172,7 @@ def is_inside(path: str, directories: list[str]) -> bool:
     return path.startswith("/") and any(real == top or real.startswith(top + "/") for top in tops)
 
 
-def secluded(own: argparse.Namespace, read: Read) -> list[str]:
+def secluded(own: argparse.Namespace, read: Callable[[int, int], bytes]) -> list[str]:
     """rsync's other arguments, which -s sends after the login: each ends with NUL, and the last one is empty.
 
     They are taken byte by byte, for the protocol follows and is rsync's to read. The names of files come with it;

@@ -12,10 +12,15 @@ from lab import Lab
 from play import PLAY_SECONDS, Playbook
 from standby_host import DATA, HOST, ROOT
 
-SERVICE = "postgresql@15-main"
-
 # On an empty host, then on the clone that the examples made, then on the running standby.
-BEFORE = ("barman_server_info", "barman_backup_info", "pgdata_info", "standby_preflight", "standby_clone")
+BEFORE = (
+    "barman_server_info",
+    "barman_backup_info",
+    "pgdata_info",
+    "standby_preflight",
+    "standby_directories",
+    "standby_clone",
+)
 
 
 # What the examples name and no lab has, and what it has instead.
@@ -60,7 +65,7 @@ def test_every_example_runs(lab: Lab, playbook: Playbook, tmp_path: Path) -> Non
         task("command", argv=["pg_conftool", "15", "main", "set", "max_connections", "120"]),
         task("command", argv=["pg_conftool", "15", "main", "set", "max_wal_senders", "20"]),
         recovery[0],
-        task("systemd_service", name=SERVICE, state="started"),
+        *examples("standby_server"),
         *examples("standby_info"),
         recovery[1],
         *examples("standby_report"),

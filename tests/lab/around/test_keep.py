@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -90,12 +91,16 @@ def test_nothing_is_kept_in_worm_mode(catalogue: Catalogue) -> None:
 
 def test_a_play_that_fails_has_released_what_it_claimed(lab: Lab, playbook: Playbook, empty: None) -> None:
     """It fails after its copy."""
-    failed = playbook.run("--limit", HOST, "-v", settings={"max_connections": "9"}, wait_timeout=60)
+    failed = playbook.run("--limit", HOST, "-v", settings={"no_such_setting": "9"}, wait_timeout=60)
     assert failed.rc != 0, failed.output
-    claimed = failed.output.partition("Keep | Claim the backup]")[2].partition("TASK [")[0]
+    claimed = failed.output.partition("Keep | Claim the backup, for this host and for the batches that come]")[
+        2
+    ].partition("TASK [")[0]
     assert '"pinned": true' in claimed, failed.output
-    released = failed.output.partition("Release | Give the claim up]")[2].partition("TASK [")[0]
-    assert f'"{HOST}:{DATA}"' not in released, failed.output
+    released = failed.output.partition("Release | Give the backup back to retention]")[2].partition("TASK [")[0]
+    owners = re.findall(r'"owners": \[([^\]]*)\]', released)
+    assert owners, failed.output
+    assert f'"{HOST}:{DATA}"' not in "".join(owners), failed.output
     assert "changed: [" in released, failed.output
     listed = lab.barman.run(["sh", "-c", "cat /var/lib/barman/.pgfleet/claims/*.json || true"]).stdout
     assert f"{HOST}:{DATA}" not in listed

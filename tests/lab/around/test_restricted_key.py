@@ -249,10 +249,10 @@ def test_with_the_options_it_can_do_nothing_else(claims: Claims) -> None:
 
 
 def test_a_program_of_another_version_does_not_run(claims: Claims) -> None:
-    claims.lab.barman.run(["sh", "-c", f"echo >>{UTILS}/_claims.py"])
+    claims.lab.barman.run(["sh", "-c", f"echo >>{UTILS}/_barman_host/claims.py"])
     staged = claims.module("stage")
     assert (staged.get("error_code"), staged["msg"].count("plugins/module_utils")) == ("barman_host_refused", 2), staged
-    assert f"{UTILS}/_claims.py is not that of the standby's collection" in staged["msg"]
+    assert f"{UTILS}/_barman_host/claims.py is not that of the standby's collection" in staged["msg"]
     kept = claims.module("keep")
     assert (kept.get("failed", False), kept["pinned"], claims.target()) == (False, False, "nokeep"), kept
 

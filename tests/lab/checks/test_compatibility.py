@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 
-from compatibility import PRIMARY, UTILS, codes
+from compatibility import PRIMARY, codes
 from podman import wait_for
 
 # All that one examination asks, in the order in which it would.
 EXAMINE = """(
     started := time.monotonic(),
     facts := ask(keywords, slot, name),
-    verdicts := _slots.slots("primary", slot, facts, False)
-    + _slots.slot_wal_limit("primary", slot, facts, 0)
+    verdicts := _slot.slot("primary", slot, facts, False)
+    + _slot.slot_wal_limit("primary", slot, facts, 0)
     + judge_of.walsenders("primary", facts, name, False)
     + judge_of.application_name("primary", name, facts, False)
     + judge_of.collations("primary", facts.collations, _host.collation_versions(
@@ -22,7 +22,7 @@ EXAMINE = """(
     + judge_of.preload("primary", "", (), facts.preload, _host.missing_libraries(
         _host.library_directory(bindir), facts.preload or ()))
     + judge_of.architecture("primary", _host.machine(), facts.machine)
-    + judge_of.block_sizes(_host.block_sizes(bindir), facts.block_sizes)
+    + judge_of.block_sizes(_host.compiled_block_sizes(bindir), facts.block_sizes)
     + judge_of.ownership(places := _host.places({"data_directory": "/var/lib/postgresql/15/main"}), False, 15)
     + judge_of.selinux(_host.selinux_enforcing(), places)
     + judge_of.inodes({"/srv": 10}, {"/srv": _host.free_inodes("/srv")})
@@ -46,7 +46,7 @@ def test_the_primary_tells_what_an_unprivileged_role_may_see(here, lab):
     assert facts["slots_in_use"] == int(lab.primary_sql("SELECT count(*) FROM pg_replication_slots"))
     assert facts["slot"]["kind"] == "absent"
     assert facts["preload"] is None
-    assert facts["block_sizes"] == here("_host.block_sizes(bindir)")
+    assert facts["block_sizes"] == here("_host.compiled_block_sizes(bindir)")
     assert facts["machine"] == here("_host.machine()")
     assert {database["collate"] for database in facts["databases"]} == {"C.UTF-8"}
     assert "bench" in [database["name"] for database in facts["databases"]]
@@ -64,7 +64,7 @@ def test_a_slot_that_somebody_receives_by(here, lab, clone):
             wait_for(lambda: lab.primary_sql(active) == "t", "pg_receivewal to receive")
             question = "ask(keywords, 'suit_active', 'pg_receivewal')"
             facts = here(question, keywords=PRIMARY)
-            verdicts = here(f"_slots.slots('primary', 'suit_active', {question}, False)", keywords=PRIMARY)
+            verdicts = here(f"_slot.slot('primary', 'suit_active', {question}, False)", keywords=PRIMARY)
             named = here(f"judge_of.application_name('primary', 'pg_receivewal', {question}, False)", keywords=PRIMARY)
             by_replication = here("slot_by_replication(keywords, 'suit_active')", keywords=PRIMARY)
         finally:
@@ -113,7 +113,7 @@ def test_our_own_replication_login_does_not_count(here):
     name = "suit_identify"
     keywords = {**PRIMARY, "application_name": name}
     facts = here(
-        f"(__import__('{UTILS}._server', fromlist=['identify']).identify(keywords), ask(keywords, None, name))[1]",
+        "(identify(keywords), ask(keywords, None, name))[1]",
         keywords=keywords,
         name=name,
     )

@@ -40,7 +40,7 @@ class TestOwnUpstream:
 
     def test_wal_is_kept_up_to_a_limit(self, here):
         keywords = {**OWN, "user": "suit_sql"}
-        judged = "_slots.slot_wal_limit('own', 'n', ask(keywords, 'n', 'n'), size)"
+        judged = "_slot.slot_wal_limit('own', 'n', ask(keywords, 'n', 'n'), size)"
         assert codes(here(judged, keywords=keywords, size=1 << 20)) == []
         assert codes(here(judged, keywords=keywords, size=(1 << 20) + 1)) == ["slot_wal_limit"]
 

@@ -126,7 +126,8 @@ def test_a_killed_copy_cannot_be_started_and_is_resumed(
     assert again <= whole - before, "a finished file was sent again"
     healthy = playbook.run(*LIMIT).recap[HOST]
     assert healthy["changed"] == 0
-    assert healthy["ok"] <= 12
+    assert healthy["ok"] <= 8
+    assert healthy["skipped"] <= 8
 
 
 def test_a_copy_outlives_its_play_and_the_next_one_attaches(clone: Clone, hold: Held, playbook: Playbook) -> None:

@@ -8,7 +8,12 @@ import json
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import _default_jobs, backup_of, job_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import (
+    _default_jobs,
+    backup_of,
+    barman_of,
+    job_of,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
 
@@ -70,6 +75,20 @@ def test_anything_else_is_refused(wrong):
     with pytest.raises(StandbyError, match="barman_backup_info") as refused:
         backup_of(wrong)
     assert refused.value.code == "backup_invalid"
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [({"barman_host": "barman@backup"}, "barman@backup"), ({"barman_host": None}, "this host"), ({}, "this host")],
+)
+def test_barman_is_asked_where_the_options_say(changed, where):
+    barman = barman_of({"barman_server": "pg", "barman_executable": "barman", **changed})
+    assert (barman.shell.where, barman.server) == (where, "pg")
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_barman_is_asked_for_another_server_if_the_options_name_none(unset):
+    assert barman_of({"barman_server": unset, "barman_executable": "barman"}, "main").server == "main"
 
 
 def test_a_job_has_defaults(host):

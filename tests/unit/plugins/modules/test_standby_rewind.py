@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.modules import standby_rewind
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._rewind.test_rewind import THERE, Rewinding
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._rewind.rewinding import THERE, Rewinding
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
 

@@ -158,14 +158,6 @@ class TestCommandLine:
                 call()
             assert refused.value.code == "barman_argument_invalid"
 
-    @pytest.mark.parametrize(
-        ("params", "where"),
-        [({"barman_host": "barman@backup"}, "barman@backup"), ({"barman_host": None}, "this host"), ({}, "this host")],
-    )
-    def test_runs_where_the_options_say(self, params, where):
-        barman = Barman.from_params({**params, "barman_server": "pg", "barman_executable": "barman"})
-        assert barman.shell.where == where
-
 
 class TestPeek:
     FIRST = "000000010000000000000003"

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.versions import Feature, dotted, has, require
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
+UTILS = Path(__file__).parents[5] / "plugins" / "module_utils"
 DOCUMENT = (Path(__file__).parents[5] / "docs" / "versions.md").read_text(encoding="utf-8")
 
 
@@ -41,3 +42,9 @@ def test_what_it_cannot_do_is_refused_with_the_version_that_can():
 def test_the_table_is_the_documented_one():
     documented = re.findall(r"^\| (\d+\.\d+) \| ([^|]+) \|$", DOCUMENT, re.MULTILINE)
     assert documented == [(dotted(feature.since), feature.what) for feature in Feature]
+
+
+@pytest.mark.parametrize("feature", Feature, ids=lambda feature: feature.name)
+def test_every_row_is_asked_somewhere(feature):
+    others = [path for path in UTILS.rglob("*.py") if path.name != "versions.py"]
+    assert any(f"Feature.{feature.name}" in path.read_text(encoding="utf-8") for path in others)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import claim_records as _claim_records
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import keep as _keep
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host import keep_backup as _keep_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import ClaimRequest, pin
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -22,6 +22,7 @@ KEEPS = """\
 #!/bin/sh
 cd '{root}' || exit 1
 case "$*" in
+-v) cat version 2>/dev/null || echo 2.14 Barman by EnterpriseDB ;;
 *"keep --status"*) printf '{{"pg": {{"keep_status": {{"message": "%s"}}}}}}' "$(cat keep 2>/dev/null || echo nokeep)" ;;
 *"keep --target"*) [ ! -e refuse ] || {{ echo '{{"_ERROR": ["Cannot add keep"]}}'; exit 1; }}
     cp record-then keep 2>/dev/null || echo full >keep; echo '{{}}' ;;
@@ -37,7 +38,7 @@ CLAIM, RELEASE = ClaimRequest("n1:/data", 3600), ClaimRequest("n1:/data", None)
 def barman(host, monkeypatch):
     host.program("barman", KEEPS.format(root=host.root))
     monkeypatch.setattr(_claim_records, "_place", lambda: str(host.root / "home" / "claims"))
-    monkeypatch.setattr(_keep, "_LOCK_SECONDS", 0)
+    monkeypatch.setattr(_keep_backup, "_LOCK_SECONDS", 0)
     (host.root / "home").mkdir()
     return Barman(LocalShell(), "pg")
 
@@ -76,9 +77,9 @@ def test_where_barman_does_not_keep_there_is_no_record_and_a_reason(host, barman
 
 
 def test_a_barman_without_keep(host, barman):
-    host.program("barman", "#!/bin/sh\necho \"barman: argument command: invalid choice: 'keep'\" >&2\nexit 2\n")
+    (host.root / "version").write_text("2.12 Barman by 2ndQuadrant\n", encoding="utf-8")
     found = pin(barman, host.backup(), CLAIM)
-    assert (found.pinned, "2.14" in found.why) == (False, True)
+    assert (found.pinned, found.why) == (False, "Barman on this host has no `keep`, which came with version 2.14.")
     assert pin(barman, host.backup(), RELEASE).changed is False
 
 
@@ -126,7 +127,7 @@ class TestOverSsh:
         assert (looked.pinned, looked.changed, looked.why, kept(host)) == (True, True, None, None)
 
     def test_what_fails_there_is_told_as_if_it_were_here(self, host, far):
-        host.program("barman", "#!/bin/sh\necho '{}'\n")
+        host.program("barman", "#!/bin/sh\n[ $1 != -v ] || echo 3.19.1\necho '{}'\n")
         with pytest.raises(StandbyError) as failed:
             pin(far, host.backup(), CLAIM)
         assert failed.value.code == "barman_server_inactive"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup import (
-    METHOD,
     backup_of_upstream,
     tablespaces,
     version,
@@ -20,7 +19,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 def test_the_upstream_is_the_backup():
     told = ClusterFiles((Tablespace("fast", 16388, "/srv/fast"),), 1, {})
     backup = backup_of_upstream(upstream(), told, ["/srv/unknown"])
-    assert (backup.backup_id, backup.major) == (METHOD, 15)
+    assert (backup.backup_id, backup.major) == ("pg_basebackup", 15)
     assert backup.system_identifier == upstream().system_identifier
     assert backup.tablespaces == told.tablespaces
 

@@ -14,15 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
     Slot,
     UpstreamFacts,
 )
-
-
-def found(verdicts):
-    """(severity, code) of all that is not well; each of it says what to do next."""
-    problems = [verdict for verdict in verdicts if verdict.severity != "ok"]
-    assert all(" Next: " in verdict.msg and verdict.msg.endswith(".") for verdict in problems)
-    assert ".." not in "".join(verdict.msg for verdict in problems)
-    return [(verdict.severity, verdict.error_code) for verdict in problems]
-
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._checks.verdicts import found
 
 N1, N2, OTHER_N2 = Sender(1, "n1", "10.0.0.1"), Sender(2, "n2", "10.0.0.2"), Sender(3, "n2")
 

@@ -4,79 +4,64 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SETTINGS
-
-
-def codes(verdicts):
-    """The errors by their codes; every error has one and tells the next step."""
-    found = _verdict.errors(verdicts)
-    assert all(verdict.error_code and "Next: " in verdict.msg for verdict in found)
-    return [verdict.error_code for verdict in found]
-
-
-@pytest.mark.parametrize(
-    ("effective", "needed", "to_raise"),
-    [
-        pytest.param(SETTINGS, [SETTINGS], {}, id="equal"),
-        pytest.param({"max_connections": 200}, [{"max_connections": 100}], {}, id="above"),
-        pytest.param({"max_connections": 50}, [{"max_connections": 100}], {"max_connections": 100}, id="below"),
-        pytest.param(
-            {"max_connections": 50},
-            [{"max_connections": 100}, {"max_connections": 120}],
-            {"max_connections": 120},
-            id="the highest of backup and upstream",
-        ),
-        pytest.param({"max_connections": 50}, [{}], {}, id="not told"),
-    ],
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.configuration import (
+    configuration,
+    hot_standby,
+    settings_to_raise,
+    starter,
 )
-def test_settings_to_raise(effective, needed, to_raise):
-    assert _configuration.settings_to_raise(effective, *needed) == to_raise
-
-
-@pytest.mark.parametrize(
-    ("to_raise", "policy", "severity"),
-    [
-        ({}, "refuse", "ok"),
-        ({}, "raise", "ok"),
-        ({"max_connections": 120}, "raise", "warning"),
-        ({"max_connections": 120}, "refuse", "error"),
-    ],
-)
-def test_hot_standby(to_raise, policy, severity):
-    [verdict] = _configuration.hot_standby({"max_connections": 100}, to_raise, policy)
-    assert verdict.severity == severity
-    assert ("max_connections 100 (needs 120)" in verdict.msg) == bool(to_raise)
-    assert codes([verdict]) == (["hot_standby_settings"] if severity == "error" else [])
-
-
-@pytest.mark.parametrize(
-    ("exists", "names_directory", "expected"),
-    [
-        (True, None, []),
-        (True, "/srv/pg", []),
-        (True, "/srv/pg/", []),
-        (True, "/srv/other", ["configuration_other_directory"]),
-        (False, None, ["configuration_missing"]),
-    ],
-)
-def test_configuration(exists, names_directory, expected):
-    assert (
-        codes(_configuration.configuration("/etc/pg/postgresql.conf", exists, names_directory, "/srv/pg")) == expected
-    )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._checks.verdicts import found
 
 
 @pytest.mark.parametrize(
     ("service", "path", "expected"),
     [
-        pytest.param(None, "/srv/it's a dir", [], id="what a shell leaves alone between double quotes"),
-        pytest.param("postgresql@15-main", '/srv/"$(id)"', [], id="a service needs no shell"),
-        *(
-            pytest.param(None, f"/srv/{name}", ["path_unfit_for_pg_ctl"], id=repr(name))
-            for name in ('"', "$(id)", "`id`", "a\\b", "$HOME")
-        ),
+        (None, "/srv/pg", []),
+        (None, "/srv/two words", []),
+        *((None, f"/srv/a{character}b", [("error", "path_unfit_for_pg_ctl")]) for character in '"$`\\\n'),
+        ("postgresql@15-main", "/srv/a$b", []),
     ],
 )
-def test_starter(service, path, expected):
-    assert codes(_configuration.starter(service, ["/srv/pg", path])) == expected
+def test_pg_ctl_passes_paths_through_a_shell(service, path, expected):
+    assert found(starter(service, ["/srv/state", path])) == expected
+
+
+@pytest.mark.parametrize(
+    ("needed", "expected"),
+    [
+        ([{"max_connections": 100}], {}),
+        ([{"max_connections": 200}], {"max_connections": 200}),
+        ([{"max_connections": 200}, {"max_connections": 300}], {"max_connections": 300}),
+        ([{"max_connections": 200, "max_unknown": 1}], {"max_connections": 200}),
+    ],
+    ids=["equal", "higher", "the highest counts", "one that is not asked for here"],
+)
+def test_settings_to_raise(needed, expected):
+    assert settings_to_raise({"max_connections": 100}, *needed) == expected
+
+
+@pytest.mark.parametrize(
+    ("to_raise", "policy", "expected"),
+    [
+        ({}, "refuse", [("ok", None)]),
+        ({"max_connections": 200}, "raise", [("warning", None)]),
+        ({"max_connections": 200}, "refuse", [("error", "hot_standby_settings")]),
+    ],
+)
+def test_a_hot_standby(to_raise, policy, expected):
+    verdicts = hot_standby({"max_connections": 100}, to_raise, policy)
+    assert [(verdict.severity, verdict.error_code) for verdict in verdicts] == expected
+    assert all("max_connections 100 (needs 200)" in verdict.msg for verdict in verdicts if to_raise)
+
+
+@pytest.mark.parametrize(
+    ("exists", "names", "expected"),
+    [
+        (True, None, []),
+        (True, "/srv/pg/", []),
+        (True, "/srv/other", [("error", "configuration_other_directory")]),
+        (False, None, [("error", "configuration_missing")]),
+    ],
+)
+def test_the_configuration_file(exists, names, expected):
+    assert found(configuration("/etc/postgresql.conf", exists, names, "/srv/pg")) == expected

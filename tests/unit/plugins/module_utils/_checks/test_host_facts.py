@@ -52,9 +52,6 @@ class TestClock:
 
 
 class TestSorting:
-    def test_libc(self):
-        assert _host_facts._libc_version() == os.confstr("CS_GNU_LIBC_VERSION").split()[1]
-
     @pytest.mark.parametrize("answer", [None, "", "other 1.2", ValueError("unrecognized"), OSError("no")])
     def test_another_libc(self, monkeypatch, answer):
         def confstr(_name):
@@ -63,14 +60,15 @@ class TestSorting:
             return answer
 
         monkeypatch.setattr(_host_facts.os, "confstr", confstr)
-        assert _host_facts._libc_version() is None
+        assert _host_facts.collation_versions("/nowhere", [("c", "de_DE.utf8")]) == {("c", "de_DE.utf8"): None}
 
     def test_versions_by_provider(self, tmp_path):
         program(tmp_path / "bin", "postgres", "#!/bin/sh\n")
         seen = _host_facts.collation_versions(
             str(tmp_path / "bin"), [("c", "de_DE.utf8"), ("i", "de"), ("c", "de_DE.utf8")]
         )
-        assert seen == {("c", "de_DE.utf8"): _host_facts._libc_version(), ("i", "de"): None}
+        libc = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+        assert seen == {("c", "de_DE.utf8"): libc, ("i", "de"): None}
 
     @pytest.mark.parametrize(
         "printed",
@@ -99,7 +97,7 @@ class TestPrograms:
         program(
             tmp_path / "bin", "postgres", "#!/bin/sh\ncase $2 in segment_size) echo 131072 ;; *) echo 8192 ;; esac\n"
         )
-        assert _host_facts.block_sizes(str(tmp_path / "bin")) == {
+        assert _host_facts.compiled_block_sizes(str(tmp_path / "bin")) == {
             "block_size": 8192,
             "segment_size": 131072,
             "wal_block_size": 8192,
@@ -107,7 +105,7 @@ class TestPrograms:
 
     def test_block_sizes_of_programs_that_do_not_run(self, tmp_path):
         with pytest.raises(StandbyError):
-            _host_facts.block_sizes(str(tmp_path))
+            _host_facts.compiled_block_sizes(str(tmp_path))
 
     def test_machine(self):
         assert _host_facts.machine() == os.uname().machine

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import slot as _slot
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._checks.test_compatibility import found
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._checks.verdicts import found
 
 
 def physical(**changed):
@@ -49,32 +49,32 @@ FULL = {"max_replication_slots": 3, "slots_in_use": 3}
     ],
 )
 def test_slots(slot, facts, ours, expected):
-    assert found(_slot.slots("primary", "n2", UpstreamFacts(slot=slot, **facts), ours)) == expected
+    assert found(_slot.slot("primary", "n2", UpstreamFacts(slot=slot, **facts), ours)) == expected
 
 
 def test_a_missing_slot_may_be_made_by_an_ordinary_login():
     facts = UpstreamFacts(slot=Slot("n2", "absent"), database="postgres", **ROOM)
-    [verdict] = _slot.slots("primary", "n2", facts, ours=False, made=True)
+    [verdict] = _slot.slot("primary", "n2", facts, ours=False, made=True)
     assert (verdict.severity, verdict.msg) == ("ok", "slot n2 will be made on primary")
     denied = UpstreamFacts(slot=Slot("n2", "absent"), **ROOM)
-    assert found(_slot.slots("primary", "n2", denied, ours=False, made=True)) == [("error", "slot_absent")]
+    assert found(_slot.slot("primary", "n2", denied, ours=False, made=True)) == [("error", "slot_absent")]
 
 
 def test_slots_name_who_uses_it():
-    [verdict] = _slot.slots("primary", "n2", UpstreamFacts(slot=physical(**BUSY)), ours=False)
+    [verdict] = _slot.slot("primary", "n2", UpstreamFacts(slot=physical(**BUSY)), ours=False)
     assert verdict.msg.startswith("Slot n2 of primary is in use by n9 at 10.0.0.9 (process 71).")
-    [verdict] = _slot.slots("primary", "n2", UpstreamFacts(slot=physical(active=True, pid=71)), ours=False)
+    [verdict] = _slot.slot("primary", "n2", UpstreamFacts(slot=physical(active=True, pid=71)), ours=False)
     assert "in use by another client (process 71)." in verdict.msg
 
 
 @pytest.mark.parametrize("name", [None, ""])
 def test_no_slot_is_wanted(name):
-    assert found(_slot.slots("primary", name, UpstreamFacts(), ours=False)) == []
+    assert found(_slot.slot("primary", name, UpstreamFacts(), ours=False)) == []
 
 
 @pytest.mark.parametrize("name", ["N2", "n-2", "n 2", "n2'; --", "n" * 64])
 def test_slots_have_names_that_the_server_takes(name):
-    assert found(_slot.slots("primary", name, UpstreamFacts(), False)) == [("error", "slot_name_invalid")]
+    assert found(_slot.slot("primary", name, UpstreamFacts(), False)) == [("error", "slot_name_invalid")]
 
 
 @pytest.mark.parametrize(

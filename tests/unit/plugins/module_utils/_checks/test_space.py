@@ -4,31 +4,25 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space as _space
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.space import space
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._checks.verdicts import found
 
 GIB = 1 << 30
 
 
-def codes(verdicts):
-    """The errors by their codes; every error has one and tells the next step."""
-    found = _verdict.errors(verdicts)
-    assert all(verdict.error_code and "Next: " in verdict.msg for verdict in found)
-    return [verdict.error_code for verdict in found]
-
-
 @pytest.mark.parametrize(
-    ("needed", "available", "backlog", "expected"),
+    ("needed", "available", "wal", "expected"),
     [
-        pytest.param({"/a": 10}, {"/a": 10}, 0, [], id="exactly"),
-        pytest.param({"/a": 11}, {"/a": 10}, 0, ["space_missing"], id="a byte short"),
-        pytest.param({"/a": 10}, {"/a": 14}, 5, ["space_missing"], id="WAL does not fit"),
-        pytest.param({"/a": 10}, {"/a": 15}, 5, [], id="WAL fits"),
-        pytest.param({"/a": 10}, {"/a": 10 + GIB}, 1 << 50, [], id="WAL reserve is bounded"),
-        pytest.param({"/a": 10}, {"/a": 10}, -5, [], id="upstream behind the backup"),
-        pytest.param({"/a": 10, "/b": 10}, {"/a": 15, "/b": 10}, 5, [], id="WAL goes to the first"),
-        pytest.param({"/a": 2, "/b": 2}, {"/a": 1, "/b": 1}, 0, ["space_missing"] * 2, id="both full"),
+        pytest.param({"/srv": 10}, {"/srv": 10}, 0, [], id="just fits"),
+        pytest.param({"/srv": 11}, {"/srv": 10}, 0, ["/srv"], id="does not fit"),
+        pytest.param({"/srv": 10}, {"/srv": 19}, 10, ["/srv"], id="no room for WAL"),
+        pytest.param({"/srv": 10}, {"/srv": 10 + GIB}, 5 * GIB, [], id="no more than 1 GiB is kept for WAL"),
+        pytest.param({"/srv": 10}, {"/srv": 10}, -1, [], id="ahead of the upstream"),
+        pytest.param({"/srv": 1, "/fast": 10}, {"/srv": 6, "/fast": 10}, 5, [], id="WAL goes to the data directory"),
+        pytest.param({"/srv": 2, "/fast": 2}, {"/srv": 1, "/fast": 1}, 0, ["/srv", "/fast"], id="both"),
     ],
 )
-def test_space(needed, available, backlog, expected):
-    assert codes(_space.space(needed, available, backlog)) == expected
+def test_the_room_of_each_file_system(needed, available, wal, expected):
+    verdicts = space(needed, available, wal)
+    assert found(verdicts) == [("error", "space_missing")] * len(expected)
+    assert [path for path in needed if f"The file system of {path} " in "".join(v.msg for v in verdicts)] == expected

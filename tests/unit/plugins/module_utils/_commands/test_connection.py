@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands import connection as _connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import GATE, Connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER, wait_until
 
@@ -24,7 +24,7 @@ def waits(monkeypatch):
     recorded = []
 
     def sleep(seconds):
-        assert not GATE.locked()
+        assert not _connection._GATE.locked()
         recorded.append(seconds)
 
     monkeypatch.setattr(_connection, "time", SimpleNamespace(sleep=sleep, monotonic=_connection.time.monotonic))

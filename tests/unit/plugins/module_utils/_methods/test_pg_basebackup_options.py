@@ -11,7 +11,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_baseba
     checked_options,
     command,
     diagnosis,
-    missing_options,
     parse_progress,
     require_rate,
 )
@@ -81,11 +80,6 @@ def test_what_is_refused_by_name(words, said):
 def test_a_slot_and_none_contradict():
     with pytest.raises(StandbyError, match="slot_name=n1"):
         checked_options(["--no-slot"], "n1")
-
-
-def test_an_option_of_another_release():
-    text = "  -c, --checkpoint=fast|spread\n      --no-manifest      suppress\n"
-    assert missing_options(["--checkpoint=fast", "--manifest-checksums=SHA256"], text) == ["--manifest-checksums"]
 
 
 @pytest.mark.parametrize("rate", [1, 31, (1 << 20) + 1])

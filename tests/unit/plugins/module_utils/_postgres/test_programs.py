@@ -52,3 +52,31 @@ def test_effective_of_a_broken_configuration(host):
 def test_configured_data_directory(host, script, found):
     host.program("postgres", f"#!/bin/sh\n{script}\n")
     assert _programs.configured_data_directory(str(host.programs), "/x") == found
+
+
+PG_BASEBACKUP = """\
+#!/bin/sh
+[ "$1" = --help ] || exit 99
+echo '  -c, --checkpoint=fast|spread'
+echo '      --no-manifest      suppress'
+"""
+
+
+class TestPgBasebackup:
+    def test_that_knows_the_users_options_is_named(self, host):
+        host.program("pg_basebackup", PG_BASEBACKUP)
+        options = ["--checkpoint=fast", "--no-manifest"]
+        assert _programs.require_pg_basebackup(str(host.programs), options) == f"{host.programs}/pg_basebackup"
+
+    def test_of_another_release_is_refused(self, host):
+        host.program("pg_basebackup", PG_BASEBACKUP)
+        with pytest.raises(
+            StandbyError, match=r"holds --manifest-checksums, which .*pg_basebackup does not"
+        ) as refused:
+            _programs.require_pg_basebackup(str(host.programs), ["--no-manifest", "--manifest-checksums=SHA256"])
+        assert refused.value.code == "basebackup_option_refused"
+
+    def test_that_is_missing_is_refused(self, tmp_path):
+        with pytest.raises(StandbyError, match=f"no pg_basebackup in {tmp_path}") as refused:
+            _programs.require_pg_basebackup(str(tmp_path), [])
+        assert refused.value.code == "basebackup_missing"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.readiness import lag_bytes, reasons
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.readiness import behind, lag_bytes, reasons
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     SYSTEM_IDENTIFIER,
     instance,
@@ -91,3 +91,20 @@ def test_a_primary_is_told_nothing_else():
 )
 def test_lag(replay_lsn, other, lag):
     assert lag_bytes(instance(replay_lsn=replay_lsn), other) == lag
+
+
+@pytest.mark.parametrize(
+    ("delayed", "state", "said"),
+    [
+        (True, {"replay_lsn": 0x1000000}, []),
+        (True, {"receive_lsn": 0x4000000}, ["it has received 0/4000000, not yet 0/5000000"]),
+        (True, {"receive_lsn": None}, ["it has received nothing yet, not yet 0/5000000"]),
+        (False, {"receive_lsn": None}, []),
+        (False, {"replay_lsn": 0x4000000}, ["it has replayed 0/4000000, not yet 0/5000000"]),
+    ],
+)
+def test_a_delayed_one_is_judged_by_what_it_has_received(delayed, state, said):
+    seen = instance(delayed=delayed, **state)
+    assert behind(seen, upstream(), min_replay_lsn=0x5000000) == said
+    assert reasons(seen, upstream=upstream(), min_replay_lsn=0x5000000) == said
+    assert len(behind(seen, upstream(), max_lag_bytes=0x100000)) == (1 if said and "nothing" not in said[0] else 0)

@@ -41,6 +41,7 @@ def test_that_nothing_runs(host, ask, files, state):
         "ready": False,
         "state": "not_ready",
         "reasons": [f"no server runs on {host.pgdata}, which is {state}"],
+        "catching_up": False,
         "running": False,
         "instance": None,
         "upstream": None,

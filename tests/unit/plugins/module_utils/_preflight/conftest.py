@@ -7,7 +7,8 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _host_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import run
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import POSTGRES, Answers
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import Answers
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_postgres import POSTGRES
 
 
 @pytest.fixture

@@ -18,22 +18,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questio
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
 
-# The server's parser, as far as these tests need it: the number after the name in the file, or the default.
-POSTGRES = """\
-#!/bin/sh
-[ "$1" != --version ] || { echo 'postgres (PostgreSQL) 15.20'; exit; }
-file=${4#config_file=}
-value=$(sed -n "s/^$2 = //p" "$file")
-[ -n "$value" ] || case $2 in
-max_connections) value=100 ;; max_wal_senders) value=10 ;; max_worker_processes) value=8 ;;
-max_locks_per_transaction) value=64 ;; max_prepared_transactions) value=0 ;;
-esac
-echo "$value"
-"""
-
 SEGMENT = "000000010000000000000003"
-ALL_WAL = WalProof((Verdict("wal", "ok", "all is there"),), SEGMENT, 2, 20 << 20, in_archive=SEGMENT)
-NO_WAL = WalProof((problem("wal", Refusal("wal_missing", "It is gone.", "clone")),), "0" * 24, 2, 20 << 20)
+ALL_WAL = WalProof((Verdict("wal", "ok", "all is there"),), SEGMENT, 20 << 20, in_archive=SEGMENT)
+NO_WAL = WalProof((problem("wal", Refusal("wal_missing", "It is gone.", "clone")),), "0" * 24, 20 << 20)
 FETCHED = Verdict("restore_command", "ok", "it fetches a segment")
 
 # The upstream has left the history of the clusters that a test makes.

@@ -38,6 +38,17 @@ def test_a_configuration_elsewhere_that_is_not_there_yet(host, examine, created,
     assert codes(examine(config_directory=str(host.root / "etc"), config_created=created)) == expected
 
 
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [("/var/lib/pgfleet-15-main/initdb", []), ("/srv/pgfleet/initdb", ["configuration_other_directory"])],
+    ids=["that the role is about to finish", "of another cluster"],
+)
+def test_a_configuration_of_another_directory(host, examine, sets, expected):
+    elsewhere = host.root / "etc"
+    write_tree(elsewhere, {"postgresql.conf": f"data_directory = {sets}\nmax_connections = 200\n"})
+    assert codes(examine(config_directory=str(elsewhere), config_created=True)) == expected
+
+
 class TestHost:
     def test_a_directory_that_cannot_be_made(self, host, examine, monkeypatch):
         monkeypatch.setattr("os.access", lambda path, *mode, **more: str(path) != str(host.pgdata.parent))

@@ -68,7 +68,7 @@ def world(monkeypatch):
 
     def prove(begin, *_rest):
         said["asked"]["begin"] = begin
-        return WalProof((said["wal"],), "0" * 24, 1, 1)
+        return WalProof((said["wal"],), "0" * 24, 1)
 
     def possible(found, keywords, bindir, server, restore_command):
         said["asked"]["user"] = keywords.get("user")

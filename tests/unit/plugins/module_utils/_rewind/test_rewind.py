@@ -6,16 +6,23 @@
 from __future__ import annotations
 
 import os
-import stat
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import admit
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rewind as _rewind
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import Task, examine, rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
+    require_rewindable,
+    rewind,
+)
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._rewind.rewinding import (
+    ANSWER,
+    CLUSTER,
+    THERE,
+    Rewinding,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
@@ -27,88 +34,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 )
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, more_and_more_seconds
 
-ANSWER = '{"user": "u", "in_recovery": false, "full_page_writes": "on", "lacks": null, "tablespaces": null}'
-SAID = """\
-pg_rewind: servers diverged at WAL location 0/1000000 on timeline 1
-pg_rewind: need to copy 50 MB (total source directory size is 70 MB)
-"""
-# What of the upstream's arrives with a real one.
-PG_REWIND = """\
-#!/bin/sh
-printf '%s\\n' "$@" >>'{root}/argv'
-cat '{root}/said' >&2
-case $* in *--dry-run*) exit 0 ;; esac
-stat -c %a '{pgdata}' >'{root}/mode'
-cat '{state}/state.json' >'{root}/state'
-cd '{pgdata}' || exit 1
-rm -rf log pg_replslot/own
-mkdir -p pg_replslot/theirs log
-echo theirs | tee pg_replslot/theirs/state log/theirs.log postgresql.conf recovery.signal base/data >/dev/null
-echo "primary_conninfo = 'host=theirs'" >postgresql.auto.conf
-{then}
-"""
-CLUSTER = {
-    "PG_VERSION": "15\n",
-    "base/data": "own",
-    "global/pg_control": CONTROL_TEXT,
-    "log/own.log": "own",
-    "pg_replslot/own/state": "own",
-    "pg_wal/000000010000000000000001": "w",
-    "postgresql.auto.conf": "work_mem = '8MB'\nprimary_conninfo = 'host=old'\n",
-    "postgresql.conf": "own",
-}
-THERE = {"timeline": 2, "lsn": 0x5000000, "history": ((1, 0x1000000),)}
-
-
-class Rewinding:
-    def __init__(self, host):
-        self.host = host
-        write_tree(host.pgdata, CLUSTER)
-        host.pgdata.chmod(0o700)
-        (host.root / "said").write_text(SAID, encoding="utf-8")
-        host.program("psql", f"#!/bin/sh\necho '{ANSWER}'\n")
-        self.pretends()
-
-    def pretends(self, then="exit 0"):
-        text = PG_REWIND.format(root=self.host.root, pgdata=self.host.pgdata, state=self.host.state, then=then)
-        self.host.program("pg_rewind", text)
-
-    def task(self, **changed):
-        return Task(
-            **{
-                "data_directory": str(self.host.pgdata),
-                "state_directory": str(self.host.state),
-                "bindir": str(self.host.programs),
-                "keywords": {"host": "n1"},
-                "upstream": upstream(**THERE),
-                **changed,
-            }
-        )
-
-    def run(self, **changed):
-        task = self.task(**changed)
-        return rewind(task, examine(task))
-
-    def refused(self, **changed):
-        """Nothing is changed."""
-        before = read_tree(self.host.pgdata.parent)
-        with pytest.raises(StandbyError) as error:
-            self.run(**changed)
-        assert "Next: " in error.value.msg
-        assert read_tree(self.host.pgdata.parent) == before
-        assert self.mode == 0o700
-        return error.value
-
-    def found(self):
-        return inspect(str(self.host.pgdata), str(self.host.state))
-
-    def said(self, name):
-        return (self.host.root / name).read_text(encoding="utf-8")
-
-    @property
-    def mode(self):
-        return stat.S_IMODE(self.host.pgdata.stat().st_mode)
-
 
 @pytest.fixture
 def rewinding(host):
@@ -118,10 +43,10 @@ def rewinding(host):
 class TestExamine:
     def test_tells_what_a_rewind_would_do(self, rewinding, host):
         before = read_tree(host.pgdata.parent)
-        examined = examine(rewinding.task())
-        assert (examined.proof.timeline, examined.proof.fork, examined.proof.bytes) == (1, 0x1000000, 50 << 20)
-        assert examined.kept == ("log", "postgresql.auto.conf", "postgresql.conf")
-        assert examined.relation.kind == "diverged"
+        rewindable = require_rewindable(rewinding.task())
+        assert (rewindable.proof.timeline, rewindable.proof.fork, rewindable.proof.bytes) == (1, 0x1000000, 50 << 20)
+        assert rewindable.kept == ("log", "postgresql.auto.conf", "postgresql.conf")
+        assert rewindable.relation.kind == "diverged"
         assert read_tree(host.pgdata.parent) == before
 
     @pytest.mark.parametrize(
@@ -295,11 +220,11 @@ class TestRewind:
             host.copy(overwrite="same_cluster")
             write_tree(host.pgdata, {"global/pg_control": CONTROL_TEXT})
         task = rewinding.task()
-        examined = examine(task)
+        rewindable = require_rewindable(task)
         before = read_tree(host.pgdata), host.record if recorded else None
         process = host.start("postgres", host.pgdata)
         with pytest.raises(StandbyError) as failed:
-            rewind(task, examined)
+            rewind(task, rewindable)
         process.communicate()
         assert failed.value.code == "server_running"
         assert (read_tree(host.pgdata), host.record if recorded else None) == before
@@ -308,21 +233,21 @@ class TestRewind:
 
     def test_a_server_that_ran_in_between_is_seen(self, rewinding, host):
         task = rewinding.task()
-        examined = examine(task)
+        rewindable = require_rewindable(task)
         write_tree(host.pgdata, {"global/pg_control": control_text(checkpoint_lsn=0x2000000)})
         with pytest.raises(StandbyError, match="was changed by a server") as failed:
-            rewind(task, examined)
+            rewind(task, rewindable)
         assert failed.value.code == "server_running"
         assert rewinding.mode == 0o700
 
     def test_a_mode_that_cannot_be_set_is_told(self, rewinding, monkeypatch):
         task = rewinding.task()
-        examined = examine(task)
+        rewindable = require_rewindable(task)
 
         def refuse(path):
             raise PermissionError(1, "No")
 
         monkeypatch.setattr(_rewind, "fsync_directory", refuse)
         with pytest.raises(StandbyError) as failed:
-            rewind(task, examined)
+            rewind(task, rewindable)
         assert failed.value.code == "directory_not_writable"

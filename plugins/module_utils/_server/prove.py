@@ -1,0 +1,72 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A standby looked at until it is ready, for as long as it gets nearer to that. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import standby_status
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import StalledError, wait, work_of
+
+__all__ = ["prove"]
+
+# Each look is a login here and one at the upstream.
+_PAUSE = 0.5
+
+
+def prove(params: dict[str, Any], look: Callable[[dict[str, Any]], dict[str, Any]] = standby_status) -> dict[str, Any]:
+    """The last look at a standby, in the words of standby_info.
+
+    ``wait`` says for what it is looked at again, ``timeout`` how many seconds may pass without a change. What the
+    upstream had written at the first look, where no other position is given, is what has to be replayed. Raises
+    StandbyError only for wrong options.
+    """
+    last = look(params)
+    upstream = last["upstream"]
+    minimum = params["min_replay_lsn"] or (upstream["lsn"] if upstream is not None else None)
+
+    def come() -> bool:
+        nonlocal last, minimum
+        last = look({**params, "min_replay_lsn": minimum})
+        if minimum is None and last["upstream"] is not None:
+            minimum = last["upstream"]["lsn"]
+        return not _may_become_ready(last, params["wait"])
+
+    if _may_become_ready(last, params["wait"]):
+        with contextlib.suppress(StalledError):
+            wait(come, lambda: _movement(last, minimum), params["timeout"], _PAUSE)
+    return last
+
+
+def _may_become_ready(status: Mapping[str, Any], awaited: str) -> bool:
+    """Whether it is not ready yet and it makes sense to look again.
+
+    ``awaited`` is ``none``, ``replay`` (of one that follows the upstream as it should) or ``ready`` (of a server that
+    runs as a standby, or cannot be asked yet).
+    """
+    if status["ready"] or awaited == "none":
+        return False
+    if awaited == "replay":
+        return bool(status["catching_up"])
+    instance = status["instance"]
+    return bool(status["running"] and (instance is None or instance["in_recovery"]))
+
+
+def _movement(status: Mapping[str, Any], minimum: str | None) -> Any:
+    """What changes while a standby gets nearer to a position; of one that cannot be asked, its work.
+
+    What it receives beyond the position does not bring it nearer.
+    """
+    instance = status["instance"]
+    if instance is None:
+        pid = status["pgdata"]["pid"]
+        return (pid, work_of(pid) if pid is not None else 0)
+    received = instance["receive_lsn"]
+    if received is not None and minimum is not None:
+        received = min(parse_lsn(received), parse_lsn(minimum))
+    return (received, instance["replay_lsn"], instance["receiver"])

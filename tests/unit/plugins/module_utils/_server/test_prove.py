@@ -1,0 +1,118 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a standby is waited for. What one look sees is tested with real servers."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import process
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import _may_become_ready, prove
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time passes only by sleeping."""
+    now = [0.0]
+    monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(process.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def at(replayed, received=None, **changed):
+    """A look at a standby that streams as it should; ``ready`` is filled in by the looks."""
+    position = f"0/{received or replayed:X}"
+    instance = {"in_recovery": True, "replay_lsn": f"0/{replayed:X}", "receive_lsn": position, "receiver": {}}
+    return {
+        "ready": False,
+        "catching_up": True,
+        "running": True,
+        "instance": instance,
+        "upstream": {"lsn": "0/100"},
+        "pgdata": {"pid": None},
+        **changed,
+    }
+
+
+class Looks:
+    """What is seen at each look; the last for ever. It is ready when it has replayed what is asked for."""
+
+    def __init__(self, *seen):
+        self.seen = list(seen)
+        self.asked = []
+
+    def __call__(self, params):
+        self.asked.append(params["min_replay_lsn"])
+        status = dict(self.seen.pop(0) if len(self.seen) > 1 else self.seen[0])
+        wanted = params["min_replay_lsn"] or (status["upstream"] or {}).get("lsn")
+        if status["instance"] is not None and status["catching_up"] and wanted is not None:
+            status["ready"] = int(status["instance"]["replay_lsn"][2:], 16) >= int(wanted[2:], 16)
+        return status
+
+
+def run(looks, awaited="ready", timeout=60, minimum=None):
+    return prove({"wait": awaited, "timeout": timeout, "min_replay_lsn": minimum}, looks)
+
+
+def test_one_look_is_enough(clock):
+    for awaited, seen in (("none", at(1)), ("replay", at(0x100)), ("ready", at(0x100))):
+        looks = Looks(seen)
+        run(looks, awaited)
+        assert (len(looks.asked), clock[0]) == (1, 0)
+
+
+def test_waits_for_what_the_upstream_had_written_at_the_first_look(clock):
+    moving = [at(position, upstream={"lsn": f"0/{0x100 + position:X}"}) for position in range(0, 0x200, 0x10)]
+    looks = Looks(*moving)
+    assert run(looks, "replay")["instance"]["replay_lsn"] == "0/100"
+    assert set(looks.asked[1:]) == {"0/100"}
+
+
+def test_waits_without_a_limit_while_it_replays(clock):
+    looks = Looks(*(at(position) for position in range(0x101)))
+    assert run(looks, timeout=1)["ready"]
+    assert clock[0] > 100
+
+
+# The upstream goes on writing, which is received: that does not bring it nearer.
+@pytest.mark.parametrize("seen", [[at(0x50)], [at(0x50, received) for received in range(0x100, 0x1000)]])
+@pytest.mark.parametrize("awaited", ["replay", "ready"])
+def test_gives_up_if_nothing_moves(clock, awaited, seen):
+    status = run(Looks(*seen), awaited)
+    assert not status["ready"]
+    assert 60 < clock[0] < 70
+
+
+def test_waits_while_it_receives_what_it_lacks(clock):
+    receiving = [at(0x50, received) for received in range(0x50, 0x100)]
+    assert run(Looks(*receiving, at(0x100)), timeout=1)["ready"]
+
+
+def test_a_position_that_is_given_is_the_one(clock):
+    looks = Looks(at(0x50), at(0x80))
+    assert run(looks, minimum="0/80")["ready"]
+    assert set(looks.asked) == {"0/80"}
+
+
+def test_the_position_of_an_upstream_that_answers_late(clock):
+    looks = Looks(at(0x50, upstream=None, catching_up=False), at(0x50), at(0x200))
+    assert run(looks)["ready"]
+    assert looks.asked == [None, None, "0/100"]
+
+
+PRIMARY = {"in_recovery": False}
+
+
+@pytest.mark.parametrize(
+    ("status", "replay", "ready"),
+    [
+        pytest.param(at(1), True, True, id="it catches up"),
+        pytest.param(at(1, ready=True), False, False, id="it is ready"),
+        pytest.param(at(1, catching_up=False), False, True, id="its receiver is not as it should be"),
+        pytest.param(at(1, catching_up=False, instance=None), False, True, id="it cannot be asked yet"),
+        pytest.param(at(1, catching_up=False, instance=None, running=False), False, False, id="no server runs"),
+        pytest.param(at(1, catching_up=False, instance=PRIMARY), False, False, id="it is a primary"),
+    ],
+)
+def test_when_another_look_makes_sense(status, replay, ready):
+    assert [_may_become_ready(status, awaited) for awaited in ("none", "replay", "ready")] == [False, replay, ready]
