@@ -55,7 +55,7 @@ class RunningSettings:
         return [said for path, said in self.errors if os.path.realpath(path) not in paths]
 
     def outdated(self, wanted: Mapping[str, str]) -> list[str]:
-        """The settings that are to have another value than the server uses, as far as it tells."""
+        """The settings that are to have another value than the server uses, if it tells the setting."""
         return [
             name
             for name, value in wanted.items()
@@ -64,7 +64,7 @@ class RunningSettings:
         ]
 
     def overridden(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """Of these, the ones that no file can change, and where they were given."""
+        """The outdated settings that no file can change, and what sets them (pg_settings.source)."""
         outdated = {name: self.settings[name].source for name in self.outdated(wanted)}
         return {name: source for name, source in outdated.items() if source in _ABOVE_FILES}
 
@@ -72,7 +72,7 @@ class RunningSettings:
 def read_settings(pgdata: DataDir, names: Iterable[str]) -> RunningSettings | None:
     """What the server on a directory says, or None when it does not let us in (it may be starting).
 
-    Raises StandbyError where psycopg2 is missing.
+    Raises StandbyError if psycopg2 is missing.
     """
     if not pgdata.running or pgdata.port is None or pgdata.socket_directory is None:
         return None

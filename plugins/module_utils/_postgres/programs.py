@@ -121,7 +121,7 @@ def _printed(bindir: str, name: str, config_file: str, data_directory: str | Non
 
 
 def configured(config_file: str, depth: int = 0) -> dict[str, str]:
-    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing where there is no file."""
+    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing if there is no file."""
     found: dict[str, str] = {}
     directory = os.path.dirname(config_file)
     for setting in _conf.read(read_small(config_file) or ""):
