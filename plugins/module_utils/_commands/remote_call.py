@@ -64,7 +64,7 @@ def call(
     if isinstance(shell, LocalShell):
         return function(request)
     argv = ["python3", "-I", "-c", _LOADER, _bundle(function), json.dumps(request)]
-    done = shell.run(argv, seconds)
+    done = shell.run(argv, timeout=seconds)
     said = [line for line in done.out.splitlines() if line.startswith(_MARK)]
     answer = json.loads(said[-1][len(_MARK) :]) if said else {}
     if "failed" in answer:
