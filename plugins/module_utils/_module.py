@@ -25,21 +25,24 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._times import pars
 __all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of"]
 
 
+# What a copy cannot do without; the rest of a backup Barman may not know.
+_NEEDED = ("backup_id", "status", "server", "directory", "version")
+
+
 def backup_of(given: dict[str, Any]) -> Backup:
     """The backup that barman_backup_info returned, back from JSON. Raises StandbyError for anything else."""
+    missing = [name for name in _NEEDED if not given.get(name)]
+    if missing:
+        raise _no_backup(f"it lacks {', '.join(missing)}")
     try:
-        backup = backup_from(given)
-        if not backup.directory or not backup.backup_id or backup.version is None:
-            raise KeyError("directory, backup_id or version")
+        return backup_from(given)
     except (KeyError, TypeError, ValueError) as wrong:
-        raise StandbyError(
-            Refusal(
-                "backup_invalid",
-                f"The option backup is no result of barman_backup_info: {wrong} is missing or wrong.",
-                "pass its return value `selected`",
-            )
-        ) from wrong
-    return backup
+        raise _no_backup("its tablespaces are not a list of name, oid and location") from wrong
+
+
+def _no_backup(why: str) -> StandbyError:
+    found = f"The option backup is no result of barman_backup_info: {why}."
+    return StandbyError(Refusal("backup_invalid", found, "pass its return value `selected`"))
 
 
 def barman_of(params: dict[str, Any], server: str | None = None) -> Barman:

@@ -14,10 +14,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 
-__all__ = ["LEVELS", "Admission", "Contents", "admit", "admit_as_it_is", "admit_rewind", "contents_of"]
+__all__ = ["Admission", "Contents", "admit", "admit_as_it_is", "admit_rewind", "contents_of"]
 
 # Each level includes those before it.
-LEVELS = ("never", "pristine", "same_cluster", "always")
+_LEVELS = ("never", "pristine", "same_cluster", "always")
 
 _NONE_OF_POSTGRESQL = "what is not PostgreSQL's is there"
 
@@ -105,7 +105,7 @@ def admit_rewind(overwrite: str) -> Admission:
 
 
 def _allows(given: str, needed: str | None) -> bool:
-    return needed is not None and LEVELS.index(given) >= LEVELS.index(needed)
+    return needed is not None and _LEVELS.index(given) >= _LEVELS.index(needed)
 
 
 def _copy_over(contents: Contents, again: bool) -> tuple[str, str | None, str]:

@@ -51,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Consent:
-    """What a copy may overwrite, in the user's words: ``overwrite`` is one of ``_clone/consent.LEVELS``.
+    """What a copy may overwrite, in the user's words: ``overwrite`` is a level of ``_clone/consent``.
 
     ``keep_old``: what would be overwritten is renamed aside. ``again``: a finished copy of this very backup is not good
     enough.

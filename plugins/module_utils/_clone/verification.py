@@ -24,7 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import priv
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import parse_manifest
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import MANIFEST
 
-__all__ = ["MANIFEST", "Verification", "fetch_verification", "read_promises", "verification_of", "verifier_for"]
+__all__ = ["MANIFEST", "Verification", "fetch_verification", "read_promises", "verification_of"]
 
 
 # The values of ``verify`` that compare with the manifest.
@@ -49,7 +49,7 @@ def fetch_verification(barman_host: BarmanHost, check: ManifestCheck, roots: tup
 def verification_of(check: ManifestCheck, roots: tuple[Root, ...], path: str) -> Verification:
     """What compares with a manifest on this host. Raises StandbyError."""
     index = read_promises(check.backup_id, roots, path)
-    verifier = verifier_for(check.bindir, index, os.getcwd())
+    verifier = _verifier_for(check.bindir, index, os.getcwd())
     if verifier is None:
         raise StandbyError(
             Refusal(
@@ -125,7 +125,7 @@ class Verification:
         return [(shard.root, position) for position in shard.positions if shard.root.files.paths[position] in wrong]
 
 
-def verifier_for(bindir: str, index: ManifestIndex, state_directory: str) -> Verifier | None:
+def _verifier_for(bindir: str, index: ManifestIndex, state_directory: str) -> Verifier | None:
     """What can compare with these promises here; None when nothing can."""
     verifier = Verifier(bindir, state_directory)
     return verifier if all(verifier.supports(algorithm) for algorithm in index.algorithms) else None

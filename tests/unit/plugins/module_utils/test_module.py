@@ -56,26 +56,29 @@ def test_what_may_be_unknown_may_be_missing(name):
     assert backup_of(without(name)).backup_id == backup().backup_id
 
 
+NEEDED = ("backup_id", "status", "server", "directory", "version")
+TABLESPACES = "its tablespaces are not a list of name, oid and location"
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "words"),
     [
-        pytest.param({}, id="nothing"),
-        pytest.param({"selected": given()}, id="the whole result"),
-        *(
-            pytest.param(without(name), id=f"no {name}")
-            for name in ("backup_id", "status", "server", "directory", "version")
-        ),
-        pytest.param(given(directory=""), id="empty directory"),
-        pytest.param(given(version=None), id="version unknown"),
-        pytest.param(given(tablespaces=["fast"]), id="names of tablespaces"),
-        pytest.param(given(tablespaces=[{"name": "fast"}]), id="half a tablespace"),
-        pytest.param(given(tablespaces=[{"name": "fast", "oid": "x", "location": "/a"}]), id="oid no number"),
+        pytest.param({}, "it lacks backup_id, status, server, directory, version", id="nothing"),
+        pytest.param({"selected": given()}, "it lacks backup_id, status, server", id="the whole result"),
+        *(pytest.param(without(name), f"it lacks {name}.", id=f"no {name}") for name in NEEDED),
+        pytest.param(given(directory=""), "it lacks directory.", id="empty directory"),
+        pytest.param(given(version=None), "it lacks version.", id="version unknown"),
+        pytest.param(given(version=None, server=None), "it lacks server, version.", id="two of them"),
+        pytest.param(given(tablespaces=["fast"]), TABLESPACES, id="names of tablespaces"),
+        pytest.param(given(tablespaces=[{"name": "fast"}]), TABLESPACES, id="half a tablespace"),
+        pytest.param(given(tablespaces=[{"name": "f", "oid": "x", "location": "/a"}]), TABLESPACES, id="oid no number"),
     ],
 )
-def test_anything_else_is_refused(wrong):
+def test_anything_else_is_refused_with_what_it_lacks(wrong, words):
     with pytest.raises(StandbyError, match="barman_backup_info") as refused:
         backup_of(wrong)
     assert refused.value.code == "backup_invalid"
+    assert words in refused.value.msg
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import (
-    LEVELS,
+    _LEVELS,
     Contents,
     admit,
     admit_as_it_is,
@@ -59,16 +59,16 @@ def contents(directory, of=None):
     return contents_of(directory, of.system_identifier, of)
 
 
-@pytest.mark.parametrize("overwrite", LEVELS)
+@pytest.mark.parametrize("overwrite", _LEVELS)
 @pytest.mark.parametrize(("directory", "level", "action", "code"), TABLE)
 def test_what_a_level_allows(directory, level, action, code, overwrite):
     admission = admit(contents(directory), overwrite)
     assert (admission.action, admission.level) == (action, level)
-    if level is not None and LEVELS.index(overwrite) >= LEVELS.index(level):
+    if level is not None and _LEVELS.index(overwrite) >= _LEVELS.index(level):
         assert admission.refusal is None
         return
     assert admission.refusal.code == code
-    assert [word for word in LEVELS if f"overwrite={word}" in admission.refusal.msg] == ([level] if level else [])
+    assert [word for word in _LEVELS if f"overwrite={word}" in admission.refusal.msg] == ([level] if level else [])
     assert ("no overwrite allows" in admission.refusal.msg) is (level is None)
 
 
@@ -91,14 +91,14 @@ def test_nothing_is_the_same_cluster_when_the_backups_is_not_known(directory):
 @pytest.mark.parametrize(
     ("admission", "levels"),
     [
-        (lambda level: admit_as_it_is(level, ours=True), LEVELS),
+        (lambda level: admit_as_it_is(level, ours=True), _LEVELS),
         (lambda level: admit_as_it_is(level, ours=False), ("same_cluster", "always")),
         (admit_rewind, ("same_cluster", "always")),
     ],
     ids=["our standby goes on", "another's goes on", "it is rewound"],
 )
 def test_a_cluster_of_the_upstreams_that_is_not_copied_over(admission, levels):
-    assert tuple(level for level in LEVELS if admission(level).refusal is None) == levels
+    assert tuple(level for level in _LEVELS if admission(level).refusal is None) == levels
 
 
 EVERYTHING = [
@@ -111,11 +111,11 @@ EVERYTHING = [
 
 def test_what_holds_for_everything():
     for given, again in EVERYTHING:
-        admissions = [admit(given, level, again) for level in LEVELS]
+        admissions = [admit(given, level, again) for level in _LEVELS]
         assert len({(it.action, it.level, it.reason) for it in admissions}) == 1, given
-        allowed = [level for level, it in zip(LEVELS, admissions, strict=True) if it.refusal is None]
+        allowed = [level for level, it in zip(_LEVELS, admissions, strict=True) if it.refusal is None]
         level = admissions[0].level
-        assert allowed == ([] if level is None else list(LEVELS[LEVELS.index(level) :])), given
+        assert allowed == ([] if level is None else list(_LEVELS[_LEVELS.index(level) :])), given
         assert {it.refusal.msg for it in admissions if it.refusal} <= {
             admissions[0].refusal and admissions[0].refusal.msg
         }

@@ -13,8 +13,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     Verification,
+    _verifier_for,
     read_promises,
-    verifier_for,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
@@ -202,4 +202,4 @@ class TestManifest:
             host.program("pg_verifybackup", "#!/bin/sh\n")
         promises = ManifestIndex("b", roots, [])
         promises.algorithms = set(algorithms)
-        assert (verifier_for(str(host.programs), promises, str(tmp_path)) is not None) is can
+        assert (_verifier_for(str(host.programs), promises, str(tmp_path)) is not None) is can

@@ -13,7 +13,7 @@ import shutil
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import exclusively
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import LEVELS, contents_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import _LEVELS, contents_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target, preview
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -103,7 +103,7 @@ def decided(job):
 def test_preview_copy_and_decision_agree(host, monkeypatch, name):
     monkeypatch.setattr(_overwrite, "plan", lambda *_given: ())
     outcomes = set()
-    for overwrite, keep_old, again, known in itertools.product(LEVELS, (False, True), (False, True), (True, False)):
+    for overwrite, keep_old, again, known in itertools.product(_LEVELS, (False, True), (False, True), (True, False)):
         arrange(host, *HOSTS[name])
         of = host.backup() if known else host.backup(system_identifier=None)
         job = host.job(backup=of, overwrite=overwrite, keep_old=keep_old, again=again)

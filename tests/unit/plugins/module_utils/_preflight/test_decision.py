@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import LEVELS, Contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import _LEVELS, Contents
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
     COPYING,
     Decision,
@@ -146,7 +146,7 @@ TABLE = [
 CASES = [
     pytest.param(given, level, outcome, id=f"{name}-{level}")
     for name, given, *outcomes in TABLE
-    for level, outcome in zip(LEVELS, outcomes, strict=True)
+    for level, outcome in zip(_LEVELS, outcomes, strict=True)
 ]
 
 
@@ -194,7 +194,7 @@ def test_states_and_wishes(given, level, outcome):
     assert said(decide(host_state(**given), level)) == outcome
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", _LEVELS)
 def test_what_holds_for_everything(level):
     for now in EVERYTHING:
         decision = decide(now, level)
@@ -216,17 +216,17 @@ def test_what_holds_for_everything(level):
 
 def test_more_consent_never_forbids():
     for now in EVERYTHING:
-        outcomes = [decide(now, level).action for level in LEVELS]
+        outcomes = [decide(now, level).action for level in _LEVELS]
         allowed = [action for action in outcomes if action != "refuse"]
-        assert outcomes == ["refuse"] * (len(LEVELS) - len(allowed)) + allowed, now
+        assert outcomes == ["refuse"] * (len(_LEVELS) - len(allowed)) + allowed, now
         assert len(set(allowed)) <= 1, now
 
 
 def test_a_refusal_names_the_level_that_would_do():
     for now in EVERYTHING:
-        refused = [level for level in LEVELS if decide(now, level).action == "refuse"]
-        if refused and refused[-1] != LEVELS[-1]:
-            enough = LEVELS[LEVELS.index(refused[-1]) + 1]
+        refused = [level for level in _LEVELS if decide(now, level).action == "refuse"]
+        if refused and refused[-1] != _LEVELS[-1]:
+            enough = _LEVELS[_LEVELS.index(refused[-1]) + 1]
             assert f"overwrite={enough}" in decide(now, "never").reason, now
         elif refused:
             assert "Next: allow" not in decide(now, "never").reason, now
