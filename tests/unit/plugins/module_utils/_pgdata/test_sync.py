@@ -113,9 +113,9 @@ def test_ends_with_a_copy_that_fails(disk, places):
 
 def test_trees_are_one_for_each_file_system(tmp_path, host):
     (tmp_path / "link").symlink_to("/proc")
-    found = _sync.trees_of([str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"])
+    found = _sync._trees_of([str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"])
     assert sorted(os.stat(path).st_dev for path in found) == sorted({tmp_path.stat().st_dev, os.stat("/proc").st_dev})
-    assert _sync.trees_of([]) == []
+    assert _sync._trees_of([]) == []
 
 
 def test_sync_runs_once_for_each_file_system(tmp_path, host):
@@ -123,7 +123,7 @@ def test_sync_runs_once_for_each_file_system(tmp_path, host):
     places = [str(tmp_path), str(host.data), "/proc"]
     _sync.sync(places)
     synced = (tmp_path / "synced").read_text(encoding="utf-8").splitlines()
-    assert synced == [f"--file-system {path}" for path in _sync.trees_of(places)]
+    assert synced == [f"--file-system {path}" for path in _sync._trees_of(places)]
     assert len(synced) == 2
 
 
