@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""On servers that only have a process. Real ones are started and stopped in tests/lab/test_server.py."""
+"""On servers that only have a process. Real ones are started and stopped in tests/lab/around/test_server.py."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import BINDIR, DATA, STATE
-from onhost import Clone
+from clone_on_host import Clone
 from play import Run
+from standby_host import BINDIR, DATA, STATE
 from story import Story, said
 
 # Tries to start a server there, as a hasty administrator does, with a configuration that is not to blame; says what
