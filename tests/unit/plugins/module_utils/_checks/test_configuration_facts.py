@@ -24,7 +24,7 @@ def places(host):
     host.program("postgres", POSTGRES)
 
     def make(**changed):
-        return ConfigurationPlaces(str(host.pgdata), str(host.state), str(host.programs), **changed)
+        return ConfigurationPlaces(str(host.pgdata), str(host.programs), **changed)
 
     return make
 
