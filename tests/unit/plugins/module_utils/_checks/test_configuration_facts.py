@@ -33,7 +33,9 @@ def places(host):
 def read_backup(host, places):
     def read(**changed):
         job = host.job()
-        return of_backup(job.barman_host, job.backup, plan(job.barman_host, job.backup, job.target)[0], places(**changed))
+        return of_backup(
+            job.barman_host, job.backup, plan(job.barman_host, job.backup, job.target)[0], places(**changed)
+        )
 
     return read
 
