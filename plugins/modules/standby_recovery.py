@@ -99,7 +99,9 @@ options:
     description: The setting of this name.
     type: str
   recovery_min_apply_delay:
-    description: The setting of this name, such as V(30min).
+    description:
+      - The setting of this name, such as V(30min).
+      - It does not delay C(DROP DATABASE), and the lock of an C(ALTER TABLE) is held on the standby for all that time.
     type: str
   settings:
     description:

@@ -47,6 +47,21 @@ def test_who_a_standby_is(fleet: Fleet, standby: Server) -> None:
     assert (instance.receiver.sender_host, instance.receiver.sender_port) == (str(primary.top), primary.port)
 
 
+def test_a_standby_with_the_primarys_serializable_default_is_asked_as_well(standby: Server) -> None:
+    standby.edit("postgresql.auto.conf", {"default_transaction_isolation": "serializable"})
+    standby.reload()
+    try:
+        assert local_instance(*where(standby)).in_recovery
+        conninfo = {**standby.conninfo, "dbname": "postgres"}
+        facts = read_facts(conninfo, None, "another standby")
+        assert not isinstance(facts, str)
+        assert (facts.max_wal_senders or 0) > 0
+        assert facts.databases
+    finally:
+        standby.edit("postgresql.auto.conf", {"default_transaction_isolation": "read committed"})
+        standby.reload()
+
+
 def test_what_a_directory_is(fleet: Fleet, standby: Server) -> None:
     for server in (fleet.primary(standby.major), standby):
         found = inspect(str(server.data))

@@ -27,6 +27,10 @@ __all__ = [
 
 _METHOD = "pg_basebackup"
 
+# The server sends each tablespace's link in a tar header, whose field has 100 bytes with the zero at its end: the
+# backup of a cluster with a longer one fails (seen with PostgreSQL 18.6).
+_LONGEST_LINK = 99
+
 # Checks of a backup of Barman's, which have no meaning if the upstream itself is copied.
 NOT_CHECKED = ("barman check", "the catalogue", "ssh to the Barman host", "rsync", "WAL in Barman's archive")
 
@@ -49,9 +53,17 @@ def backup_of_upstream(server: Upstream, files: ClusterFiles | None, mapped: Ite
                 Refusal(
                     "basebackup_option_refused",
                     f"Tablespace {tablespace.name} is at {tablespace.location!r}, and pg_basebackup takes no location"
-                    " that"
-                    " ends with a backslash. Nothing was changed.",
+                    " that ends with a backslash. Nothing was changed.",
                     "choose another method",
+                )
+            )
+        if len(tablespace.location.encode()) > _LONGEST_LINK:
+            raise StandbyError(
+                Refusal(
+                    "tablespace_path_too_long",
+                    f"Tablespace {tablespace.name} of the upstream is at {tablespace.location}, and a base backup holds"
+                    f" no link of more than {_LONGEST_LINK} bytes. Nothing was changed.",
+                    "use method rsync with a backup that Barman took by rsync, or move the tablespace",
                 )
             )
     return Backup(

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
@@ -36,6 +36,10 @@ else:
 __all__ = ["identify", "local_connection", "local_instance", "replication_connection", "signs_of_use"]
 
 _CONNECT_SECONDS = 10
+
+# With the primary's default_transaction_isolation=serializable a standby refuses every question (PostgreSQL manual,
+# 27.4.5 "Caveats" of hot standby).
+_READS_ON_A_STANDBY = r"-c default_transaction_isolation=read\ committed"
 
 _INSTANCE_SQL = """
 SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
@@ -144,8 +148,8 @@ def _row(cursor: Any) -> tuple[Any, ...]:
 
 
 def local_instance(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Instance:
-    """Ask the server on this host through its socket. Raises StandbyError when it does not let us in."""
-    with closing(local_connection(socket_directory, port, user, dbname)) as connection, connection.cursor() as cursor:
+    """Ask the server on this host through its socket. Raises StandbyError if it does not let us in or answer."""
+    with _local_cursor(socket_directory, port, user, dbname) as cursor:
         cursor.execute(_INSTANCE_SQL)
         version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
         receiver = _receiver(cursor, version)
@@ -180,17 +184,32 @@ def _receiver(cursor: Any, version: int) -> Receiver | None:
 def signs_of_use(socket_directory: str, port: int) -> list[str]:
     """What a server on this host has that initdb did not make, and its clients; empty when nobody uses it.
 
-    Raises StandbyError when it does not let us in.
+    Raises StandbyError if it does not let us in or answer.
     """
     found: list[str] = []
     for dbname in ("postgres", "template1"):
-        with closing(
-            local_connection(socket_directory, port, None, dbname)
-        ) as connection, connection.cursor() as cursor:
+        with _local_cursor(socket_directory, port, None, dbname) as cursor:
             cursor.execute(_USE_SQL)
             found += [row[0] for row in cursor.fetchall()]
     # Some are seen in both databases.
     return list(dict.fromkeys(found))
+
+
+@contextmanager
+def _local_cursor(socket_directory: str, port: int, user: str | None, dbname: str) -> Iterator[Any]:
+    """A cursor for questions to the server on this host. Raises StandbyError, for a question without an answer, too."""
+    with closing(local_connection(socket_directory, port, user, dbname)) as connection, connection.cursor() as cursor:
+        try:
+            yield cursor
+        except psycopg2.Error as failed:
+            raise StandbyError(
+                Refusal(
+                    "instance_unreachable",
+                    f"The server on port {port} in {socket_directory} lets us in and does not answer:"
+                    f" {first_line(str(failed))}.",
+                    "see the server's log, then run again",
+                )
+            ) from failed
 
 
 def local_connection(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Any:
@@ -198,7 +217,12 @@ def local_connection(socket_directory: str, port: int, user: str | None = None, 
     require_psycopg2()
     try:
         return psycopg2.connect(
-            host=socket_directory, port=port, user=user, dbname=dbname, connect_timeout=_CONNECT_SECONDS
+            host=socket_directory,
+            port=port,
+            user=user,
+            dbname=dbname,
+            connect_timeout=_CONNECT_SECONDS,
+            options=_READS_ON_A_STANDBY,
         )
     except psycopg2.Error as failed:
         raise StandbyError(

@@ -174,7 +174,8 @@ def _connect(keywords: Mapping[str, str]) -> Any:
             connection = psycopg2.connect(
                 conninfo_text({**keywords, "dbname": database}), connect_timeout=_CONNECT_SECONDS
             )
-            connection.set_session(readonly=True, autocommit=True)
+            # An upstream may itself be a standby, which cannot begin a serializable transaction.
+            connection.set_session(isolation_level="READ COMMITTED", readonly=True, autocommit=True)
             with connection.cursor() as cursor:
                 cursor.execute(_PREPARE)
         except psycopg2.Error as failed:

@@ -34,6 +34,17 @@ def test_a_location_that_cannot_be_told():
         backup_of_upstream(upstream(), None, ["/srv/a\\"])
 
 
+@pytest.mark.parametrize(("length", "code"), [(99, None), (100, "tablespace_path_too_long")])
+def test_a_link_that_no_base_backup_holds_is_refused(length, code):
+    location = "/" + "x" * (length - 1)
+    if code is None:
+        assert backup_of_upstream(upstream(), None, [location]).tablespaces[0].location == location
+        return
+    with pytest.raises(StandbyError) as refused:
+        backup_of_upstream(upstream(), None, [location])
+    assert refused.value.code == code
+
+
 @pytest.mark.parametrize(
     ("said", "severity"),
     [

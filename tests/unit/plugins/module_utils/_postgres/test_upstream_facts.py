@@ -99,7 +99,7 @@ class Server:
         return self
 
     def set_session(self, **how):
-        assert how == {"readonly": True, "autocommit": True}
+        assert how == {"isolation_level": "READ COMMITTED", "readonly": True, "autocommit": True}
 
     def cursor(self):
         return Cursor(self)
