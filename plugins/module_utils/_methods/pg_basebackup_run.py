@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run of pg_basebackup, which ends with whoever started it. Private to the collection."""
+"""One run of pg_basebackup, which ends with the process that started it. Private to the collection."""
 
 from __future__ import annotations
 
