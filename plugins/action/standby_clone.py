@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Follow the copy that the module of the same name started on the host.
 
-The module is called in steps. Each attaches to the copy for some seconds and returns how far it is, so that the
-play tells it while the task runs, and a connection that breaks costs no more than the step.
+The module is called in steps. Each step attaches to the copy for some seconds and returns how far the copy is. So the
+play shows progress while the task runs, and a connection that breaks costs no more than one step.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def pause(elapsed: float) -> int:
 
 
 def line(host: str, progress: Mapping[str, Any], module: str = "standby_clone") -> str:
-    """How far the copy is, in one line. What is not known yet is left out."""
+    """How far the copy is, in one line without what is not known yet."""
     return f"{host}: {module} {', '.join(_parts(progress))}"
 
 
 def _parts(progress: Mapping[str, Any]) -> Iterator[str]:
     phase, percent, total = progress.get("phase") or "running", progress.get("percent"), progress.get("bytes")
     rate, eta, retries = progress.get("rate"), progress.get("eta"), progress.get("retries")
-    # Rounded down: 100 % is for what is done.
+    # Rounded down: 100 % means done.
     amount = "" if percent is None else f" {int(percent)} %"
     yield f"{phase}{amount} of {human(total)}" if amount and total else f"{phase}{amount}"
     if rate is not None:
@@ -54,7 +54,7 @@ def _parts(progress: Mapping[str, Any]) -> Iterator[str]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in units that a person would choose."""
+    """Seconds in the unit that reads best."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -62,7 +62,7 @@ def duration(seconds: float) -> str:
 
 
 def gathered(earlier: list[dict[str, Any]], final: dict[str, Any]) -> dict[str, Any]:
-    """The final result, with what the steps before it warned of; each of them repeats the same."""
+    """The final result, with the warnings of the steps before it, each warning once."""
     result = dict(final)
     for kind in ("warnings", "deprecations"):
         unique: list[Any] = []
@@ -98,28 +98,30 @@ class ActionModule(ActionBase):
         try:
             interval: int = check_type_int(given)
         except TypeError as wrong:
-            raise AnsibleActionFail(f"progress_interval is no number of seconds: {wrong}") from wrong
+            raise AnsibleActionFail(
+                f"progress_interval is no number of seconds: {wrong}. Next: give a whole number."
+            ) from wrong
         if interval < 0:
-            raise AnsibleActionFail(f"progress_interval={interval} is negative. Next: 0 silences the progress.")
+            raise AnsibleActionFail(f"progress_interval={interval} is negative. Next: give 0 to silence the progress.")
         return interval
 
     def _follow(self, interval: int | None, variables: dict[str, Any]) -> dict[str, Any]:
         """Step by step to the end of the copy, with a line after each."""
         began = time.monotonic()
         steps: list[dict[str, Any]] = []
-        # Until the first step is over nothing is known to run, and what breaks is raised: so it is a short one.
+        # The first step is short: before its end no copy is known to run, and a connection that breaks fails the task.
         step = self._step(variables, {"attach_timeout": min(interval or _SHORTEST, _SHORTEST)})
         while step.get("finished") is False and not step.get("failed"):
             steps.append({kind: step.get(kind) for kind in ("warnings", "deprecations")})
             if interval != 0:
                 self._tell(line(self._host(variables), step.get("progress") or {}, self.MODULE))
             seconds = interval or pause(time.monotonic() - began)
-            # By its name: when it ends between two steps, its result is wanted, and no new look at the directory.
+            # The copy is named: if it ends between two steps, the next step returns its result and starts no other.
             step = self._again(variables, {"attach_timeout": seconds, "attach_run": step.get("run")})
         return gathered(steps, step)
 
     def _again(self, variables: dict[str, Any], attach: dict[str, Any]) -> dict[str, Any]:
-        """Another step, whatever happens to the connection, unless it does not come back."""
+        """Another step. A connection that breaks is made again, until _PATIENCE has passed."""
         lost_at: float | None = None
         delay = 1
         while True:
@@ -138,7 +140,7 @@ class ActionModule(ActionBase):
             time.sleep(delay)
 
     def _step(self, variables: dict[str, Any], attach: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """One call of the module: as the user has it, or attached for a while."""
+        """One call of the module, with the user's options, or attached to the copy for a while."""
         result: dict[str, Any] = self._execute_module(
             module_name=f"pgfleet.standby.{self.MODULE}",
             module_args={**self._task.args, **(attach or {})},
@@ -150,7 +152,7 @@ class ActionModule(ActionBase):
         return result
 
     def _reconnect(self) -> None:
-        """Forget what belonged to the connection that broke: a dead ControlPersist socket would fail again."""
+        """Drop what belonged to the connection that broke: a dead ControlPersist socket would fail again."""
         with suppress(AnsibleError, AttributeError, OSError):
             self._connection.reset()
         # The host may have been restarted, and its temporary directories with it.
@@ -160,7 +162,7 @@ class ActionModule(ActionBase):
         # Not display.warning: since ansible-core 2.19 it waits for the end of the task.
         self._tell(
             f"[WARNING]: {self._host(variables)}: {self.MODULE} lost the connection. The copy goes on by itself on"
-            f" the host; trying for {_PATIENCE} s to attach to it again.",
+            f" the host. This task tries for {_PATIENCE} s to attach to the copy again.",
             config.get_config_value("COLOR_WARN"),
         )
 
@@ -169,7 +171,7 @@ class ActionModule(ActionBase):
         self._connection._shell.tmpdir = None
         return AnsibleConnectionFailure(
             f"The connection broke while the copy was running and did not come back within {seconds:.0f} s: {error}."
-            " Unless the host itself is down, the copy goes on there. Next: run the play again, it attaches to it."
+            " Unless the host itself is down, the copy goes on there. Next: run the play again, to attach to it."
         )
 
     def _host(self, variables: dict[str, Any]) -> str:
@@ -177,6 +179,6 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _tell(text: str, color: str | None = None) -> None:
-        # stderr: Ansible does not flush stdout when it is no terminal, so that a log would show the lines
-        # only when the task is over; and stdout may have to stay what a callback makes it, such as JSON.
+        # stderr: if stdout is no terminal, Ansible does not flush it, and a log would show the lines only when the task
+        # is over. A callback may also make stdout something else, such as JSON.
         display.display(text, color=color, stderr=True)

@@ -64,7 +64,7 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
     if derived:
         left_out = ", ".join(derived["left_out"])
         without = f", without its {left_out}" if left_out else ""
-        yield f"whom to follow was not given and is taken from {derived['source']}{without}"
+        yield f"the upstream was not given and is taken from {derived['source']}{without}"
     upstream = plan.get("upstream")
     if upstream:
         follow = f"{upstream['host']}:{upstream['port']} on timeline {upstream['timeline']}"

@@ -59,7 +59,7 @@ def human(size: Any) -> str:
 
 
 def standby_report(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The table: one line for each host, what is not well first."""
+    """The table: one line for each host, the hosts that need attention first."""
     ordered = sorted(records, key=lambda record: (record.get("state") in _GOOD, str(record.get("host"))))
     rows = [_COLUMNS, *(_row(record) for record in ordered)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]

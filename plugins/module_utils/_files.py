@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = [
-    "FILE_SYSTEMS",
-    "NOBODYS",
+    "FILE_SYSTEM_NAMES",
     "boot_id",
     "empty",
     "fsync_directory",
@@ -24,16 +24,16 @@ __all__ = [
     "private_directory",
     "read_small",
     "remove_below",
-    "unreadable",
+    "walk",
     "write_atomically",
 ]
 
-# What a file system may put into its root and nobody else owns.
-NOBODYS = frozenset({"lost+found"})
+# What a file system puts into its root: no content of a directory, and a server ignores it.
+FILE_SYSTEM_NAMES = frozenset({"lost+found"})
 
 
 def read_small(path: str) -> str | None:
-    """A small text file as it is, line ends included, or None where there is none."""
+    """A small text file as it is, line ends included, or None if there is none."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read()
@@ -84,13 +84,13 @@ def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
 
 
 def nearest_existing(path: str) -> str:
-    """The path, or the nearest directory above it that exists: its file system is where the path will be."""
+    """The path, or the nearest directory above it that exists: on its file system the path will be."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
 
 
-def unreadable(path: str, failed: OSError) -> StandbyError:
+def _unreadable(path: str, failed: OSError) -> StandbyError:
     """What to raise for a directory that cannot be listed."""
     return StandbyError(
         Refusal(
@@ -104,11 +104,11 @@ def unreadable(path: str, failed: OSError) -> StandbyError:
 def is_empty(path: str) -> bool:
     """Whether a directory holds nothing or is not there. Raises StandbyError when that cannot be seen."""
     try:
-        return not set(os.listdir(path)) - NOBODYS
+        return not set(os.listdir(path)) - FILE_SYSTEM_NAMES
     except FileNotFoundError:
         return True
     except OSError as failed:
-        raise unreadable(path, failed) from failed
+        raise _unreadable(path, failed) from failed
 
 
 def private_directory(path: str, mode: int = 0o700) -> None:
@@ -127,8 +127,28 @@ def private_directory(path: str, mode: int = 0o700) -> None:
         ) from failed
 
 
-# What a file system puts into its root, and a server ignores.
-FILE_SYSTEMS = "lost+found"
+def walk(top: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below a directory by its path in it, with its status. A link is listed and never followed.
+
+    ``enters`` says of the path of a directory whether what it holds is listed as well. What a file system puts into its
+    root is left out. Raises StandbyError when a directory cannot be listed.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        place = os.path.join(top, below)
+        try:
+            scanned = os.scandir(place)
+        except OSError as failed:
+            raise _unreadable(place, failed) from failed
+        with scanned as entries:
+            for entry in entries:
+                if not below and entry.name in FILE_SYSTEM_NAMES:
+                    continue
+                path, status = os.path.join(below, entry.name), entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode) and enters(path):
+                    waiting.append(path)
+                yield path, status
 
 
 def remove_below(top: str, paths: Iterable[str]) -> None:
@@ -140,7 +160,7 @@ def remove_below(top: str, paths: Iterable[str]) -> None:
 def empty(top: str) -> None:
     """Remove everything in a directory but not the directory, which may be a mount point or linked to."""
     for name in os.listdir(top):
-        if name != FILE_SYSTEMS:
+        if name not in FILE_SYSTEM_NAMES:
             _remove(os.path.join(top, name))
 
 
@@ -156,6 +176,6 @@ def _remove(path: str) -> None:
                 "remove_failed",
                 f"Cannot remove {path}, which is no part of the backup: {failed.strerror}."
                 " The directory cannot be started; a new run resumes.",
-                "remove it yourself",
+                "see why it cannot be removed, remove it, and run again",
             )
         ) from failed

@@ -19,7 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
 __all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of"]

@@ -213,7 +213,6 @@ server_state:
 """
 
 import os
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -222,148 +221,36 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     restore_options,
     upstream_options,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import Login, login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured, require_valid
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import FileChange, apply, compare, shown
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import neutralised
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
-    RestoreCommand,
-    restore_command,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
-    needs,
-    of_server,
-    require_standby,
-    wanted_settings,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.stray_config import apply_strays, find_strays
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import RecoveryRequest, reconcile
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import requested_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import restore_command
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    return reconcile(request_of(params), only_look=check_mode)
+
+
+def request_of(params: dict[str, Any]) -> RecoveryRequest:
+    """The settings that the options ask for. Raises StandbyError."""
     path = params["data_directory"]
     state_directory = params["state_directory"] or default_state_directory(path)
     login = login_of(params, params["application_name"])
     command = restore_command(params, os.path.join(state_directory, "spool"))
-    asked = wanted_settings(conninfo_text(login.conninfo), command.text, params)
-    require_config_files(params)
-    pgdata = inspect(path, state_directory)
-    major = require_standby(pgdata, params["rejoin"])
-    config_directory = params["config_directory"] or path
-    configuration = configured(os.path.join(config_directory, "postgresql.conf"))
-    harmless = neutralised(configuration, asked, major)
-    wanted = {**asked, **harmless}
-    from_backup = params["config_files"] == "from_backup"
-    strays = find_strays(path, config_directory, configuration, state_directory, from_backup)
-    change = compare(path, wanted, not params["config_directory"], major)
-    live = _pg_settings.read_settings(pgdata, wanted)
-    if change.files:
-        require_valid(find_bindir(major, params["pg_bindir"]), of_server(wanted, major))
-    require_mendable(pgdata, live, wanted, [os.path.join(path, name) for name in change.files])
-    if not check_mode:
-        if login.passfile is not None:
-            login.passfile.write()
-        apply(path, change)
-        apply_strays(path, strays)
-    outdated = live.outdated(wanted) if live is not None else []
-    # What the server uses already needs nothing, whatever stood in the file.
-    unknown = [name for name in change.settings if live is None or name not in live.settings]
-    need = needs([*unknown, *outdated], major) if pgdata.running else None
-    return {
-        "changed": bool(change.files or strays.names or need or rewritten(login)),
-        "settings": shown(wanted),
-        "changed_settings": change.settings,
-        "outdated_settings": outdated,
-        "neutralised": sorted(harmless),
-        "files": change.files,
-        "moved_aside": list(strays.names),
-        "passfile": rewritten(login),
-        "reload_required": need == "reload",
-        "restart_required": need == "restart",
-        "server_state": {"reload": "reloaded", "restart": "restarted"}.get(str(need), "started"),
-        "diff": difference(path, change, login),
-        "warnings_to_show": warnings(command, change),
-    }
-
-
-def require_config_files(params: Mapping[str, Any]) -> None:
-    """That there is a configuration of the host's own to keep. Raises StandbyError."""
-    if params["config_files"] == "keep_local" and not params["config_directory"]:
-        raise StandbyError(
-            Refusal(
-                "config_files_unclear",
-                "config_files=keep_local keeps the configuration that the host has in config_directory, and none is"
-                " given."
-                " Nothing was changed.",
-                "name config_directory, or use from_backup",
-            )
-        )
-
-
-def require_mendable(
-    pgdata: DataDir, live: _pg_settings.RunningSettings | None, wanted: Mapping[str, str], rewritten: Iterable[str]
-) -> None:
-    """That the running server will take up what the files say, those that are ``rewritten`` among them.
-
-    Raises StandbyError.
-    """
-    if live is None:
-        return
-    lasting = live.lasting(rewritten)
-    if lasting:
-        raise StandbyError(
-            Refusal(
-                "configuration_invalid",
-                f"The server on {pgdata.path} cannot reload its configuration: {'; '.join(lasting)}."
-                " Nothing was changed.",
-                "mend those lines",
-            )
-        )
-    overridden = live.overridden(wanted)
-    if overridden:
-        said = ", ".join(f"{name} ({source})" for name, source in overridden.items())
-        raise StandbyError(
-            Refusal(
-                "setting_overridden",
-                f"The server on {pgdata.path} was started with other values that no file can change: {said}."
-                " Nothing was changed.",
-                "take them out of its options (pg_ctl -o, the unit's or the packaging's start options) and restart it",
-            )
-        )
-
-
-def rewritten(login: Login) -> str | None:
-    """The password file that does not hold the password as it should."""
-    return login.passfile.path if login.passfile is not None and login.passfile.text is not None else None
-
-
-def warnings(command: RestoreCommand, change: FileChange) -> list[str]:
-    """What a person should know of a restore_command that is new."""
-    if "restore_command" not in change.settings:
-        return []
-    found = []
-    if command.note is not None:
-        found.append(f"restore_command uses barman get-wal over ssh: {command.note}.")
-    complaint = command.test()
-    if complaint is not None:
-        found.append(f"barman-wal-restore --test fails: {complaint}. Until it works, WAL comes from the upstream only.")
-    return found
-
-
-def difference(path: str, change: FileChange, login: Login) -> dict[str, str]:
-    """Before and after in meaning, without secrets."""
-    sides = {"before": dict(change.before), "after": dict(change.after)}
-    name = rewritten(login)
-    if name is not None:
-        sides["after"][f"# {name}"] = "the password of this login"
-    texts = {side: "".join(f"{key} = {value}\n" for key, value in values.items()) for side, values in sides.items()}
-    return {"before_header": path, "after_header": path, **texts}
+    return RecoveryRequest(
+        data_directory=path,
+        state_directory=state_directory,
+        settings=requested_settings(conninfo_text(login.conninfo), command.text, params),
+        login=login,
+        command=command,
+        config_directory=params["config_directory"] or None,
+        config_files=params["config_files"],
+        bindir=params["pg_bindir"],
+        rejoin=params["rejoin"],
+    )
 
 
 def main() -> None:

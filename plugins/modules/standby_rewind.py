@@ -164,7 +164,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect im
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import checked_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
     RewindTask,
     require_rewindable,

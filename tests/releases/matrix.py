@@ -274,13 +274,8 @@ class Copy(Modules):
         """Of a server that has been started on the copy; what it logged where that did not come to an end."""
         add = ["sh", "-c", f"cat >>{self.data}/postgresql.auto.conf"]
         self.host.run(add, user="postgres", input=SETTINGS.format(get_wal=get_wal))
-        start = [
-            f"{self.lab.release.bindir}/pg_ctl",
-            "start",
-            "--wait",
-            f"--timeout={BOUND:.0f}",
-            f"--pgdata={self.data}",
-        ]
+        pg_ctl = [f"{self.lab.release.bindir}/pg_ctl", f"--timeout={BOUND:.0f}"]
+        start = [*pg_ctl, "start", "--wait", f"--pgdata={self.data}"]
         log = f"{PLACE}/log"
         if self.host.run([*start, f"--log={log}"], user="postgres", check=False).returncode:
             return self.host.read(log).splitlines()

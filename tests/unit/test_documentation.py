@@ -31,6 +31,9 @@ ROLE = "standby_from_barman"
 
 # Words with an underscore in messages that name something else than an option.
 NO_OPTIONS = {
+    # values of options
+    "from_backup",
+    "keep_local",
     # return values and modules
     "barman_backup_info",
     # files

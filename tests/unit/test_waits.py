@@ -37,6 +37,7 @@ KINDS = {
     "tries too few times": (re.compile(r"^\s*retries: (?P<seconds>\d+)"), ENOUGH),
 }
 
+OWN_CLOCK = "The test's own clock shows the seconds."
 LOOKS_AGAIN = "It is a loop that looks again."
 EXPIRES = "It is to be over before what it bounds, which would never end."
 # Lines that hold one of these and depend on no machine: why.
@@ -74,6 +75,25 @@ ALLOWED = {
         "tests/unit/plugins/module_utils/_rewind/test_rewind.py",
         'assert rewinding.refused(timeout=0).code == "option_out_of_range"',
     ): "No time at all is refused.",
+    (
+        "tests/unit/plugins/module_utils/_commands/test_program_group.py",
+        "assert (group.wait(0), group.wait(0.01), group.is_running()) == (None, None, True)",
+    ): EXPIRES,
+    (
+        "tests/unit/plugins/module_utils/_server/test_prove.py",
+        'def run(looks, awaited="ready", timeout=60, minimum=None):',
+    ): OWN_CLOCK,
+    ("tests/unit/plugins/module_utils/_server/test_prove.py", 'assert run(looks, timeout=1)["ready"]'): OWN_CLOCK,
+    (
+        "tests/unit/plugins/module_utils/_server/test_prove.py",
+        'assert run(Looks(*receiving, at(0x100)), timeout=1)["ready"]',
+    ): OWN_CLOCK,
+    (
+        "tests/unit/plugins/modules/test_standby_server.py",
+        'result = ask("stopped", timeout=1, service=named(unit))',
+    ): EXPIRES,
+    ("tests/integration/targets/standby_server/tasks/main.yml", "timeout: 0"): "No time at all is refused.",
+    ("tests/integration/targets/standby_server/tasks/main.yml", "says: [timeout=0]"): "No time at all is refused.",
     (
         "tests/copies/transfer/test_rsync_pull.py",
         '({"io_timeout": 7}, 2, "--timeout=7"),',

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why files of a backup are missing: look whether it is still there. Private to the collection."""
+"""Why files of a backup are missing: whether the backup is still there. Private to the collection."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _LOOKS, _PAUSE_SECONDS = 5, 1.0
 
 @contextlib.contextmanager
 def explain_missing_files(barman_host: BarmanHost, backup: Backup, packed: bool) -> Iterator[None]:
-    """Raise StandbyError with the cause, where files are missing because the backup was deleted meanwhile.
+    """Raise StandbyError with the cause, if files are missing because the backup was deleted meanwhile.
 
-    ``packed``: it consists of tars.
+    ``packed``: the backup consists of tars.
     """
     try:
         yield
@@ -53,7 +53,7 @@ def explain_missing_files(barman_host: BarmanHost, backup: Backup, packed: bool)
 
 
 def _fate(barman_host: BarmanHost, directory: str, landmarks: Iterable[str]) -> str | None:
-    """What has become of the backup; None where it is there, or cannot be looked at."""
+    """What has become of the backup; None if the backup is there, or cannot be looked at."""
     shell = barman_host.shell()
     places = [directory + mark for mark in landmarks]
     for look in range(_LOOKS):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry, Files, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEMS, remove_below, unreadable
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import remove_below, walk
 
 __all__ = [
     "COMPLETE",
@@ -35,7 +35,7 @@ MISSING, COMPLETE, OTHER = 0, 1, 2
 
 @dataclass(frozen=True)
 class Survey:
-    """What is there of a tree: a mark for every file by its position, and the paths that are no part of it."""
+    """What this host has of a tree: a mark for every file by its position, and the paths that are not in it."""
 
     marks: bytearray
     strangers: list[str]
@@ -53,17 +53,15 @@ def survey(root: Root) -> Survey:
     positions = root.files.positions()
     directories = set(root.directories)
     found = Survey(bytearray(len(root.files)), [])
-    waiting = [""]
-    while waiting:
-        for entry in _entries(root.target, waiting.pop()):
-            if entry.kind == "d" and entry.path in directories:
-                waiting.append(entry.path)
-            elif entry.kind == "f" and entry.path in positions:
-                position = positions[entry.path]
-                wanted = (root.files.sizes[position], root.files.times[position])
-                found.marks[position] = COMPLETE if wanted == (entry.size, entry.mtime_ns) else OTHER
-            else:
-                found.strangers.append(entry.path)
+    for entry in _entries(root):
+        if entry.kind == "d" and entry.path in directories:
+            continue
+        if entry.kind == "f" and entry.path in positions:
+            position = positions[entry.path]
+            wanted = (root.files.sizes[position], root.files.times[position])
+            found.marks[position] = COMPLETE if wanted == (entry.size, entry.mtime_ns) else OTHER
+        else:
+            found.strangers.append(entry.path)
     return found
 
 
@@ -78,7 +76,7 @@ def clear(root: Root) -> None:
 
 
 def make_directories(root: Root) -> None:
-    """The directories of a tree, for its owner and, where the source has it so, the group. Raises StandbyError."""
+    """Make the directories of a tree, for the owner, and for the group if the source has it so. Raises StandbyError."""
     for path in root.directories:
         place = os.path.join(root.target, path)
         try:
@@ -150,42 +148,30 @@ def difference(root: Root) -> list[str]:
     missing = set(root.directories)
     seen = bytearray(len(root.files))
     found = []
-    waiting = [""]
-    while waiting:
-        for entry in _entries(root.target, waiting.pop()):
-            if entry.kind == "d" and entry.path in missing:
-                missing.remove(entry.path)
-                waiting.append(entry.path)
-            elif entry.path not in positions:
-                found.append(f"{entry.path}: not in the backup")
-            else:
-                position = positions[entry.path]
-                seen[position] = 1
-                if entry.kind != "f":
-                    found.append(f"{entry.path}: no plain file")
-                elif entry.size != root.files.sizes[position]:
-                    found.append(f"{entry.path}: {entry.size} bytes, not {root.files.sizes[position]}")
+    for entry in _entries(root):
+        if entry.kind == "d" and entry.path in missing:
+            missing.remove(entry.path)
+        elif entry.path not in positions:
+            found.append(f"{entry.path}: not in the backup")
+        else:
+            position = positions[entry.path]
+            seen[position] = 1
+            if entry.kind != "f":
+                found.append(f"{entry.path}: no plain file")
+            elif entry.size != root.files.sizes[position]:
+                found.append(f"{entry.path}: {entry.size} bytes, not {root.files.sizes[position]}")
     found += [f"{path}: missing" for path in missing]
     found += [f"{root.files.paths[position]}: missing" for position, mark in enumerate(seen) if not mark]
     return sorted(found)
 
 
-def _entries(top: str, below: str) -> Iterator[Entry]:
-    """What a directory holds; ``h`` is the kind of a file that has another name elsewhere."""
-    place = os.path.join(top, below)
-    try:
-        scanned = os.scandir(place)
-    except OSError as failed:
-        raise unreadable(place, failed) from failed
-    with scanned as entries:
-        for entry in entries:
-            if not below and entry.name == FILE_SYSTEMS:
-                continue
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
-                kind = "d"
-            elif stat.S_ISREG(status.st_mode):
-                kind = "f" if status.st_nlink == 1 else "h"
-            else:
-                kind = "l" if stat.S_ISLNK(status.st_mode) else "s"
-            yield Entry(kind, status.st_size, status.st_mtime_ns, os.path.join(below, entry.name))
+def _entries(root: Root) -> Iterator[Entry]:
+    """What is there, below the tree's own directories; ``h`` is the kind of a file that has another name elsewhere."""
+    for path, status in walk(root.target, set(root.directories).__contains__):
+        if stat.S_ISDIR(status.st_mode):
+            kind = "d"
+        elif stat.S_ISREG(status.st_mode):
+            kind = "f" if status.st_nlink == 1 else "h"
+        else:
+            kind = "l" if stat.S_ISLNK(status.st_mode) else "s"
+        yield Entry(kind, status.st_size, status.st_mtime_ns, path)

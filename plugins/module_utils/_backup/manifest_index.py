@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a backup's manifest promises of the files of a copy, where each of them is. Pure. Private to the collection."""
+"""What a backup's manifest promises, by tree and position of each file. Pure. Private to the collection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A tar on its way from the Barman host: ssh, and the program that decompresses it here. Private to the collection."""
+"""A tar on its way from the Barman host, by ssh and the program that decompresses here. Private to the collection."""
 
 from __future__ import annotations
 

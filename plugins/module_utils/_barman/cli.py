@@ -30,7 +30,9 @@ _SEGMENT = re.compile(r"[0-9A-F]{24}")
 
 @dataclass(frozen=True)
 class RestoreOrder:
-    """What Barman is to restore where. ``tablespaces`` are directories by tablespace name, ``bwlimit`` is KiB/s.
+    """What Barman is to restore, and to which place.
+
+    ``tablespaces`` are directories by tablespace name, ``bwlimit`` is KiB/s.
 
     ``remote_ssh_command`` is the ssh command that reaches the host of the destination from the Barman host.
     """

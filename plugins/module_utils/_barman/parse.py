@@ -165,7 +165,7 @@ def parse_backup_list(document: dict[str, Any], server: str, true_timestamps: bo
     """``barman -f json list-backups``, newest first.
 
     ``end_time`` is there for backups that were copied, as Python's ``ctime()`` prints it: without a zone, in that of
-    the backup's record. ``end_time_timestamp`` is the moment from Barman 3.1.0 on. Before, it is off where the record's
+    the backup's record. ``end_time_timestamp`` is the moment from Barman 3.1.0 on. Before, it is off if the record's
     zone (PostgreSQL's ``timezone``) is not that of the Barman host: say so by ``true_timestamps``, and it is left out.
     ``backup_name`` came with Barman 3.3.0, ``backup_type`` with 3.11.
     """
@@ -265,7 +265,7 @@ def complete_backup(backup: Backup, info: dict[str, Any]) -> Backup:
 
 
 def _end_timestamp(told: dict[str, Any]) -> int | None:
-    """The end of a backup in whole seconds since 1970; the text first, where it says which moment that is."""
+    """The end of a backup in whole seconds since 1970; the text first, if it says which moment that is."""
     moment = parse_time(str(told.get("end_time")))
     if moment is not None and moment.timestamp is not None:
         return moment.timestamp

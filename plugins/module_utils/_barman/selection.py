@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which backup to clone from, and why not the others. Pure. Private to the collection."""
+"""Which backup to clone from, and why not another. Pure. Private to the collection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEWEST = ("latest", "latest-full")
 
 _KEYWORDS = (*_NEWEST, "oldest")
 
-# All that Barman tells of a backup it tells only of these (BackupInfo.STATUS_COPY_DONE).
+# Barman tells the size, the LSNs and the times only of backups with one of these states (BackupInfo.STATUS_COPY_DONE).
 _COPIED = ("DONE", WAITING)
 
 # Barman's backup_compression; what has one is in tars (Barman 3.0 for gzip, 3.1 for lz4 and zstd).
@@ -98,7 +98,7 @@ class _Look(NamedTuple):
 
 
 def request_of(params: dict[str, Any], now: int) -> BackupRequest:
-    """What a module's options ask for. Raises StandbyError for what no time, duration or number of seconds is."""
+    """What a module's options ask for. Raises StandbyError for a time, a duration or a number that makes no sense."""
     if params["wait"] < 0:
         raise StandbyError(Refusal("option_out_of_range", f"wait={params['wait']} is less than 0.", "correct it"))
     return BackupRequest(
@@ -228,7 +228,7 @@ def _of_asked(backup: Backup, wanted: BackupRequest, known: bool = False) -> _Lo
 
 
 def _late(backup: Backup, wanted: BackupRequest) -> int | None:
-    """How many seconds after `before` it ended, negative for earlier; None where that is not asked or not known."""
+    """How many seconds after `before` the backup ended, negative for earlier; None if not asked or not known."""
     if wanted.before is None:
         return None
     before = wanted.before[0]

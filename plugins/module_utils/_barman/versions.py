@@ -39,7 +39,7 @@ def has(version: tuple[int, ...], feature: Feature) -> bool:
 
 
 def require(version: tuple[int, ...], feature: Feature, where: str) -> None:
-    """Refuse what the Barman at ``where`` cannot do. Raises StandbyError with the version that can."""
+    """Refuse what the Barman on host ``where`` cannot do. Raises StandbyError with the version that can."""
     if not has(version, feature):
         raise StandbyError(
             Refusal(

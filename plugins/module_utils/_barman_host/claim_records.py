@@ -38,7 +38,7 @@ class Record:
         self._lock = path + ".lock"
 
     def read(self) -> dict[str, Any]:
-        """The record, empty where there is none. Raises StandbyError when it is no record."""
+        """The record, empty if there is none. Raises StandbyError if the file is no record."""
         try:
             with open(self.path, encoding="utf-8") as stream:
                 return dict(json.load(stream))
@@ -71,9 +71,9 @@ class Record:
 
     @contextlib.contextmanager
     def locked(self, seconds: float) -> Iterator[int]:
-        """Alone with it; yields the lock, which a program that must not be left behind inherits.
+        """Work alone with the record. Yields the lock, for a program that must not be left behind to inherit.
 
-        Raises StandbyError when somebody else has it for longer than ``seconds``.
+        Raises StandbyError if another process has the lock for longer than ``seconds``.
         """
         for directory in (os.path.dirname(os.path.dirname(self.path)), os.path.dirname(self.path)):
             with contextlib.suppress(FileExistsError):
@@ -99,7 +99,7 @@ class Record:
             lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with contextlib.suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Whoever had it before may have removed the file with the record; then this is nobody's lock.
+                # Whoever had the lock before may have removed the file with the record: then ours is another.
                 if os.path.samestat(os.fstat(lock), os.stat(self._lock)):
                     return lock
             os.close(lock)

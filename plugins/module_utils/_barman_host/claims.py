@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who uses what is held on the Barman host for all of them, and until when. Pure. Private to the collection."""
+"""Claims: which hosts use a backup that is kept or staged for them, and until when. Pure. Private to the collection."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ FULL, NOKEEP = "full", "nokeep"
 
 
 class Claims(NamedTuple):
-    """Who claims it until when, in seconds since 1970, and whether what holds it was made for them."""
+    """The owners of claims on a backup, each with the end of the claim in seconds since 1970.
+
+    ``ours``: the keep was made for these claims.
+    """
 
     claims: dict[str, float]
     ours: bool = False
 
 
 class ClaimStep(NamedTuple):
-    """How the record has to be, the ``barman keep`` that it takes (``keep``, ``release`` or none), and what differs."""
+    """The claims to put on record, what Barman has to do (``keep``, ``release`` or none), and whether that is new."""
 
     uses: Claims
     command: str | None
@@ -32,7 +35,7 @@ class ClaimStep(NamedTuple):
 
 
 def claims_of(record: Mapping[str, Any], now: float) -> Claims:
-    """What is on record and still counts: a claim that has expired holds nothing."""
+    """The claims on record that still count. A claim that has expired does not."""
     claims = dict(record.get("claims", {}))
     return Claims(
         {owner: float(expires) for owner, expires in claims.items() if expires > now}, bool(record.get("ours"))
@@ -42,7 +45,7 @@ def claims_of(record: Mapping[str, Any], now: float) -> Claims:
 def to_claim(uses: Claims, target: str, owner: str, expires: float) -> ClaimStep:
     """Add a claim, or prolong it. ``target`` is what Barman says of the backup now.
 
-    A keep is ours only while it is there and has the target that we gave it: what somebody has set since is his.
+    A keep is ours only while it is there with the target that we gave. A keep that somebody has set since is not ours.
     """
     command = "keep" if target == NOKEEP else None
     ours = command is not None or (uses.ours and target == FULL)
@@ -51,7 +54,7 @@ def to_claim(uses: Claims, target: str, owner: str, expires: float) -> ClaimStep
 
 
 def to_release(uses: Claims, target: str, owner: str | None) -> ClaimStep:
-    """Take a claim away, with the last one what was kept for them, and nothing else."""
+    """Take a claim away. With the last claim goes a keep that was made for claims, and no other keep."""
     claims = {name: expires for name, expires in uses.claims.items() if name != owner}
     ours = uses.ours and target == FULL
     command = "release" if ours and not claims else None

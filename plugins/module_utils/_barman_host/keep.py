@@ -25,7 +25,7 @@ _IMPOSSIBLE = ("barman_failed", "barman_too_old", "barman_host_python", "barman_
 
 @dataclass(frozen=True)
 class ClaimRequest:
-    """What is asked for: a claim of ``owner`` for ``seconds`` from now on, or with None that it goes."""
+    """What is asked for: a claim of ``owner`` for ``seconds`` from now on; with None, that the claim goes."""
 
     owner: str
     seconds: int | None
@@ -37,7 +37,7 @@ class Pin:
     """How a backup is kept. ``root`` is the backup that is: of an incremental one, the full one that it rests on.
 
     ``target`` is Barman's word, ``foreign`` whether the keep was made by somebody else. ``claims`` are owners and the
-    seconds since 1970 until when. Where ``pinned`` is false and should not be, ``why`` says what prevents it.
+    seconds since 1970 until when. If ``pinned`` is false and should not be, ``why`` says what prevents it.
     """
 
     root: str
@@ -58,7 +58,7 @@ class Pin:
 
 
 def pin(barman: Barman, backup: Backup, claim: ClaimRequest) -> Pin:
-    """Claim a backup, or give the claim up. Raises StandbyError where nothing can be said."""
+    """Claim a backup, or give the claim up. Raises StandbyError if the Barman host cannot tell."""
     root = backup.root_backup_id or backup.backup_id
     if backup.status != "DONE":
         return Pin(root, why=f"backup {root} is {backup.status}, and Barman keeps only what is DONE")

@@ -39,7 +39,7 @@ _LOCK_SECONDS = 300
 
 
 def keep_backup(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Claim or release, and release what nobody claims any more. Raises StandbyError."""
+    """Claim or release a backup, and release backups without a claim. Raises StandbyError."""
     kept = _Kept(Barman.on_its_host(request["barman"]), os.path.realpath(request["directory"]))
     if request["only_look"]:
         return kept.answer(kept.step(request))
@@ -128,7 +128,7 @@ class _Kept:
 
 
 def _sweep(kept: _Kept) -> None:
-    """Release this server's other backups that nobody claims any more: their users were killed."""
+    """Release this server's other backups whose last claim has expired: the runs that claimed them were killed."""
     for record in records("keep"):
         with contextlib.suppress(StandbyError, OSError):
             found = record.read()

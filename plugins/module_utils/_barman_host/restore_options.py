@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How ``barman restore`` is asked for what has to be unpacked. Pure. Private to the collection.
+"""The options of ``barman restore`` for a backup that has to be unpacked. Pure. Private to the collection.
 
 The options by version are those of Barman's release notes and its manual, barman restore.
 """
@@ -50,7 +50,7 @@ def staging(backup: Backup, version: tuple[int, ...], here: str, there: str) -> 
 
 
 def _intermediate(version: tuple[int, ...], here: str | None, there: str) -> Sequence[str]:
-    """The same, without ``here`` where nothing is done on Barman's host."""
+    """The same, without ``here`` if nothing is done on Barman's host."""
     if has(version, Feature.STAGING_PATH):
         path, location = (there, "remote") if here is None else (here, "local")
         return ["--staging-path", path, "--staging-location", location]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Barman has changed in what it restored, put right. Private to the collection."""
+"""What Barman changes in the files that it restores, undone. Private to the collection."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _COMBINES = "pg_combinebackup"
 
 
 def stage_backup(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Restore it where nobody has, and claim it. Raises StandbyError; then nothing is left of what it began."""
+    """Claim a staged backup; if it is not there, restore it first. Raises StandbyError; nothing half-made is left."""
     staged = _Staged(request)
     if request["only_look"]:
         if not staged.whole:
@@ -62,14 +62,14 @@ def stage_backup(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def preview_staging(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Where Barman would unpack it, and where pg_combinebackup is. Raises StandbyError where it cannot."""
+    """Where Barman would unpack a backup, and where pg_combinebackup is. Raises StandbyError if Barman cannot."""
     staged = _Staged(request)
     _version, bindir = staged.require_able()
     return {"top": os.path.dirname(staged.place), "bindir": bindir}
 
 
 def unstage_backup(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a claim up, and remove what nobody claims any more. Raises StandbyError."""
+    """Give a claim up, and remove a staged backup without claims. Raises StandbyError."""
     staged = _Staged(request)
     uses = staged.uses()
     claims = {owner: expires for owner, expires in uses.claims.items() if owner != staged.owner}
@@ -104,7 +104,7 @@ class _Staged:
 
     @property
     def place(self) -> str:
-        """Where it is, or would be: whoever was first has chosen."""
+        """Where the staged backup is, or would be. The first host that claimed it has chosen the place."""
         found = self.record.read().get("staging")
         if found is None and self._wanted is None:
             top = self.request["directory"] or os.path.join(self.barman.backup_directory(), _DIRECTORY)
@@ -113,7 +113,7 @@ class _Staged:
 
     @property
     def whole(self) -> bool:
-        """Whether all of it is there: an earlier run has ended, and this host has not crashed since."""
+        """Whether the staged backup is complete: a run has ended, and this host was not started again since."""
         found = self.record.read()
         return bool(found.get("whole")) and found.get("boot") == boot_id() and os.path.isdir(self.place)
 
@@ -150,7 +150,7 @@ class _Staged:
             self.record.remove()
 
     def require_possible(self) -> tuple[tuple[int, ...], str | None]:
-        """What ``require_able`` says, where nothing is in the way. Raises StandbyError, before anything changes."""
+        """The same as ``require_able``, if nothing is in the way. Raises StandbyError, before anything changes."""
         if not self.record.read() and os.path.lexists(self.place):
             raise StandbyError(
                 Refusal(
@@ -254,7 +254,7 @@ def _remove(directory: str) -> None:
 
 
 def sweep_staged(directory: str) -> None:
-    """Remove what is staged of the backups in this directory and nobody claims any more: its users were killed."""
+    """Remove staged backups of this directory whose last claim has expired: the runs that claimed them were killed."""
     for record in records("stage"):
         with contextlib.suppress(StandbyError, OSError):
             found = record.read()

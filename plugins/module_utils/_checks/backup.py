@@ -18,7 +18,7 @@ __all__ = ["backup", "barman", "staged", "upstream", "version"]
 
 
 def barman(checks: Iterable[CheckItem]) -> list[Verdict]:
-    """Barman's own verdicts of its server: those that stop a clone, and those that only tell, a dead primary's too."""
+    """The failed lines of ``barman check``: errors if they stop a clone, else warnings (the primary is down)."""
     failed = [item for item in checks if not item.ok]
     found = []
     for item in failed:
@@ -32,7 +32,7 @@ def barman(checks: Iterable[CheckItem]) -> list[Verdict]:
 
 
 def backup(chosen: Backup, now: int) -> list[Verdict]:
-    """What the backup is and how old, for whoever reads the plan. ``now`` is seconds since 1970."""
+    """What the backup is and how old, for a person who reads the plan. ``now`` is seconds since 1970."""
     size = f", {chosen.size} bytes" if chosen.size is not None else ""
     what = f"backup {chosen.backup_id} of {chosen.server} is {chosen.status}, of type {chosen.type}{size}"
     age = "" if chosen.end_timestamp is None else f", {spoken(max(0, now - chosen.end_timestamp))} ago"
@@ -40,7 +40,7 @@ def backup(chosen: Backup, now: int) -> list[Verdict]:
 
 
 def staged(chosen: Backup) -> list[Verdict]:
-    """That a backup of this kind takes another step before it."""
+    """That Barman has to restore a backup of this kind before it can be copied."""
     kind = "encrypted" if chosen.encryption else "incremental"
     how = "is restored on the Barman host first, and what it holds is checked then"
     return [Verdict("staging", "ok", f"backup {chosen.backup_id} is {kind}: it {how}")]

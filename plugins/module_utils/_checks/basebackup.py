@@ -27,15 +27,16 @@ __all__ = [
 
 _METHOD = "pg_basebackup"
 
-# What stands in a preflight of a backup of Barman's, and has no meaning without one.
+# Checks of a backup of Barman's, which have no meaning if the upstream itself is copied.
 NOT_CHECKED = ("barman check", "the catalogue", "ssh to the Barman host", "rsync", "WAL in Barman's archive")
 
 
 def backup_of_upstream(server: Upstream, files: ClusterFiles | None, mapped: Iterable[str]) -> Backup:
     """The upstream as the backup that pg_basebackup is going to take of it.
 
-    Where it does not tell its tablespaces, those are known that ``mapped`` names, by their locations; they have no oid
-    yet, which numbers below zero stand for. Raises StandbyError for a location that pg_basebackup cannot be told.
+    If the upstream does not tell its tablespaces (``files`` is None), the locations in ``mapped`` are all that is known
+    of them. Such a tablespace has no oid yet; a number below zero stands for it. Raises StandbyError for a location
+    that the options of pg_basebackup cannot hold.
     """
     known = (
         files.tablespaces
@@ -90,7 +91,7 @@ def version(server: Upstream, server_version: str) -> Verdict:
 
 
 def tablespaces(server: Upstream, refused: str | None) -> list[Verdict]:
-    """What it means that the upstream did not tell its tablespaces and its size."""
+    """What follows if the upstream did not tell its tablespaces and its size; ``refused`` is the reason, or None."""
     if refused is None:
         return []
     return [
@@ -109,7 +110,7 @@ def tablespaces(server: Upstream, refused: str | None) -> list[Verdict]:
 
 
 def space_unknown(why: str) -> Verdict:
-    """That it cannot be told whether the copy fits."""
+    """That it is not known whether the copy fits; ``why`` is a clause."""
     return warning(
         "space", Refusal("space_unknown", f"Whether the copy fits is not known: {why}.", "compare the sizes yourself")
     )
@@ -125,7 +126,7 @@ def wal(slot_name: str | None, restore_command: str | None) -> Verdict:
         "wal",
         Refusal(
             "wal_not_kept",
-            "The copy brings its own WAL, but without a slot and without restore_command nobody keeps for the standby"
+            "The copy brings its own WAL, but without a slot and without restore_command nothing keeps for the standby"
             " what"
             " the upstream writes and removes between the end of the copy and the start.",
             "give slot_name, or raise wal_keep_size there",

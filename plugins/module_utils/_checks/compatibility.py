@@ -70,7 +70,7 @@ def walsenders(host: str, facts: UpstreamFacts, name: str, ours: bool, needed: i
 
 
 def application_name(host: str, name: str, facts: UpstreamFacts, ours: bool) -> list[Verdict]:
-    """Whether another client calls itself by that name. The upstream does not mind, unless it is synchronous."""
+    """Whether another client uses that name: allowed, but synchronous_standby_names cannot tell the two apart."""
     if facts.senders is None:
         return []
     taken = _of_name(facts.senders, name)
@@ -163,7 +163,7 @@ def _compared(used: Sequence[Collation], here: Mapping[tuple[str, str], str | No
 
 
 def locales(databases: Iterable[Database] | None, missing: Collection[str]) -> list[Verdict]:
-    """Whether the locales of the databases are here: without them the server lets nobody in."""
+    """Whether the locales of the databases are on this host. The server refuses connections to a database without."""
     if databases is None:
         return []
     lacking: dict[str, list[str]] = {}
@@ -192,7 +192,7 @@ def preload(
 ) -> list[Verdict]:
     """Whether the libraries that are to be preloaded are here: the server does not start without those configured.
 
-    ``directory`` is where they were looked for, ``missing`` the names in either list that were not found.
+    ``directory`` was searched; ``missing`` are the names of both lists that were not found there.
     """
     absent = [name for name in configured if name in missing]
     if absent:
@@ -274,7 +274,7 @@ def _judged(place: HostPlace, kept: bool, major: int | None) -> list[Verdict]:
 
 
 def selinux(enforcing: bool, places: Iterable[HostPlace]) -> list[Verdict]:
-    """Whether the policy will let a confined server at its files; a new directory gets the label of that above it."""
+    """Whether SELinux lets a confined server write its files. A new directory gets the label of the one above it."""
     wrong = [place for place in places if place.selinux_type not in (None, _SELINUX_TYPE)]
     if not enforcing or not wrong:
         return [Verdict("selinux", "ok", "SELinux is not enforcing" if not enforcing else "labels are as expected")]
@@ -308,7 +308,7 @@ def inodes(needed: Mapping[str, int], free: Mapping[str, int | None]) -> list[Ve
 
 # --- clocks ---------------------------------------------------------------------------
 def clocks(others: Mapping[str, Clock | None]) -> list[Verdict]:
-    """Whether the clocks agree, as far as the way to each host lets it be seen. ``others`` is by the hosts' names."""
+    """Whether the clocks agree, as far as half a round trip lets it be seen. ``others`` is by the hosts' names."""
     found = []
     for host, clock in others.items():
         if clock is not None and abs(clock.offset) - clock.round_trip / 2 > _SKEW_SECONDS:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether host and upstream suit each other: sees what ``_suitability`` judges. Changes nothing.
+"""Looks at this host and at the upstream, and lets ``compatibility`` and ``slot`` judge. Changes nothing.
 
 Private to the collection.
 """
@@ -59,9 +59,9 @@ class Standby:
 def suits_upstream(
     standby: Standby, upstream: Upstream, keywords: Mapping[str, str], barman: Shell | None
 ) -> tuple[list[Verdict], UpstreamFacts]:
-    """What only the upstream can tell, by an ordinary login where it lets us, else by the replication protocol.
+    """All that only the upstream can tell: by an ordinary login, or by the replication protocol if that is refused.
 
-    Raises StandbyError where the server programs here do not run.
+    Raises StandbyError if the server programs here do not run.
     """
     host = upstream.host
     facts = read_facts(keywords, standby.slot_name, standby.application_name)
@@ -85,7 +85,7 @@ def suits_upstream(
 
 
 def _block_sizes(standby: Standby, facts: UpstreamFacts) -> dict[str, int]:
-    """Of the files: what the upstream says, and pg_control where the upstream does not tell."""
+    """The block sizes of the files: from the upstream, or from pg_control if the upstream does not tell them."""
     known = {"block_size": standby.block_size} if standby.block_size is not None else {}
     return {**known, **(facts.block_sizes or {})}
 

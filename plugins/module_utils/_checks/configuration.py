@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verdicts on a server's configuration and how it is started. Pure. Private to the collection."""
+"""Whether a server can be started with its configuration, and be a standby with it: the verdicts. Pure.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration that a server will read: that of a backup before it is copied, or of a directory that is there.
+"""Which configuration file the server of a copy or of a directory will read, and which limits it sets there.
 
 Changes nothing. Private to the collection.
 """
@@ -59,7 +59,7 @@ class ConfigurationPlaces:
 
 @dataclass(frozen=True)
 class Configuration:
-    """``limits`` are the settings of a hot standby as the server would have them; None where it has no configuration.
+    """``limits`` are a hot standby's settings as the server would have them; None if there is no configuration.
 
     ``control`` is the backup's, or the directory's; of a packed backup it holds what the catalogue tells, and no
     limits and no block size (0). It is None for a copy that has not been taken yet.
@@ -72,7 +72,10 @@ class Configuration:
 
 
 def of_backup(barman_host: BarmanHost, backup: Backup, root: Root, places: ConfigurationPlaces) -> Configuration:
-    """From the backup's own small files, in a directory that is gone afterwards. Raises StandbyError."""
+    """The configuration that a clone of the backup will have. Its small files are fetched, read and removed.
+
+    Raises StandbyError.
+    """
     if root.archive is not None:
         return _of_tar(backup, root, root.archive, places)
     with _fetched(barman_host, root) as scratch:
@@ -82,7 +85,7 @@ def of_backup(barman_host: BarmanHost, backup: Backup, root: Root, places: Confi
 
 
 def _of_tar(backup: Backup, root: Root, archive: Archive, places: ConfigurationPlaces) -> Configuration:
-    """What the catalogue tells has to do: what is in a tar could only be had by reading all of it."""
+    """From Barman's catalogue alone: to read one file of a tar means to read the whole tar."""
     pairs = [(backup.begin_wal, backup.begin_lsn), (backup.end_wal, backup.end_lsn)]
     control = ControlData(
         system_identifier=backup.system_identifier or "",
@@ -103,14 +106,14 @@ def _of_tar(backup: Backup, root: Root, archive: Archive, places: ConfigurationP
 
 
 def of_directory(control: ControlData, places: ConfigurationPlaces) -> Configuration:
-    """Of a cluster that is there. Raises StandbyError."""
+    """The configuration of the cluster that is there. Raises StandbyError."""
     named = os.path.join(places.directory or places.data_directory, "postgresql.conf")
     read = named if os.path.exists(named) else None
     return _read(named, read, places.data_directory, control, places)
 
 
 def of_upstream(places: ConfigurationPlaces) -> Configuration:
-    """Of a standby whose files the upstream is going to send. Raises StandbyError."""
+    """The configuration that a copy of the upstream by pg_basebackup will have. Raises StandbyError."""
     if places.directory is None or places.from_backup:
         said = "the configuration comes with the copy, if the upstream keeps it in its data directory"
         return Configuration(None, (Verdict("configuration", "ok", said),))

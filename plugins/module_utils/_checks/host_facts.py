@@ -53,7 +53,7 @@ def machine() -> str:
 
 
 def clock(shell: Shell) -> Clock | None:
-    """The clock at the far end of a shell, or None when it does not tell."""
+    """The clock of the host that the shell leads to; None if it cannot be read."""
     before, begun = time.time(), time.monotonic()
     try:
         # Without GNU's date there are no fractions, and %N stays or vanishes.
@@ -76,7 +76,7 @@ def _libc_version() -> str | None:
 
 
 def collation_versions(bindir: str, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
-    """What the server here would call the versions of these collations, by (provider, locale); None where unknown."""
+    """What the server here would call the versions of these collations, by (provider, locale); None if unknown."""
     icu = _Icu()
     found: dict[tuple[str, str], str | None] = {}
     for provider, locale in set(wanted):
@@ -158,7 +158,7 @@ def compiled_block_sizes(bindir: str) -> dict[str, int]:
 
 
 def library_directory(bindir: str) -> str | None:
-    """What ``$libdir`` is for the server here: as pg_config says, if it is there, else where the server's own are."""
+    """The server's ``$libdir``: as pg_config says, or the usual directory that holds the server's own libraries."""
     done = LocalShell().run([os.path.join(bindir, "pg_config"), "--pkglibdir"])
     real = os.path.realpath(bindir)
     guesses = [os.path.normpath(os.path.join(real, place)) for place in _LIBRARY_DIRECTORIES]
@@ -233,6 +233,6 @@ def _selinux_type(path: str) -> str | None:
 
 
 def free_inodes(path: str) -> int | None:
-    """How many files the file system of a path can still take; None where it sets no limit and reports 0 in all."""
+    """How many files the file system of a path can still take; None if it sets no limit (it reports 0 in all)."""
     status = os.statvfs(path)
     return status.f_favail if status.f_files else None

@@ -13,7 +13,7 @@ import tempfile
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import HEADER_BYTES, segment_error
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["barman_cli", "fetches_segment"]
@@ -85,7 +85,7 @@ def _rendered(command: str, segment: str, path: str) -> str:
 
 
 def _run(command: str, directory: str) -> tuple[int | None, str]:
-    """Exit code, None after a time-out, and stderr. What the shell has started ends with it: it would write there."""
+    """Exit code, None if out of time, and stderr. What the shell leaves running is ended before that directory goes."""
     with tempfile.TemporaryFile() as errors:
         with ProgramGroup(["sh", "-c", command], stderr=errors.fileno(), directory=directory) as group:
             rc = group.wait(_FETCH_SECONDS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import SLOT_NAME
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import SLOT_NAME
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = ["slot", "slot_wal_limit"]
@@ -16,7 +16,7 @@ __all__ = ["slot", "slot_wal_limit"]
 def slot(host: str, name: str | None, facts: UpstreamFacts, ours: bool, made: bool = False) -> list[Verdict]:
     """Whether the wanted slot may be used. ``ours``: this very standby runs, and is the one that uses it.
 
-    ``made``: where it is missing it will be made by an ordinary login.
+    ``made``: a missing slot will be made, by an ordinary login.
     """
     if not name:
         return [Verdict("slot", "ok", "no slot is wanted")]
@@ -61,7 +61,7 @@ def _absent(host: str, slot: Slot, facts: UpstreamFacts, made: bool) -> Verdict:
                 "slots_exhausted",
                 f"There is no slot {slot.name} on {host}, and none can be made:"
                 f" max_replication_slots is {limit}{'' if used is None else f', and {used} are there'}.",
-                "drop a slot that nobody needs (pg_replication_slots), or raise max_replication_slots and restart",
+                "drop a slot that is not needed (pg_replication_slots), or raise max_replication_slots and restart",
             ),
         )
     if made and facts.database is not None:
@@ -78,7 +78,7 @@ def _absent(host: str, slot: Slot, facts: UpstreamFacts, made: bool) -> Verdict:
 
 
 def _user_of(slot: Slot) -> str:
-    """Whatever holds a slot, as far as it shows."""
+    """Which client holds the slot, as far as pg_stat_replication shows it."""
     name = slot.application_name or "another client"
     place = f" at {slot.client_addr}" if slot.client_addr else ""
     return f"{name}{place} (process {slot.pid})"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The room that a copy needs on the file systems of its places, and how long it may take. Changes nothing.
+"""How much space a copy needs on each file system, and how fast the Barman host sends. Changes nothing.
 
 Private to the collection.
 """
@@ -103,7 +103,7 @@ def _present(root: Root, action: str) -> _Present:
 
 
 def _all_of(root: Root) -> _Present:
-    """What is there goes before anything comes."""
+    """All that is there: it is removed before the first file is copied."""
     occupied = files = 0
     for directory, names, plain in os.walk(root.target):
         files += len(names) + len(plain)
@@ -114,9 +114,9 @@ def _all_of(root: Root) -> _Present:
 
 
 def rate(barman_host: BarmanHost, roots: tuple[Root, ...]) -> float | None:
-    """Bytes of files per second in one stream; None where there is too little to measure.
+    """Bytes of files per second in one stream; None if there is too little to measure.
 
-    Of a plain backup it is the largest file as it is: several workers are faster where the link lets them, compression
+    Of a plain backup it is the largest file as it is: several workers are faster if the link allows it, compression
     too, so a copy takes no longer than this says. Of a packed one it is the largest tar, as it is decompressed.
     """
     if roots[0].archive is not None:

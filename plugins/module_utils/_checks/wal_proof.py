@@ -40,7 +40,7 @@ _CHOOSE = (
 
 @dataclass(frozen=True)
 class WalProof:
-    """What replay needs, and where it is.
+    """The WAL that replay needs, and who has it.
 
     ``first`` is the segment where it begins; ``bytes`` count up to what the upstream had written.
     ``from_upstream`` is the first segment that the upstream still has or has to send, ``in_archive`` the first that
@@ -85,18 +85,18 @@ def prove(
 
 def prove_archived(timeline: int, begin: int, end: int, segment_size: int, barman: Barman) -> WalProof:
     """Whether Barman has every segment from ``begin`` to ``end``, positions on one timeline, without any upstream."""
-    nobody = Upstream("", "", "", timeline, end, 0, {})
-    segments = segments_needed(timeline, begin, nobody, segment_size)
+    no_upstream = Upstream("", "", "", timeline, end, 0, {})
+    segments = segments_needed(timeline, begin, no_upstream, segment_size)
     if segments is None or not segments.count:
         return WalProof((Verdict("wal", "ok", "there is no WAL to replay"),), "", 0)
-    search = _Search(segments, nobody, {}, barman)
+    search = _Search(segments, no_upstream, {}, barman)
     found = search.in_barman(0, segments.count)
     return WalProof((search.archived(found),), segments.name(0), end - begin, in_archive=search.in_archive)
 
 
 @dataclass
 class _Search:
-    """Goes along the way as far as somebody has the next segment: ``index`` is the first that nobody has."""
+    """Looks for one segment after the other. ``index`` is the first that neither the upstream nor Barman has."""
 
     segments: SegmentRange
     upstream: Upstream
@@ -109,10 +109,10 @@ class _Search:
     in_archive: str | None = None
 
     def run(self) -> None:
-        """Stops at the end of the way, or where neither has the next one.
+        """Stops after the last segment, or at the first that neither has.
 
-        Barman is asked for that twice: it looks in its archive before it looks where segments come in, and so does not
-        find what it is moving.
+        Barman is asked for that one twice. It looks in its archive before it looks in its incoming directories, so it
+        misses a segment that it is moving from there into the archive.
         """
         self._go()
         if self.index < self.segments.count and self.barman is not None and self.failed is None:
@@ -123,7 +123,7 @@ class _Search:
                 self._go()
 
     def _go(self) -> None:
-        """Asks in turns until one has all the rest, or neither has the next one."""
+        """Asks upstream and Barman in turns until one has all the rest, or neither has the next segment."""
         while self.index < self.segments.count:
             begin, held = self.index, self._on_upstream()
             self.index += held
@@ -179,7 +179,7 @@ class _Search:
         return index - start
 
     def archived(self, count: int) -> Verdict:
-        """The verdict where Barman alone was asked, and has so many in a row."""
+        """The verdict if Barman alone was asked, and has ``count`` segments in a row."""
         if count == self.segments.count:
             said = f"all {count} WAL segments of the backup from {self.segments.name(0)} on are in Barman"
             return Verdict("wal", "ok", said)
@@ -212,7 +212,7 @@ class _Search:
         return (found, warning("wal_archive", refusal))
 
     def _missing(self) -> Verdict:
-        """The verdict on the segment that nobody has, or may have."""
+        """The verdict on the first segment that was not found."""
         missing = self.segments.name(self.index)
         begins = f"Replay begins with {self.segments.name(0)}"
         if self.index:

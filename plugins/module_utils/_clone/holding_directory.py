@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory, unreadable
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 
 __all__ = ["HOLDING_DIRECTORY", "HoldingDirectory"]
 
@@ -130,7 +130,7 @@ class HoldingDirectory:
             yield from _entries(top, name)
         held = os.path.join(self.staging, CONTROL)
         if os.path.exists(held):
-            yield _entry(held, f"{_WHOLE}/{CONTROL}")
+            yield _entry(os.lstat(held), f"{_WHOLE}/{CONTROL}")
 
     def remove(self) -> None:
         """Remove the nested directories with all that is in them, of earlier attempts as well. Raises StandbyError."""
@@ -158,27 +158,13 @@ def _lift(top: str) -> None:
 
 
 def _entries(top: str, name: str) -> Iterator[Entry]:
-    """A tree, links unfollowed, without its nested directory."""
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        place = os.path.join(top, below)
-        try:
-            names = os.listdir(place)
-        except OSError as failed:
-            raise unreadable(place, failed) from failed
-        for entry_name in names:
-            path = os.path.join(below, entry_name)
-            if path in (HOLDING_DIRECTORY, _files.FILE_SYSTEMS) or _UNFINISHED.fullmatch(path):
-                continue
-            entry = _entry(os.path.join(top, path), f"{name}/{path}")
-            if entry.kind == "d":
-                waiting.append(path)
-            yield entry
+    """A tree without its holding directory; a link in it is told of and never followed."""
+    for path, status in _files.walk(top, lambda path: path != HOLDING_DIRECTORY):
+        if path != HOLDING_DIRECTORY and not _UNFINISHED.fullmatch(path):
+            yield _entry(status, f"{name}/{path}")
 
 
-def _entry(path: str, name: str) -> Entry:
-    status = os.lstat(path)
+def _entry(status: os.stat_result, name: str) -> Entry:
     kind = "d" if stat.S_ISDIR(status.st_mode) else "f" if stat.S_ISREG(status.st_mode) else "l"
     return Entry(kind, status.st_size, status.st_mtime_ns, name, stat.S_IMODE(status.st_mode))
 

@@ -30,8 +30,8 @@ _STDERR_BYTES = 64 << 10
 # ssh's options that take a value (ssh(1), SYNOPSIS).
 _SSH_WITH_VALUE = "BbcDEeFIiJLlmOopPQRSWw"
 
-# Ends a program, with all that it has started, when nothing comes in any more: at the end of input, or after a minute
-# without a sign of life from whoever started it here. A session of its own makes them one group for the signal.
+# Ends a program, with all that the program has started, if nothing comes in any more: at the end of the input, or after
+# a minute without a sign of life from this host. A session of its own makes them one group for the signal.
 _TIED = """\
 exec 3<&0
 setsid "$@" </dev/null 3<&- &
@@ -82,7 +82,7 @@ def _overdue(argv: Sequence[str], timeout: float) -> StandbyError:
 
 
 class Shell:
-    """Somewhere to run programs. ``where`` names it in messages."""
+    """A host to run programs on. ``where`` is the name of the host in messages."""
 
     where: str
 
@@ -105,8 +105,8 @@ class LocalShell(Shell):
 def ssh_argv(options: Sequence[str]) -> list[str]:
     """The ssh command up to the destination.
 
-    ssh takes the first value given for an option: nobody can switch off host key checking or
-    bring back password prompts, while the time-outs below are defaults that the user may replace.
+    ssh takes the first value that is given for an option. So the user's options cannot switch off host key checking or
+    bring back password prompts, while the user may replace the time-outs, which come last.
     """
     _require_options(options)
     fixed = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
@@ -157,7 +157,7 @@ class SshShell(Shell):
         return [*ssh_argv(self.options), "--", self.where, remote_command(argv)]
 
     def run(self, argv: Sequence[str], timeout: float = 60) -> Completed:
-        """As for every shell. Raises StandbyError too when ssh itself fails, with the reason told apart."""
+        """As for every shell. Raises StandbyError also if ssh itself fails, with the reason."""
         done = _run(self.argv(argv), timeout)
         if done.rc == 255:
             raise self.failure(done.rc, done.err)
@@ -190,9 +190,9 @@ class SshShell(Shell):
             raise failed(rc, stderr)
 
     def run_tied(self, argv: Sequence[str], inherited: Sequence[int] = ()) -> Completed:
-        """Run a program that ends there soon after this process or the connection does, in whatever way.
+        """Run a program on that host that ends soon after this process or the connection ends, in whatever way.
 
-        It may take as long as it wants. ssh inherits the file descriptors. Raises StandbyError when ssh itself fails.
+        The program has no time limit. ssh inherits the file descriptors. Raises StandbyError if ssh itself fails.
         """
         command = self.argv(["sh", "-c", _TIED, "sh", *argv])
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -218,7 +218,7 @@ class SshShell(Shell):
         return Completed(tuple(command), rc, *texts)
 
     def failure(self, rc: int, stderr: str) -> StandbyError:
-        """What ssh's own failure means."""
+        """The error for a failure of ssh itself."""
         reason = ssh_failure(stderr)
         return StandbyError(
             Refusal(

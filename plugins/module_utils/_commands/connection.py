@@ -34,15 +34,17 @@ _ECHO = 2 << 20
 
 _FIRST_ECHO = 64 << 10
 
-# sshd drops a share of the connections that have not logged in yet (sshd_config(5), MaxStartups): we never have two.
+# sshd drops a share of the connections that have not logged in yet (sshd_config(5), MaxStartups). So this process opens
+# one connection at a time.
 _GATE = threading.Lock()
 
 
 class Connection:
     """A connection that later programs share, by a socket named ``name`` in the working directory.
 
-    The far end runs ``cat``: what we write comes back, which proves that we are logged in and that nothing
-    else prints there. It ends with us, however we end, but not before the last program that shares the connection.
+    The Barman host runs ``cat``: what we write comes back, which proves that we are logged in and that nothing else
+    prints there. The connection ends with this process, however that ends, but not before the last program that shares
+    the connection.
     The name is relative because a socket's path is short and ssh expands ``%`` in it.
     """
 
@@ -55,7 +57,7 @@ class Connection:
         self.barman_host = replace(barman_host, ssh_options=(*shared, *barman_host.ssh_options))
 
     def open(self) -> None:
-        """Connect, unless we are connected. Raises StandbyError when it cannot be had after some attempts."""
+        """Connect, unless we are connected. Raises StandbyError if some attempts have failed."""
         for attempt in range(1, _ATTEMPTS + 1):
             if self._ssh is not None and self._ssh.is_running():
                 return
@@ -71,7 +73,7 @@ class Connection:
             time.sleep(min(20, 2**attempt) * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     def rate(self) -> float:
-        """Bytes per second that the connection carries there and back, by a short echo; 0 when it breaks.
+        """Bytes per second that the connection carries there and back, by a short echo; 0 if the connection breaks.
 
         A look, not a measurement. A little goes before, because the first bytes of a connection wait for its window.
         """
@@ -107,7 +109,7 @@ class Connection:
         self._ssh = None
 
     def _may_retry(self, failure: StandbyError) -> bool:
-        """A host that has never answered is told at once; one that did may be starting anew."""
+        """A host that has never answered is reported at once. A host that has answered before may be starting again."""
         dropped = failure.code == "ssh_dropped"
         return dropped or (self._was_open and failure.code in ("ssh_refused", "ssh_timeout", "ssh_failed"))
 
@@ -133,7 +135,7 @@ class Connection:
 
     @staticmethod
     def _answer(ssh: ProgramGroup) -> bytes:
-        """The first line from the far end, empty when there is none."""
+        """The first line from the Barman host, empty if there is none."""
         stdout = ssh.stdout
         with contextlib.suppress(BrokenPipeError):
             ssh.stdin.write(_GREETING)

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run one of our functions on the Barman host, whole: what it begins goes on there when the connection is lost.
+"""Run one of our functions on the Barman host. The function goes on there if the connection is lost.
 
-The text of its module, and of those of ours that it imports, is handed to ``python3 -c`` there. Nothing is left behind.
+``python3 -c`` on the Barman host is given the text of the function's module and of our modules that this one imports.
+Nothing is left behind there.
 Private to the collection.
 """
 
@@ -59,11 +60,11 @@ print("pgfleet:" + json.dumps(answer))
 def call(
     shell: Shell, function: Callable[[Mapping[str, Any]], dict[str, Any]], request: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """What the function returns there. Raises StandbyError as it does, and when it cannot be run there."""
+    """What the function returns there. Raises StandbyError if the function does, or if it cannot be run there."""
     if isinstance(shell, LocalShell):
         return function(request)
     argv = ["python3", "-I", "-c", _LOADER, _bundle(function), json.dumps(request)]
-    done = shell.run(argv, seconds)
+    done = shell.run(argv, timeout=seconds)
     said = [line for line in done.out.splitlines() if line.startswith(_MARK)]
     answer = json.loads(said[-1][len(_MARK) :]) if said else {}
     if "failed" in answer:
@@ -110,7 +111,7 @@ def _bundle(function: Callable[..., Any]) -> str:
 
 
 def _add(name: str, texts: dict[str, str]) -> None:
-    """The text of one of our modules, after those that it needs; by its path below the package, with dots."""
+    """Add the text of a module of ours after those that the module imports. ``name`` is its path with dots."""
     text = inspect.getsource(sys.modules[f"{_PACKAGE}.{name}"])
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PACKAGE):

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PostgreSQL's backup_manifest: what each file of a backup is to hold. Pure. Private to the collection.
+"""PostgreSQL's backup_manifest: what each file of a backup has to hold. Pure. Private to the collection.
 
-The format is PostgreSQL's (manual, "Backup Manifest Format"); that its writers put each file on a
-line of its own was read from PostgreSQL 13 to 18 and from Barman's generate-manifest, and is tested on
-recorded ones.
+The format: PostgreSQL manual, "Backup Manifest Format". That each file stands on a line of its own is no part of the
+format. The writers do so: PostgreSQL 13 to 18 (source, backup_manifest.c) and Barman's generate-manifest. Tests read
+recorded manifests of both.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class ManifestEntry(NamedTuple):
 
 
 def parse_manifest(lines: Iterable[bytes]) -> Iterator[ManifestEntry]:
-    """The promises of a manifest, one after the other, from its lines with their newlines.
+    """The entries of a manifest, one after the other, from its lines with their newlines.
 
-    That the manifest is whole and its own checksum right is known only when the last promise has
-    been taken. Raises StandbyError.
+    Only after the last entry is it known that the manifest is whole and that its own checksum is right. Raises
+    StandbyError.
     """
     rest = iter(lines)
     head = b"".join(_frame(rest, _FILES))
@@ -59,7 +59,7 @@ def parse_manifest(lines: Iterable[bytes]) -> Iterator[ManifestEntry]:
         digest.update(line)
         entry, ends = _split(line)
         if entry:
-            yield _promise(entry)
+            yield _manifest_entry(entry)
         if ends:
             break
     *ranges, last = _frame(rest, _CHECKSUM)
@@ -76,7 +76,7 @@ def render_manifest(manifest_entries: Iterable[ManifestEntry]) -> str:
 
 
 def _frame(rest: Iterator[bytes], last: bytes) -> list[bytes]:
-    """The lines up to the one that begins with this. A million others must not be held in memory."""
+    """The lines up to the one that begins with ``last``. The lines of a million files must not be held in memory."""
     found = []
     for line in itertools.islice(rest, _FRAME_LINES):
         found.append(line)
@@ -110,7 +110,7 @@ def _checksum(tail: bytes) -> str:
     return str(found.get("Manifest-Checksum")).lower()
 
 
-def _promise(entry: bytes) -> ManifestEntry:
+def _manifest_entry(entry: bytes) -> ManifestEntry:
     found = _object(entry)
     try:
         manifest_entry = ManifestEntry(

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PostgreSQL's configuration file syntax: read settings, change some, keep every other line. Pure.
+"""How a configuration file is written: its settings are read, some are changed, every other line stays. Pure.
 
-The grammar is that of guc-file.l: ``name [=] value [# comment]``, names without regard to case,
+The grammar is that of guc-file.l in PostgreSQL's source: ``name [=] value [# comment]``, names without regard to case,
 values bare or in single quotes, inside which ``''`` and backslash escapes stand for characters.
 Private to the collection.
 """

@@ -20,7 +20,8 @@ _LOCALHOST = re.compile(r"(ip6-)?localhost6?(\.localdomain6?)?\.?", re.IGNORECAS
 
 _FIRST = ("host", "hostaddr", "port", "user")
 
-# Whom to reach and how safely, in keywords that mean the same on every host (PostgreSQL manual, 34.1.2).
+# Which server to reach and how safely, in keywords that mean the same on every host (PostgreSQL manual of 18, 32.1.2
+# "Parameter Key Words").
 _EVERYWHERE = frozenset(
     {
         *_FIRST,
@@ -29,7 +30,7 @@ _EVERYWHERE = frozenset(
     }
 )
 
-# What a client does with its own connection; nobody misses it.
+# What a client decides for its own connection: another client does not need it.
 _OF_ONE_CLIENT = frozenset(
     {"application_name", "client_encoding", "connect_timeout", "dbname", "fallback_application_name", "replication"}
 )
@@ -41,7 +42,7 @@ def standby_keywords(
     """The keywords of primary_conninfo, in a fixed order.
 
     ``replication`` and, unless slots are to be synchronised through it, ``dbname`` are the WAL receiver's own
-    business and are dropped (PostgreSQL manual, 20.6.3 sync_replication_slots). ``replication_user`` wins over
+    business and are dropped (PostgreSQL manual of 18, 19.6.3, sync_replication_slots). ``replication_user`` wins over
     ``user``; an ``application_name`` of the upstream's own conninfo is that of another node and is replaced.
     """
     dropped = ("replication",) if dbname else ("dbname", "replication")
@@ -54,12 +55,12 @@ def standby_keywords(
 
 
 def masked(keywords: Mapping[str, str]) -> dict[str, str]:
-    """The keywords with secrets replaced, for whatever a person or a log sees."""
+    """The keywords with secrets replaced, for people and logs."""
     return {name: MASK if name in _SECRETS else value for name, value in keywords.items()}
 
 
 def public(keywords: Mapping[str, str]) -> dict[str, str]:
-    """The keywords without secrets, for whatever goes on with the others."""
+    """The keywords without secrets."""
     return {name: value for name, value in keywords.items() if name not in _SECRETS}
 
 
@@ -69,7 +70,7 @@ def without_password(keywords: Mapping[str, str]) -> dict[str, str]:
 
 
 def secrets(conninfo: Any) -> set[str]:
-    """What of a conninfo as it was given must not be shown again; a string with a secret in it, as a whole."""
+    """The parts of a conninfo that must not be shown again; a string that holds a secret counts as a whole."""
     if isinstance(conninfo, Mapping):
         return {str(value) for name, value in conninfo.items() if name in _SECRETS and value}
     text = str(conninfo or "")
@@ -77,9 +78,9 @@ def secrets(conninfo: Any) -> set[str]:
 
 
 def of_others(conninfo: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What of a connection holds on another host as well, and the names of what is left out.
+    """The keywords of a connection that are right on another host as well, and the names of those left out.
 
-    Secrets and the names of files are left out, for they are the other host's.
+    Secrets and the names of files are left out: they belong to the other host.
     """
     taken = {name: value for name, value in conninfo.items() if name in _EVERYWHERE and value != ""}
     left = sorted(name for name, value in conninfo.items() if name not in _EVERYWHERE | _OF_ONE_CLIENT and value != "")
@@ -87,9 +88,9 @@ def of_others(conninfo: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, .
 
 
 def stays(conninfo: Mapping[str, str]) -> str | None:
-    """The host of a connection that does not leave the host it is made on; None where there is no such host.
+    """The host in a connection that does not leave the machine on which it is made; None if it leaves the machine.
 
-    Without a host libpq takes the local socket, as for one that begins with a slash or an at sign (34.1.2).
+    Without a host libpq takes the local socket, as for one that begins with a slash or an at sign (32.1.2).
     """
     named = [*conninfo.get("host", "").split(","), *conninfo.get("hostaddr", "").split(",")]
     found = [host for host in named if host]

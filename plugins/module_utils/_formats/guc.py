@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values of settings as a file holds them and as a server shows them. Pure.
+"""What the value of a setting means, as a file holds it and as a server shows it: units, booleans. Pure.
 
-Units and booleans as in the PostgreSQL manual, 20.1.1. Private to the collection.
+PostgreSQL manual of 18, 19.1.1 "Parameter Names and Values". Private to the collection.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def same_value(written: str, shown: str, vartype: str, unit: str) -> bool:
 
 
 def truth(value: str) -> bool | None:
-    """A boolean: a word or an unambiguous beginning of it; None for what is none."""
+    """A boolean: a word or an unambiguous beginning of it; None for any other text."""
     text = value.strip().lower()
     meant = {meaning for word, meaning in _WORDS.items() if text and word.startswith(text)}
     return meant.pop() if len(meant) == 1 else None
 
 
 def in_unit(text: str, unit: str) -> Fraction | None:
-    """A number in the setting's own unit, such as ``ms``, ``kB`` or ``8kB``."""
+    """A number in the setting's own unit, such as ``ms``, ``kB`` or ``8kB``; None for any other text."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None

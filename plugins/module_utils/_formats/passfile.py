@@ -4,8 +4,8 @@
 """libpq's password file: the line that a WAL receiver will find in it. Pure.
 
 One line is ``host:port:database:user:password``; a backslash goes before ``:`` and ``\\``, ``*`` stands for anything,
-and the first line that matches counts (PostgreSQL manual, 34.16). A replication connection has the database name
-``replication``. Private to the collection.
+and the first line that matches counts (PostgreSQL manual of 18, 32.16 "The Password File"). A replication connection
+has the database name ``replication``. Private to the collection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DATABASE = "replication"
 
 
 class Key(NamedTuple):
-    """Who logs in where."""
+    """Which user logs in to which server."""
 
     host: str
     port: str
@@ -38,7 +38,10 @@ class Key(NamedTuple):
 
 
 def keys_of(keywords: Mapping[str, str]) -> tuple[Key, ...]:
-    """One for every host that a conninfo names; libpq takes lists by commas, and looks hosts up by their name."""
+    """A key for every host that a conninfo names: libpq takes lists with commas, and looks a host up by its name.
+
+    Raises StandbyError for a conninfo without a host or a user.
+    """
     names = (keywords.get("host") or keywords.get("hostaddr") or "").split(",")
     addresses = keywords.get("hostaddr", "").split(",")
     ports = (keywords.get("port") or _DEFAULT_PORT).split(",")
@@ -46,7 +49,7 @@ def keys_of(keywords: Mapping[str, str]) -> tuple[Key, ...]:
         raise StandbyError(
             Refusal(
                 "passfile_incomplete",
-                "A line in the password file needs to know the upstream's host and the user.",
+                "A line in the password file needs the upstream's host and the user, and one of them is not given.",
                 "give both in upstream_conninfo, or replication_user",
             )
         )
@@ -59,7 +62,7 @@ def keys_of(keywords: Mapping[str, str]) -> tuple[Key, ...]:
 
 
 def edit(text: str, keys: Iterable[Key], password: str) -> str:
-    """The file in which each login finds the password; the same text where it does already.
+    """The file in which each login finds the password; the same text if each login finds it already.
 
     Lines of other logins stay as they are. Raises StandbyError for a password that no line can hold.
     """
@@ -67,8 +70,8 @@ def edit(text: str, keys: Iterable[Key], password: str) -> str:
         raise StandbyError(
             Refusal(
                 "password_invalid",
-                "The password cannot stand in a password file: it is empty, or has a line break or NUL in it.",
-                "choose another one",
+                "The password cannot stand in a password file: the password is empty, or holds a line break or NUL.",
+                "choose another password",
             )
         )
     before = text.split("\n")
@@ -85,13 +88,13 @@ def _with(lines: list[str], key: Key, password: str) -> list[str]:
     if first is not None and _fields(first)[4] == password:
         return lines
     others = [line for line in lines if _fields(line)[:4] != list(key)]
-    # Before whatever else would match, such as a line full of asterisks.
+    # Before any other line that matches, such as a line full of asterisks.
     place = next((number for number, line in enumerate(others) if _matches(_fields(line), key)), len(others))
     return [*others[:place], ":".join(map(_escape, wanted)), *others[place:]]
 
 
 def _fields(line: str) -> list[str]:
-    """The fields without their backslashes; fewer than five for a comment and whatever else is no entry.
+    """The fields without their backslashes; fewer than five for a comment and any other line that is no entry.
 
     A colon ends the password as it ends the other fields (libpq's fe-connect.c, passwordFromFile).
     """

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bytes of global/pg_control, of PostgreSQL 10 to 18. Pure. Private to the collection.
 
-It is one C structure, ended by a checksum (PostgreSQL source, catalog/pg_control.h). Reading it here takes no
-program of the right version, and does not go on after a wrong checksum, as pg_controldata does with a warning.
+The file is one C structure, ControlFileData, that ends with a checksum (PostgreSQL source, catalog/pg_control.h, of
+10 to 18). Reading the file here needs no program of the right version. A wrong checksum is refused here, while
+pg_controldata only warns.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ import struct
 from typing import Any, NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
 
 __all__ = ["parse_control_file"]
 
-_FILE_BYTES = 8192
+_FILE_BYTES = 8192  # PG_CONTROL_FILE_SIZE
 
-# The version of the format, which only changes with a major version; 13 to 16 have the same.
+# PG_CONTROL_VERSION of each major version (catalog/pg_control.h); 13 to 16 have the same, and so count as 13.
 _VERSIONS = {1002: 10, 1100: 11, 1201: 12, 1300: 13, 1700: 17, 1800: 18}
 
 _VERSION = struct.Struct("<8xI")
 
-# In the order of their numbers, in the words of pg_controldata.
+# DBState in the order of its numbers, in the words of pg_controldata (bin/pg_controldata/pg_controldata.c).
 _STATES = (
     "starting up",
     "shut down",
@@ -109,20 +111,20 @@ _FIELDS = (
 
 
 def parse_control_file(content: bytes) -> ControlData:
-    """What pg_controldata would tell of it. Raises StandbyError for a file that cannot be believed."""
+    """What pg_controldata shows of the file. Raises StandbyError for a file that cannot be trusted."""
     if len(content) != _FILE_BYTES:
         raise _unreadable(f"has {len(content)} bytes instead of {_FILE_BYTES}")
     (version,) = _VERSION.unpack_from(content)
     if version not in _VERSIONS:
         if int.from_bytes(content[8:12], "big") in _VERSIONS:
             raise _unreadable("was written on a machine of another byte order")
-        raise _unreadable(f"has version {version} of its format, which is none of PostgreSQL 10 to 18")
+        raise _unreadable(f"has version {version} of its format, which PostgreSQL 10 to 18 do not have")
     offsets = _offsets(_VERSIONS[version])
     values = {name: struct.unpack_from(f"<{kind}", content, at)[0] for name, (at, kind) in offsets.items()}
-    if values["crc"] != _crc32c(content[: offsets["crc"][0]]):
+    if values["crc"] != crc32c(content[: offsets["crc"][0]]):
         raise _unreadable("has a wrong checksum")
     if values["state"] >= len(_STATES):
-        raise _unreadable(f"tells of an unknown state {values['state']}")
+        raise _unreadable(f"has an unknown state, number {values['state']}")
     return _control_data(values)
 
 
@@ -155,26 +157,6 @@ def _offsets(major: int) -> dict[str, tuple[int, str]]:
             found[field.name] = (begin, field.type)
             end = begin + size
     return found
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _bit in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC = _crc_table()
-
-
-def _crc32c(data: bytes) -> int:
-    """The checksum of Castagnoli, as iSCSI has it."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
 
 
 def _unreadable(why: str) -> StandbyError:

@@ -29,7 +29,7 @@ class PidFile(NamedTuple):
     """postmaster.pid: its first, fourth, fifth and eighth line.
 
     ``status`` is ``starting``, ``stopping``, ``ready`` or ``standby``, a hot standby is ``ready`` (PostgreSQL 10 and
-    later, src/include/utils/pidfile.h).
+    later, utils/pidfile.h).
     """
 
     pid: int
@@ -39,7 +39,7 @@ class PidFile(NamedTuple):
 
 
 class BackupLabel(NamedTuple):
-    """backup_label: where replay has to begin."""
+    """backup_label: the position from which replay has to begin (PostgreSQL source, xlogbackup.c; before 15 xlog.c)."""
 
     begin_lsn: str
     begin_wal: str
@@ -90,13 +90,13 @@ def standby_mode(recovery_conf: str) -> bool:
 
 AUTO_CONF = "postgresql.auto.conf"
 
-# Until PostgreSQL 11 these were no settings of the server but of this file, whose presence made it a standby or an
-# archive recovery; from 12 on a server refuses to start while the file is there (release notes of 12, E.1.2).
+# Until PostgreSQL 11 the recovery settings stand in this file, and its presence makes the server a standby or begins an
+# archive recovery. From 12 on a server refuses to start while the file is there (release notes of 12, "Migration").
 RECOVERY_CONF = "recovery.conf"
 
 _SIGNAL_SINCE = 12
 
 
 def needs_signal(major: int) -> bool:
-    """Whether a standby is told by standby.signal; before that by standby_mode in recovery.conf."""
+    """Whether standby.signal makes a server a standby; before 12 standby_mode in recovery.conf does."""
     return major >= _SIGNAL_SINCE

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A tar as it arrives: its members. Pure. Private to the collection.
+"""The members of a tar while the tar arrives. Pure. Private to the collection.
 
-The format is POSIX ustar as PostgreSQL writes it, with sizes beyond 8 GB in base 256 and no extensions. The
+The format is POSIX ustar as PostgreSQL writes it (source, port/tar.c), with sizes beyond 8 GB in base 256 and without
+extensions. The
 headers are parsed by tarfile; its extraction is not used.
 """
 
@@ -22,7 +23,7 @@ _END = bytes(_BLOCK)
 
 
 class Stream:
-    """Bytes that come in portions of any size. Raises EOFError where they end too early."""
+    """Bytes that come in portions of any size. Raises EOFError if they end too early."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -51,7 +52,7 @@ class Stream:
             continue
 
     def drain(self) -> None:
-        """Take all that still comes: whoever sends it has to end by itself, to say that it is well."""
+        """Take all that still comes: the sender has to end by itself, so that its exit code says whether it is well."""
         for _chunk in self._chunks:
             continue
 
@@ -78,7 +79,7 @@ def members(stream: Stream, name: str) -> Iterator[tarfile.TarInfo]:
 
 
 def unfit_archive(name: str, what: str, which: str) -> StandbyError:
-    """What to raise for a tar that is none of a backup."""
+    """What to raise for a tar that no backup has."""
     return StandbyError(
         Refusal(
             "archive_unfit",

@@ -9,23 +9,20 @@ A segment's number is its position in the WAL divided by the segment size, whate
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 
 __all__ = [
-    "HEADER_BYTES",
     "SegmentRange",
     "SegmentRun",
     "are_consecutive",
-    "segment_error",
     "segment_name",
     "segment_size_of",
+    "segment_start",
     "segments_needed",
 ]
 
@@ -33,26 +30,17 @@ _DEFAULT_SIZE = 16 << 20
 
 _NAME = re.compile(r"[0-9A-F]{24}")
 
-# The long header of a segment's first page, as PostgreSQL's xlog_internal.h lays it out (XLogLongPageHeaderData):
-# magic, flags, timeline, address, remaining length, padding, system identifier, segment size, block size.
-# It has the byte order of the host that wrote it, which has to be that of the standby anyway.
-_HEADER = struct.Struct("=HHIQI4xQII")
-
-_LONG_HEADER = 0x0002
-
-HEADER_BYTES = _HEADER.size
-
 
 def segment_name(timeline: int, lsn: int, segment_size: int) -> str:
-    """The name of the segment that holds a position; ``segment_size`` is bytes (PostgreSQL manual, 30.5).
+    """The name of the segment that holds a position; ``segment_size`` is bytes (PostgreSQL manual, "WAL Internals").
 
-    Unlike pg_walfile_name it takes a segment's first byte for the segment's own, not for the end of the one before.
+    Unlike pg_walfile_name this counts a segment's first byte to the segment itself, not to the one before.
     """
     high, low = divmod(lsn // segment_size, _per_high(segment_size))
     return f"{timeline:08X}{high:08X}{low:08X}"
 
 
-def _segment_start(name: str, segment_size: int) -> tuple[int, int]:
+def segment_start(name: str, segment_size: int) -> tuple[int, int]:
     """The timeline of a segment and the position of its first byte.
 
     Raises ValueError for what is no segment's name at this size.
@@ -66,7 +54,7 @@ def _segment_start(name: str, segment_size: int) -> tuple[int, int]:
 
 
 def segment_size_of(*pairs: tuple[str, int]) -> int:
-    """The segment size, in bytes, by which these segments hold these positions; the default where several would do.
+    """The segment size, in bytes, by which these segments hold these positions; the default if several sizes fit.
 
     It is a power of two from 1 MiB to 1 GiB (initdb, option ``--wal-segsize``).
     """
@@ -118,7 +106,7 @@ class SegmentRange:
             if index <= run.last - run.first:
                 return run, run.first + index
             index -= run.last - run.first + 1
-        raise IndexError("the way has fewer segments")
+        raise IndexError("the range has fewer segments")
 
     def name(self, index: int) -> str:
         """The name of one of them. Raises IndexError beyond the end."""
@@ -149,27 +137,6 @@ def segments_needed(timeline: int, lsn: int, upstream: Upstream, segment_size: i
 
 
 def are_consecutive(segments: SegmentRange, index: int, names: Iterable[str]) -> int:
-    """How many of ``names``, from the first on, are the segments of the way from ``index`` on."""
+    """How many of ``names``, from the first on, are the segments of the range from ``index`` on."""
     wanted = (segments.name(number) for number in range(index, segments.count))
     return sum(1 for _pair in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, names)))
-
-
-def segment_error(head: bytes, segment: str, segment_size: int, system_identifier: str | None = None) -> str | None:
-    """Why the first ``HEADER_BYTES`` of a file are not those of the segment, or None.
-
-    The timeline in it may be an older one: a new timeline's first segment begins with what is copied from before.
-    Raises ValueError when ``segment`` names none.
-    """
-    timeline, start = _segment_start(segment, segment_size)
-    if len(head) < HEADER_BYTES:
-        return f"it ends after {len(head)} bytes"
-    _magic, flags, written_on, address, _rest, identifier, size, _block = _HEADER.unpack(head[:HEADER_BYTES])
-    if not flags & _LONG_HEADER or not 1 <= written_on <= timeline:
-        return "it does not begin as a WAL segment does"
-    if size != segment_size:
-        return f"it says that segments have {size} bytes, not {segment_size}"
-    if address != start:
-        return f"it begins at {format_lsn(address)}, not at {format_lsn(start)}"
-    if system_identifier is not None and str(identifier) != system_identifier:
-        return f"it is of the cluster with system identifier {identifier}, not {system_identifier}"
-    return None

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run of pg_basebackup, which ends with the process that started it. Private to the collection."""
+"""One run of pg_basebackup, which ends with this process. Private to the collection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LAST_LINES = 50
 
 
 def require_no_secret_key(keywords: Mapping[str, str]) -> None:
-    """Raises StandbyError for a secret that libpq takes only from where everybody can read it."""
+    """Raises StandbyError for a secret that libpq takes only from a place that every user can read."""
     if "sslpassword" in keywords:
         raise StandbyError(
             Refusal(
@@ -53,8 +53,8 @@ def require_no_secret_key(keywords: Mapping[str, str]) -> None:
 def credentials(keywords: Mapping[str, str], directory: str) -> Iterator[tuple[str, dict[str, str]]]:
     """A conninfo that everybody may read, and the environment that brings the password.
 
-    A password that was given is in a private file in ``directory`` meanwhile; every other is where libpq looks for it
-    by itself.
+    A password among the keywords is in a private file in ``directory`` meanwhile. Any other password libpq finds by
+    itself.
     """
     shown = {**_KEEPALIVES, **without_password(keywords), "application_name": _NAME}
     if "password" not in keywords:
@@ -70,9 +70,10 @@ def credentials(keywords: Mapping[str, str], directory: str) -> Iterator[tuple[s
 
 
 def run(argv: Sequence[str], more: Mapping[str, str], progress: Progress, inherited: Sequence[int]) -> None:
-    """Run it to its end. Raises StandbyError when it fails.
+    """Run pg_basebackup to its end. Raises StandbyError if it fails.
 
-    When we are killed it goes as well; until then it holds the files in ``inherited`` open, a lock among them.
+    If this process is killed, pg_basebackup is as well. Until then it keeps the files ``inherited`` open, a lock among
+    them.
     """
     try:
         group = ProgramGroup(argv, stderr=PIPE, directory="/", more=more, inherited=inherited)

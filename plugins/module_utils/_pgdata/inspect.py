@@ -1,10 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A data directory on disk: what it is, without a server's help, and careful writes into it.
-
-Private to the collection.
-"""
+"""What a data directory is, read from disk without a server's help. Private to the collection."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import time
 from dataclasses import replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import NOBODYS, read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEM_NAMES, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
     PidFile,
@@ -31,14 +28,15 @@ __all__ = ["control_data", "inspect", "postmaster", "require_stopped"]
 
 _SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
 
-# A server rewrites pg_control at most a few times a second, each time within microseconds.
+# Times, and seconds. A server rewrites pg_control at most a few times a second, each time by one write (PostgreSQL
+# source, controldata_utils.c; before 12 xlog.c).
 _CONTROL_READS, _CONTROL_PAUSE = 10, 0.01
 
 
 def control_data(data_directory: str, what: str | None = None) -> ControlData:
     """pg_control of a directory; a message calls that ``what``. Raises StandbyError.
 
-    A server may be writing it at that moment: a damage is believed when it is seen twice.
+    A server may write the file at that moment: only damage that is seen twice in the same bytes counts.
     """
     path = os.path.join(data_directory, "global", "pg_control")
     content, before = _control_bytes(path), None
@@ -57,7 +55,7 @@ def control_data(data_directory: str, what: str | None = None) -> ControlData:
         time.sleep(_CONTROL_PAUSE)
         content, before = _control_bytes(path), content
     raise StandbyError(
-        Refusal("control_data_unreadable", f"{path} was written to all the time while it was read.", "run again")
+        Refusal("control_data_unreadable", f"{path} changed all the time while it was read.", "run again")
     )
 
 
@@ -76,9 +74,9 @@ def _control_bytes(path: str) -> bytes:
 
 
 def inspect(path: str, state_directory: str | None = None) -> DataDir:
-    """What the directory is. Reads only; raises StandbyError where even reading is refused."""
+    """What the directory is. Reads only. Raises StandbyError if the directory cannot be read."""
     clone = read_clone_state(state_directory or default_state_directory(path))
-    # Also where nothing of it is left, as after a crash: its tablespaces may still hold something.
+    # Even if nothing of the data directory is left, as after a crash: its tablespaces may still hold something.
     unfinished = clone is not None and clone.get("phase") != "committed" and clone.get("data_directory") == path
     try:
         entries = tuple(sorted(os.listdir(path)))
@@ -92,7 +90,7 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
                 "run as the database's OS user (os_user)",
             )
         ) from failed
-    if not set(entries) - NOBODYS and not unfinished:
+    if not set(entries) - FILE_SYSTEM_NAMES and not unfinished:
         return DataDir(path, "empty")
     version = _version(path, entries)
     has_control = os.path.exists(os.path.join(path, "global", "pg_control"))
@@ -114,7 +112,7 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
         clone=clone,
     )
     if unfinished and (clone or {}).get("phase") == "rewinding":
-        return replace(found, state="incomplete")  # pg_rewind leaves a pg_control, whenever it ends
+        return replace(found, state="incomplete")  # pg_control is there, whenever pg_rewind ends
     return replace(found, state=_state(found))
 
 
@@ -133,13 +131,13 @@ def require_stopped(pgdata: DataDir) -> None:
                 "server_running",
                 f"A server runs on {pgdata.path} (pid {pgdata.pid}). A running server is never replaced or rewound,"
                 " whatever is allowed.",
-                "stop it, if it may go",
+                "stop the server, if it may be replaced",
             )
         )
 
 
 def _control(path: str) -> ControlData | None:
-    """pg_control, or None where it is damaged. That we may not read it is no damage and raises StandbyError."""
+    """pg_control, or None if it is damaged. Raises StandbyError if we may not read it, which is no damage."""
     try:
         return control_data(path)
     except StandbyError as failed:
@@ -160,14 +158,14 @@ def _state(pgdata: DataDir) -> str:
 
 
 def _stands_by(pgdata: DataDir) -> bool:
-    """Whether a server on it follows an upstream: by standby.signal, until PostgreSQL 11 by recovery.conf."""
+    """Whether a server on the directory would follow an upstream: standby.signal says so, until 11 recovery.conf."""
     if pgdata.major is not None and not needs_signal(pgdata.major):
         return standby_mode(read_small(os.path.join(pgdata.path, "recovery.conf")) or "")
     return "standby.signal" in pgdata.entries
 
 
 def postmaster(path: str) -> PidFile | None:
-    """The postmaster of a directory, found by its pid file or, where that is gone, by its working directory."""
+    """The postmaster of a directory, found by the pid file or, without one, by the process's working directory."""
     real = os.path.realpath(path)
     text = read_small(os.path.join(path, "postmaster.pid"))
     noted = parse_pid_file(text) if text is not None else None
@@ -184,7 +182,7 @@ def postmaster(path: str) -> PidFile | None:
 def _works_in(pid: int, directory: str) -> bool | None:
     """Whether a live process has the directory as its working directory; None when that cannot be seen.
 
-    A process of somebody else than the directory's owner is no postmaster of it: its number was reused.
+    A process of another user than the directory's owner is not the postmaster: the number was reused.
     """
     try:
         return os.readlink(f"/proc/{pid}/cwd") == directory

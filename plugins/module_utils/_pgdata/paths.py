@@ -11,12 +11,9 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = [
-    "overlaps",
-    "paths",
-]
+__all__ = ["overlaps", "paths"]
 
-# Places of the system: neither they nor, for the second set, anything below them is a database's.
+# Directories of the system: neither they nor, for the second table, anything below them may hold a database.
 _NEVER = frozenset(
     (
         "/",
@@ -44,22 +41,6 @@ _NEVER_BELOW = (
 )
 
 
-def _why_unusable(path: str, homes: Iterable[str] = ()) -> str | None:
-    """Why a path must not be used, or None. ``homes`` are the home directories of the host's users."""
-    if not path.startswith("/"):
-        return "it is not absolute"
-    if "\n" in path or "\r" in path or "\0" in path:
-        return "it holds a line break"
-    plain = posixpath.normpath(path).replace("//", "/")
-    if ".." in path.split("/"):
-        return "it holds `..`"
-    if plain in _NEVER or any(plain.startswith(place + "/") for place in _NEVER_BELOW):
-        return "it is a place of the system"
-    if plain in {posixpath.normpath(home) for home in homes}:
-        return "it is the home directory of a user"
-    return None
-
-
 def overlaps(paths: Iterable[str]) -> tuple[str, str] | None:
     """The first two paths of which one is or contains the other, or None."""
     # By components: as text, /srv/pg-fast would come between /srv/pg and /srv/pg/slow.
@@ -71,7 +52,7 @@ def overlaps(paths: Iterable[str]) -> tuple[str, str] | None:
 
 
 def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) -> list[Verdict]:
-    """Whether every place may be written at all. ``others`` maps the option or tablespace to its path."""
+    """Whether every path may hold a database. ``others`` maps the option or tablespace to its path."""
     found = []
     known = list(homes)
     for name, path in [("data_directory", data_directory), *others.items()]:
@@ -92,3 +73,19 @@ def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) 
             )
         )
     return found or [Verdict("paths", "ok", "all paths may be used")]
+
+
+def _why_unusable(path: str, homes: Iterable[str]) -> str | None:
+    """Why a path must not be used, or None. ``homes`` are the home directories of the host's users."""
+    if not path.startswith("/"):
+        return "it is not absolute"
+    if "\n" in path or "\r" in path or "\0" in path:
+        return "it holds a line break"
+    plain = posixpath.normpath(path).replace("//", "/")
+    if ".." in path.split("/"):
+        return "it holds `..`"
+    if plain in _NEVER or any(plain.startswith(place + "/") for place in _NEVER_BELOW):
+        return "it is a place of the system"
+    if plain in {posixpath.normpath(home) for home in homes}:
+        return "it is the home directory of a user"
+    return None

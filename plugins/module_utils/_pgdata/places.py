@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the parts of a cluster are on this host: programs, links, state directory. Private to the collection."""
+"""Where on this host the parts of a cluster are: programs, links, state directory. Private to the collection."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def home_directories() -> list[str]:
 
 
 def default_state_directory(data_directory: str) -> str:
-    """Beside the data directory, so that every host that shares the file system sees one lock."""
+    """The state directory, beside the data directory: hosts that share the file system share the lock, too."""
     parent, name = os.path.split(os.path.abspath(data_directory))
     return os.path.join(parent, f".{name}.standby")
 
 
 def place_exists(data_directory: str, name: str, value: str) -> bool:
-    """Whether a place that a postgresql.conf in the data directory names is right on this host."""
+    """Whether a path that a postgresql.conf in the data directory names is right on this host."""
     path = os.path.join(data_directory, value)
     if name == "data_directory":
         return os.path.realpath(path) == os.path.realpath(data_directory)
@@ -67,5 +67,5 @@ def links(data_directory: str) -> dict[str, str]:
 
 
 def linked_directories(data_directory: str) -> set[str]:
-    """Where the links of a cluster lead: its tablespaces, and its WAL if that is elsewhere. Real paths."""
+    """The real paths to which the links of a cluster lead: its tablespaces, and its WAL if that is elsewhere."""
     return set(links(data_directory).values())

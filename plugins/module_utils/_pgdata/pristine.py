@@ -1,27 +1,27 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether anybody has used a cluster since initdb made it. Reads only. Private to the collection."""
+"""Whether a cluster was used since initdb made it. Reads only. Private to the collection."""
 
 from __future__ import annotations
 
 import os
 import re
-import struct
-import sys
 from collections.abc import Collection, Iterator
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEM_NAMES
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.heap_page import row_numbers
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 
 __all__ = ["sign_of_use"]
 
-# Objects that initdb did not make have numbers from here on (PostgreSQL manual, "OID Assignment": FirstNormalObjectId),
-# unless they were made in single-user mode, as initdb makes its own: those are not told apart.
+# Objects that initdb did not make have numbers from here on (PostgreSQL manual, "OID Assignment"; source,
+# access/transam.h, FirstNormalObjectId), unless they were made in single-user mode, as initdb makes its own objects.
 _FIRST_OF_USERS = 16384
 
-# An idle autovacuum takes a few of them for the statistics of the catalogs, and a checkpoint of a running server
-# notes the end of the 8192 that are reserved at a time, not what was taken of them.
+# VAR_OID_PREFETCH (source, access/transam/varsup.c): numbers are reserved 8192 at a time, and a checkpoint of a running
+# server notes the end of them. An idle autovacuum takes a few for the statistics of the catalogs.
 _RESERVED = 8192
 
 _DATABASES = 3  # template0, template1 and postgres
@@ -29,10 +29,10 @@ _DATABASES = 3  # template0, template1 and postgres
 # initdb writes some 10 MiB of WAL, and an unused server less than 1 MiB.
 _LITTLE_WAL = 64 << 20
 
-# What initdb makes, and what a server adds (PostgreSQL manual, "Database File Layout").
-_USUAL = frozenset(
+# What initdb makes, and what a server adds (PostgreSQL manual, "Database File Layout"; source, initdb.c, subdirs).
+_USUAL = FILE_SYSTEM_NAMES | frozenset(
     {
-        *("PG_VERSION", "base", "global", "log", "lost+found", "current_logfiles", "postmaster.opts", "postmaster.pid"),
+        *("PG_VERSION", "base", "global", "log", "current_logfiles", "postmaster.opts", "postmaster.pid"),
         *("pg_hba.conf", "pg_ident.conf", "postgresql.conf", "postgresql.auto.conf"),
         *("pg_commit_ts", "pg_dynshmem", "pg_logical", "pg_multixact", "pg_notify", "pg_replslot", "pg_serial"),
         *("pg_snapshots", "pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal", "pg_xact"),
@@ -46,10 +46,11 @@ _RELATION = re.compile(r"(\d+)(_fsm|_vm|_init)?")
 
 _NO_RELATIONS = frozenset({"PG_VERSION", "pg_control", "pg_filenode.map", "pg_internal.init"})
 
-# Large objects, and settings of roles and databases: there are none at first.
+# Large objects (pg_largeobject) and settings of roles and databases (pg_db_role_setting): there are none at first.
 _EMPTY_RELATIONS = frozenset({"2613", "2964"})
 
-# The catalogs in which an object without a file is seen by its number, from PostgreSQL 12 on the first column.
+# The catalogs whose first column is an object's number, from PostgreSQL 12 on (source, include/catalog/pg_*.h): objects
+# without a file are seen there.
 _CATALOGS = frozenset(
     {
         *("1213", "1260", "1262", "6100"),  # tablespaces, roles, databases, subscriptions
@@ -59,15 +60,13 @@ _CATALOGS = frozenset(
     }
 )
 
-_PAGE_HEADER, _LINE_POINTER, _TUPLE_HEADER = 24, 4, 23
-
 
 def sign_of_use(
     path: str, entries: Collection[str], control: ControlData, running: bool, settings: str | None
 ) -> str | None:
-    """The first sign that a cluster is more than what initdb made, in words; None where there is none.
+    """The first sign that a cluster is more than what initdb made, in words; None if there is none.
 
-    ``entries`` are the names in the data directory, ``settings`` is the text of its postgresql.auto.conf. Whatever
+    ``entries`` are the names in the data directory, ``settings`` is the text of its postgresql.auto.conf. What
     is doubtful counts as a sign. While a server runs, what it did since its last checkpoint is not all seen.
     """
     try:
@@ -77,7 +76,7 @@ def sign_of_use(
 
 
 def _signs(path: str, entries: Collection[str], control: ControlData, running: bool, settings: str) -> Iterator[str]:
-    """The cheap ones first: most clusters are used, and large."""
+    """The signs that cost least come first: most clusters are used, and large."""
     yield from _in_control(control, running)
     strange = sorted(set(entries) - _USUAL)
     if strange:
@@ -98,7 +97,7 @@ def _signs(path: str, entries: Collection[str], control: ControlData, running: b
 
 
 def _in_control(control: ControlData, running: bool) -> Iterator[str]:
-    # A server that crashed may have done anything since the checkpoint that pg_control tells of.
+    # A server that crashed may have done anything since the checkpoint that pg_control names.
     if control.state != ("in production" if running else "shut down"):
         yield f"its state is {control.state!r}"
     if control.timeline != 1:
@@ -125,12 +124,12 @@ def _in_catalogs(directory: str, page_size: int) -> Iterator[str]:
     for name in sorted(_CATALOGS & set(os.listdir(directory))):
         place = os.path.join(directory, name)
         try:
-            highest = max((number for page in _pages(place, page_size) for number in _numbers_in(page)), default=0)
+            highest = max((number for page in _pages(place, page_size) for number in row_numbers(page)), default=0)
         except ValueError as unknown:
             yield f"{place} {unknown}"
         else:
             if highest >= _FIRST_OF_USERS:
-                yield f"{place} tells of object {highest}"
+                yield f"{place} names object {highest}, which initdb did not make"
 
 
 def _pages(path: str, size: int) -> Iterator[bytes]:
@@ -141,28 +140,6 @@ def _pages(path: str, size: int) -> Iterator[bytes]:
                 raise ValueError("ends within a page")
             yield page
             page = file.read(size)
-
-
-def _numbers_in(page: bytes) -> Iterator[int]:
-    """The first column of every row on a heap page, rows that were deleted included, as an object's number.
-
-    PostgreSQL manual, "Database Page Layout". Raises ValueError for what is no such page.
-    """
-    if sys.byteorder != "little":
-        raise ValueError("has pages of another kind")
-    lower, upper = struct.unpack_from("=HH", page, 12)
-    if lower == 0 and not any(page):
-        return  # a page that was added and not yet used
-    if not _PAGE_HEADER <= lower <= upper <= len(page):
-        raise ValueError("has a page that makes no sense")
-    for place in range(_PAGE_HEADER, lower, _LINE_POINTER):
-        (pointer,) = struct.unpack_from("=I", page, place)
-        offset, flags = pointer & 0x7FFF, pointer >> 15 & 3
-        if flags != 1:  # 1: a row is stored there
-            continue
-        if not upper <= offset <= len(page) - _TUPLE_HEADER or offset + page[offset + 22] + 4 > len(page):
-            raise ValueError("has a row that makes no sense")
-        yield struct.unpack_from("=I", page, offset + page[offset + 22])[0]
 
 
 def _is_initdbs(number: str) -> bool:

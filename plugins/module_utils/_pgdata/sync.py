@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make durable what was written, and begin with it while more is coming. Private to the collection."""
+"""Files made durable, also while more of them are written. Private to the collection."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = [
-    "Syncing",
-    "sync",
-]
+__all__ = ["Syncing", "sync"]
 
-# The system would begin to write only when a share of the memory is dirty, and the end would wait for all of it.
+# Seconds. Left alone, the kernel begins to write when a share of the memory is dirty; the last sync would wait for all
+# of that.
 _PAUSE = 1.0
 
 
@@ -37,7 +35,7 @@ class Syncing:
 
     def __exit__(self, failure: object, *_more: object) -> None:
         self._ended.set()
-        if failure is None:  # whoever has failed does not wait for a slow disk
+        if failure is None:  # a copy that has failed does not wait for a slow disk
             self._thread.join()
 
     def complete(self) -> None:
@@ -56,14 +54,9 @@ class Syncing:
             self._failure = failure
 
 
-def _trees_of(paths: Iterable[str]) -> list[str]:
-    """One path for every file system that these are on."""
-    return list({os.stat(path).st_dev: path for path in paths}.values())
-
-
 def sync(paths: Iterable[str]) -> None:
     """Make durable everything on the file systems of these paths. Raises StandbyError when a disk refuses."""
-    for path in _trees_of(paths):
+    for path in {os.stat(path).st_dev: path for path in paths}.values():
         done = LocalShell().run(["sync", "--file-system", path], timeout=3600)
         if done.rc != 0:
             raise StandbyError(
@@ -71,7 +64,7 @@ def sync(paths: Iterable[str]) -> None:
                     "disk_error",
                     f"Cannot sync the file system of {path}: {first_line(done.err)}."
                     " The directory cannot be started; a new run resumes.",
-                    "check the file system",
+                    "check the disk and its file system (dmesg)",
                 ),
                 rc=done.rc,
             )

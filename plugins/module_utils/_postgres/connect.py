@@ -71,7 +71,7 @@ _SETTINGS_SQL = "SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)
 def replication_connection(keywords: Mapping[str, str], seconds: int) -> Any:
     """A login by the replication protocol, as the WAL receiver does it, within so many seconds for each host.
 
-    Raises psycopg2.Error when it fails, and StandbyError where psycopg2 is missing.
+    Raises psycopg2.Error when it fails, and StandbyError if psycopg2 is missing.
     """
     require_psycopg2()
     return psycopg2.connect(

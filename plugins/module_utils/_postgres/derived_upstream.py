@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom to follow where nobody has said it: the server that Barman backs up. Private to the collection."""
+"""The upstream if none is given: the server that Barman backs up. Private to the collection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Derived", "derive"]
 
 @dataclass(frozen=True)
 class Derived:
-    """libpq keywords without secrets, where they are from, and the names of what was left out there."""
+    """libpq keywords without secrets; ``source`` names the setting of Barman, ``left_out`` the keywords not taken."""
 
     conninfo: dict[str, str]
     source: str
@@ -25,9 +25,9 @@ class Derived:
 
 
 def derive(conninfos: Mapping[str, str], server: str) -> Derived:
-    """The connection for a standby, from Barman's own by their names, the first one that there is.
+    """The connection for a standby, from the first of Barman's ``conninfos``, which are by their setting's name.
 
-    Raises StandbyError where that leads to nobody, as seen from another host.
+    Raises StandbyError if Barman has no conninfo, or one that leads nowhere from another host.
     """
     if not conninfos:
         raise _failure(f"Barman has no conninfo of server {server} here, as on a passive node")

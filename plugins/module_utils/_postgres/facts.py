@@ -44,7 +44,7 @@ class Clock:
 class Slot:
     """A replication slot by name. ``kind`` is ``absent``, ``physical`` or ``logical``.
 
-    ``active`` is None where only the replication protocol was asked. ``wal_status`` is there from PostgreSQL 13 on,
+    ``active`` is None if only the replication protocol was asked. ``wal_status`` is there from PostgreSQL 13 on,
     ``invalidation_reason`` from 17 on (PostgreSQL manual, 54.19 "pg_replication_slots").
     """
 
@@ -115,9 +115,9 @@ class UpstreamFacts:
 
 @dataclass(frozen=True)
 class ClusterFiles:
-    """What a copy of a running cluster will bring. ``bytes`` are those of all databases, None where that is refused.
+    """What a copy of a running cluster will bring. ``bytes`` are those of all databases, None if that is refused.
 
-    ``tablespace_bytes`` are by the tablespace's oid, where they are told.
+    ``tablespace_bytes`` are by the tablespace's oid, if they are told.
     """
 
     tablespaces: tuple[Tablespace, ...]
@@ -130,7 +130,7 @@ class HostPlace:
     """A path that the standby will use. ``role`` names it as the options do: ``data_directory``, ``waldir``, ...
 
     Where nothing is at ``path`` yet, the other fields speak of ``existing``, the nearest directory above it.
-    ``selinux_type`` is None where files carry no label.
+    ``selinux_type`` is None if files carry no label.
     """
 
     role: str

@@ -26,7 +26,7 @@ __all__ = ["Login", "Passfile", "login_of"]
 
 @dataclass(frozen=True)
 class Passfile:
-    """A password file with the text that it should have; ``text`` is None where it has that already."""
+    """A password file with the text that it should have; ``text`` is None if it has that already."""
 
     path: str
     text: str | None
@@ -41,7 +41,7 @@ class Passfile:
 class Login:
     """``keywords`` are those of a login from here and now, ``conninfo`` those that primary_conninfo is made of.
 
-    ``passfile`` is the file to keep the password in, where that is wanted.
+    ``passfile`` is the file to keep the password in, if that is wanted.
     """
 
     keywords: dict[str, str]

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings that a running server really uses, asked through its socket. Private to the collection."""
+"""Which values a running server uses, and which lines of its files it cannot read: asked through its socket.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class RunningSettings:
         return [said for path, said in self.errors if os.path.realpath(path) not in paths]
 
     def outdated(self, wanted: Mapping[str, str]) -> list[str]:
-        """The settings that are to have another value than the server uses, as far as it tells."""
+        """The settings that are to have another value than the server uses, if it tells the setting."""
         return [
             name
             for name, value in wanted.items()
@@ -61,7 +64,7 @@ class RunningSettings:
         ]
 
     def overridden(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """Of these, the ones that no file can change, and where they were given."""
+        """The outdated settings that no file can change, and what sets them (pg_settings.source)."""
         outdated = {name: self.settings[name].source for name in self.outdated(wanted)}
         return {name: source for name, source in outdated.items() if source in _ABOVE_FILES}
 
@@ -69,7 +72,7 @@ class RunningSettings:
 def read_settings(pgdata: DataDir, names: Iterable[str]) -> RunningSettings | None:
     """What the server on a directory says, or None when it does not let us in (it may be starting).
 
-    Raises StandbyError where psycopg2 is missing.
+    Raises StandbyError if psycopg2 is missing.
     """
     if not pgdata.running or pgdata.port is None or pgdata.socket_directory is None:
         return None

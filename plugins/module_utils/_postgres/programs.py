@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PostgreSQL's programs on this host, asked: what a server would do before it runs, and what pg_basebackup knows.
+"""Which values a server that is not running would use, by its program (``postgres -C``); what pg_basebackup knows.
 
 Private to the collection.
 """
@@ -121,7 +121,7 @@ def _printed(bindir: str, name: str, config_file: str, data_directory: str | Non
 
 
 def configured(config_file: str, depth: int = 0) -> dict[str, str]:
-    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing where there is no file."""
+    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing if there is no file."""
     found: dict[str, str] = {}
     directory = os.path.dirname(config_file)
     for setting in _conf.read(read_small(config_file) or ""):

@@ -76,7 +76,7 @@ def standby_status(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def pgdata_of(pgdata: DataDir, bindir: str | None, system_identifier: str | None = None) -> dict[str, Any]:
-    """A data directory as modules return it. Raises StandbyError where the programs of a cluster are missing."""
+    """A data directory as modules return it. Raises StandbyError if the programs of a cluster are missing."""
     result = as_dict(pgdata)
     del result["entries"]
     result.update(

@@ -53,7 +53,7 @@ _PREPARE = f"SET search_path = pg_catalog; SET statement_timeout = '{_STATEMENT_
 
 _CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
-# pg_settings leaves out what the role may not see, where SHOW would fail.
+# pg_settings leaves out what the role may not see; SHOW would fail.
 _SETTINGS = """
 SELECT name, setting FROM pg_settings
 WHERE name IN ('max_replication_slots', 'max_wal_senders', 'max_slot_wal_keep_size', 'shared_preload_libraries',
@@ -108,7 +108,7 @@ _DATABASE_BYTES = "SELECT sum(pg_database_size(oid)) FROM pg_database"
 def read_facts(keywords: Mapping[str, str], slot_name: str | None, application_name: str) -> UpstreamFacts | str:
     """Log in as the standby's own role, and ask. What one question does not answer is None.
 
-    Returns the reason, one line without secrets, when the role is not let in. Raises StandbyError where psycopg2 is
+    Returns the reason, one line without secrets, when the role is not let in. Raises StandbyError if psycopg2 is
     missing.
     """
     connection = _connect(keywords)
@@ -122,7 +122,7 @@ def files(keywords: Mapping[str, str]) -> ClusterFiles | str:
     """The tablespaces and how much there is to copy, or why the upstream does not let us ask.
 
     The size of a database is told to whoever may connect to it, that of a tablespace to whoever may create in it
-    (PostgreSQL manual, 9.28.7). Raises StandbyError where psycopg2 is missing.
+    (PostgreSQL manual, 9.28.7). Raises StandbyError if psycopg2 is missing.
     """
     connection = _connect(keywords)
     if isinstance(connection, str):
@@ -146,7 +146,7 @@ def slot_by_replication(keywords: Mapping[str, str], name: str | None) -> Upstre
     """What the replication protocol tells of slots and limits; nothing when even that is refused.
 
     READ_REPLICATION_SLOT is there from PostgreSQL 15 on, and does not tell whether the slot is in use
-    (PostgreSQL manual, 55.4). Raises StandbyError where psycopg2 is missing.
+    (PostgreSQL manual, 55.4). Raises StandbyError if psycopg2 is missing.
     """
     require_psycopg2()
     try:

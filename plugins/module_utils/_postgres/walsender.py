@@ -32,8 +32,8 @@ _SECONDS = 10
 # As the standby's own name it could be counted as a synchronous standby, and be found taken by another check.
 _PROBE = "pgfleet_wal_probe"
 
-# "requested WAL segment ... has already been removed" comes with undefined_file where the file is gone (PostgreSQL
-# manual, appendix A), and with any code where it is still there but older than those that were removed. So it is told
+# "requested WAL segment ... has already been removed" comes with undefined_file if the file is gone (PostgreSQL
+# manual, appendix A), and with any code if it is still there but older than those that were removed. So it is told
 # by the name of a segment in it, in whatever language: that segment is what the server cannot send.
 _UNDEFINED_FILE = "58P01"
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A standby whose upstream nobody asks, because it is down: what stays unproven. Pure. Private to the collection."""
+"""A standby whose upstream is not asked because it is down: what is not checked. Pure. Private to the collection."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reasons(instance: Instance) -> list[str]:
 
 
 def state(instance: Instance | None, ready: bool) -> str:
-    """What a standby does, by its own word: ``streaming``, ``waiting_for_upstream`` or ``not_ready``."""
+    """What a standby says that it does: ``streaming``, ``waiting_for_upstream`` or ``not_ready``."""
     if instance is None or not ready:
         return "not_ready"
     receives = instance.receiver is not None and instance.receiver.status == "streaming"

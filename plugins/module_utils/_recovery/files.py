@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The recovery settings of one data directory: what is there, what is wanted, and the careful change.
+"""What the files of a data directory say about recovery, what they should say, and the careful change.
 
 Private to the collection.
 """
@@ -22,7 +22,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_fi
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import masked_conninfo
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import texts
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import LEFTOVERS, home
 
 __all__ = ["FileChange", "apply", "compare", "shown", "stand_by"]
 
@@ -52,9 +52,9 @@ class FileChange:
 
 
 def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: bool, major: int) -> FileChange:
-    """What has to change. ``own_configuration``: the data directory holds the server's postgresql.conf."""
+    """What has to change. ``own_configuration``: the server reads the postgresql.conf in the data directory."""
     old = {name: _read(data_directory, name) for name in (AUTO_CONF, RECOVERY_CONF)}
-    new = texts(old, wanted, major)
+    new = _texts(old, wanted, major)
     changed = {name: text for name, text in new.items() if text != old[name]}
     if needs_signal(major):
         if not os.path.exists(os.path.join(data_directory, "standby.signal")):
@@ -78,7 +78,7 @@ def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: b
 
 
 def apply(data_directory: str, change: FileChange) -> None:
-    """Make the change; what makes it a standby first, so that no crash leaves a directory that starts as a primary."""
+    """Make the change. What makes a server a standby comes first: after a crash none must start as a primary."""
     first = [name for name in ("standby.signal", RECOVERY_CONF) if name in change.texts]
     for name in [*first, *(name for name in change.texts if name not in first)]:
         write_atomically(os.path.join(data_directory, name), change.texts[name])
@@ -95,6 +95,14 @@ def stand_by(data_directory: str, major: int, mode: int) -> None:
         write_atomically(os.path.join(data_directory, "standby.signal"), _SIGNAL, mode)
     else:
         write_atomically(os.path.join(data_directory, RECOVERY_CONF), _MODE, mode)
+
+
+def _texts(old: Mapping[str, str], wanted: Mapping[str, str], major: int) -> dict[str, str]:
+    """The files that hold recovery settings, as they should be. ``old`` are their texts now, by name."""
+    names = (AUTO_CONF,) if needs_signal(major) else (AUTO_CONF, RECOVERY_CONF)
+    given = dict(wanted) if needs_signal(major) else {"standby_mode": "on", **wanted}
+    parts = {file: {name: value for name, value in given.items() if home(name, major) == file} for file in names}
+    return {file: _conf.edit(old.get(file, ""), part, LEFTOVERS) for file, part in parts.items()}
 
 
 def _read(data_directory: str, name: str) -> str:

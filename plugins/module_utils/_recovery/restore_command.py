@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a standby fetches WAL from Barman: the command for its restore_command. Private to the collection.
+"""Which command a standby gets as its restore_command, to fetch WAL from Barman. Private to the collection.
 
-Barman's own script ``barman-wal-restore`` where it is installed and can do what is asked, else ``barman get-wal``
-over ssh. The script is asked for its options (``--help``) instead of being judged by its version.
+Barman's own script ``barman-wal-restore``, if it is installed and has the options that are needed, else
+``barman get-wal`` over ssh. Which options the script has is read from its ``--help``, not derived from its version.
 """
 
 from __future__ import annotations
@@ -24,14 +24,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = [
-    "RestoreCommand",
-    "restore_command",
-]
+__all__ = ["RestoreCommand", "restore_command"]
 
 _SCRIPT = "barman-wal-restore"
 
-# The script's switch for each compression on the wire; what is not said is no compression.
+# The script's switch for each compression on the wire; without a switch there is none.
 _COMPRESSION = {"gzip": "--gzip", "bzip2": "--bzip2", "keep": "--keep-compression"}
 
 _TEST_SECONDS = 60
@@ -45,7 +42,7 @@ _PORT = re.compile(r"-p(\d+)|-oPort=(\d+)", re.IGNORECASE)
 class RestoreCommand:
     """The setting's value, or None for no command.
 
-    ``script`` is the argument list of the script up to its options, where it is used; ``note`` says why it is not.
+    ``script`` is the script with its arguments, empty if the script is not used; then ``note`` says why.
     """
 
     text: str | None
@@ -62,10 +59,11 @@ class RestoreCommand:
 
 
 def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreCommand:
-    """The command that the options ask for. Raises StandbyError when ``auto`` is not told enough.
+    """The command that the options ask for. Raises StandbyError when ``auto`` lacks an option.
 
     The script gets a private spool directory: the default one is shared by all clusters of a host, whose segments
-    have the same names. ``%`` is doubled, for PostgreSQL replaces ``%f`` and ``%p`` (manual, 25.3.4).
+    have the same names. ``%`` is doubled, for PostgreSQL replaces ``%f`` and ``%p``
+    (manual of 18, 25.3.5 "Recovering Using a Continuous Archive Backup").
     """
     option = params.get("restore_command")
     if option in (None, "", "none"):
@@ -76,7 +74,7 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreC
         raise StandbyError(
             Refusal(
                 "restore_command_incomplete",
-                "restore_command=auto needs to know where Barman is.",
+                "restore_command=auto needs barman_host and barman_server, and one of them is not given.",
                 "give barman_host and barman_server, or restore_command=none",
             )
         )
@@ -101,14 +99,14 @@ def _ssh_port(options: Sequence[str]) -> str | None:
 def _lacks(script: str | None, params: Mapping[str, Any], options: Sequence[str]) -> str | None:
     """Why the script cannot be used, or None."""
     if script is None:
-        return f"{_SCRIPT} is not installed here (package barman-cli)"
+        return f"{_SCRIPT} is not installed on this host (package barman-cli)"
     if params.get("barman_executable") not in (None, "", "barman"):
         return f"{_SCRIPT} calls nothing but `barman` on the Barman host"
     port = _ssh_port(options)
     if port is None:
         return f"{_SCRIPT} takes no ssh options but a port; a Host section in ~/.ssh/config would do"
     wanted = [*(["--port"] if port else []), *_compression(params)]
-    # Only what is asked for is worth the time of starting it.
+    # The script is started only if an option is needed: starting it takes time.
     known = LocalShell().run([script, "--help"]).out if wanted else ""
     missing = [word for word in wanted if word not in known]
     return f"{script} does not know {missing[0]}" if missing else None
@@ -125,17 +123,17 @@ def _options(params: Mapping[str, Any], options: Sequence[str], spool_directory:
 
 
 def _user(destination: str, options: Sequence[str]) -> str:
-    """Whom ssh would log in as; the script has a default of its own. ``ssh -G`` reads a Host section as ssh does."""
+    """The user that ssh would log in as: the script has another default. ``ssh -G`` reads Host sections as ssh does."""
     user, at, _host = destination.rpartition("@")
     if at:
         return user
-    told = LocalShell().run(["ssh", "-G", *options, "--", ssh_destination(destination)])
-    match = _USER.search(told.out)
+    resolved = LocalShell().run(["ssh", "-G", *options, "--", ssh_destination(destination)])
+    match = _USER.search(resolved.out)
     return match.group(1) if match else ""
 
 
 def _compression(params: Mapping[str, Any]) -> list[str]:
-    """The script's switch, none for no compression."""
+    """The script's switch for the compression; no word for none."""
     switch = _COMPRESSION.get(str(params.get("restore_compression")))
     return [] if switch is None else [switch]
 
@@ -145,17 +143,17 @@ def _place(params: Mapping[str, Any]) -> list[str]:
 
 
 def _over_ssh(params: Mapping[str, Any]) -> str:
-    """``barman get-wal`` at the far end of ssh.
+    """``barman get-wal`` on the Barman host, over ssh.
 
     The server gives up its recovery when the command ends with more than 125 (PostgreSQL's xlogarchive.c), and ssh
-    ends with 255 when it cannot connect: that must not be the command's own end.
+    ends with 255 when it cannot connect: the command must not end with that.
     """
     config = ["--config", str(params["barman_config"])] if params.get("barman_config") else []
     barman = [str(params.get("barman_executable") or "barman"), *config, "get-wal", str(params["barman_server"])]
     ssh = BarmanHost.from_params(params).shell().argv([*barman, "WAL"])
-    # The name is the last word of the far command, which is one word here: it is put in after the quoting.
-    far = ssh.pop()[: -len("WAL")]
-    return " ".join([*map(_word, ssh), f"{_word(far)}%f", ">", '"%p"', "||", "exit", "1"])
+    # The remote command is one word for this shell, and the segment's name is its end: that is added after the quoting.
+    remote = ssh.pop()[: -len("WAL")]
+    return " ".join([*map(_word, ssh), f"{_word(remote)}%f", ">", '"%p"', "||", "exit", "1"])
 
 
 def _word(word: str) -> str:

@@ -1,166 +1,143 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a standby's recovery settings are and what changing them asks of a running server. Pure.
+"""Which recovery settings PostgreSQL has, where each of them stands, and what each of them does: one table. Pure.
 
-Facts from the PostgreSQL manual, chapters 20.5.4-20.5.6 and 27, and the release notes of 12 to 14.
-Private to the collection.
+Sources: PostgreSQL manual of 18, chapters 19.2 "File Locations", 19.5.5 to 19.5.6 "Archive Recovery" and "Recovery
+Target" and 19.6.3 "Standby Servers"; the manual of 11, chapter 27 "Recovery Configuration"; the release notes of
+12 (settings move out of recovery.conf), 13, 14 (what a reload is enough for) and 16 (promote_trigger_file goes).
+tests/servers/test_reload.py compares the table with pg_settings of every major version. Private to the collection.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import in_unit
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
     AUTO_CONF,
     RECOVERY_CONF,
     needs_signal,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import LEFTOVERS
 
-__all__ = ["SLOT_NAME", "checked_settings", "needs", "of_server", "require_standby", "texts", "wanted_settings"]
+__all__ = ["LEFTOVERS", "PLACES", "SETTINGS", "RecoverySetting", "harmless_values", "home", "needs", "of_server"]
 
-SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 
-_NAME = re.compile(r"[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)*")
+@dataclass(frozen=True)
+class RecoverySetting:
+    """One setting. Versions are major versions; the oldest one that counts is 10.
 
-_OF_RECOVERY_CONF = frozenset(
-    {
-        "archive_cleanup_command",
-        "primary_conninfo",
-        "primary_slot_name",
-        "recovery_min_apply_delay",
-        "recovery_target_timeline",
-        "restore_command",
-        "standby_mode",
-    }
+    ``since`` and ``until`` are the first and the last version that knows the setting, in whatever file.
+    ``recovery_conf``: until 11 the setting stands in recovery.conf, and the server does not know it by its name.
+    ``reload_since``: the first version in which a reload is enough for a new value; None: a restart is always needed.
+    ``leftover``: a backup brings the setting along from its source, and it must not act here: it would end recovery,
+    or it names another node or a place of the other host.
+    ``harmless``: the value that overrules a configuration file which makes the setting; None: no file does harm by
+    it, or no value would be harmless. ``harmful``: the only value that does harm; None: every value that is not empty.
+    ``place``: the setting names a place of the host, which another host need not have.
+    """
+
+    name: str
+    since: int = 10
+    until: int | None = None
+    recovery_conf: bool = False
+    reload_since: int | None = None
+    leftover: bool = False
+    harmless: str | None = None
+    harmful: str | None = None
+    place: bool = False
+
+    def known(self, major: int) -> bool:
+        """Whether this version has the setting."""
+        return self.since <= major and (self.until is None or major <= self.until)
+
+    def home(self, major: int) -> str:
+        """The file of the data directory in which the setting stands."""
+        return RECOVERY_CONF if self.recovery_conf and not needs_signal(major) else AUTO_CONF
+
+    def does_harm(self, value: str) -> bool:
+        """Whether a standby has to be kept from this value, if a configuration file makes it."""
+        return self.harmless is not None and (value.lower() == self.harmful if self.harmful else bool(value))
+
+
+SETTINGS = (
+    # What promotes a standby, or fetches WAL from another place than that which was asked for.
+    RecoverySetting("archive_cleanup_command", recovery_conf=True, reload_since=12, leftover=True, harmless=""),
+    RecoverySetting("primary_conninfo", recovery_conf=True, reload_since=13, leftover=True),
+    RecoverySetting("primary_slot_name", recovery_conf=True, reload_since=13, leftover=True, harmless=""),
+    RecoverySetting("promote_trigger_file", since=12, until=15, reload_since=12, leftover=True, harmless=""),
+    RecoverySetting("recovery_end_command", recovery_conf=True, reload_since=12, leftover=True, harmless=""),
+    RecoverySetting("recovery_min_apply_delay", recovery_conf=True, reload_since=12, leftover=True),
+    RecoverySetting("recovery_target", recovery_conf=True, leftover=True, harmless=""),
+    RecoverySetting("recovery_target_action", recovery_conf=True, leftover=True),
+    RecoverySetting("recovery_target_inclusive", recovery_conf=True, leftover=True),
+    RecoverySetting("recovery_target_lsn", recovery_conf=True, leftover=True, harmless=""),
+    RecoverySetting("recovery_target_name", recovery_conf=True, leftover=True, harmless=""),
+    RecoverySetting("recovery_target_time", recovery_conf=True, leftover=True, harmless=""),
+    RecoverySetting("recovery_target_timeline", recovery_conf=True, leftover=True),
+    RecoverySetting("recovery_target_xid", recovery_conf=True, leftover=True, harmless=""),
+    RecoverySetting("restore_command", recovery_conf=True, reload_since=14, leftover=True, harmless=""),
+    RecoverySetting("standby_mode", until=11, recovery_conf=True, leftover=True),
+    RecoverySetting("trigger_file", until=11, recovery_conf=True, leftover=True),
+    # With `always` a standby runs its upstream's archive_command (26.2.9 "Continuous Archiving in Standby").
+    RecoverySetting("archive_mode", harmless="on", harmful="always"),
+    # Where the files of the server are.
+    RecoverySetting("config_file", leftover=True, place=True),
+    RecoverySetting("data_directory", leftover=True, place=True),
+    RecoverySetting("external_pid_file", leftover=True, place=True),
+    RecoverySetting("hba_file", leftover=True, place=True),
+    RecoverySetting("ident_file", leftover=True, place=True),
+    # How a standby behaves: a user's choice, which a backup may bring along.
+    RecoverySetting("hot_standby"),
+    RecoverySetting("hot_standby_feedback", reload_since=10),
+    RecoverySetting("max_standby_archive_delay", reload_since=10),
+    RecoverySetting("max_standby_streaming_delay", reload_since=10),
+    RecoverySetting("sync_replication_slots", since=17, reload_since=17),
+    RecoverySetting("wal_receiver_create_temp_slot", since=13, reload_since=13),
+    RecoverySetting("wal_receiver_status_interval", reload_since=10),
+    RecoverySetting("wal_receiver_timeout", reload_since=10),
+    RecoverySetting("wal_retrieve_retry_interval", reload_since=10),
 )
 
-# The major version from which a reload is enough; what is not here needs a restart.
-_RELOAD_SINCE = {
-    "primary_conninfo": 13,
-    "primary_slot_name": 13,
-    "restore_command": 14,
-    "archive_cleanup_command": 12,
-    "recovery_end_command": 12,
-    "recovery_min_apply_delay": 12,
-    "promote_trigger_file": 12,
-    "hot_standby_feedback": 10,
-    "max_standby_archive_delay": 10,
-    "max_standby_streaming_delay": 10,
-    "wal_receiver_status_interval": 10,
-    "wal_receiver_timeout": 10,
-    "wal_retrieve_retry_interval": 10,
-}
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+LEFTOVERS = tuple(setting.name for setting in SETTINGS if setting.leftover)
+
+PLACES = tuple(setting.name for setting in SETTINGS if setting.place)
+
+
+def home(name: str, major: int) -> str:
+    """The file of the data directory in which a setting stands, one that is not in the table included."""
+    setting = _BY_NAME.get(name)
+    return AUTO_CONF if setting is None else setting.home(major)
 
 
 def of_server(wanted: Mapping[str, str], major: int) -> dict[str, str]:
     """The settings that the server itself knows by their names: all but those of a recovery.conf."""
-    return {name: value for name, value in wanted.items() if needs_signal(major) or name not in _OF_RECOVERY_CONF}
-
-
-def texts(old: Mapping[str, str], wanted: Mapping[str, str], major: int) -> dict[str, str]:
-    """The files that hold recovery settings, as they should be. ``old`` are their texts now, by name."""
-    if needs_signal(major):
-        return {AUTO_CONF: _conf.edit(old.get(AUTO_CONF, ""), wanted, LEFTOVERS)}
-    recovery = {name: value for name, value in wanted.items() if name in _OF_RECOVERY_CONF}
-    return {
-        AUTO_CONF: _conf.edit(old.get(AUTO_CONF, ""), of_server(wanted, major), LEFTOVERS),
-        RECOVERY_CONF: _conf.edit(old.get(RECOVERY_CONF, ""), {"standby_mode": "on", **recovery}, LEFTOVERS),
-    }
+    return {name: value for name, value in wanted.items() if home(name, major) != RECOVERY_CONF}
 
 
 def needs(changed: Iterable[str], major: int) -> str | None:
-    """What a running server needs after these settings changed: ``restart``, ``reload`` or None."""
-    names = list(changed)
-    if not names:
-        return None
-    return "reload" if all(_RELOAD_SINCE.get(name, major + 1) <= major for name in names) else "restart"
+    """What a running server needs after these settings changed: ``restart``, ``reload`` or None.
 
-
-def require_standby(pgdata: DataDir, rejoin: bool = False) -> int:
-    """The major version of a directory that recovery settings may be written into.
-
-    Raises StandbyError for what is no standby: settings alone must not turn a primary into one, unless it is to
-    ``rejoin`` and does not run.
+    A setting that is not in the table counts as one that needs a restart.
     """
-    fits = pgdata.state == "standby" or (rejoin and pgdata.state == "cluster" and not pgdata.running)
-    if not fits or pgdata.major is None:
-        running = f", and a server runs on it (pid {pgdata.pid})" if pgdata.running else ""
-        raise StandbyError(
-            Refusal(
-                "data_directory_not_standby",
-                f"Recovery settings belong to a standby, but {pgdata.path} is {pgdata.state}{running}. Nothing was"
-                " changed.",
-                "clone it first, or correct data_directory",
-            )
-        )
-    return pgdata.major
+    since = [_BY_NAME[name].reload_since if name in _BY_NAME else None for name in changed]
+    if not since:
+        return None
+    return "reload" if all(first is not None and first <= major for first in since) else "restart"
 
 
-def wanted_settings(conninfo: str, command: str | None, params: Mapping[str, Any]) -> dict[str, str]:
-    """The settings to write, in that order. Raises StandbyError for a value that no file or server takes."""
-    wanted = {"primary_conninfo": conninfo}
-    if params.get("primary_slot_name"):
-        wanted["primary_slot_name"] = _slot(params["primary_slot_name"])
-    if command:
-        wanted["restore_command"] = command
-    if params.get("archive_cleanup_command"):
-        wanted["archive_cleanup_command"] = params["archive_cleanup_command"]
-    if params.get("recovery_min_apply_delay"):
-        wanted["recovery_min_apply_delay"] = _delay(params["recovery_min_apply_delay"])
-    wanted["recovery_target_timeline"] = "latest"
-    wanted.update(checked_settings(params.get("settings") or {}))
-    return checked_settings(wanted)
+def harmless_values(configured: Mapping[str, str], major: int) -> dict[str, str]:
+    """For what ``configured`` says that would harm a standby: the settings' names, and values that do no harm.
 
-
-def checked_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Settings as a file holds them. Raises StandbyError for a name or value that no file can hold."""
-    checked = {name.lower(): _value(value) for name, value in settings.items()}
-    for name, value in checked.items():
-        if not _NAME.fullmatch(name):
-            raise StandbyError(Refusal("setting_invalid", f"{name!r} is no name of a setting.", "correct settings"))
-        try:
-            _conf.quote(value)
-        except ValueError as wrong:
-            raise StandbyError(
-                Refusal("setting_invalid", f"The value of {name} cannot be written: {wrong}.", "correct it")
-            ) from wrong
-    return checked
-
-
-def _slot(name: str) -> str:
-    """The rule of the server itself (PostgreSQL manual, 27.2.6.1)."""
-    if not SLOT_NAME.fullmatch(name):
-        raise StandbyError(
-            Refusal(
-                "slot_name_invalid",
-                f"primary_slot_name={name!r} is not a name that a server takes for a slot.",
-                "use lower-case letters, digits and underscores, at most 63",
-            )
-        )
-    return name
-
-
-def _delay(value: str) -> str:
-    if in_unit(value, "ms") is None:
-        raise StandbyError(
-            Refusal(
-                "setting_invalid",
-                f"recovery_min_apply_delay={value!r} is no time that a server understands.",
-                "give a number and one of the units ms, s, min, h and d",
-            )
-        )
-    return value
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return str(value)
+    A recovery.conf of an older version is not among these files: it is written anew as a whole.
+    """
+    return {
+        setting.name: setting.harmless
+        for setting in SETTINGS
+        if setting.harmless is not None
+        and setting.known(major)
+        and setting.home(major) == AUTO_CONF
+        and setting.does_harm(configured.get(setting.name, ""))
+    }

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configuration files that a backup brings into a data directory whose server has its own elsewhere.
+"""Which configuration files a backup left in the data directory of a server that has its own elsewhere; their removal.
 
-Barman's rsync backups carry postgresql.conf, pg_hba.conf and pg_ident.conf of a primary that keeps them outside of
-its data directory, as Debian's do. In the data directory they look as if they counted. Private to the collection.
+A primary on Debian keeps postgresql.conf, pg_hba.conf and pg_ident.conf outside of its data directory. Barman's rsync
+backups carry these files, and a restore puts them into the data directory, where they look as if the server read
+them. Private to the collection.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import PLACES
 
 __all__ = ["Strays", "apply_strays", "find_strays"]
 
 _NAMES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 
-# What of the host's own postgresql.conf stays when the primary's takes its place: where things are on this host.
-_LOCAL = ("data_directory", "hba_file", "ident_file", "external_pid_file")
+# The settings of the host's own postgresql.conf that stay when the primary's takes its place: they name places of this
+# host.
+# config_file names the file itself, and has no effect in it.
+_LOCAL = tuple(name for name in PLACES if name != "config_file")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Strays:
 def find_strays(
     data_directory: str, config_directory: str, local: Mapping[str, str], state_directory: str, from_backup: bool
 ) -> Strays:
-    """What is to be done about them. ``from_backup``: they replace those of the configuration directory.
+    """Which files are strays, and what has to be written. ``from_backup``: they replace those in ``config_directory``.
 
     ``local`` is what the postgresql.conf there and its includes set. A file that it names is no stray.
     """
@@ -66,7 +70,7 @@ def find_strays(
 
 
 def apply_strays(data_directory: str, strays: Strays) -> None:
-    """Put aside what is replaced and what is stray, and write the new files. Raises StandbyError."""
+    """Move replaced and stray files aside, and write the new ones. Raises StandbyError."""
     if not strays.names:
         return
     private_directory(strays.aside)

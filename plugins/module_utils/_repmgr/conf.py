@@ -4,8 +4,8 @@
 """The two syntaxes of repmgr.conf: that of repmgr 5 and that of repmgr 4. Pure. Private to the collection.
 
 repmgr 5 reads as PostgreSQL does, though with the narrower words of older servers: what holds a slash, a space or two
-dots has to be in quotes. repmgr 4 takes whatever stands behind the equal sign, quotes anywhere are dropped and a
-``#`` ends the value even between them. Names are told apart by case in both.
+dots has to be in quotes. repmgr 4 takes all that stands behind the equal sign, drops quotes anywhere, and a
+``#`` ends the value even between quotes. In both, names that differ in case are different names.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _lenient_line(line: str) -> tuple[str, str] | None:
 
 
 def tablespace(value: str) -> tuple[str, str] | None:
-    """The two directories of ``OLD=NEW``, where an equal sign in a name has a backslash before it; None for others."""
+    """The two directories of ``OLD=NEW``, None for other texts. An equal sign in a name has a backslash before it."""
     parts = re.split(r"(?<!\\)=+", value)
     if len(parts) != 2 or not all(parts):
         return None
@@ -131,6 +131,6 @@ def tablespace(value: str) -> tuple[str, str] | None:
 
 
 def canonical(path: str) -> str:
-    """A path in the shortest words, as repmgr keeps it."""
+    """A path in its shortest form, as repmgr keeps it."""
     plain = posixpath.normpath(path)
     return plain[1:] if plain.startswith("//") else plain

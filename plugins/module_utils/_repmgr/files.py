@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""repmgr.conf with the files that it includes. Private to the collection."""
+"""repmgr.conf read from disk, with the files that it includes. Private to the collection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RepmgrConf:
 
 
 def load(path: str) -> RepmgrConf:
-    """By the rules of repmgr 5, or those of repmgr 4 where the file is of that kind. Raises StandbyError."""
+    """Read the file by the rules of repmgr 5, or by those of repmgr 4 if it is of that kind. Raises StandbyError."""
     found = RepmgrConf()
     _follow(found, path, "", 0)
     if not found.refused:
@@ -38,7 +38,7 @@ def load(path: str) -> RepmgrConf:
     old = lenient(_text(path))
     # repmgr 4 knows no includes, so a file that has one was not written for it.
     if old.refused or any(line.name.lower() in _conf.INCLUDES for line in old.lines):
-        # The line itself is not told: it may hold a password.
+        # The line itself is not shown: it may hold a password.
         raise _invalid(f"repmgr cannot read line {found.refused[0]}")
     settings = [(line.name, line.value) for line in old.lines]
     return RepmgrConf("4", settings, found.files, found.refused)
@@ -84,8 +84,8 @@ def _text(path: str) -> str:
             Refusal(
                 "repmgr_conf_missing",
                 f"There is no {path}.",
-                "give the file's place in path; packages also put it below /etc/repmgr,"
-                " and `repmgr --verbose node check` tells which one is used",
+                "give the path of the file in the option path; packages also put it below /etc/repmgr,"
+                " and `repmgr --verbose node check` shows which file repmgr uses",
             )
         )
     return text
@@ -96,10 +96,10 @@ def _unreadable(path: str, failed: OSError) -> StandbyError:
         Refusal(
             "repmgr_conf_unreadable",
             f"Cannot read {path}: {failed.strerror}.",
-            "read it as the user that repmgr runs as, or as root",
+            "run the task as the user that repmgr runs as, or as root",
         )
     )
 
 
 def _invalid(why: str) -> StandbyError:
-    return StandbyError(Refusal("repmgr_conf_invalid", f"{why}.", "correct it; repmgr refuses it, too"))
+    return StandbyError(Refusal("repmgr_conf_invalid", f"{why}.", "correct that file; repmgr refuses it, too"))

@@ -1,11 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the settings of repmgr.conf are as inputs of the role. Pure. Private to the collection."""
+"""Which inputs of the role stand for the settings of repmgr.conf. Pure. Private to the collection."""
 
 from __future__ import annotations
 
-import posixpath
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,14 +15,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import canonical, tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import BACKUP_API, CLONE, OTHERS, RENAMED
+from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.service import unit_of, words_of
 
-__all__ = [
-    "Missing",
-    "Translation",
-    "Unsupported",
-    "as_upstream",
-    "translate",
-]
+__all__ = ["Missing", "Translation", "Unsupported", "as_upstream", "translate"]
 
 _PREFIX = "standby_from_barman_"
 
@@ -61,14 +55,9 @@ _NODES_OWN = frozenset(
     ("application_name", "dbname", "passfile", "password", "replication", "servicefile", "sslpassword")
 )
 
-# Switches that say nothing of what is started.
-_HARMLESS = frozenset({"-q", "--quiet", "--no-ask-password", "--no-pager", "--no-block"})
-
-_DEBIAN = re.compile(r"/var/lib/postgresql/([0-9.]+)/([^/]+)")
-
 
 class Missing(NamedTuple):
-    """An input that the role needs and the file does not tell."""
+    """An input that the role needs and that does not follow from the file."""
 
     input: str
     why: str
@@ -76,7 +65,7 @@ class Missing(NamedTuple):
 
 
 class Unsupported(NamedTuple):
-    """A setting that no input stands for; ``value`` is None where it could be a secret."""
+    """A setting that no input stands for; ``value`` is None if it could be a secret."""
 
     name: str
     value: str | None
@@ -108,7 +97,7 @@ class Translation:
 
 
 def translate(settings: Sequence[tuple[str, str]], conninfo: Mapping[str, str] | None) -> Translation:
-    """The settings of a file in their order, and the keywords of its conninfo, None where libpq does not take it.
+    """The settings of a file in their order, and the keywords of its conninfo, None if libpq does not take it.
 
     Raises StandbyError for values with which repmgr does not start.
     """
@@ -195,7 +184,7 @@ def _conninfo(found: Translation, given: Mapping[str, str], conninfo: Mapping[st
 
 def _ssh(found: Translation, given: Mapping[str, str]) -> None:
     name = "ssh_options"
-    words = _words(given.get(name, ""))
+    words = words_of(given.get(name, ""))
     if words is None:
         found.refuse(name, given[name], "its words cannot be told apart", f"give them as {_PREFIX}{name}, one by one")
     elif words and words != _DEFAULT_SSH_OPTIONS:
@@ -204,7 +193,7 @@ def _ssh(found: Translation, given: Mapping[str, str]) -> None:
 
 def _basebackup(found: Translation, given: Mapping[str, str]) -> None:
     name = "pg_basebackup_options"
-    words = _words(given.get(name, ""))
+    words = words_of(given.get(name, ""))
     if words is None:
         found.refuse(name, given[name], "its words cannot be told apart", f"give --waldir as {_PREFIX}waldir")
         return
@@ -226,7 +215,7 @@ def _basebackup(found: Translation, given: Mapping[str, str]) -> None:
 
 def _service(found: Translation, given: Mapping[str, str]) -> None:
     name = "service_start_command"
-    unit = _unit_of(given.get(name, "pg_ctl"), given.get("data_directory", ""))
+    unit = unit_of(given.get(name, "pg_ctl"), given.get("data_directory", ""))
     if unit is None:
         found.refuse(
             name,
@@ -236,37 +225,6 @@ def _service(found: Translation, given: Mapping[str, str]) -> None:
         )
     elif unit:
         found.give("service", unit)
-
-
-def _unit_of(command: str, data_directory: str) -> str | None:
-    """The unit that a command starts, nothing for pg_ctl, None where it cannot be told."""
-    words = _words(command) or []
-    if words and posixpath.basename(words[0]) == "sudo":
-        words = words[1:]
-        while words and words[0] in ("-n", "--non-interactive"):
-            words = words[1:]
-    if not words or re.search(r"[;&|<>$`()]", command):
-        return None
-    program = posixpath.basename(words[0])
-    rest = [word for word in words[1:] if word not in _HARMLESS]
-    if program == "pg_ctl":
-        return ""
-    if program == "systemctl" and len(rest) == 2 and rest[0] == "start":
-        return _plain_unit(rest[1], data_directory)
-    if program == "service" and len(rest) == 2 and rest[1] == "start":
-        return _plain_unit(rest[0], data_directory)
-    if program == "pg_ctlcluster" and len(rest) == 3 and rest[2] == "start":
-        return f"postgresql@{rest[0]}-{rest[1]}"
-    return None
-
-
-def _plain_unit(word: str, data_directory: str) -> str | None:
-    unit = word[: -len(".service")] if word.endswith(".service") else word
-    if unit.startswith("-"):
-        return None
-    # On Debian it stands for all clusters, and says that it has started whatever became of them.
-    debian = _DEBIAN.fullmatch(canonical(data_directory)) if unit == "postgresql" else None
-    return f"postgresql@{debian.group(1)}-{debian.group(2)}" if debian else unit
 
 
 def _others(found: Translation, given: Mapping[str, str]) -> None:
@@ -298,18 +256,11 @@ def _truth(given: Mapping[str, str], name: str) -> bool:
     return _BOOLEANS[value]
 
 
-def _words(text: str) -> list[str] | None:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return None
-
-
 def _invalid(name: str, why: str) -> StandbyError:
     return StandbyError(
         Refusal(
             "repmgr_conf_invalid",
             f"The value of {name} in repmgr.conf is wrong: {why}.",
-            "correct it; repmgr refuses it, too",
+            "correct that value; repmgr refuses it, too",
         )
     )

@@ -21,7 +21,7 @@ CLONE = frozenset(
     }
 )
 
-# What it looks at instead of the settings for Barman where barman_host is not set.
+# What `repmgr standby clone` looks at instead of the settings for Barman, if barman_host is not set.
 BACKUP_API = frozenset(
     {
         *("pg_backupapi_backup_id", "pg_backupapi_host", "pg_backupapi_node_name"),
@@ -29,7 +29,7 @@ BACKUP_API = frozenset(
     }
 )
 
-# What other commands, repmgrd and the log are made by.
+# What other commands, repmgrd and the log use.
 OTHERS = frozenset(
     {
         *("always_promote", "archive_ready_critcial", "archive_ready_critical", "archive_ready_warning"),

@@ -32,12 +32,12 @@ _END_IS_KNOWN = (*_CLEAN, "in archive recovery")
 
 @dataclass(frozen=True)
 class Relation:
-    """Where the pages of a cluster end, and what the upstream's history says of that place.
+    """The WAL position that a cluster has reached, and whether the upstream's history holds that position.
 
     ``kind``: ``behind`` (a part of the upstream's history: it can follow), ``diverged`` (it has what the upstream
     never had), ``ahead`` (it is beyond the upstream on the upstream's own timeline) or ``unknown``. ``lsn`` is the
-    end of the pages on ``timeline``, of a primary its last checkpoint; ``fork`` where the upstream took another way,
-    None where it did not or that cannot be seen. ``reason`` says it in words, without a full stop.
+    end of the pages on ``timeline``, of a primary its last checkpoint. ``fork`` is the position at which the upstream
+    left that timeline; None if it did not leave it or if that is not known. ``reason`` is a clause without a full stop.
     WAL in pg_wal beyond that end is not counted.
     """
 
@@ -58,7 +58,7 @@ class _End:
 
 
 def is_clean(control: ControlData) -> bool:
-    """Whether the server wrote all there is before it ended."""
+    """Whether the server was shut down and wrote everything to disk before."""
     return control.state in _CLEAN
 
 
@@ -138,7 +138,10 @@ def _end(control: ControlData) -> _End:
 
 
 def _doubt(pgdata: DataDir, control: ControlData) -> str | None:
-    """Why there may be more than pg_control tells of. What pg_rewind or a backup of a standby left knows its end."""
+    """Why the pages may go further than pg_control says; None if pg_control knows their end.
+
+    After pg_rewind, and in a backup of a standby, pg_control has the state of a standby and knows the end.
+    """
     if control.state in _END_IS_KNOWN:
         return None
     if "backup_label" in pgdata.entries:
@@ -147,7 +150,7 @@ def _doubt(pgdata: DataDir, control: ControlData) -> str | None:
 
 
 def _fork(timeline: int, upstream: Upstream, own: Sequence[tuple[int, int]]) -> tuple[bool, int | None]:
-    """Whether the upstream's history has the timeline, and where it left that or the last one that both have."""
+    """Whether the upstream's history has the timeline, and the position at which it left the last timeline of both."""
     theirs = _spans(upstream.timeline, upstream.history)
     numbers = [number for number, _begin, _end in theirs]
     if own or timeline == 1:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether pg_rewind can be used, asked of the directory, of the upstream and at last of itself.
+"""Whether pg_rewind can be used: the directory, the upstream and at last its own dry run say so.
 
 Private to the collection.
 """
@@ -79,7 +79,7 @@ class RewindProof:
 
 
 def own_history(pgdata: DataDir) -> tuple[tuple[int, int], ...]:
-    """The history file of the timeline that the directory's pages end on; nothing where there is none."""
+    """The cluster's own timelines, from the history file of the last one; empty if there is no such file."""
     control = pgdata.control
     timeline = max(control.timeline, control.min_recovery_timeline) if control is not None else 1
     text = read_small(os.path.join(pgdata.path, "pg_wal", f"{timeline:08X}.history"))
@@ -110,7 +110,7 @@ def prove_rewind(
     timeout: float = 3600,
     restore_command: str | None = None,
 ) -> RewindProof:
-    """Ask for everything that speaks against it; where nothing does, pg_rewind's dry run is the proof.
+    """Look for every reason against pg_rewind. If there is none, its dry run is the proof.
 
     The dry run ends as soon as pg_rewind knows what it would copy, or after ``timeout`` seconds. Changes nothing.
     """
@@ -128,7 +128,7 @@ def prove_rewind(
 
 @contextlib.contextmanager
 def _wal_as_it_was(pgdata: DataDir) -> Iterator[None]:
-    """A dry run, too, leaves the segments in pg_wal that it has fetched by restore_command; they are taken away."""
+    """Removes the segments that a dry run has fetched into pg_wal by restore_command: it leaves them there."""
     place = os.path.join(pgdata.path, "pg_wal")
     if not os.path.isdir(place):
         yield
@@ -145,7 +145,7 @@ def _wal_as_it_was(pgdata: DataDir) -> Iterator[None]:
 
 
 def _of_directory(pgdata: DataDir, upstream: Upstream) -> list[str]:
-    """What of the cluster here speaks against it."""
+    """Reasons against pg_rewind that lie in the cluster on this host."""
     control = pgdata.control
     if control is None:
         return [f"{pgdata.path} holds no complete cluster"]
@@ -168,7 +168,7 @@ def _of_directory(pgdata: DataDir, upstream: Upstream) -> list[str]:
 
 
 def _of_upstream(pgdata: DataDir, keywords: Mapping[str, str], bindir: str, upstream: Upstream) -> list[str]:
-    """What of the upstream speaks against it, asked by SQL over the connection that pg_rewind would use."""
+    """Reasons that lie in the upstream, asked by SQL over the connection that pg_rewind would use."""
     secret = [name for name, value in masked(keywords).items() if value != keywords[name]]
     if secret:
         return [f"{secret[0]} in the connection would be seen in the list of processes"]
@@ -208,7 +208,7 @@ def _of_answer(answer: dict[str, Any], pgdata: DataDir, upstream: Upstream) -> l
 
 
 def _judged(pgdata: DataDir, done: Done, restore_command: str | None) -> RewindProof:
-    """What a dry run says."""
+    """What the end and the output of a dry run mean."""
     text = "\n".join(done.lines)
     fork, size = _FORK.search(text), SIZE.search(text)
     if done.rc == 0 and fork and size:
@@ -230,7 +230,7 @@ def _judged(pgdata: DataDir, done: Done, restore_command: str | None) -> RewindP
 
 
 def _no_help(pgdata: DataDir, restore_command: str | None) -> str:
-    """Why the archive did not help."""
+    """Why restore_command did not bring the missing WAL, as the rest of a sentence."""
     if restore_command is None:
         return ", and no restore_command was given to fetch it"
     if (pgdata.major or 0) < SINCE_CONFIG_FILE:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What in a data directory is the host's and not the cluster's: configuration, keys, logs.
+"""The files in a data directory that belong to the host and not to the cluster: configuration, keys, logs.
 
 pg_rewind would replace it by the upstream's, or remove it. Private to the collection.
 """
@@ -66,7 +66,7 @@ class HostFiles:
     def set_aside(self) -> None:
         """Copy them to the place, which is emptied before. Raises StandbyError.
 
-        Logs, which can be large, are moved where that is no copy, and else are lost. Files that must not be
+        Logs can be large: they are moved if they stay on the file system, and else are lost. Files that must not be
         written by their owner, as keys often are, would end pg_rewind half way (PostgreSQL manual, pg_rewind, Notes).
         """
         self.forget()

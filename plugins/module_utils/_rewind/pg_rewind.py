@@ -51,7 +51,7 @@ def pg_rewind(
     dry_run: bool = False,
     inherited: Sequence[int] = (),
 ) -> Done:
-    """Run it, for ``timeout`` seconds at most; ``inherited`` are files that it holds open."""
+    """Run pg_rewind, for ``timeout`` seconds at most. pg_rewind keeps the files ``inherited`` open."""
     argv = [
         os.path.join(bindir, "pg_rewind"),
         f"--target-pgdata={pgdata.path}",

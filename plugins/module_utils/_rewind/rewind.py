@@ -69,7 +69,9 @@ _DELTA = "bring it to a backup's state by a copy with overwrite=same_cluster"
 
 @dataclass(frozen=True)
 class RewindTask:
-    """What to rewind to whom. ``keywords`` are those of an SQL login; ``timeout`` is seconds for one pg_rewind.
+    """Which cluster to rewind to which upstream.
+
+    ``keywords`` are those of an SQL login; ``timeout`` is seconds for one pg_rewind.
 
     ``restore_command`` fetches WAL that the directory no longer holds, from PostgreSQL 15 on.
     """
@@ -268,7 +270,7 @@ def _closed(task: RewindTask, rewindable: Rewindable) -> Iterator[int]:
 
 
 def _run(task: RewindTask, rewindable: Rewindable, lock: int, own: HostFiles) -> None:
-    """Let pg_rewind do it. Raises StandbyError; then nobody knows what it has changed."""
+    """Let pg_rewind do it. Raises StandbyError; then it is not known what pg_rewind has changed."""
     pgdata = rewindable.pgdata
     done = pg_rewind(pgdata, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
     if done.rc != 0:
@@ -318,7 +320,7 @@ def _set_mode(path: str, mode: int) -> None:
 
 
 def _record(task: RewindTask, pgdata: DataDir, phase: str) -> None:
-    """Write down where the rewind stands. A clone of ours stays the clone of its backup for whoever asks for that."""
+    """Write down how far the rewind is. The record of a clone of ours keeps its backup: the clone is still ours."""
     state: dict[str, Any] = pgdata.clone or {}
     same = state.get("data_directory") == task.data_directory and state.get("phase") == "committed"
     now_known = {

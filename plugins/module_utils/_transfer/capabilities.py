@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compress
 
 __all__ = ["RemoteCapabilities", "cipher_options", "probe"]
 
-# Archiving and backups go before us on the Barman host, where it has the programs to say so.
+# On the Barman host archiving and backups go first, if the programs are there that give us a lower priority.
 _GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "5"), ("nice", "-n", "5"), ())
 
 
@@ -28,7 +28,7 @@ _GENTLY = (("ionice", "-c", "2", "-n", "7", "nice", "-n", "5"), ("nice", "-n", "
 class RemoteCapabilities:
     """The Barman host: the command that starts rsync there, and the compressions to choose from.
 
-    ``gently`` is what goes before any command there that moves much data.
+    ``nice_prefix`` goes before any command there that moves much data.
     """
 
     rsync: str
@@ -37,7 +37,7 @@ class RemoteCapabilities:
 
 
 def cipher_options(barman_host: BarmanHost) -> tuple[str, ...]:
-    """ssh options that put fast ciphers first, if nobody else has said what the order is.
+    """ssh options that put fast ciphers first; none if the user's configuration of ssh has an order of its own.
 
     ``ssh -G`` prints what ssh would use, the user's configuration included; ``-F none`` without it.
     """
@@ -49,7 +49,7 @@ def cipher_options(barman_host: BarmanHost) -> tuple[str, ...]:
 
 
 def probe(barman_host: BarmanHost, compress: str) -> RemoteCapabilities:
-    """Ask both rsyncs. Raises StandbyError when there is none at the far end, or the wanted compression is missing."""
+    """Ask both rsyncs. Raises StandbyError if the Barman host has none, or if one lacks the compression."""
     here = LocalShell().run(["rsync", "--version"])
     shell = barman_host.shell()
     for prefix in _GENTLY:

@@ -25,7 +25,7 @@ __all__ = [
 # AES-GCM is the one that today's processors do in hardware, several times faster than ssh's first choice.
 _FAST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
-# The first is the one to stay with: lz4 costs next to nothing even where it does not pay, zstd pays on a slow link.
+# The first is the one to stay with: lz4 costs next to nothing even if it does not pay, zstd pays on a slow link.
 _COMPRESSIONS = ("lz4", "none", "zstd")
 
 _OPTIONS = {
@@ -111,7 +111,7 @@ def chosen_by(choices: Sequence[str], samples: Mapping[str, Sample]) -> str:
     """The compression to go on with; the first of the choices unless another is clearly better.
 
     What the samples differ in on the wire and in time tells how fast the link is, without the start of the programs
-    that every sample pays. zstd saves bytes and costs time: it pays where the bytes would take longer.
+    that every sample pays. zstd saves bytes and costs time: zstd pays if the bytes would take longer.
     """
     first = choices[0]
     sample = samples.get(first)

@@ -75,7 +75,7 @@ class Wire:
 
 @dataclass
 class RsyncPull(Workers):
-    """One parallel pull by rsync. Every rsync inherits the lock: it still writes when we are killed."""
+    """One parallel pull by rsync. Every rsync inherits the lock: rsync goes on writing if this process is killed."""
 
     wire: Wire = field(default_factory=Wire)
 
@@ -85,7 +85,7 @@ class RsyncPull(Workers):
         return self.wire.compress
 
     def pull(self, shards: Sequence[Shard]) -> None:
-        """Copy every shard, by the compression that pays where there is a choice. Raises StandbyError."""
+        """Copy every shard, by the compression that pays if there is a choice. Raises StandbyError."""
         choices = self.wire.choices
         if len(choices) > 1 and are_worth_measuring(shards):
             choices = to_try(choices, self.connections[0].rate())

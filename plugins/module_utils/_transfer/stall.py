@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Notice that programs wait for ever, where they do not notice it themselves. Private to the collection."""
+"""Notice a program that waits for the link without end and does not notice it itself. Private to the collection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 
 __all__ = ["Stall"]
 
-_LOOKS = 10  # in the time that silence may last
+_LOOKS = 10  # within the time for which the programs may read nothing
 
 
 class Stall:
@@ -29,7 +29,7 @@ class Stall:
         self._since = self._looked = time.monotonic()
 
     def is_too_long(self) -> bool:
-        """Whether it has lasted for that many seconds; looks at the processes only now and then."""
+        """Whether the programs have read nothing for that many seconds. Looks at the processes only now and then."""
         now = time.monotonic()
         if now - self._looked < self._seconds / _LOOKS:
             return False

@@ -28,9 +28,9 @@ def unpack(
 ) -> None:
     """Write the files of a shard from the tar of its tree, with the mode and time of the plan, and no others.
 
-    The whole tar is looked at: it must hold exactly the tree's files, and where a copy takes it no links. pg_control
+    The whole tar is looked at. It must hold exactly the tree's files, and no link among what a copy takes. pg_control
     goes to ``control``. ``written`` is told of bytes, ``done`` of the position of every file that is complete.
-    Raises StandbyError, EOFError where the tar breaks off, and OSError for what cannot be written.
+    Raises StandbyError, EOFError if the tar breaks off, and OSError for what cannot be written.
     """
     root, wanted = shard.root, set(shard.positions)
     name = root.archive.path if root.archive else ""
@@ -62,7 +62,7 @@ def _path_of(member: tarfile.TarInfo, name: str) -> str:
 
 
 def _position(member: tarfile.TarInfo, path: str, root: Root, positions: dict[str, int], missing: bytearray) -> int:
-    """Where the plan has a file. Raises StandbyError for what is not planned, or planned otherwise."""
+    """The position of a file in the plan. Raises StandbyError for one that is not there, or has another size."""
     name = root.archive.path if root.archive else ""
     if member.type not in _PLAIN:
         raise unfit_archive(

@@ -54,8 +54,8 @@ class TarPull(Workers):
     """One parallel pull of tars, one after the other for each worker.
 
     ``base`` is the data directory. Its pg_control is kept in the file ``control`` until it is asked for, also for a
-    run that resumes this one. ``gently`` goes before the commands on the Barman host. A tar has no resuming within:
-    one that lacks a file is sent again whole, and only what is lacking is written.
+    run that resumes this one. ``nice_prefix`` goes before the commands on the Barman host. A copy does not resume
+    within a tar: a tar of which a file is missing is sent again whole, and only what is missing is written.
     """
 
     base: Root | None = None

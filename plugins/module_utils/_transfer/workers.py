@@ -41,7 +41,7 @@ _END_SECONDS = 10
 class Workers:
     """One worker for every connection.
 
-    ``lock_fd`` is for programs that write here: should this process be killed, the lock is not free before the last of
+    ``lock_fd`` is for programs that write here: if this process is killed, the lock is not free before the last of
     them has ended. ``finished`` is told of files that have arrived.
     """
 
@@ -86,7 +86,7 @@ class Workers:
                     worker.join(LOOK_SECONDS)
         except BaseException:
             self.stop(StandbyError(Refusal("interrupted", "The copy was interrupted.", "run again, it resumes")))
-            # Whoever hears that the copy has ended finds none of its programs; the lock holds up only another copy.
+            # The caller may start a server when the copy has ended: none of its programs may write then.
             # A thread whose join was interrupted passes for ended (Python 3.10 to 3.12), so the programs are counted.
             deadline = time.monotonic() + _END_SECONDS
             while self._running and time.monotonic() < deadline:
@@ -129,13 +129,13 @@ class Workers:
 
 
 def remaining(shard: Shard) -> Shard:
-    """What an attempt at files that were not there has left to do; a file that it had begun is gone on with."""
+    """What an attempt at files that were not there has left to do. The next attempt goes on with a file half sent."""
     left = [position for position in shard.positions if not _local_tree.is_complete(shard.root, position)]
     return Shard(shard.root, left, basis=True)
 
 
 def _of_our_own(failure: Exception) -> StandbyError:
-    """What we cannot write ourselves, such as a list of names, says the same of a disk as what rsync cannot."""
+    """The failure of a write of our own, such as a list of names: it says the same of a disk as one of rsync."""
     number = failure.errno if isinstance(failure, OSError) else None
     full = number in (errno.ENOSPC, errno.EDQUOT)
     if not full and number not in (errno.EIO, errno.EROFS):

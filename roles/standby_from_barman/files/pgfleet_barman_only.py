@@ -246,7 +246,7 @@ def path_of(directory: str, name: str) -> str:
 
 
 def installed(directory: str, name: str) -> str:
-    """The text of a file of ours; empty where it cannot be read."""
+    """The text of a file of ours; empty if the file cannot be read."""
     try:
         with open(path_of(directory, name), encoding="utf-8") as stream:
             return stream.read()
@@ -255,7 +255,7 @@ def installed(directory: str, name: str) -> str:
 
 
 def shaped(value: Any, shape: Any, own: argparse.Namespace) -> Any:
-    """A part of a request with the keys of its shape and no others. Raises ValueError where it has another form."""
+    """A part of a request with the keys of its shape and no others. Raises ValueError if the part has another form."""
     if isinstance(shape, dict):
         return {name: shaped(value[name], inner, own) for name, inner in shape.items()}
     if isinstance(shape, list):

@@ -95,7 +95,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import _segment_start
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_start
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import holds_wal
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetches_segment
@@ -109,7 +109,7 @@ def run_prove(keywords, begin, size, archive):
     return as_dict(prove(begin, identify(keywords), keywords, size, archive and barman(**archive)))
 
 def run_holds(keywords, name, size):
-    return as_dict(holds_wal(keywords, *_segment_start(name, size)))
+    return as_dict(holds_wal(keywords, *segment_start(name, size)))
 
 def run_fetch(command, name, size, identifier=None):
     return as_dict(fetches_segment(command, name, size, identifier))

@@ -57,7 +57,7 @@ def test_a_backup_that_is_staged_first():
 
 def test_whom_to_follow_where_nobody_said_it():
     derived = {"conninfo": {"host": "primary"}, "source": "conninfo of Barman's server pg", "left_out": ["password"]}
-    told = "whom to follow was not given and is taken from conninfo of Barman's server pg"
+    told = "the upstream was not given and is taken from conninfo of Barman's server pg"
     assert standby_plan(plan(upstream_derived=derived))[-2] == f"{told}, without its password"
     assert standby_plan(plan(upstream_derived={**derived, "left_out": []}))[-2] == told
 

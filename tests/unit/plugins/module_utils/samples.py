@@ -9,7 +9,8 @@ import struct
 from pathlib import Path
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import _crc32c, parse_control_file
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     HOT_STANDBY_SETTINGS,
     Backup,
@@ -86,7 +87,7 @@ def control_text(**changed: int) -> str:
     for name, value in fields.items():
         place, kind = _IN_CONTROL[name]
         struct.pack_into(kind, content, place, value)
-    struct.pack_into("<I", content, _CONTROL_CRC, _crc32c(bytes(content[:_CONTROL_CRC])))
+    struct.pack_into("<I", content, _CONTROL_CRC, crc32c(bytes(content[:_CONTROL_CRC])))
     return content.decode("utf-8", "surrogateescape")
 
 
@@ -182,3 +183,19 @@ def file(path: str, size: int = 1, mtime_ns: int = 1_700_000_000_000_000_000) ->
 def directory(path: str) -> Entry:
     """A directory of a backup."""
     return Entry("d", 4096, 0, path)
+
+
+HEAP_PAGE = 8192
+
+
+def heap_page(*numbers, flags=1):
+    """A heap page with a row for each number, as PostgreSQL lays it out."""
+    rows = b""
+    pointers = []
+    for number in numbers:
+        row = bytes(22) + bytes([24, 0]) + struct.pack("=I", number) + bytes(4)
+        rows = row + rows
+        pointers.append((HEAP_PAGE - len(rows)) | flags << 15 | len(row) << 17)
+    lower, upper = 24 + 4 * len(pointers), HEAP_PAGE - len(rows)
+    header = bytes(12) + struct.pack("=HHHH", lower, upper, HEAP_PAGE, HEAP_PAGE | 4) + bytes(4)
+    return header + struct.pack(f"={len(pointers)}I", *pointers) + bytes(upper - lower) + rows

@@ -13,6 +13,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import ins
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
 
+@pytest.fixture
+def top(tmp_path):
+    write_tree(tmp_path / "top", {"a": "1", "base/b": "22", "base/deep/c": "", "lost+found/x": ""})
+    (tmp_path / "top/link").symlink_to(tmp_path / "outside")
+    write_tree(tmp_path / "outside", {"theirs": "kept"})
+    return tmp_path / "top"
+
+
+def everywhere(path):
+    return True
+
+
 class TestWriteAtomically:
     def test_replaces_a_file_and_its_mode(self, tmp_path):
         path = tmp_path / "file"
@@ -115,3 +127,48 @@ class TestPrivateDirectory:
             _files.private_directory(str(tmp_path / name))
         assert refused.value.code == "directory_not_writable"
         assert read_tree(tmp_path) == {"file": "precious", "dangling": "-> nowhere"}
+
+
+def test_the_nearest_directory_that_exists(top):
+    assert _files.nearest_existing(str(top / "base/nothing/below")) == str(top / "base")
+    assert _files.nearest_existing(str(top)) == str(top)
+
+
+class TestWalk:
+    def test_tells_of_everything_and_follows_no_link(self, top):
+        found = dict(_files.walk(str(top), everywhere))
+        assert sorted(found) == ["a", "base", "base/b", "base/deep", "base/deep/c", "link"]
+        assert stat.S_ISLNK(found["link"].st_mode)
+        assert found["base/b"].st_size == 2
+
+    def test_enters_only_what_it_may(self, top):
+        assert sorted(path for path, _status in _files.walk(str(top), {"base"}.__contains__)) == [
+            "a", "base", "base/b", "base/deep", "link"
+        ]  # fmt: skip
+
+    def test_what_a_file_system_puts_into_its_root_counts_below_it(self, tmp_path):
+        write_tree(tmp_path, {"base/lost+found/x": ""})
+        found = [path for path, _status in _files.walk(str(tmp_path), everywhere)]
+        assert sorted(found) == ["base", "base/lost+found", "base/lost+found/x"]
+
+    def test_a_directory_that_cannot_be_listed_is_a_refusal(self, tmp_path):
+        with pytest.raises(StandbyError) as refused:
+            list(_files.walk(str(tmp_path / "nothing"), everywhere))
+        assert refused.value.code == "directory_unreadable"
+
+
+class TestRemoval:
+    def test_of_some_paths_follows_no_link(self, top, tmp_path):
+        _files.remove_below(str(top), ["base", "link"])
+        assert read_tree(top) == {"a": "1", "lost+found/x": ""}
+        assert read_tree(tmp_path / "outside") == {"theirs": "kept"}
+
+    def test_of_all_leaves_the_directory_and_what_its_file_system_has_put_there(self, top, tmp_path):
+        _files.empty(str(top))
+        assert read_tree(top) == {"lost+found/x": ""}
+        assert read_tree(tmp_path / "outside") == {"theirs": "kept"}
+
+    def test_of_what_is_gone_is_a_refusal(self, top):
+        with pytest.raises(StandbyError, match="Cannot remove") as refused:
+            _files.remove_below(str(top), ["nothing"])
+        assert refused.value.code == "remove_failed"

@@ -1,15 +1,14 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""On servers that only have a process. Real ones are started and stopped in tests/lab/test_server.py."""
+"""On servers that only have a process. Real ones are started and stopped in tests/lab/around/test_server.py."""
 
 from __future__ import annotations
-
-import time
 
 import pytest
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_server import Servers
+from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
 UNIT = "postgresql-15"
 
@@ -95,8 +94,7 @@ class TestEachState:
         pid = servers.start(data, unit)
         result = ask("reloaded", service=service)
         assert (result["action"], result["pid"], servers.calls) == ("reload", pid, [])
-        while not (data / "reloaded").exists():
-            time.sleep(0.01)
+        wait_until((data / "reloaded").exists)
 
 
 class TestAServerOfNoUnit:

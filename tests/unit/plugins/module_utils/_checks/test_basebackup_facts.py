@@ -7,12 +7,10 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup_facts as _basebackup_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import (
     UpstreamSource,
-    pg_basebackup_program,
     roots_of_upstream,
     size_unknown,
     upstream_files,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
@@ -63,11 +61,3 @@ class TestSize:
     )
     def test_of_every_tree(self, files_of, sizes, expected):
         assert [root.bytes for root in roots_of_upstream(files_of(ClusterFiles((FAST,), 9, sizes)))] == expected
-
-
-def test_the_program(host):
-    with pytest.raises(StandbyError) as missing:
-        pg_basebackup_program(str(host.programs), ())
-    assert missing.value.code == "basebackup_missing"
-    program = host.program("pg_basebackup", "#!/bin/sh\necho --checkpoint\n")
-    assert pg_basebackup_program(str(host.programs), ("--checkpoint=fast",)) == str(program)

@@ -24,7 +24,7 @@ def places(host):
     host.program("postgres", POSTGRES)
 
     def make(**changed):
-        return ConfigurationPlaces(str(host.pgdata), str(host.state), str(host.programs), **changed)
+        return ConfigurationPlaces(str(host.pgdata), str(host.programs), **changed)
 
     return make
 
@@ -33,7 +33,9 @@ def places(host):
 def read_backup(host, places):
     def read(**changed):
         job = host.job()
-        return of_backup(job, plan(job)[0], places(**changed))
+        return of_backup(
+            job.barman_host, job.backup, plan(job.barman_host, job.backup, job.target)[0], places(**changed)
+        )
 
     return read
 

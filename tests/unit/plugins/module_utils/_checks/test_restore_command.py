@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import restore_command as _restore_command
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetch_one
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.restore_command import fetches_segment
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SYSTEM_IDENTIFIER
 from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER, is_gone, more_and_more_seconds, wait_until
@@ -45,7 +45,7 @@ class TestFetch:
         (self.archive / self.SEGMENT).write_bytes(head.ljust(length, b"\0"))
 
     def fetch(self, command, identifier=SYSTEM_IDENTIFIER):
-        verdict = fetch_one(command.replace("ARCHIVE", str(self.archive)), self.SEGMENT, SIZE, identifier)
+        verdict = fetches_segment(command.replace("ARCHIVE", str(self.archive)), self.SEGMENT, SIZE, identifier)
         assert verdict.check == "restore_command"
         assert verdict.severity == "ok" or "Next: " in verdict.msg
         return verdict

@@ -15,10 +15,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_
     ended_with_us,
     run,
 )
-from ansible_collections.pgfleet.standby.tests.waiting import BOUND, children, is_gone, wait_until
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, children, is_gone, wait_until
 
 # Prints its own number, then the number of a program that it has started, which has no pipe of ours.
-STARTS_ANOTHER = "sleep 600 >/dev/null & echo $$ $!"
+STARTS_ANOTHER = f"sleep {FOR_EVER} >/dev/null & echo $$ $!"
 
 
 def shell(text, *words, **how):
@@ -41,13 +41,13 @@ class TestLeavingAGroup:
         wait_until(lambda: is_gone(other))
 
     def test_by_a_failure_ends_it_too(self):
-        with pytest.raises(ZeroDivisionError), shell("exec sleep 600") as group:
+        with pytest.raises(ZeroDivisionError), shell(f"exec sleep {FOR_EVER}") as group:
             raise ZeroDivisionError
         assert is_gone(group.number)
 
     def test_closes_its_pipes(self):
         before = os.listdir("/proc/self/fd")
-        with shell("exec sleep 600", stdin=PIPE, stderr=PIPE) as group:
+        with shell(f"exec sleep {FOR_EVER}", stdin=PIPE, stderr=PIPE) as group:
             group.stdin.write(b"never sent")
         assert os.listdir("/proc/self/fd") == before
 
@@ -177,7 +177,7 @@ class TestEndedWithUs:
         wait_until(lambda: is_gone(program) and is_gone(other))
 
     def test_it_goes_and_the_guard_does_when_that_is_left(self):
-        with shell("exec sleep 600") as group:
+        with shell(f"exec sleep {FOR_EVER}") as group:
             before = children()
             with ended_with_us(group):
                 assert len(children() - before) == 1
@@ -200,7 +200,7 @@ class TestRun:
 
     def test_ends_what_takes_too_long(self):
         with pytest.raises(TimeoutError, match=r"sleep did not finish within 0\.05 seconds"):
-            run(["sleep", "600"], 0.05)
+            run(["sleep", str(FOR_EVER)], 0.05)
 
     def test_takes_any_time_limit(self):
         assert run(["true"], 400 * 86400) == (0, "", "")

@@ -9,7 +9,8 @@ import struct
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import _crc32c, parse_control_file
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import FIXTURES, recorded_control
 from hypothesis import given
@@ -48,7 +49,7 @@ def changed(major, place, kind, value):
     """The recorded file with another field, and the checksum for it."""
     content = bytearray(recorded_control(major))
     struct.pack_into(kind, content, place, value)
-    struct.pack_into("<I", content, CRC[major], _crc32c(bytes(content[: CRC[major]])))
+    struct.pack_into("<I", content, CRC[major], crc32c(bytes(content[: CRC[major]])))
     return bytes(content)
 
 
@@ -57,7 +58,7 @@ def changed(major, place, kind, value):
     [(b"", 0), (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43)],
 )
 def test_the_checksum_is_the_one_of_rfc_3720(data, checksum):
-    assert _crc32c(data) == checksum
+    assert crc32c(data) == checksum
 
 
 def test_reads_what_pg_controldata_prints():
@@ -106,7 +107,7 @@ def test_a_state_is_told_in_pg_controldatas_words(major, number, state):
 
 
 def test_an_unknown_state_is_not_believed():
-    assert "unknown state 7" in refused(changed(18, 16, "<I", 7))
+    assert "unknown state, number 7" in refused(changed(18, 16, "<I", 7))
 
 
 @pytest.mark.parametrize("major", MAJORS)
@@ -148,7 +149,7 @@ def test_nothing_else_is_believed(major, content):
     [
         pytest.param(bytes(4), "version 0", id="zeros"),
         pytest.param(struct.pack("<I", 960), "version 960", id="PostgreSQL 9.6"),
-        pytest.param(struct.pack("<I", 1900), "none of PostgreSQL 10 to 18", id="of the future"),
+        pytest.param(struct.pack("<I", 1900), "PostgreSQL 10 to 18 do not have", id="of the future"),
         pytest.param(struct.pack(">I", 1300), "another byte order", id="big-endian"),
     ],
 )

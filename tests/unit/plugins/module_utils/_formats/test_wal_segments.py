@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
-    HEADER_BYTES,
     SegmentRun,
-    _segment_start,
     are_consecutive,
-    segment_error,
     segment_name,
     segment_size_of,
+    segment_start,
     segments_needed,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
@@ -45,7 +41,7 @@ def test_name(timeline, lsn, size, name):
 
 @given(st.integers(1, 2**32 - 1), st.integers(0, 2**64 - 1), st.sampled_from(SIZES))
 def test_a_name_leads_back_to_the_segments_first_byte(timeline, lsn, size):
-    assert _segment_start(segment_name(timeline, lsn, size), size) == (timeline, lsn - lsn % size)
+    assert segment_start(segment_name(timeline, lsn, size), size) == (timeline, lsn - lsn % size)
 
 
 @given(st.integers(0, 2**64 - 2**31), st.sampled_from(SIZES))
@@ -59,12 +55,12 @@ def test_names_sort_as_the_wal_does(lsn, size):
 )
 def test_no_name(name):
     with pytest.raises(ValueError, match="no name of a WAL segment"):
-        _segment_start(name, SIZE)
+        segment_start(name, SIZE)
 
 
 def test_a_name_of_another_segment_size():
     with pytest.raises(ValueError, match=f"of {SIZE} bytes"):
-        _segment_start("000000010000000000000100", SIZE)
+        segment_start("000000010000000000000100", SIZE)
 
 
 def at(segment, offset=0):
@@ -188,36 +184,6 @@ def test_in_a_row(numbers, expected):
 def test_in_a_row_from_the_middle():
     segments = segments_needed(1, at(3), upstream(lsn=at(5, 8)), SIZE)
     assert are_consecutive(segments, 1, ["000000010000000000000004"]) == 1
-
-
-NAME = segment_name(2, at(5), SIZE)
-
-
-def header(flags=0x0002, timeline=2, address=5 * SIZE, identifier=7, size=SIZE):
-    return struct.pack("=HHIQI4xQII", 0xD110, flags, timeline, address, 0, identifier, size, 8192)
-
-
-@pytest.mark.parametrize("timeline", [1, 2])
-def test_the_header_of_the_segment(timeline):
-    assert segment_error(header(timeline=timeline) + b"more", NAME, SIZE, "7") is None
-    assert segment_error(header(timeline=timeline), NAME, SIZE) is None
-
-
-@pytest.mark.parametrize(
-    ("head", "why"),
-    [
-        (b"", "ends after 0 bytes"),
-        (b"\0" * HEADER_BYTES, "does not begin as"),
-        (b"\x1f\x8b" * HEADER_BYTES, "does not begin as"),
-        (header(flags=0), "does not begin as"),
-        (header(timeline=3), "does not begin as"),
-        (header(address=at(6)), "begins at 0/6000000, not at 0/5000000"),
-        (header(size=MIB), f"have {MIB} bytes, not {SIZE}"),
-        (header(identifier=8), "system identifier 8, not 7"),
-    ],
-)
-def test_the_header_of_something_else(head, why):
-    assert why in segment_error(head, NAME, SIZE, "7")
 
 
 @pytest.mark.parametrize("size", SIZES)

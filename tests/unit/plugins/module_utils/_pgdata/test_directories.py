@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""As whoever runs the tests: what only root does is tried on real hosts, in tests/lab/test_directories.py."""
+"""As whoever runs the tests: what only root does is tried on real hosts, in tests/lab/checks/test_directories.py."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ import posixpath
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import _why_unusable, overlaps
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, paths
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +33,7 @@ PATHS = st.lists(st.sampled_from(["a", "a-b", "a!", "b", "."]), min_size=1, max_
     ],
 )
 def test_a_directory_of_its_own_may_be_used(path):
-    assert _why_unusable(path, HOMES) is None
+    assert [verdict.severity for verdict in paths(path, {}, HOMES)] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,10 @@ def test_a_directory_of_its_own_may_be_used(path):
     ],
 )
 def test_a_hostile_path_may_not(path, why):
-    assert why in (_why_unusable(path, HOMES) or "")
+    [verdict] = paths("/srv/pgdata", {"waldir": path}, HOMES)
+    assert (verdict.severity, verdict.error_code) == ("error", "path_dangerous")
+    assert verdict.msg.startswith(f"waldir={path!r} cannot be used: ")
+    assert why in verdict.msg
 
 
 @pytest.mark.parametrize(
@@ -131,9 +133,9 @@ def codes(verdicts):
     ],
 )
 def test_paths(data_directory, others, expected):
-    assert codes(_paths.paths(data_directory, others, ["/home/ann"])) == expected
+    assert codes(paths(data_directory, others, ["/home/ann"])) == expected
 
 
 def test_paths_name_the_option():
-    [verdict] = _paths.paths("/srv/pg", {"waldir": "wal"}, [])
+    [verdict] = paths("/srv/pg", {"waldir": "wal"}, [])
     assert verdict.msg.startswith("waldir='wal' cannot be used: it is not absolute.")

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import os
-import struct
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import _numbers_in
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     CONTROL_TEXT,
+    HEAP_PAGE,
     IN_ARCHIVE_RECOVERY,
     IN_CRASH_RECOVERY,
     IN_PRODUCTION,
@@ -21,27 +20,14 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     SHUT_DOWN_IN_RECOVERY,
     STARTING_UP,
     control_text,
+    heap_page,
 )
 
-PAGE = 8192
 DIRECTORIES = (
     *("pg_commit_ts", "pg_dynshmem", "pg_logical/snapshots", "pg_multixact", "pg_notify", "pg_replslot", "pg_serial"),
     *("pg_snapshots", "pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal/archive_status"),
     "pg_xact",
 )
-
-
-def page(*numbers, flags=1):
-    """A heap page with a row for each number, as PostgreSQL lays it out."""
-    rows = b""
-    pointers = []
-    for number in numbers:
-        row = bytes(22) + bytes([24, 0]) + struct.pack("=I", number) + bytes(4)
-        rows = row + rows
-        pointers.append((PAGE - len(rows)) | flags << 15 | len(row) << 17)
-    lower, upper = 24 + 4 * len(pointers), PAGE - len(rows)
-    header = bytes(12) + struct.pack("=HHHH", lower, upper, PAGE, PAGE | 4) + bytes(4)
-    return header + struct.pack(f"={len(pointers)}I", *pointers) + bytes(upper - lower) + rows
 
 
 @pytest.fixture
@@ -56,7 +42,7 @@ def pgdata(tmp_path):
     for name in DIRECTORIES:
         (top / name).mkdir(parents=True)
     for place, first in (("global/1260", 10), ("base/1/1259", 1249), ("base/4/1259", 1249), ("base/5/1259", 1249)):
-        (top / place).write_bytes(page(first, 16383) + bytes(PAGE) + page(first))
+        (top / place).write_bytes(heap_page(first, 16383) + bytes(HEAP_PAGE) + heap_page(first))
     return top
 
 
@@ -156,18 +142,18 @@ def test_a_setting_tells_of_a_use(pgdata, state):
 @pytest.mark.parametrize("name", ["global/1260", "base/1/2615", "base/5/1255", "base/4/1259"])
 @pytest.mark.parametrize("number", [16384, 24000, 4294967295])
 def test_a_catalog_tells_of_an_object_without_a_file(pgdata, state, name, number):
-    (pgdata / name).write_bytes(page(10) + bytes(PAGE) + page(11, number, 12))
+    (pgdata / name).write_bytes(heap_page(10) + bytes(HEAP_PAGE) + heap_page(11, number, 12))
     assert state() == "cluster"
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(b"x" * PAGE, id="no page"),
-        pytest.param(page(10)[:-1], id="cut off"),
-        pytest.param(page(10) + b"x", id="a rest"),
-        pytest.param(bytes(8) + b"x" + bytes(PAGE - 9), id="a header without places"),
-        pytest.param(page(10)[: PAGE - 10] + b"\xff" * 10, id="a row without end"),
+        pytest.param(b"x" * HEAP_PAGE, id="no page"),
+        pytest.param(heap_page(10)[:-1], id="cut off"),
+        pytest.param(heap_page(10) + b"x", id="a rest"),
+        pytest.param(bytes(8) + b"x" + bytes(HEAP_PAGE - 9), id="a header without places"),
+        pytest.param(heap_page(10)[: HEAP_PAGE - 10] + b"\xff" * 10, id="a row without end"),
     ],
 )
 def test_a_catalog_that_makes_no_sense_is_doubtful(pgdata, state, content):
@@ -215,20 +201,3 @@ class TestRunning:
     def test_in_any_other_state_is_doubtful(self, pgdata, state, says):
         control(pgdata, state=says)
         assert state() == "cluster"
-
-
-class TestNumbers:
-    def test_of_a_page(self):
-        assert list(_numbers_in(page(10, 3373, 16384))) == [10, 3373, 16384]
-
-    def test_of_an_empty_page_are_none(self):
-        assert list(_numbers_in(page())) == list(_numbers_in(bytes(PAGE))) == []
-
-    @pytest.mark.parametrize("flags", [0, 2, 3], ids=["unused", "redirected", "dead"])
-    def test_of_a_pointer_to_no_row_are_none(self, flags):
-        assert list(_numbers_in(page(16384, flags=flags))) == []
-
-    def test_are_not_read_on_another_kind_of_machine(self, monkeypatch):
-        monkeypatch.setattr("sys.byteorder", "big")
-        with pytest.raises(ValueError, match="another kind"):
-            list(_numbers_in(page(10)))

@@ -9,7 +9,7 @@ import threading
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing, sync
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND, FOR_EVER, wait_until
 
 BROKEN = StandbyError(Refusal("disk_error", "a disk refuses", "run again"))
@@ -111,28 +111,22 @@ def test_ends_with_a_copy_that_fails(disk, places):
     wait_until(lambda: set(threading.enumerate()) <= before, "the end of the thread that syncs")
 
 
-def test_trees_are_one_for_each_file_system(tmp_path, host):
-    (tmp_path / "link").symlink_to("/proc")
-    found = _sync.trees_of([str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"])
-    assert sorted(os.stat(path).st_dev for path in found) == sorted({tmp_path.stat().st_dev, os.stat("/proc").st_dev})
-    assert _sync.trees_of([]) == []
-
-
 def test_sync_runs_once_for_each_file_system(tmp_path, host):
     host.program("sync", f'#!/bin/sh\necho "$@" >>"{tmp_path}/synced"\n')
-    places = [str(tmp_path), str(host.data), "/proc"]
-    _sync.sync(places)
+    (tmp_path / "link").symlink_to("/proc")
+    places = [str(tmp_path), str(host.data), "/proc", f"{tmp_path}/link"]
+    sync(places)
     synced = (tmp_path / "synced").read_text(encoding="utf-8").splitlines()
-    assert synced == [f"--file-system {path}" for path in _sync.trees_of(places)]
-    assert len(synced) == 2
+    devices = [os.stat(line.removeprefix("--file-system ")).st_dev for line in synced]
+    assert sorted(devices) == sorted({tmp_path.stat().st_dev, os.stat("/proc").st_dev})
 
 
 def test_sync_tells_when_a_disk_refuses(tmp_path, host):
     host.program("sync", "#!/bin/sh\necho 'sync: error syncing: Input/output error' >&2\nexit 1\n")
     with pytest.raises(StandbyError, match="Input/output error") as refused:
-        _sync.sync([str(tmp_path)])
+        sync([str(tmp_path)])
     assert refused.value.code == "disk_error"
 
 
 def test_sync_of_a_real_file_system(tmp_path):
-    assert _sync.sync([str(tmp_path)]) is None
+    assert sync([str(tmp_path)]) is None

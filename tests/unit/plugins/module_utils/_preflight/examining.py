@@ -15,11 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upst
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examined
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import (
-    Verdict,
-    errors,
-    problem,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
 
 SEGMENT = "000000010000000000000003"

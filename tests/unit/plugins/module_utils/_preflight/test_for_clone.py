@@ -20,11 +20,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._prefli
     interrupt,
     of_check,
 )
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
-    DATA,
-    TABLESPACE,
-    write_tree,
-)
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import DATA, TABLESPACE, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import control_text, upstream
 
 

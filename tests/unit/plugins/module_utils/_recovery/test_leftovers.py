@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import (
-    LEFTOVERS,
     foreign_paths,
     neutralised,
     without_leftovers,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import LEFTOVERS
 
 
 class TestNeutralised:
@@ -33,13 +33,17 @@ class TestNeutralised:
     def test_is_only_what_the_version_knows(self):
         assert neutralised({"recovery_target_time": "x", "archive_mode": "always"}, {}, 11) == {"archive_mode": "on"}
 
+    def test_is_nothing_that_the_version_does_not_take(self):
+        configured = {"promote_trigger_file": "/tmp/go"}
+        assert neutralised(configured, {}, 15) == {"promote_trigger_file": ""}
+        assert neutralised(configured, {}, 16) == {}
+
     def test_is_not_what_was_asked_for(self):
         assert neutralised({"archive_mode": "always"}, {"archive_mode": "always"}, 15) == {}
 
 
 class TestLeftovers:
     def test_go(self):
-        assert len(LEFTOVERS) == len(set(LEFTOVERS)) > 10
         for name in LEFTOVERS:
             assert without_leftovers(f"work_mem = '8MB'\n{name.upper()} = 'x'\n") == "work_mem = '8MB'\n", name
 

@@ -8,10 +8,7 @@ import subprocess
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
-    _ssh_port,
-    restore_command,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import restore_command
 
 SPOOL = "/srv/.pg.standby/spool"
 AUTO = {"restore_command": "auto", "barman_host": "backup", "barman_server": "pg"}
@@ -153,14 +150,21 @@ class TestOverSsh:
 @pytest.mark.parametrize(
     ("options", "port"),
     [
-        ([], ""),
-        (["-p", "2222"], "2222"),
-        (["-p2222"], "2222"),
-        (["-o", "Port=2222"], "2222"),
-        (["-oport=2222"], "2222"),
-        (["-p", "2222", "-i", "/key"], None),
-        (["-i", "/key"], None),
+        ([], []),
+        (["-p", "2222"], ["--port", "2222"]),
+        (["-p2222"], ["--port", "2222"]),
+        (["-o", "Port=2222"], ["--port", "2222"]),
+        (["-oport=2222"], ["--port", "2222"]),
     ],
 )
-def test_a_port_among_ssh_options(options, port):
-    assert _ssh_port(options) == port
+def test_a_port_among_ssh_options_is_passed_on(script, options, port):
+    command = restore_command({**AUTO, "ssh_options": options}, SPOOL)
+    assert command.note is None
+    assert list(command.script)[1:] == [*port, "--spool-dir", SPOOL, "backup", "pg"]
+
+
+@pytest.mark.parametrize("options", [["-p", "2222", "-i", "/key"], ["-i", "/key"]])
+def test_other_ssh_options_are_not_for_the_script(script, options):
+    command = restore_command({**AUTO, "ssh_options": options}, SPOOL)
+    assert command.script == ()
+    assert "no ssh options but a port" in command.note

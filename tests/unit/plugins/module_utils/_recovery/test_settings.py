@@ -4,15 +4,89 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import LEFTOVERS
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import AUTO_CONF, RECOVERY_CONF
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import (
+    LEFTOVERS,
+    PLACES,
+    SETTINGS,
+    harmless_values,
+    home,
     needs,
-    require_standby,
-    wanted_settings,
+    of_server,
 )
+
+VERSIONS = range(10, 19)
+
+
+class TestTable:
+    def test_has_one_row_for_each_setting(self):
+        names = [setting.name for setting in SETTINGS]
+        assert len(names) == len(set(names))
+
+    @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+    def test_a_row_does_not_contradict_itself(self, setting):
+        assert setting.until is None or setting.since <= setting.until
+        assert setting.reload_since is None or setting.reload_since >= setting.since
+        # What stands in recovery.conf is read at a start only.
+        assert not (setting.recovery_conf and (setting.reload_since or 12) < 12)
+        assert setting.harmful is None or setting.harmless not in (None, setting.harmful)
+        # A place of the other host must not act here.
+        assert setting.leftover or not setting.place
+
+    def test_what_ends_recovery_or_names_another_node_is_left_over(self):
+        assert {name for name in LEFTOVERS if name.startswith("recovery_target")} == {
+            "recovery_target", "recovery_target_action", "recovery_target_inclusive", "recovery_target_lsn",
+            "recovery_target_name", "recovery_target_time", "recovery_target_timeline", "recovery_target_xid",
+        }  # fmt: skip
+        assert {"primary_conninfo", "primary_slot_name", "restore_command", "standby_mode"} <= set(LEFTOVERS)
+
+    def test_what_a_user_chooses_for_a_standby_stays(self):
+        assert not {"hot_standby_feedback", "max_standby_archive_delay", "archive_mode"} & set(LEFTOVERS)
+
+    def test_places(self):
+        assert sorted(PLACES) == ["config_file", "data_directory", "external_pid_file", "hba_file", "ident_file"]
+
+
+class TestHome:
+    @pytest.mark.parametrize(
+        ("name", "major", "file"),
+        [
+            ("primary_conninfo", 11, RECOVERY_CONF),
+            ("primary_conninfo", 12, AUTO_CONF),
+            ("recovery_end_command", 11, RECOVERY_CONF),
+            ("recovery_target_time", 11, RECOVERY_CONF),
+            ("recovery_target_time", 12, AUTO_CONF),
+            ("standby_mode", 10, RECOVERY_CONF),
+            ("hot_standby_feedback", 10, AUTO_CONF),
+            ("work_mem", 10, AUTO_CONF),
+        ],
+    )
+    def test_by_version(self, name, major, file):
+        assert home(name, major) == file
+
+    def test_the_server_knows_by_name_what_does_not_stand_in_recovery_conf(self):
+        wanted = {"primary_conninfo": "host=p", "recovery_end_command": "true", "work_mem": "1MB"}
+        assert of_server(wanted, 11) == {"work_mem": "1MB"}
+        assert of_server(wanted, 12) == wanted
+
+
+class TestHarmlessValues:
+    @pytest.mark.parametrize("major", VERSIONS)
+    def test_harm_nothing_themselves(self, major):
+        for setting in SETTINGS:
+            values = harmless_values({setting.name: setting.harmful or "x"}, major)
+            assert harmless_values(values, major) == {}
+            assert values in ({}, {setting.name: setting.harmless})
+
+    def test_are_those_of_settings_that_the_version_has_in_its_configuration(self):
+        everything = {setting.name: setting.harmful or "x" for setting in SETTINGS}
+        assert harmless_values(everything, 11) == {"archive_mode": "on"}
+        assert harmless_values(everything, 15).keys() - harmless_values(everything, 16).keys() == {
+            "promote_trigger_file"
+        }
+
+    def test_case_does_not_matter(self):
+        assert harmless_values({"archive_mode": "ALWAYS"}, 15) == {"archive_mode": "on"}
 
 
 class TestNeeds:
@@ -31,80 +105,11 @@ class TestNeeds:
             (["recovery_target_timeline"], 17, "restart"),
             (["max_connections"], 17, "restart"),
             (["unheard_of"], 17, "restart"),
+            (["sync_replication_slots"], 17, "reload"),
+            (["wal_receiver_create_temp_slot"], 13, "reload"),
             (["primary_conninfo", "restore_command"], 13, "restart"),
             (["primary_conninfo", "restore_command"], 14, "reload"),
         ],
     )
     def test_by_version(self, changed, major, need):
         assert needs(iter(changed), major) == need
-
-
-class TestRequireStandby:
-    @pytest.mark.parametrize(("version", "major"), [("15", 15), ("12", 12), ("9.6", 9)])
-    def test_tells_the_major_version(self, version, major):
-        assert require_standby(DataDir("/srv/pg", "standby", version=version)) == major
-
-    @pytest.mark.parametrize("state", ["absent", "empty", "incomplete", "cluster", "foreign"])
-    def test_refuses_the_rest(self, state):
-        with pytest.raises(StandbyError, match=f"/srv/pg is {state}, and a server runs on it") as refused:
-            require_standby(DataDir("/srv/pg", state, version="15", pid=4711))
-        assert refused.value.code == "data_directory_not_standby"
-
-
-class TestWantedSettings:
-    def test_least(self):
-        assert wanted_settings("host=p", None, {}) == {
-            "primary_conninfo": "host=p",
-            "recovery_target_timeline": "latest",
-        }
-
-    def test_most(self):
-        params = {
-            "primary_slot_name": "n1",
-            "archive_cleanup_command": "true",
-            "recovery_min_apply_delay": "30min",
-            "settings": {"Max_Connections": 120, "hot_standby_feedback": True, "jit": False, "ext.level": 1.5},
-        }
-        assert wanted_settings("host=p", "cp %f %p", params) == {
-            "primary_conninfo": "host=p",
-            "primary_slot_name": "n1",
-            "restore_command": "cp %f %p",
-            "archive_cleanup_command": "true",
-            "recovery_min_apply_delay": "30min",
-            "recovery_target_timeline": "latest",
-            "max_connections": "120",
-            "hot_standby_feedback": "on",
-            "jit": "off",
-            "ext.level": "1.5",
-        }
-
-    def test_empty_options_are_not_given(self):
-        params = {"primary_slot_name": "", "archive_cleanup_command": "", "settings": None}
-        assert wanted_settings("host=p", "", params) == wanted_settings("host=p", None, {})
-
-    @pytest.mark.parametrize("name", ["", "a b", "a\nb", "a=b", "1a", "a.", "a'", "-a", "a#"])
-    def test_refuses_what_is_no_name(self, name):
-        with pytest.raises(StandbyError, match="is no name of a setting") as refused:
-            wanted_settings("host=p", None, {"settings": {name: "1"}})
-        assert refused.value.code == "setting_invalid"
-
-    def test_refuses_what_no_file_can_hold(self):
-        with pytest.raises(StandbyError, match="The value of archive_cleanup_command cannot be written") as refused:
-            wanted_settings("host=p", None, {"archive_cleanup_command": "x\nport = 1"})
-        assert refused.value.code == "setting_invalid"
-
-    @pytest.mark.parametrize("name", ["Slot", "a-b", "a b", "x\nport = 1", "a" * 64])
-    def test_refuses_a_slot_that_a_server_would_refuse(self, name):
-        with pytest.raises(StandbyError) as refused:
-            wanted_settings("host=p", None, {"primary_slot_name": name})
-        assert refused.value.code == "slot_name_invalid"
-
-    @pytest.mark.parametrize("delay", ["5 fortnights", "min", "x\nport = 1", "1MB"])
-    def test_refuses_a_delay_that_is_none(self, delay):
-        with pytest.raises(StandbyError) as refused:
-            wanted_settings("host=p", None, {"recovery_min_apply_delay": delay})
-        assert refused.value.code == "setting_invalid"
-
-    def test_what_is_written_is_read_back(self):
-        wanted = wanted_settings("host=p password='it''s'", "cp '/a b/%f' \"%p\" \\", {"settings": {"a": "#'\\"}})
-        assert {item.name: item.value for item in _conf.read(_conf.edit("", wanted, LEFTOVERS))} == wanted

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import BINDIR, HOST
 from lab import Lab
 from modules import Modules
+from standby_host import BINDIR, HOST
 
 TOP = "/var/lib/postgresql/server-test"
 OURS, OTHER = f"{TOP}/ours", f"{TOP}/other"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import BINDIR, DATA, STATE
-from onhost import Clone
+from clone_on_host import Clone
 from play import Run
+from podman import BOUND
+from standby_host import BINDIR, DATA, STATE
 from story import Story, said
 
 # Tries to start a server there, as a hasty administrator does, with a configuration that is not to blame; says what
@@ -18,7 +19,7 @@ PROBE = "/opt/pgfleet-probe"
 TRY = f"""\
 #!/bin/sh
 rm -f /tmp/hasty.log
-if {BINDIR}/pg_ctl start --wait --timeout=60 --pgdata=/tmp/hasty --log=/tmp/hasty.log >/dev/null 2>&1; then
+if {BINDIR}/pg_ctl start --wait --timeout={BOUND:.0f} --pgdata=/tmp/hasty --log=/tmp/hasty.log >/dev/null 2>&1; then
     psql -XAtqc "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END" -p 6000 postgres
     {BINDIR}/pg_ctl stop --wait --mode=fast --silent --pgdata={DATA}
 else

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import DATA, HOST, STATE
 from lab import Lab
 from modules import Modules
 from play import Playbook, errors
+from standby_host import DATA, HOST, STATE
 
 # A directory of postgres, as /var/lib/postgresql is, and one of root alone, as /srv is.
 HIS, ROOTS = "/srv/postgres-own", "/srv/root-own"
