@@ -93,7 +93,7 @@ def _given(params: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def expiry_of(params: dict[str, Any]) -> int | None:
-    """For how many seconds a claim is to count; None where it is to go. Raises StandbyError."""
+    """For how many seconds a claim counts; None if it is to go. Raises StandbyError."""
     seconds = parse_duration(params["expiry"])
     if not seconds:
         raise StandbyError(

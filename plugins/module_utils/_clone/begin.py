@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every method of filling a data directory begins with: alone, on record, and with nothing there that starts.
 
-The order is the safety: the record first, then, where there is a cluster already, it is renamed aside, or its
+The order is the safety: the record comes first. Then a cluster that is there is renamed aside, or its
 ``global/pg_control`` goes. Private to the collection.
 """
 
@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -42,12 +41,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state impo
 __all__ = ["CloneRun", "clone_detached", "exclusively"]
 
 
-def exclusively(job: Job, progress: Progress, work: Callable[[Permit, int], Result]) -> Result:
+def exclusively(job: Job, progress: Progress, work: Callable[[CloneRun, int], Result]) -> Result:
     """Have ``work`` fill the data directory, unless it holds this copy already.
 
-    The programs of a copy that was killed end by themselves; this one begins when they have. ``work`` is told what it
-    may do, which is asked here and nowhere later, and the lock that the programs that it starts are to inherit. Raises
-    StandbyError.
+    The programs of a copy that was killed end by themselves; this one begins when they have. ``work`` is given the run
+    with its permit, which is asked for here and nowhere later, and the lock that the programs that it starts are to
+    inherit. Raises StandbyError.
     """
     began = time.monotonic()
     require_place(job.target, job.method)
@@ -55,13 +54,11 @@ def exclusively(job: Job, progress: Progress, work: Callable[[Permit, int], Resu
     if Lock.holder(path) is not None:
         progress.enter("waiting")
     with holding(path, _still_writing(job.target), job.target.lock_timeout) as lock:
-        permitted = _permitted(job)
-        if permitted.action == "none":
-            _complete_record(job, permitted.pgdata)
-            outcome = Result("none")
-        else:
-            outcome = work(permitted, lock)
-    return replace(outcome, seconds=time.monotonic() - began, before=permitted.before)
+        run = CloneRun(job, _permitted(job), progress, began)
+        if run.permit.action == "none":
+            _complete_record(job, run.permit.pgdata)
+            return run.result("none")
+        return work(run, lock)
 
 
 def clone_detached(
@@ -119,35 +116,51 @@ def _record(
 
 
 class CloneRun:
-    """The data directory from the record of a copy on. ``places`` are all directories that it writes.
+    """One copy from its permit to its result, and what it writes down meanwhile.
 
-    ``left_behind`` and ``kept_old`` are those of its outcome.
+    ``places`` are all directories that it writes. ``began`` is when it began, by the monotonic clock.
     """
 
-    def __init__(self, job: Job, places: Sequence[str]) -> None:
+    def __init__(self, job: Job, permitted: Permit, progress: Progress, began: float) -> None:
         self.job = job
-        self.places = places
-        self.left_behind: tuple[str, ...] = ()
-        self.kept_old: tuple[str, ...] = ()
+        self.permit = permitted
+        self.places = [job.target.data_directory, *job.target.places_outside]
+        self._progress = progress
+        self._began = began
+        self._left_behind: tuple[str, ...] = ()
 
-    def begin(self, permitted: Permit, name: str | None) -> None:
+    def begin(self, name: str | None) -> None:
         """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
 
         ``name`` is that of the copy if what an earlier run has left is known for a part of it. pg_control goes before
         the directory gets the right modes: a wrong one is what keeps a server from starting on a directory that
         pg_rewind has left half way.
         """
-        self._note_left_behind(permitted.pgdata.clone or {})
-        self.kept_old = permitted.kept_old
-        if permitted.keep_plan is not None:
-            self._keep(permitted.keep_plan)
+        self._note_left_behind(self.permit.pgdata.clone or {})
+        if self.permit.keep_plan is not None:
+            self._keep(self.permit.keep_plan)
         self.record("copying", name)
-        if permitted.action in ("delta", "replace"):
+        if self.permit.action in ("delta", "replace"):
             self._remove_control()
+
+    def result(self, action: str, files: int = 0, size: int = 0, sent: int = 0, **of_method: Any) -> Result:
+        """The result of the copy, with what only the method knows: ``sent`` bytes of ``size``, and ``of_method``."""
+        return Result(
+            action,
+            files,
+            size,
+            sent,
+            seconds=time.monotonic() - self._began,
+            retries=self._progress.retries,
+            before=self.permit.before,
+            kept_old=self.permit.kept_old,
+            left_behind=self._left_behind,
+            **of_method,
+        )
 
     def record(self, phase: str, name: str | None, **more: Any) -> None:
         """Write down where the copy stands."""
-        _record(self.job, phase, name, left_behind=self.left_behind, kept_old=list(self.kept_old), **more)
+        _record(self.job, phase, name, left_behind=self._left_behind, kept_old=list(self.permit.kept_old), **more)
 
     @contextlib.contextmanager
     def distrust_on_disk_error(self, name: str) -> Iterator[None]:
@@ -171,11 +184,11 @@ class CloneRun:
             places.update(map(os.path.realpath, noted))
         inside = os.path.join(os.path.realpath(self.job.target.data_directory), "")
         left = places - set(map(os.path.realpath, self.places))
-        self.left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
+        self._left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
 
     def _keep(self, keep_plan: KeepOldPlan) -> None:
         """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
-        # A run that was interrupted may have renamed a part, and somebody have started that since.
+        # An interrupted run may have renamed a part, and a server may have been started on that part since.
         require_stopped(inspect(keep_plan.kept[0], self.job.target.state_directory))
         self.record("keeping", None, **keep_plan.record)
         rename_aside(keep_plan)

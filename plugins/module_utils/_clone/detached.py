@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A copy in a process of its own, which neither a lost connection nor a killed control node ends; and whoever waits.
+"""A copy in a process of its own, which neither a lost connection nor a killed control node ends; and its callers.
 
 At most one such process works for a state directory: it holds the lock ``runner``, whose note tells of it.
 A second run waits for the first one's result instead. Private to the collection.
@@ -159,7 +159,7 @@ def _receive(lines: _Lines, run: str, deadline: float | None) -> dict[str, Any] 
 
 
 def _await(task: Task, run: str, deadline: float | None) -> dict[str, Any] | None:
-    """The result of somebody else's process, an empty one if it left none, or None when it is still at work."""
+    """The result of a process that another call started; empty if it left none, None if it is still at work."""
     while (Lock.holder(_runner(task)) or {}).get("run") == run:
         if deadline is not None and time.monotonic() >= deadline:
             return None
@@ -191,7 +191,7 @@ def _same(task: Task, holder: dict[str, Any]) -> str:
 
 # --- in the process of its own --------------------------------------------------------
 def _work(task: Task, run: str, asked: str | None, writer: int) -> NoReturn:
-    """Copy, and leave the result for whoever asks. Never returns.
+    """Copy, and leave the result for the calls that ask for it. Never returns.
 
     If the run that was asked for has come to its end since its result was looked for, its result is told instead.
     """
@@ -209,7 +209,7 @@ def _work(task: Task, run: str, asked: str | None, writer: int) -> NoReturn:
             os._exit(0)
         result = _result(task, run)
         ResultFile(task.state_directory).write(result)
-        runner.release()  # whoever hears of the result may start the next copy at once
+        runner.release()  # a caller that hears of the result may start the next copy at once
         delivered = _send(writer, result)
         if made and delivered and _refused(task, result) and runner.take():
             _remove_place(task, made)
@@ -225,7 +225,7 @@ def _refused(task: Task, result: dict[str, Any]) -> bool:
 
 
 def _detach(writer: int) -> None:
-    """Keep nothing of whoever started us: not its directory, its terminal, its streams, its files."""
+    """Keep nothing of the process that started this one: no directory, no terminal, no stream, no file."""
     os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -263,7 +263,7 @@ def _make_place(task: Task) -> list[str]:
 
 
 def _remove_place(task: Task, made: list[str]) -> None:
-    """Remove what was made, unless somebody else uses it meanwhile."""
+    """Remove what was made, unless another process uses it meanwhile."""
     shutil.rmtree(task.state_directory, ignore_errors=True)
     with contextlib.suppress(OSError):
         for parent in made[1:]:
@@ -304,7 +304,7 @@ def _failed(run: str, failure: BaseException) -> dict[str, Any]:
 
 
 def _send(writer: int, result: dict[str, Any]) -> bool:
-    """Tell the result to whoever started us, if he is still there; whether he is."""
+    """Tell the result to the process that started this one; whether that process is still there."""
     return _tell(writer, json.dumps(result).encode())
 
 

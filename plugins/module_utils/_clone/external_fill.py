@@ -73,7 +73,7 @@ class Filler:
     """A program that fills nested directories with what a backup is, or what it makes of it.
 
     ``BESIDE`` are the directories whose contents it brings although a copy of the backup would not have them.
-    ``NEXT`` is what helps where it has brought something else than the backup.
+    ``NEXT`` is what helps if the program has brought something else than the backup.
     """
 
     BESIDE: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Filler:
         raise NotImplementedError
 
     def roots(self, job: Job) -> tuple[Root, ...] | None:
-        """The trees that it is known to bring; None where that is to be seen when it has. Raises StandbyError."""
+        """The trees that it is known to bring; None if they are seen only when it has. Raises StandbyError."""
         raise NotImplementedError
 
     def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
@@ -101,7 +101,7 @@ class Filler:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What has been found out before the first change. ``roots`` and ``contents`` are None where that comes later."""
+    """What has been found out before the first change. ``roots`` and ``verification`` are None if they come later."""
 
     roots: tuple[Root, ...] | None
     verification: Verification | None
@@ -112,7 +112,7 @@ def preview_fill(filler: Filler, job: Job) -> Result:
     require_place(job.target, job.method)
     pgdata = inspect_target(job.target)
     if pgdata.running:
-        filler.require(job)  # whoever is about to stop it wants to know before
+        filler.require(job)  # a play that is about to stop the server wants to know before
     permitted = permit(job.backup, job.target, job.consent, pgdata)
     if permitted.action == "none":
         return Result("none", before=permitted.before)
@@ -140,14 +140,14 @@ def fill(filler: Filler, job: Job, progress: Progress) -> Result:
     return exclusively(job, progress, partial(_fill, filler, job, progress))
 
 
-def _fill(filler: Filler, job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
+def _fill(filler: Filler, job: Job, progress: Progress, clone_run: CloneRun, lock: int) -> Result:
     filler.require(job)
     _require_no_mount_point_inside(job.target, job.method)
     roots = filler.roots(job)
     planned = _Plan(roots, fetch_verification(job.barman_host, job.manifest_check, roots) if roots else None)
     # What was asked of other hosts took its time, in which a server may have been started.
     require_stopped(inspect_target(job.target))
-    return _ExternalFill(job, filler, planned, progress).run(permitted, lock)
+    return _ExternalFill(job, filler, planned, progress, clone_run).run(lock)
 
 
 def _holding(target: Target) -> HoldingDirectory:
@@ -189,18 +189,18 @@ def _require_no_mount_point_inside(target: Target, method: str) -> None:
 class _ExternalFill:
     """The part that changes things."""
 
-    def __init__(self, job: Job, filler: Filler, planned: _Plan, progress: Progress) -> None:
+    def __init__(self, job: Job, filler: Filler, planned: _Plan, progress: Progress, clone_run: CloneRun) -> None:
         self.job = job
         self.filler = filler
         self.plan = planned
         self.progress = progress
-        self.clone_run = CloneRun(job, [job.target.data_directory, *job.target.places_outside])
+        self.clone_run = clone_run
         self.holding = _holding(job.target)
         self.name = filler.name(job)
 
-    def run(self, permitted: Permit, lock: int) -> Result:
-        goes_on = _goes_on(permitted, self.name, self.holding)
-        self.clone_run.begin(permitted, self.name if goes_on else None)
+    def run(self, lock: int) -> Result:
+        goes_on = _goes_on(self.clone_run.permit, self.name, self.holding)
+        self.clone_run.begin(self.name if goes_on else None)
         with self.clone_run.distrust_on_disk_error(self.name), Syncing(self.clone_run.places) as syncing:
             said = () if goes_on else self._fill(lock)
             self.holding.lift()
@@ -221,14 +221,12 @@ class _ExternalFill:
             lambda phase: self.clone_run.record(phase, self.name),
         )
         size = _size(roots)
-        return Result(
-            _said(permitted.action, goes_on),
+        return self.clone_run.result(
+            _said(self.clone_run.permit.action, goes_on),
             count_files(roots),
             size,
             0 if goes_on else size,
             verified=verified,
-            left_behind=self.clone_run.left_behind,
-            kept_old=self.clone_run.kept_old,
             said=said,
         )
 
@@ -275,13 +273,13 @@ class _ExternalFill:
         return roots
 
     def _verification_of(self, roots: tuple[Root, ...]) -> Verification | None:
-        """What compares with the manifest that came with the files; None where none is wanted or there."""
+        """What compares with the manifest that came with the files; None if none is wanted or there."""
         if self.job.verify != "manifest" or MANIFEST not in roots[0].files.paths:
             return None
         return verification_of(self.job.manifest_check, roots, os.path.join(self.job.target.data_directory, MANIFEST))
 
     def _verify(self, roots: tuple[Root, ...], verification: Verification | None) -> str:
-        """Names and sizes, and the contents where there is a manifest; which it was. Raises StandbyError."""
+        """Compare names and sizes, and contents if there is a manifest; which of them. Raises StandbyError."""
         known = self.plan.roots is not None
         differences = [f"{root.target}/{line}" for root in roots for line in _differences(root)] if known else []
         wrong = []

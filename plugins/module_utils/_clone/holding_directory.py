@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A directory in the data directory for a program that fills it in its own order, and the way out of it.
 
-Such a program writes ``global/pg_control`` somewhere in the middle, and where it is killed after that, a server would
+Such a program writes ``global/pg_control`` somewhere in the middle, and if it is killed after that, a server would
 start. So it fills directories that no server looks for, one in the data directory and one in each tablespace's. Being
-inside, they are on the same file system, also where that is a mount point or a link leads there, and what they hold is
+inside, they are on the same file system, also if that is a mount point or a link leads there, and what they hold is
 one rename away from its place. pg_control is held back first of all, and goes into its place last of all.
 
     data_directory/.pgfleet/RUN        while it is being filled, by a name that no other attempt has
@@ -38,7 +38,7 @@ _WHOLE = "data"
 
 _SETTINGS = "postgresql.auto.conf"
 
-# What the steps after this one leave where they are interrupted.
+# What the steps after this one leave if they are interrupted.
 _UNFINISHED = re.compile(r"global/pg_control\.new|\.(postgresql\.auto\.conf|standby\.signal|recovery\.conf)\..{8}")
 
 
@@ -46,7 +46,7 @@ _UNFINISHED = re.compile(r"global/pg_control\.new|\.(postgresql\.auto\.conf|stan
 class HoldingDirectory:
     """The nested directories of one attempt. ``targets`` are the tablespaces' places by oid, ``run`` is a name.
 
-    ``waldir`` is the WAL's place, where that is not the data directory. What a program of an earlier attempt still
+    ``waldir`` is the WAL's place, if that is not the data directory. What a program of an earlier attempt still
     writes has no place to go: its directories have another name.
     """
 
@@ -67,7 +67,7 @@ class HoldingDirectory:
 
     @property
     def wal(self) -> str | None:
-        """The directory to fill with the WAL; None where that goes with the data."""
+        """The directory to fill with the WAL; None if the WAL goes with the data."""
         return None if self.waldir is None else os.path.join(self.waldir, HOLDING_DIRECTORY, self.run)
 
     @property
@@ -170,7 +170,7 @@ def _entry(status: os.stat_result, name: str) -> Entry:
 
 
 def _place_of(pid: int) -> str:
-    """The working directory of a process; nothing where that cannot be seen."""
+    """The working directory of a process; nothing if it cannot be seen."""
     try:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:

@@ -159,7 +159,7 @@ class Restore(Filler):
         return plan(job.barman_host, job.backup, job.target) if _is_plain(job.backup) else None
 
     def fill(self, job: Job, holding: HoldingDirectory, lock: int, progress: Progress) -> FillResult:
-        """Run it to its end, and put right what Barman changes. It ends with us. Raises StandbyError."""
+        """Run Barman to its end, and undo what Barman changes. Barman ends with this process. Raises StandbyError."""
         with measured(holding, progress):
             run = self._restore if _is_plain(job.backup) else self._unpacked
             said = run(job, holding, lock)

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring a backup's files into a data directory, so that it can be started only when it is complete.
 
-After ``_takeover`` there is no ``global/pg_control``, without which no server starts. Then come files, verification,
-links, the standby signal and harmless settings, a sync of every file system, and that file last of all.
+After ``CloneRun.begin`` there is no ``global/pg_control``, without which no server starts. Then come files,
+verification, links, the standby signal and harmless settings, a sync of every file system, and that file last of all.
 Private to the collection.
 """
 
@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import CloneRun, exclusively
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, TransferOptions
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import Permit, inspect_target
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     Verification,
@@ -70,10 +70,10 @@ def copy(job: Job, progress: Progress) -> Result:
 
     Raises StandbyError; then nothing was changed, or the directory cannot be started and a new run resumes.
     """
-    return replace(exclusively(job, progress, partial(_pull, job, progress)), retries=progress.retries)
+    return exclusively(job, progress, partial(_pull, job, progress))
 
 
-def _pull(job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
+def _pull(job: Job, progress: Progress, clone_run: CloneRun, lock: int) -> Result:
     with _connected(job) as connections:
         job = replace(job, barman_host=connections[0].barman_host)
         planned = _prepare(job)
@@ -84,7 +84,7 @@ def _pull(job: Job, progress: Progress, permitted: Permit, lock: int) -> Result:
         packed = planned.roots[0].archive is not None
         explained = explain_missing_files(job.barman_host, job.backup, packed=packed)
         with planned.verification or contextlib.nullcontext(), explained:
-            return _Copy(job, planned, transfer, progress).run(permitted)
+            return _Copy(job, planned, transfer, progress, clone_run).run()
 
 
 @contextlib.contextmanager
@@ -110,19 +110,19 @@ def _prepare(job: Job) -> _Plan:
 class _Copy:
     """The part that changes things."""
 
-    def __init__(self, job: Job, planned: _Plan, transfer: _Transport, progress: Progress) -> None:
+    def __init__(self, job: Job, planned: _Plan, transfer: _Transport, progress: Progress, clone_run: CloneRun) -> None:
         self.job = job
         self.plan = planned
         self.transfer = transfer
         self.progress = progress
-        self.clone_run = CloneRun(job, [job.target.data_directory, *job.target.places_outside])
+        self.clone_run = clone_run
 
-    def run(self, permitted: Permit) -> Result:
-        job, planned, action = self.job, self.plan, permitted.action
-        state = permitted.pgdata.clone or {}
+    def run(self) -> Result:
+        job, planned, action = self.job, self.plan, self.clone_run.permit.action
+        state = self.clone_run.permit.pgdata.clone or {}
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
-        self.clone_run.begin(permitted, planned.name if trusted else None)
+        self.clone_run.begin(planned.name if trusted else None)
         _forget_controls(job.target.state_directory, but=planned.name)
         for root in planned.roots:
             private_directory(root.target, root.directory_mode)
@@ -148,16 +148,14 @@ class _Copy:
             lambda phase: self.clone_run.record(phase, planned.name),
         )
         _forget_controls(job.target.state_directory)
-        return Result(
+        return self.clone_run.result(
             "clone" if action == "resume" and not same else action,
             count_files(planned.roots),
             planned.bytes,
             self.transfer.literal,
-            self.transfer.received,
+            received=self.transfer.received,
             compress=self.transfer.compress if queue else None,
             verified="manifest" if planned.verification else "checksum" if job.verify == "checksum" else "size",
-            left_behind=self.clone_run.left_behind,
-            kept_old=self.clone_run.kept_old,
         )
 
     def _queue(self, trusted: bool) -> list[Shard]:
@@ -215,7 +213,7 @@ class _Copy:
         wrong = self._differing_contents()
         if wrong:
             again = [shard for root, positions in wrong for shard in shards(root, positions)]
-            self.transfer.run(again)
+            self.transfer.pull(again)
             still = [f"{root.target}/{root.files.paths[n]}" for root, ns in self._differing_contents(again) for n in ns]
             if still:
                 raise StandbyError(
@@ -246,11 +244,12 @@ class _Copy:
         found: list[tuple[Root, int]] = []
         if self.plan.verification is not None:
             found = self.plan.verification.differing()
-        elif self.job.verify == "checksum":
+        elif self.job.verify == "checksum" and isinstance(self.transfer, RsyncPull):
+            differing = self.transfer.differing
             everything = [shard for root in self.plan.roots for shard in shards(root, range(len(root.files)))]
 
             def compare(worker: int, shard: Shard) -> None:
-                names = set(self.transfer.differing(worker, shard))
+                names = set(differing(worker, shard))
                 found.extend((shard.root, n) for n in shard.positions if shard.root.files.paths[n] in names)
 
             self.transfer.each(everything if of is None else of, compare)

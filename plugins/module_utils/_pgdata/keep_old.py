@@ -254,6 +254,6 @@ def _explained(source: str, target: str) -> Iterator[None]:
                 "keep_old_failed",
                 f"The old cluster cannot be kept: {source} could not become, or lead to, {target}: {failed.strerror}."
                 " Nothing of it was removed, and a new run goes on where this one stopped.",
-                "look at both, and put right what is named",
+                "look at both, and correct what is named",
             )
         ) from failed

@@ -48,7 +48,7 @@ class Lock:
         self.fd = -1
 
     def take(self, wait_seconds: float = 0) -> bool:
-        """Take it, waiting for others to end; whether that came to pass in time."""
+        """Take the lock, waiting for others to let go of it; whether it is taken. False after ``wait_seconds``."""
         self.fd = _open(self._path, os.O_CREAT)
         deadline = time.monotonic() + wait_seconds
         while not self._try():
@@ -56,7 +56,9 @@ class Lock:
                 self.release()
                 return False
             time.sleep(0.2)
-        if os.fstat(self.fd).st_nlink == 0:  # whoever had it has removed the file: nobody would see that we have it
+        if (
+            os.fstat(self.fd).st_nlink == 0
+        ):  # its last holder has removed the file, so that others would not see this lock
             self.release()
             return False
         with contextlib.suppress(OSError):  # a note is a courtesy, and the disk may be full
@@ -78,7 +80,7 @@ class Lock:
 
     @staticmethod
     def holder(path: str) -> dict[str, Any] | None:
-        """The note of whoever has it; None when nobody does."""
+        """The note of the process that has the lock; None if no process has it, {} if the note is not there yet."""
         try:
             handle = _open(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -94,7 +96,7 @@ class Lock:
 
 @contextlib.contextmanager
 def holding(path: str, busy: StandbyError, wait_seconds: float = 0, **note: Any) -> Iterator[int]:
-    """Hold a lock, and give its file descriptor. Raises ``busy`` where others do not let go of it in time."""
+    """Hold a lock, and give its file descriptor. Raises ``busy`` if others do not let go of it in time."""
     lock = Lock(path, {"pid": os.getpid(), "since": now(), **note})
     if not lock.take(wait_seconds):
         raise busy

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a copy has come, for whoever asks: in memory and as a file beside its record. Private to the collection."""
+"""How far a copy has come: in memory, and as a file beside its record that other processes read.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class Progress:
         self.retries = 0
 
     def start(self) -> None:
-        """Write the file now, where an earlier copy may have left one, and from now on about once a second."""
+        """Write the file now, in place of an earlier copy's, and from now on about once a second."""
         self._write()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
         self._ticker.start()
@@ -63,7 +66,7 @@ class Progress:
         self._write()
 
     def at(self, worker: int, count: int) -> None:
-        """A worker has come so far in the portion that it is at."""
+        """A worker has come so far in its current portion."""
         with self._guard:
             self._in_flight[worker] = count
 
@@ -115,5 +118,5 @@ class Progress:
 
 
 def read_progress(path: str) -> dict[str, Any] | None:
-    """What a copy has written last; None where there is nothing to read."""
+    """What a copy has written last; None if there is nothing to read."""
     return read_note(path)

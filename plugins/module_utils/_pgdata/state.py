@@ -33,7 +33,7 @@ def save_state(state_directory: str, **state: Any) -> None:
 
 
 def read_note(path: str) -> dict[str, Any] | None:
-    """The JSON object in a small file; None where there is none, or not yet."""
+    """The JSON object in a small file; None if there is none, or not yet."""
     try:
         return dict(json.loads(read_small(path) or ""))
     except (TypeError, ValueError):
@@ -78,7 +78,7 @@ class ResultFile:
 
 
 def read_clone_state(state_directory: str) -> dict[str, Any] | None:
-    """What an earlier run of the copy left: phase, backup id, process. None where there was none."""
+    """What an earlier run of the copy left: phase, backup id, process. None if there was none."""
     text = read_small(os.path.join(state_directory, "state.json"))
     if text is None:
         return None

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host has now, seen from outside and asked from inside, as the ladder wants to know it. Changes nothing.
+"""What a host has now, seen from outside and asked from inside, as a decision needs to know it. Changes nothing.
 
 Private to the collection.
 """
@@ -67,7 +67,7 @@ class Observed:
 
 
 def observe(pgdata: DataDir, upstream: Upstream | None, wanted: WantedStandby) -> Observed:
-    """Look at what is there, as closely as the ladder needs it. Raises StandbyError."""
+    """Look at what is there, as closely as a decision needs it. Raises StandbyError."""
     identifier = wanted.system_identifier or (upstream.system_identifier if upstream is not None else None)
     if identifier is None and not wanted.upstream_asked and is_ours(pgdata) and pgdata.control is not None:
         identifier = pgdata.control.system_identifier

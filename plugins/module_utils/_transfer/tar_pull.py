@@ -82,12 +82,6 @@ class TarPull(Workers):
         largest_first = sorted(wanted.values(), key=lambda it: it.root.archive.bytes if it.root.archive else 0)
         self.each(largest_first[::-1], self._unpack)
 
-    run = pull
-
-    def differing(self, worker: int, shard: Shard) -> list[str]:
-        """None: a tar's files are compared with the manifest alone."""
-        return []
-
     def fetch_control(self, root: Root, staging: str) -> None:
         """Bring the backup's pg_control into a directory."""
         shutil.copyfile(self.control, os.path.join(staging, CONTROL))

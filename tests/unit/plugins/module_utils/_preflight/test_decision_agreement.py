@@ -14,7 +14,6 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import exclusively
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import _LEVELS, contents_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target, preview
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
@@ -75,9 +74,9 @@ def told(job):
 def done(job, host):
     permits = []
 
-    def work(permitted, _lock):
-        permits.append((permitted.action, permitted.kept_old))
-        return Result(permitted.action)
+    def work(run, _lock):
+        permits.append((run.permit.action, run.permit.kept_old))
+        return run.result(run.permit.action)
 
     try:
         result = exclusively(job, Progress(str(host.root / "progress")), work)
