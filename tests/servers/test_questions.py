@@ -48,12 +48,13 @@ def test_who_a_standby_is(fleet: Fleet, standby: Server) -> None:
 
 
 def test_a_standby_with_the_primarys_serializable_default_is_asked_as_well(standby: Server) -> None:
+    # The test's own session goes on asking.
+    standby.sql("SET default_transaction_isolation = 'read committed'")
     standby.edit("postgresql.auto.conf", {"default_transaction_isolation": "serializable"})
     standby.reload()
     try:
         assert local_instance(*where(standby)).in_recovery
-        conninfo = {**standby.conninfo, "dbname": "postgres"}
-        facts = read_facts(conninfo, None, "another standby")
+        facts = read_facts({**standby.conninfo, "dbname": "postgres"}, None, "another standby")
         assert not isinstance(facts, str)
         assert (facts.max_wal_senders or 0) > 0
         assert facts.databases
