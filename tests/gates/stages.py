@@ -209,7 +209,12 @@ def tell_failures(results: Results) -> None:
 
 
 def lab_down() -> None:
-    subprocess.run(["make", "--no-print-directory", "lab-down"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["make", "--no-print-directory", "lab-down"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
 
 
 def main(stages: list[str]) -> None:

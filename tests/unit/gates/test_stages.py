@@ -50,7 +50,7 @@ class Checkout:
     def run(self, stages: str = ALL, **env: str) -> tuple[int, list[str]]:
         """The exit code, and the lines that were printed."""
         process = self.start(stages, **env)
-        output, _ = process.communicate(timeout=BOUND)
+        output, _errors = process.communicate(timeout=BOUND)
         return process.returncode, [line for line in output.splitlines() if line]
 
     def fails(self, stage: str, *lines: str) -> None:
@@ -113,7 +113,7 @@ def test_what_needs_a_failed_stage_is_not_run_and_has_not_passed(checkout, faile
 
 def test_a_stage_that_was_not_run_says_what_it_needs(checkout):
     checkout.fails("lab")
-    _, lines = checkout.run("lab integration")
+    _code, lines = checkout.run("lab integration")
     assert summary(lines)[2:] == ["  integration (not run: it needs lab)", "1 passed, 2 failed"]
 
 
@@ -124,7 +124,7 @@ def test_what_a_stage_needs_is_run_unasked(checkout):
 
 def test_the_end_of_the_log_of_a_failed_stage_is_shown(checkout):
     checkout.fails("lint", *(f"line {number}" for number in range(200)), "the reason")
-    _, lines = checkout.run("lint types")
+    _code, lines = checkout.run("lint types")
     assert "    the reason" in lines
     assert "    line 199" in lines
     assert "    line 1" not in lines
@@ -135,7 +135,7 @@ def test_all_that_failed_is_listed_at_the_end(checkout):
         "unit", "FAILED tests/unit/test_a.py::test_b[x y] - assert 1 == 2", "FAILED tests/unit/test_a.py::test_c"
     )
     checkout.fails("types", "plugins/a.py:7: error: Name is not defined  [name-defined]")
-    _, lines = checkout.run("types unit lint")
+    _code, lines = checkout.run("types unit lint")
     assert summary(lines) == [
         "Failed:",
         "  types (all of its log: .build/log/types.log)",

@@ -124,10 +124,13 @@ class TestCheck:
     def test_is_called_off_when_the_copy_ends(self, make, roots):
         asked = []
 
+        def is_the_second_called_off():
+            return contents._checks[-1].cancelled()  # the second may not be there yet
+
         class Slow:
             def differing(self, _top, promises):
                 asked.append(promises[0].path)
-                wait_until(lambda: contents._checks[-1].cancelled(), "the second one to be called off")
+                wait_until(is_the_second_called_off)
                 return []
 
         with make(workers=1, verifier=Slow()) as contents:
