@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clone_on_host import Clone
+from copies_under_way import Copy
+from held import MIB, held
 from lab import Lab
 from podman import Host
 from standby_host import BINDIR, HOST
@@ -46,8 +48,6 @@ END
 pg_ctl -D cluster -w -l log start >/dev/null
 psql -qXc "create table filled as select md5(n::text) || repeat('x', 900) as t from generate_series(1, 40000) n"
 """
-# Slow enough to be seen.
-KIB_PER_SECOND = 5000
 
 
 @dataclass
@@ -98,27 +98,20 @@ class Catalogue:
     def copy_while(self, backup: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """A copy in the middle of which a newer backup is taken and retention runs; its result.
 
-        It is slow until it is seen, and then stands still for as long as that takes.
+        It is held for as long as that takes.
         """
         self.clone.empty()
-        process = self.clone.start(backup=backup, bwlimit=KIB_PER_SECOND, compress="none", jobs=2)
-        try:
-            self.clone.wait_until_copied(5)
-            self._signal("STOP")
-            newer = self.backup()
-            self.barman("cron", "--keep-descriptors")
-            deleted = self.barman("delete", SERVER, backup["backup_id"], check=False)
-            assert newer["backup_id"] != backup["backup_id"]
-            self._signal("CONT")
-        finally:
-            result = self.clone.finish(process)
+        with held(self.host) as hold:
+            copy = Copy.begun(hold, self.clone, MIB, backup=backup)
+            try:
+                newer = self.backup()
+                self.barman("cron", "--keep-descriptors")
+                deleted = self.barman("delete", SERVER, backup["backup_id"], check=False)
+                assert newer["backup_id"] != backup["backup_id"]
+            finally:
+                hold.go_on()
+                result = copy.result()
         return result, deleted
-
-    def _signal(self, name: str) -> None:
-        """To every rsync of the copy; a backup's WAL is archived by one, too, but not while this is sent."""
-        listed = self.host.run(["pgrep", "--exact", "--full", "rsync --times .*"], check=False).stdout.split()
-        assert listed
-        self.host.run(["kill", f"-{name}", *listed])
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from clone_on_host import FAST, Clone
+from copies_under_way import Copy
+from held import MIB, Held
 from lab import Lab
 from play import Playbook
 from podman import BOUND, Host
@@ -205,16 +207,15 @@ def mount(host: Host, *below: str) -> None:
     host.run(["rm", f"{WORK}.ext4"])  # gone with the mount
 
 
-def test_a_mount_point_stays_with_its_lost_and_found(clone: Clone) -> None:
+def test_a_mount_point_stays_with_its_lost_and_found(clone: Clone, hold: Held) -> None:
     host = clone.host
     mount(host)
     before = inode(host, f"{DATA}/lost+found")
 
-    process = clone.start(bwlimit=50_000, compress="none")
-    clone.wait_until_copied(15)
-    runner = json.loads(host.read(f"{STATE}/runner"))
-    host.run(["kill", str(runner["pid"])])
-    assert clone.finish(process)["error_code"] == "interrupted"
+    copy = Copy.begun(hold, clone)
+    copy.signal([copy.note["pid"]], "TERM")
+    assert copy.result()["error_code"] == "interrupted"
+    hold.go_on()
     clone.assert_unstartable()
 
     again = clone.run()
@@ -294,13 +295,12 @@ def test_the_wal_goes_elsewhere(clone: Clone) -> None:
     clone.assert_healthy()
 
 
-def test_an_interrupted_copy_with_its_wal_elsewhere_is_resumed(small: Small) -> None:
+def test_an_interrupted_copy_with_its_wal_elsewhere_is_resumed(small: Small, hold: Held) -> None:
     own(small.clone.host, WALDIR)
-    options = {"backup": small.backup, "waldir": WALDIR}
-    process = small.clone.start(bwlimit=6_000, compress="none", jobs=2, **options)
-    small.clone.wait_until_copied(30)
-    small.clone.host.run(["kill", str(json.loads(small.clone.host.read(f"{STATE}/runner"))["pid"])])
-    assert small.clone.finish(process)["error_code"] == "interrupted"
+    copy = Copy.begun(hold, small.clone, 4 * MIB, backup=small.backup, waldir=WALDIR)
+    copy.signal([copy.note["pid"]], "TERM")
+    assert copy.result()["error_code"] == "interrupted"
+    hold.go_on()
     small.clone.assert_unstartable()
     again = small.run(waldir=WALDIR)
     assert again["action"] == "resume", again

@@ -218,7 +218,7 @@ class TestRestoreCommand:
         with self.without_script(story.host):
             run = story.play()
             assert run.rc == 0, run.output
-            assert "not installed here" in run.output
+            assert "not installed on this host" in run.output
             command = setting(story, "restore_command")
             assert "get-wal" in command
             story.systemctl("stop")

@@ -85,16 +85,18 @@ def split(notes: list[tuple[str, str]], task: str) -> tuple[list[str], list[str]
 
 
 @pytest.mark.parametrize(
-    ("script", "why"),
+    ("script", "why", "action"),
     [
-        pytest.param(KILLED_REWIND, "has invalid permissions", id="after a killed rewind"),
-        pytest.param(KILLED_COPY, "could not find the database system", id="after a killed copy"),
+        pytest.param(KILLED_REWIND, "has invalid permissions", "delta", id="after a killed rewind"),
+        pytest.param(KILLED_COPY, "could not find the database system", "resume", id="after a killed copy"),
     ],
 )
-def test_no_server_starts_before_the_copy_is_complete(boundaries: Boundaries, script: str, why: str) -> None:
+def test_no_server_starts_before_the_copy_is_complete(
+    boundaries: Boundaries, script: str, why: str, action: str
+) -> None:
     boundaries.leave(script)
     run, notes = boundaries.play(overwrite="same_cluster")
-    assert (run.rc, said(run)) == (0, "resume"), run.output
+    assert (run.rc, said(run)) == (0, action), run.output
     before, after = split(notes, COPY)
     assert len(before) > 8
     assert [text for text in before if why not in text] == [], notes
