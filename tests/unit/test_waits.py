@@ -102,7 +102,7 @@ ALLOWED = {
 
 
 def scanned():
-    """Text files of the tests and of their lab; recorded answers of programs, and what ansible-test leaves, are none."""
+    """Text files of the tests and of their lab; recorded answers of programs, and what ansible-test leaves, are not."""
     for top in ("tests", "molecule"):
         for path in sorted((ROOT / top).rglob("*")):
             name = str(path.relative_to(ROOT))
