@@ -23,8 +23,12 @@ PROGRAMS = {
     SSH: f"""\
 #!/bin/bash
 case "$*" in *nice*) [ ! -e {PLACE}/bytes ] ;; esac && exec -a ssh /usr/bin/ssh "$@"
-set -o pipefail
 (exec -a ssh /usr/bin/ssh "$@") | {GATE}
+ended=("${{PIPESTATUS[@]}}")
+# What a signal has ended looks so to whoever started it; 255 is ssh's own word.
+[ "${{ended[0]}}" -le 128 ] || [ "${{ended[0]}}" -eq 255 ] || kill -$((ended[0] - 128)) $$
+[ "${{ended[0]}}" -eq 0 ] || exit "${{ended[0]}}"
+exit "${{ended[1]}}"
 """,
     SYNC: f"""\
 #!/bin/sh
