@@ -94,7 +94,7 @@ local replication all trust
 
 
 def codes(verdicts: list[dict[str, Any]]) -> list[str]:
-    return [verdict["error_code"] for verdict in verdicts if verdict["severity"] != "ok"]
+    return [verdict["refusal"]["code"] for verdict in verdicts if verdict["severity"] != "ok"]
 
 
 def own_slots(here: Any, slot: str, user: str = "suit_sql") -> list[dict[str, Any]]:

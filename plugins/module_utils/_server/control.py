@@ -240,14 +240,18 @@ class Server:
         main = unit.main_pid
         where = working_directory(main) if main is not None and main != before else None
         other = postmaster(where) if where is not None and os.path.exists(os.path.join(where, "PG_VERSION")) else None
-        if where is None or other is None or other.pid != main or os.path.samefile(where, self.pgdata.path):
+        if main is None or where is None or other is None or other.pid != main:
+            return
+        if os.path.samefile(where, self.pgdata.path):
             return
         self._systemctl("stop", "--no-block")
+        with contextlib.suppress(StalledError):
+            wait(lambda: not lives(main), self._movement, self.request.patience)
         raise StandbyError(
             Refusal(
                 "service_other_server",
                 f"The unit {unit.name} is not that of the server of {self.pgdata.path}: it has started the server of"
-                f" {where}. The unit was stopped again.",
+                f" {where}. The unit was stopped again{'' if not lives(main) else ', and does not end'}.",
                 "name the unit of this data directory in service",
             )
         )

@@ -119,7 +119,7 @@ class TestServerAgrees:
         [verdict] = here(judged, keywords=keywords)
         refused = own.try_sql("SELECT 1", "suit_locale")
         own.sql("DROP DATABASE suit_locale")
-        assert verdict["error_code"] == "locale_missing"
+        assert verdict["refusal"]["code"] == "locale_missing"
         assert "Locale su_IT.UTF-8 of database suit_locale is not on this host" in verdict["msg"]
         assert refused.returncode != 0
         assert "not recognized by setlocale" in refused.stderr

@@ -189,8 +189,13 @@ def proof(built: Proof) -> Proof:
     return built
 
 
+def code_of(verdict: dict[str, Any]) -> str | None:
+    """The code of a verdict that is not ok."""
+    return verdict["refusal"]["code"] if verdict["refusal"] is not None else None
+
+
 def outcome(found: dict[str, Any]) -> list[tuple[str, str | None]]:
-    return [(verdict["severity"], verdict["error_code"]) for verdict in found["verdicts"]]
+    return [(verdict["severity"], code_of(verdict)) for verdict in found["verdicts"]]
 
 
 OK = [("ok", None)]
@@ -309,10 +314,10 @@ def test_one_is_really_fetched(proof):
     identifier = proof.sql("select system_identifier from pg_control_system()")
     assert proof.call("fetch", command=GET_WAL, name=name, size=SIZE, identifier=identifier)["severity"] == "ok"
     other = proof.call("fetch", command=GET_WAL, name=name, size=SIZE, identifier="1")
-    assert other["error_code"] == "restore_command_wrong_file"
+    assert code_of(other) == "restore_command_wrong_file"
     proof.unstage_backup(name)
     gone = proof.call("fetch", command=GET_WAL, name=name, size=SIZE)
-    assert gone["error_code"] == "restore_command_fails"
+    assert code_of(gone) == "restore_command_fails"
     assert f"ERROR: WAL file '{name}' not found in server 'own'" in gone["msg"]
     assert proof.host.run(["sh", "-c", "ls -d /tmp/pgfleet.* || :"]).stdout == ""
 
