@@ -43,7 +43,7 @@ def test_another_cluster_is_not_touched(small: Small, overwrite: str) -> None:
 def test_a_running_server_is_never_touched(small: Small, overwrite: str) -> None:
     assert small.try_to_start()[0] == 0
     with motionless(small.host, DATA) as pid:
-        words = [DATA, f"pid {pid}", "A running server is never replaced", "stop it"]
+        words = [DATA, f"pid {pid}", "A running server is never replaced", "stop the server"]
         expect_untouched(small, "server_running", words, overwrite=overwrite)
     pg_ctl(small.host, "status")
 
