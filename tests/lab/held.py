@@ -59,7 +59,10 @@ while True:
         break
     passed += len(data)
     while data:
-        data = data[os.write(1, data):]
+        try:
+            data = data[os.write(1, data):]
+        except BlockingIOError:  # rsync may have made it so for both
+            select.select([], [1], [])
 """,
 }
 
