@@ -66,20 +66,20 @@ lab-test: prepare lab ## faults and versions, on real hosts; LAB=path/to/test.py
 	@# Its plays need not replay what other stages have written since the lab's first backup.
 	@python molecule/lab/lab.py backup pg
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider -m 'not long' -n 3 --dist loadfile --no-loadscope-reorder --durations 60 $(or $(LAB),tests/lab)
+	    pytest -v -p no:cacheprovider -m 'not long' -n 3 --dist loadfile --no-loadscope-reorder --durations 60 $(or $(LAB),tests/lab)
 
 long: prepare lab $(if $(filter tests/lab%,$(LAB)),,release-images) ## what `make test` has no time for: consent, interruption, kinds of backups, retention, repmgr; LAB=path for some
 ifdef LAB
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 $(LAB)
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 $(LAB)
 else
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long --durations 0 tests/lab
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -p no:cacheprovider -m long -n 2 --dist loadscope --durations 0 tests/releases
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 tests/lab
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long -n 2 --dist loadscope --durations 0 tests/releases
 	@python $(GATES)/versions.py kinds $(LAB_DIR)/matrix docs/kinds.md
 endif
 
 releases: prepare release-images ## the whole play on other Debian releases, two at a time; RELEASES=name for one, LAB=path for some tests
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections \
-	    pytest -p no:cacheprovider -m 'not long' -n 2 --dist loadscope --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' $(or $(LAB),tests/releases)
+	    pytest -v -p no:cacheprovider -m 'not long' -n 2 --dist loadscope --durations 0 -k '$(subst $(SPACE), or ,$(strip $(RELEASES)))' $(or $(LAB),tests/releases)
 	@# A part of the tests shows a part of what the page tells.
 	@$(if $(LAB),,python $(GATES)/versions.py releases $(LAB_DIR)/releases docs/versions.md)
 

@@ -40,12 +40,13 @@ MAKE = {
 
 LOGS = Path(".build", "log")
 LINES_OF_A_FAILURE = 100
+CHARACTERS_OF_A_LINE = 400  # a module's whole result is a line
 NAMES_OF_A_STAGE = 50
 
 # How the stages' tools name a failure, one to a line; the group is the name.
 ONE_TO_A_LINE = re.compile(
     r"""
-      (?:FAILED|ERROR)\s(?P<pytest>\S+\.py(?:::[^[\s]+(?:\[.*?\])?)?)(?:\s-\s.*)?  # its short summary
+      (?:\[gw\d+\]\s\[[ \d]+%\]\s)?(?:FAILED|ERROR)\s(?P<pytest>\S+\.py(?:::[^[\s]+(?:\[.*?\])?)?)(?:\s|\s-\s.*)?  # its short summary
     | FAIL\s\s(?P<lint>.+)                                         # lint.sh
     | (?P<mypy>\S+\.py):\d+:\serror:\s.*
     | (?P<molecule>\S+\s>\s\S+):\sExecuted:\sFailed\b.*
@@ -133,10 +134,17 @@ def tell(result: str, stage: str, remark: str) -> None:
     print(f"{result:8}  {stage:14} {remark}", flush=True)
 
 
+def read_log(stage: str) -> str:
+    return log_of(stage).read_text(encoding="utf-8", errors="replace")
+
+
 def tell_end_of_log(stage: str) -> None:
-    lines = log_of(stage).read_text(encoding="utf-8", errors="replace").splitlines()
-    for line in lines[-LINES_OF_A_FAILURE:]:
-        print(f"    {line}")
+    """The names come first: what is printed of a stage may be cut short by those who keep it."""
+    log = read_log(stage)
+    for name in failed_tests(log)[:NAMES_OF_A_STAGE]:
+        print(f"    {name}")
+    for line in log.splitlines()[-LINES_OF_A_FAILURE:]:
+        print(f"    {line[:CHARACTERS_OF_A_LINE]}")
     sys.stdout.flush()
 
 
@@ -174,8 +182,11 @@ def run(stages: list[str], results: Results) -> None:
             if not passed:
                 tell_end_of_log(ended.stage)
     finally:
+        # This run was ended from outside: how far each stage has come says what took too long.
         for one in running:
             end(one)
+            tell("ended", one.stage, f"{time.monotonic() - one.since:5.0f} s")
+            tell_end_of_log(one.stage)
 
 
 def failed_tests(log: str) -> list[str]:
@@ -197,9 +208,8 @@ def tell_failures(results: Results) -> None:
     if results.failed or results.not_run:
         print("\nFailed:")
     for stage in results.failed:
-        log = log_of(stage)
-        names = failed_tests(log.read_text(encoding="utf-8", errors="replace"))
-        print(f"  {stage} (all of its log: {log})")
+        names = failed_tests(read_log(stage))
+        print(f"  {stage} (all of its log: {log_of(stage)})")
         for name in names[:NAMES_OF_A_STAGE]:
             print(f"    {name}")
         if len(names) > NAMES_OF_A_STAGE:

@@ -181,6 +181,20 @@ def test_who_ends_the_run_ends_the_stages_beside(checkout):
         assert pipe.read() == "ended\n"
 
 
+def test_a_run_that_was_ended_says_how_far_its_stages_have_come(checkout):
+    os.mkfifo(checkout.path / "begun")
+    checkout.recipes["unit"] = (
+        "\t@echo '[gw1] [ 7%] FAILED tests/unit/test_a.py::test_b '\n\t@echo slow >begun; exec sleep 100000\n"
+    )
+    run = checkout.start("lint unit types")
+    assert (checkout.path / "begun").read_text() == "slow\n"
+    run.send_signal(signal.SIGTERM)
+    output, _errors = run.communicate(timeout=BOUND)
+    told = [line for line in output.splitlines() if line]
+    assert [line.split()[:2] for line in told[:3]] == [["ok", "prepare"], ["ok", "lint"], ["ended", "unit"]]
+    assert told[3:5] == ["    tests/unit/test_a.py::test_b", "    [gw1] [ 7%] FAILED tests/unit/test_a.py::test_b "]
+
+
 def test_in_ci_the_lab_is_taken_down_before_and_after(checkout):
     checkout.fails("lint")
     checkout.run("lint", CI="true")
@@ -192,6 +206,7 @@ def test_in_ci_the_lab_is_taken_down_before_and_after(checkout):
 NAMES = {
     "FAILED tests/unit/test_a.py::TestB::test_c - AssertionError: no": "tests/unit/test_a.py::TestB::test_c",
     "FAILED tests/unit/test_a.py::test_b[a - b]": "tests/unit/test_a.py::test_b[a - b]",
+    "[gw1] [ 42%] FAILED tests/lab/test_a.py::test_b[x-y] ": "tests/lab/test_a.py::test_b[x-y]",
     "ERROR tests/lab/test_a.py::test_b - LabError: the lab is down": "tests/lab/test_a.py::test_b",
     "ERROR tests/lab/test_a.py - ImportError: no": "tests/lab/test_a.py",
     "ERROR tests/lab/test_a.py": "tests/lab/test_a.py",
