@@ -172,7 +172,7 @@ def _is_roots(status: os.stat_result) -> bool:
 def _may_write(fd: int, user: OsUser) -> bool:
     """Whether the OS user may make something in a directory."""
     with acting_as(user):
-        return os.access(".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True)
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=fd)
 
 
 def _made_by_user(parent: int, name: str, user: OsUser) -> int:

@@ -66,17 +66,21 @@ def user_name(uid: int) -> str:
 
 @contextlib.contextmanager
 def acting_as(user: OsUser) -> Iterator[None]:
-    """Have no more rights than that OS user for a moment. Who is not root has no others anyway."""
+    """Have no more rights than that OS user for a moment. Who is not root has no others anyway.
+
+    The real ids change as well: glibc before 2.33 answers a question about the effective ids (AT_EACCESS) for the real
+    ones in a program that is not set-user-ID (sysdeps/unix/sysv/linux/faccessat.c).
+    """
     if os.geteuid() != _ROOT or user.uid == _ROOT:
         yield
         return
-    groups, gid = os.getgroups(), os.getegid()
+    groups, uids, gids = os.getgroups(), os.getresuid(), os.getresgid()
     os.setgroups(os.getgrouplist(user.name, user.gid))
-    os.setegid(user.gid)
-    os.seteuid(user.uid)
+    os.setresgid(user.gid, user.gid, _ROOT)
+    os.setresuid(user.uid, user.uid, _ROOT)
     try:
         yield
     finally:
-        os.seteuid(_ROOT)
-        os.setegid(gid)
+        os.setresuid(*uids)
+        os.setresgid(*gids)
         os.setgroups(groups)

@@ -34,21 +34,24 @@ def test_who_runs_us(tmp_path):
     assert user_name(4_000_000_000) == "the user with number 4000000000"
 
 
-def test_acting_as_another_user():
+def test_acting_as_another_user(tmp_path):
     """Root has that user's rights meanwhile, and root's again, whatever happens. Who is not root stays as he is."""
 
     def rights():
-        return os.geteuid(), os.getegid(), sorted(os.getgroups())
+        # The real ids, too, for libraries that answer questions for them: os.access() asks such a question.
+        return os.geteuid(), os.getuid(), os.getegid(), os.getgid(), sorted(os.getgroups()), os.access(kept, os.R_OK)
 
     def fail_as(user):
         with acting_as(user):
             seen.append(rights())
             raise ZeroDivisionError
 
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o700)
     seen, before = [], rights()
     nobody = OsUser(NOBODY.pw_name, NOBODY.pw_uid, NOBODY.pw_gid)
     with pytest.raises(ZeroDivisionError):
         fail_as(nobody)
-    theirs = (nobody.uid, nobody.gid, sorted(os.getgrouplist(nobody.name, nobody.gid)))
+    theirs = (*[nobody.uid] * 2, *[nobody.gid] * 2, sorted(os.getgrouplist(nobody.name, nobody.gid)), False)
     assert seen == [theirs if before[0] == 0 else before]
     assert rights() == before
