@@ -43,7 +43,7 @@ class Copy:
         """A copy that is held as soon as so many bytes of one stream have come."""
         hold.after(count)
         copy = cls(clone, clone.start(**{**TWO_WORKERS, **options}))
-        hold.wait()
+        hold.wait(copy.waiting)
         return copy
 
     @property

@@ -120,7 +120,7 @@ class Small(Clone):
         if moment == "before the first file":
             hold.after(0)
             copy = self.start(**{**DELTA, **options})
-            hold.wait()
+            hold.wait(copy)
         else:
             hold.at_sync()
             copy = self.start(**{**DELTA, **options})

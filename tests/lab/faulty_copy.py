@@ -72,7 +72,7 @@ def begin(clone: Clone, hold: Held, **options: Any) -> subprocess.Popen[str]:
     """A copy that is held in the middle of the largest file."""
     hold.after(HALF_WAY)
     copy = clone.start(**{**TWO_WORKERS, **options})
-    hold.wait()
+    hold.wait(copy)
     return copy
 
 

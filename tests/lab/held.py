@@ -6,6 +6,7 @@ stream; and a sync may have to wait. Only files are held: their senders give way
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,10 +79,18 @@ class Held:
         # In one step: a gate may be reading it.
         self.host.run(["sh", "-euc", f"echo {count} >{PLACE}/new; mv {PLACE}/new {PLACE}/bytes"])
 
-    def wait(self) -> None:
-        """Until a stream has come as far as it may."""
+    def wait(self, copying: subprocess.Popen[str] | None = None) -> None:
+        """Until a stream has come as far as it may; if the process that began the copy ends before, that fails."""
         come = ["sh", "-c", f"ls {PLACE}/held-$(cat {PLACE}/bytes)-*"]
-        wait_for(lambda: self.host.run(come, check=False).returncode == 0, "a copy to come as far as it may")
+
+        def is_there() -> bool:
+            ended = copying is not None and copying.poll() is not None
+            there = self.host.run(come, check=False).returncode == 0
+            if ended and not there and copying is not None:
+                raise AssertionError(f"the copy ended before it came so far: {copying.communicate()}")
+            return there
+
+        wait_for(is_there, "a copy to come as far as it may")
 
     def at_sync(self) -> None:
         """Hold what makes durable what was written, and so the end of the copy, which comes after that."""

@@ -123,7 +123,7 @@ class TestOtherThings:
         try:
             for name in ("PG_VERSION", "base/5"):
                 wait_for(lambda name=name: story.host.exists(f"{DATA}/{name}"), name)
-            hold.wait()
+            hold.wait(play)
         finally:
             play.kill()
             play.communicate()

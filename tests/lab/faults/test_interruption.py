@@ -134,7 +134,7 @@ def test_a_copy_outlives_its_play_and_the_next_one_attaches(clone: Clone, hold: 
     """The control node dies: the copy goes on by itself."""
     hold.after(HALF_WAY)
     play = playbook.start(*LIMIT, **TWO_WORKERS)
-    hold.wait()
+    hold.wait(play)
     kill(play)
     run = Copy(clone, play).note["run"]
     assert not clone.host.exists(f"{DATA}/global/pg_control")
