@@ -5,7 +5,7 @@ COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
 # Cheap to dear. Which needs which: tests/gates/stages.py.
-STAGES := lint types unit copies servers sanity artifact lab integration awx molecule releases lab-test
+STAGES := lint types unit copies plays servers sanity artifact lab integration awx molecule releases lab-test
 
 # Debian releases that have a small lab of their own: molecule/lab/release.py.
 RELEASES := bullseye bookworm trixie forky
@@ -43,7 +43,10 @@ unit: prepare ## unit tests; UNIT=path/to/test.py for some, COVERAGE=1 for a rep
 	@cd $(COPY) && $(GATES)/unit.sh $(UNIT)
 
 copies: prepare ## copies by real rsyncs; COPIES=path/to/test.py for some
-	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/copies.sh $(COPIES)
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/folder.sh copies $(COPIES)
+
+plays: prepare ## plays of the role on hosts that are stood in for; PLAYS=path/to/test.py for some
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/folder.sh plays $(PLAYS)
 
 servers: prepare ## a real server of every major version; SERVERS=path/to/test.py for some
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/servers.sh $(SERVERS)

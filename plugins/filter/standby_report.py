@@ -17,7 +17,8 @@ options:
   _input:
     description:
       - One record for each host, with C(host), C(action), C(backup_id), C(bytes), C(seconds), C(state) and
-        C(lag_bytes). C(method) is shown with the action unless it is V(rsync).
+        C(lag_bytes). C(method) is shown with the action unless it is V(rsync). Of a host with several records, the
+        C(data_directory) is shown as well.
     type: list
     elements: dict
     required: true
@@ -39,6 +40,7 @@ _value:
     - n1    clone   20261121T114827  414.6 MB  4.1      streaming  0 B
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -59,18 +61,21 @@ def human(size: Any) -> str:
 
 
 def standby_report(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The table: one line for each host, the hosts that need attention first."""
+    """The table: one line for each record, the hosts that need attention first."""
+    records = list(records)
     ordered = sorted(records, key=lambda record: (record.get("state") in _GOOD, str(record.get("host"))))
-    rows = [_COLUMNS, *(_row(record) for record in ordered)]
+    times = Counter(record.get("host") for record in records)
+    rows = [_COLUMNS, *(_row(record, times[record.get("host")] > 1) for record in ordered)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(record: Mapping[str, Any], one_of_several: bool) -> tuple[str, ...]:
+    place = f":{record.get('data_directory') or '-'}" if one_of_several else ""
     seconds, method = record.get("seconds"), record.get("method")
     by = f" ({method})" if method not in (None, "rsync") else ""
     return (
-        str(record.get("host")),
+        f"{record.get('host')}{place}",
         str(record.get("action") or "-") + by,
         str(record.get("backup_id") or "-"),
         human(record.get("bytes")),

@@ -46,7 +46,8 @@ NAMES_OF_A_STAGE = 50
 # How the stages' tools name a failure, one to a line; the group is the name.
 ONE_TO_A_LINE = re.compile(
     r"""
-      (?:\[gw\d+\]\s\[[ \d]+%\]\s)?(?:FAILED|ERROR)\s(?P<pytest>\S+\.py(?:::[^[\s]+(?:\[.*?\])?)?)(?:\s|\s-\s.*)?  # its short summary
+      (?:\[gw\d+\]\s\[[ \d]+%\]\s)?  # while it runs, or in its short summary
+      (?:FAILED|ERROR)\s(?P<pytest>\S+\.py(?:::[^[\s]+(?:\[.*?\])?)?)(?:\s|\s-\s.*)?
     | FAIL\s\s(?P<lint>.+)                                         # lint.sh
     | (?P<mypy>\S+\.py):\d+:\serror:\s.*
     | (?P<molecule>\S+\s>\s\S+):\sExecuted:\sFailed\b.*

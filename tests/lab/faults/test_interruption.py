@@ -127,7 +127,7 @@ def test_a_killed_copy_cannot_be_started_and_is_resumed(
     healthy = playbook.run(*LIMIT).recap[HOST]
     assert healthy["changed"] == 0
     assert healthy["ok"] <= 8
-    assert healthy["skipped"] <= 8
+    assert healthy["skipped"] <= 9
 
 
 def test_a_copy_outlives_its_play_and_the_next_one_attaches(clone: Clone, hold: Held, playbook: Playbook) -> None:

@@ -32,6 +32,11 @@ def test_a_line_for_each_host():
     ]
 
 
+def test_of_a_host_with_several_clusters_the_cluster_is_named():
+    records = [record("n1", data_directory="/data/b"), record("n1", data_directory="/data/a"), record("n2")]
+    assert [line.split()[0] for line in standby_report(records)] == ["host", "n1:/data/b", "n1:/data/a", "n2"]
+
+
 def test_what_is_not_known_is_a_dash():
     line = standby_report([{"host": "n1", "state": "failed"}])[1]
     assert line.split() == ["n1", "-", "-", "-", "-", "failed", "-"]
