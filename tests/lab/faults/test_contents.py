@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from clone_on_host import PLACE, Clone
+from copies_under_way import HALF_WAY, TWO_WORKERS
 from faulty_copy import (
     OWN,
     arrived,
@@ -85,12 +86,15 @@ def test_what_the_backup_has_lost_is_told_at_once(clone: Clone, hold: Held, lost
     with own_copy(clone, original) as damaged:
         directory = damaged.options["backup"]["directory"]
         gone = f"{directory}/{tree}/{ranked(damaged, tree)[0]}"
-        largest = ranked(damaged)[0]
-        copy = begin(damaged, hold)
-        await_bytes(damaged, f"{DATA}/{largest}", 10 * MIB)
+        # Before any file is opened, or while there is much to come in each of the two streams.
+        hold.after(0 if lost == "one file" else 10 * MIB)
+        copy = damaged.start(**TWO_WORKERS)
+        hold.wait(copy)
         damaged.lab.barman.run(["rm", "-rf", gone if lost == "one file" else directory])
-        hold.go_on()
+        # The largest file waits half-way until the other stream has come to what is lost, and ended the copy.
+        hold.after(HALF_WAY)
         result = damaged.finish(copy)
+        hold.go_on()
         if lost == "everything":
             expect_failure(damaged, result, "backup_deleted", "is no longer")
         else:
