@@ -185,6 +185,9 @@ class DataDir:
     ``state``: ``absent``, ``empty`` (also with only ``lost+found``), ``incomplete`` (a clone of
     ours that has not been committed), ``pristine`` (a cluster that initdb made and nobody has used), ``standby``,
     ``cluster`` (one that is neither), ``foreign`` (anything else; with a ``version`` it is a damaged cluster).
+    ``pid`` is the server that runs on it. Its ``port``, ``socket_directory`` and ``listen_address`` are how it can be
+    asked from this host, ``status`` is what its postmaster.pid says. Without a server ``doubt`` says why it is not
+    certain that none runs, as a clause; None if it is certain.
     """
 
     path: str
@@ -197,6 +200,9 @@ class DataDir:
     signals: tuple[str, ...] = ()
     entries: tuple[str, ...] = ()
     clone: dict[str, Any] | None = None
+    listen_address: str | None = None
+    status: str | None = None
+    doubt: str | None = None
 
     @property
     def major(self) -> int | None:
@@ -214,9 +220,11 @@ class DataDir:
         ``standby``, ``former_primary`` and ``primary`` (it runs) are of that cluster, ``other_standby``,
         ``other_cluster`` and ``other_primary`` are not.
         """
-        if self.state not in ("standby", "cluster") or system_identifier is None or self.control is None:
+        if self.state not in ("standby", "cluster", "pristine") or system_identifier is None or self.control is None:
             return self.state
         ours = self.control.system_identifier == system_identifier
+        if self.state == "pristine" and not ours:
+            return self.state
         if self.state == "standby":
             return "standby" if ours else "other_standby"
         stopped = "former_primary" if ours else "other_cluster"

@@ -188,6 +188,11 @@ class Server:
         """Whether the process that we started is alive."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The postmaster that we started."""
+        return self._process.pid if self._process is not None else None
+
     def connect(self, **keywords: Any) -> Any:
         """A session of its own, each statement a transaction."""
         connection = psycopg2.connect(

@@ -6,6 +6,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data, inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import (
+    LocalServer,
     identify,
     local_instance,
     signs_of_use,
@@ -21,9 +22,9 @@ from ansible_collections.pgfleet.standby.tests.servers.servers import SUPERUSER,
 SLOT = "odd_slot"
 
 
-def where(server: Server) -> tuple[str, int, str]:
+def where(server: Server) -> tuple[LocalServer, str]:
     """How local_instance reaches it."""
-    return str(server.top), server.port, SUPERUSER
+    return LocalServer(str(server.top), server.port, server.pid), SUPERUSER
 
 
 def test_who_a_primary_is(primary: Server) -> None:
@@ -112,7 +113,7 @@ def test_positions_are_compared_as_the_server_does(primary: Server) -> None:
 def test_signs_of_use_are_told(primary: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGUSER", SUPERUSER)
     primary.sql("CREATE ROLE app")
-    found = signs_of_use(str(primary.top), primary.port)
+    found = signs_of_use(where(primary)[0])
     primary.sql("DROP ROLE app")
-    left = signs_of_use(str(primary.top), primary.port)
+    left = signs_of_use(where(primary)[0])
     assert set(found) - set(left) == {"role app"}

@@ -61,9 +61,11 @@ def contents_of(pgdata: DataDir, system_identifier: str | None, backup: Backup |
         same: bool | None = system_identifier is not None and record.get("system_identifier") == system_identifier
     else:
         same = None if pgdata.control is None else pgdata.control.system_identifier == system_identifier
+    # One with the backup's identifier is not new, however it looks: it may be the very cluster that was backed up.
+    state = "cluster" if pgdata.state == "pristine" and same else pgdata.state
     made_of = (record.get("backup_id"), record.get("server"))
     return Contents(
-        state=pgdata.state,
+        state=state,
         same_cluster=same,
         postgresql=pgdata.version is not None,
         rewinding=rewinding,

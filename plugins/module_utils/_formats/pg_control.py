@@ -11,19 +11,24 @@ pg_controldata only warns.
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, ControlData
 
-__all__ = ["parse_control_file"]
+__all__ = ["DamagedControlError", "parse_control_file"]
 
 _FILE_BYTES = 8192  # PG_CONTROL_FILE_SIZE
 
 # PG_CONTROL_VERSION of each major version (catalog/pg_control.h); 13 to 16 have the same, and so count as 13.
 _VERSIONS = {1002: 10, 1100: 11, 1201: 12, 1300: 13, 1700: 17, 1800: 18}
+
+# The structure is never larger, so that it fits into a disk's sector (PG_CONTROL_MAX_SAFE_SIZE).
+_MOST_BYTES = 512
+
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 _VERSION = struct.Struct("<8xI")
 
@@ -110,22 +115,41 @@ _FIELDS = (
 )
 
 
+class DamagedControlError(StandbyError):
+    """A pg_control that no server would take. One of a format that is not known here is none of these."""
+
+
 def parse_control_file(content: bytes) -> ControlData:
-    """What pg_controldata shows of the file. Raises StandbyError for a file that cannot be trusted."""
+    """What pg_controldata shows of the file.
+
+    Raises DamagedControlError for a damaged file, and StandbyError for one that is as it should be for all we know:
+    of another version, or of a machine of another kind.
+    """
     if len(content) != _FILE_BYTES:
-        raise _unreadable(f"has {len(content)} bytes instead of {_FILE_BYTES}")
+        raise _damaged(f"has {len(content)} bytes instead of {_FILE_BYTES}")
     (version,) = _VERSION.unpack_from(content)
     if version not in _VERSIONS:
+        said = f"has version {version} of its format, which PostgreSQL 10 to 18 do not have"
         if int.from_bytes(content[8:12], "big") in _VERSIONS:
-            raise _unreadable("was written on a machine of another byte order")
-        raise _unreadable(f"has version {version} of its format, which PostgreSQL 10 to 18 do not have")
+            said = "was written on a machine of another byte order"
+        raise _unknown(said) if _is_whole(content) else _damaged(said)
     offsets = _offsets(_VERSIONS[version])
     values = {name: struct.unpack_from(f"<{kind}", content, at)[0] for name, (at, kind) in offsets.items()}
     if values["crc"] != crc32c(content[: offsets["crc"][0]]):
-        raise _unreadable("has a wrong checksum")
+        raise _damaged("has a wrong checksum")
     if values["state"] >= len(_STATES):
-        raise _unreadable(f"has an unknown state, number {values['state']}")
+        raise _unknown(f"has an unknown state, number {values['state']}")
     return _control_data(values)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether a structure of any size ends with its own checksum, as in all releases from 9.5 on."""
+    return any(
+        int.from_bytes(content[at : at + 4], order) == checksum
+        for at in range(4, _MOST_BYTES, 4)
+        for checksum in (crc32c(content[:at]),)
+        for order in _ORDERS
+    )
 
 
 def _control_data(values: dict[str, Any]) -> ControlData:
@@ -159,11 +183,21 @@ def _offsets(major: int) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _unreadable(why: str) -> StandbyError:
-    return StandbyError(
+def _damaged(why: str) -> DamagedControlError:
+    return DamagedControlError(
         Refusal(
             "control_data_unreadable",
             f"pg_control {why}.",
             "if it is a backup's, choose another backup_id; a damaged cluster has to be removed or restored",
+        )
+    )
+
+
+def _unknown(why: str) -> StandbyError:
+    return StandbyError(
+        Refusal(
+            "control_data_unknown",
+            f"pg_control {why}. Such a cluster may be whole, and is left alone whatever is allowed.",
+            "use a release of this collection that knows that version of PostgreSQL, or another directory",
         )
     )

@@ -26,16 +26,20 @@ __all__ = [
 
 
 class PidFile(NamedTuple):
-    """postmaster.pid: its first, fourth, fifth and eighth line.
+    """postmaster.pid: its first line, and the third to the sixth and the eighth (PostgreSQL source, utils/pidfile.h).
 
-    ``status`` is ``starting``, ``stopping``, ``ready`` or ``standby``, a hot standby is ``ready`` (PostgreSQL 10 and
-    later, utils/pidfile.h).
+    ``started`` is when the server was started, in seconds since 1970. ``socket_directory`` and ``listen_address`` are
+    where it listens, as it was told: the first may be relative to the data directory, the second is ``*`` for all
+    addresses. ``status`` is ``starting``, ``stopping``, ``ready`` or ``standby``, a hot standby is ``ready`` (PostgreSQL 10 and
+    later). ``standby`` means that hot_standby is off (postmaster.c, process_pm_pmsignal).
     """
 
     pid: int
     port: int | None = None
     socket_directory: str | None = None
     status: str | None = None
+    listen_address: str | None = None
+    started: int | None = None
 
 
 class BackupLabel(NamedTuple):
@@ -53,10 +57,14 @@ def parse_pid_file(text: str) -> PidFile | None:
         pid = abs(int(lines[0]))
     except (IndexError, ValueError):
         return None
-    port = int(lines[3]) if len(lines) > 3 and lines[3].isdigit() else None
-    socket_directory = lines[4] if len(lines) > 4 and lines[4] else None
-    status = lines[7].strip() if len(lines) > 7 else ""
-    return PidFile(pid, port, socket_directory, status or None)
+    _pid, _path, started, port, socket_directory, address, _shared_memory, status = (
+        line.strip() or None for line in (*lines, *[""] * 8)[:8]
+    )
+    return PidFile(pid, _number(port), socket_directory, status, address, _number(started))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
 
 
 def parse_backup_label(text: str) -> BackupLabel:

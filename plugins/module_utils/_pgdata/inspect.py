@@ -12,19 +12,21 @@ from dataclasses import replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEM_NAMES, read_small
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
-    PidFile,
-    needs_signal,
-    parse_pid_file,
-    standby_mode,
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import (
+    DamagedControlError,
+    parse_control_file,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import needs_signal, standby_mode
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import look_for_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import sign_of_use
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import read_clone_state
 
-__all__ = ["control_data", "inspect", "postmaster", "require_stopped"]
+__all__ = ["control_data", "inspect", "require_stopped", "uncertain"]
+
+# The releases whose pg_control is known (_formats/pg_control.py).
+_KNOWN_MAJORS = range(10, 19)
 
 _SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
 
@@ -34,9 +36,9 @@ _CONTROL_READS, _CONTROL_PAUSE = 10, 0.01
 
 
 def control_data(data_directory: str, what: str | None = None) -> ControlData:
-    """pg_control of a directory; a message calls that ``what``. Raises StandbyError.
+    """pg_control of a directory; a message calls that ``what``.
 
-    A server may write the file at that moment: only damage that is seen twice in the same bytes counts.
+    Raises DamagedControlError for a damaged file, StandbyError for one that cannot be read or is of an unknown format. A server may write the file at that moment: only damage that is seen twice in the same bytes counts.
     """
     path = os.path.join(data_directory, "global", "pg_control")
     content, before = _control_bytes(path), None
@@ -45,13 +47,8 @@ def control_data(data_directory: str, what: str | None = None) -> ControlData:
             return parse_control_file(content)
         except StandbyError as failed:
             if content == before:
-                raise StandbyError(
-                    Refusal(
-                        failed.code,
-                        f"{what or data_directory}: {failed.refusal.found}",
-                        "if it is a backup, choose another backup_id; a damaged cluster has to be removed or restored",
-                    )
-                ) from failed
+                found = f"{what or data_directory}: {failed.refusal.found}"
+                raise type(failed)(replace(failed.refusal, found=found)) from failed
         time.sleep(_CONTROL_PAUSE)
         content, before = _control_bytes(path), content
     raise StandbyError(
@@ -91,25 +88,18 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
             )
         ) from failed
     if not set(entries) - FILE_SYSTEM_NAMES and not unfinished:
-        return DataDir(path, "empty")
+        return _with_server(DataDir(path, "empty"))
     version = _version(path, entries)
-    has_control = os.path.exists(os.path.join(path, "global", "pg_control"))
+    has_control = _is_there(os.path.join(path, "global", "pg_control"))
+    found = _with_server(DataDir(path, "foreign", version=version, clone=clone, entries=entries))
     if unfinished and not has_control:
-        return DataDir(path, "incomplete", version=version, clone=clone, entries=entries)
+        return replace(found, state="incomplete")
     if version is None:
-        return DataDir(path, "foreign", clone=clone, entries=entries)
-    process = postmaster(path)
-    found = DataDir(
-        path,
-        "foreign",
-        version=version,
-        control=_control(path) if has_control else None,
-        pid=process.pid if process else None,
-        port=process.port if process else None,
-        socket_directory=process.socket_directory if process else None,
+        return found
+    found = replace(
+        found,
+        control=_control(path, version) if has_control else None,
         signals=tuple(name for name in _SIGNALS if name in entries),
-        entries=entries,
-        clone=clone,
     )
     if unfinished and (clone or {}).get("phase") == "rewinding":
         return replace(found, state="incomplete")  # pg_control is there, whenever pg_rewind ends
@@ -123,8 +113,38 @@ def _version(path: str, entries: tuple[str, ...]) -> str | None:
     return (read_small(os.path.join(path, "PG_VERSION")) or "").strip() or None
 
 
+def _is_there(path: str) -> bool:
+    """Whether a file is there; one that may not be looked at counts."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _with_server(pgdata: DataDir) -> DataDir:
+    """The directory with the server that runs on it, and how to reach that."""
+    seen = look_for_server(pgdata.path)
+    if seen.server is None:
+        return replace(pgdata, doubt=seen.doubt)
+    server = seen.server
+    sockets = server.socket_directory
+    if sockets is not None and not sockets.startswith(("/", "@")):
+        sockets = os.path.join(os.path.abspath(pgdata.path), sockets)  # a server works in its data directory
+    return replace(
+        pgdata,
+        pid=server.pid,
+        port=server.port,
+        socket_directory=sockets,
+        listen_address=server.listen_address,
+        status=server.status,
+    )
+
+
 def require_stopped(pgdata: DataDir) -> None:
-    """Raises StandbyError when a server runs on the directory."""
+    """Raises StandbyError when a server runs on the directory, or when that cannot be told."""
     if pgdata.running:
         raise StandbyError(
             Refusal(
@@ -134,17 +154,44 @@ def require_stopped(pgdata: DataDir) -> None:
                 "stop the server, if it may be replaced",
             )
         )
+    if pgdata.doubt is not None:
+        raise StandbyError(uncertain(pgdata))
 
 
-def _control(path: str) -> ControlData | None:
-    """pg_control, or None if it is damaged. Raises StandbyError if we may not read it, which is no damage."""
+def uncertain(pgdata: DataDir) -> Refusal:
+    """The refusal for a directory on which a server may run that is not seen."""
+    return Refusal(
+        "server_uncertain",
+        f"Whether a server runs on {pgdata.path} is not certain: {pgdata.doubt}. The directory is left alone, whatever is"
+        " allowed.",
+        "look for that server, also in containers and on other hosts; if there is none, remove postmaster.pid",
+    )
+
+
+def _control(path: str, version: str) -> ControlData | None:
+    """pg_control, or None if it is damaged.
+
+    Raises StandbyError if it may not be read, or if the cluster may be whole for a release that is not known here:
+    that is no damage.
+    """
     try:
         return control_data(path)
-    except StandbyError as failed:
-        readable = os.access(os.path.join(path, "global", "pg_control"), os.R_OK)
-        if failed.code == "control_data_unreadable" and readable:
+    except DamagedControlError:
+        if _is_of_known_release(version):
             return None
-        raise
+        raise StandbyError(
+            Refusal(
+                "control_data_unknown",
+                f"{path} is a cluster of PostgreSQL {version}, whose pg_control is not known here. It is left alone,"
+                " whatever is allowed.",
+                "use a release of this collection that knows that version, or another directory",
+            )
+        ) from None
+
+
+def _is_of_known_release(version: str) -> bool:
+    head = version.partition(".")[0]
+    return not head.isdecimal() or int(head) in _KNOWN_MAJORS
 
 
 def _state(pgdata: DataDir) -> str:
@@ -162,31 +209,3 @@ def _stands_by(pgdata: DataDir) -> bool:
     if pgdata.major is not None and not needs_signal(pgdata.major):
         return standby_mode(read_small(os.path.join(pgdata.path, "recovery.conf")) or "")
     return "standby.signal" in pgdata.entries
-
-
-def postmaster(path: str) -> PidFile | None:
-    """The postmaster of a directory, found by the pid file or, without one, by the process's working directory."""
-    real = os.path.realpath(path)
-    text = read_small(os.path.join(path, "postmaster.pid"))
-    noted = parse_pid_file(text) if text is not None else None
-    if noted is not None and _works_in(noted.pid, real) is not False:
-        return noted
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (read_small(f"/proc/{name}/comm") or "").strip() == "postgres":
-            pid = int(name)
-            if _works_in(pid, real):
-                return PidFile(pid)
-    return None
-
-
-def _works_in(pid: int, directory: str) -> bool | None:
-    """Whether a live process has the directory as its working directory; None when that cannot be seen.
-
-    A process of another user than the directory's owner is not the postmaster: the number was reused.
-    """
-    try:
-        return os.readlink(f"/proc/{pid}/cwd") == directory
-    except PermissionError:
-        return None if os.stat(f"/proc/{pid}").st_uid == os.stat(directory).st_uid else False
-    except OSError:
-        return False

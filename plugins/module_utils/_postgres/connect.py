@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
@@ -21,6 +22,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     Receiver,
     Upstream,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import is_child_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.bounded import bounded
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text, require_psycopg2
 
 try:
@@ -33,7 +36,7 @@ except ImportError:
 else:
     _PSYCOPG2_ERROR = None
 
-__all__ = ["identify", "local_connection", "local_instance", "replication_connection", "signs_of_use"]
+__all__ = ["LocalServer", "asking", "identify", "local_connection", "local_instance", "replication_connection", "signs_of_use"]
 
 _CONNECT_SECONDS = 10
 
@@ -95,15 +98,20 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
     try:
         connection = replication_connection(keywords, _CONNECT_SECONDS)
     except psycopg2.Error as failed:
+        said = f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."
+        # The name of a setting is the same in every language.
+        if "max_wal_senders" in str(failed):
+            step = "end one of its WAL senders, or raise max_wal_senders there"
+            raise StandbyError(Refusal("walsenders_exhausted", said, step)) from failed
         raise StandbyError(
             Refusal(
                 "upstream_unreachable",
-                f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}.",
+                said,
                 "check that it runs, its pg_hba.conf (database `replication`), the user's REPLICATION attribute"
                 " and ~/.pgpass on the standby. A standby is made without it by upstream_connection=none",
             )
         ) from failed
-    with closing(connection), connection.cursor() as cursor:
+    with closing(connection), bounded(connection), connection.cursor() as cursor:
         try:
             cursor.execute("IDENTIFY_SYSTEM")
             system_identifier, timeline, lsn, _dbname = _row(cursor)
@@ -147,9 +155,22 @@ def _row(cursor: Any) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def local_instance(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Instance:
-    """Ask the server on this host through its socket. Raises StandbyError if it does not let us in or answer."""
-    with _local_cursor(socket_directory, port, user, dbname) as cursor:
+@dataclass(frozen=True)
+class LocalServer:
+    """How the server of a data directory is reached from this host.
+
+    ``host`` is the directory of its socket, or an address. ``pid`` is its postmaster: another server that answers there
+    is not asked; None to ask whoever answers.
+    """
+
+    host: str
+    port: int
+    pid: int | None = None
+
+
+def local_instance(server: LocalServer, user: str | None = None, dbname: str = "postgres") -> Instance:
+    """Ask the server on this host. Raises StandbyError if it does not let us in or answer."""
+    with _local_cursor(server, user, dbname) as cursor:
         cursor.execute(_INSTANCE_SQL)
         version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
         receiver = _receiver(cursor, version)
@@ -181,14 +202,14 @@ def _receiver(cursor: Any, version: int) -> Receiver | None:
     return Receiver(status, keywords.get("host") or keywords.get("hostaddr"), port, slot_name, timeline)
 
 
-def signs_of_use(socket_directory: str, port: int) -> list[str]:
+def signs_of_use(server: LocalServer) -> list[str]:
     """What a server on this host has that initdb did not make, and its clients; empty when nobody uses it.
 
     Raises StandbyError if it does not let us in or answer.
     """
     found: list[str] = []
     for dbname in ("postgres", "template1"):
-        with _local_cursor(socket_directory, port, None, dbname) as cursor:
+        with _local_cursor(server, None, dbname) as cursor:
             cursor.execute(_USE_SQL)
             found += [row[0] for row in cursor.fetchall()]
     # Some are seen in both databases.
@@ -196,29 +217,39 @@ def signs_of_use(socket_directory: str, port: int) -> list[str]:
 
 
 @contextmanager
-def _local_cursor(socket_directory: str, port: int, user: str | None, dbname: str) -> Iterator[Any]:
+def _local_cursor(server: LocalServer, user: str | None, dbname: str) -> Iterator[Any]:
     """A cursor for questions to the server on this host. Raises StandbyError, for a question without an answer, too."""
-    with closing(local_connection(socket_directory, port, user, dbname)) as connection, connection.cursor() as cursor:
+    with asking(local_connection(server, user, dbname), server) as cursor:
+        yield cursor
+
+
+@contextmanager
+def asking(connection: Any, server: LocalServer) -> Iterator[Any]:
+    """A cursor for questions, each of which is answered within a limit; the connection is closed afterwards.
+
+    Raises StandbyError for a question without an answer.
+    """
+    with closing(connection), bounded(connection), connection.cursor() as cursor:
         try:
             yield cursor
         except psycopg2.Error as failed:
             raise StandbyError(
                 Refusal(
                     "instance_unreachable",
-                    f"The server on port {port} in {socket_directory} lets us in and does not answer:"
+                    f"The server on port {server.port} in {server.host} lets us in and does not answer:"
                     f" {first_line(str(failed))}.",
                     "see the server's log, then run again",
                 )
             ) from failed
 
 
-def local_connection(socket_directory: str, port: int, user: str | None = None, dbname: str = "postgres") -> Any:
-    """A connection through the server's socket. Raises StandbyError."""
+def local_connection(server: LocalServer, user: str | None = None, dbname: str = "postgres") -> Any:
+    """A connection to the server on this host. Raises StandbyError."""
     require_psycopg2()
     try:
-        return psycopg2.connect(
-            host=socket_directory,
-            port=port,
+        connection = psycopg2.connect(
+            host=server.host,
+            port=server.port,
             user=user,
             dbname=dbname,
             connect_timeout=_CONNECT_SECONDS,
@@ -228,8 +259,20 @@ def local_connection(socket_directory: str, port: int, user: str | None = None, 
         raise StandbyError(
             Refusal(
                 "instance_unreachable",
-                f"Cannot connect to database {dbname} of the server on port {port} in {socket_directory}:"
+                f"Cannot connect to database {dbname} of the server on port {server.port} in {server.host}:"
                 f" {first_line(str(failed))}.",
                 "see the server's log, and let the database's OS user log in there (pg_hba.conf, local)",
             )
         ) from failed
+    # A session's process is a child of its postmaster's.
+    if server.pid is not None and not is_child_of(connection.get_backend_pid(), server.pid):
+        connection.close()
+        raise StandbyError(
+            Refusal(
+                "instance_other_server",
+                f"The server that answers on port {server.port} in {server.host} is not the process {server.pid}, which"
+                " is the server of the data directory.",
+                "ask that server yourself: it may run in a container, or another one may use its port",
+            )
+        )
+    return connection

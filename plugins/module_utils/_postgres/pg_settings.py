@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import same_value
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import local_connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import asking, local_connection
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_server import place_of
 
 __all__ = ["LiveSetting", "RunningSettings", "read_settings"]
 
@@ -72,17 +72,18 @@ class RunningSettings:
 def read_settings(pgdata: DataDir, names: Iterable[str]) -> RunningSettings | None:
     """What the server on a directory says, or None when it does not let us in (it may be starting).
 
-    Raises StandbyError if psycopg2 is missing.
+    Raises StandbyError if psycopg2 is missing, or if it lets us in and does not answer.
     """
-    if not pgdata.running or pgdata.port is None or pgdata.socket_directory is None:
+    place = place_of(pgdata)
+    if place is None:
         return None
     try:
-        connection = local_connection(pgdata.socket_directory, pgdata.port)
+        connection = local_connection(place)
     except StandbyError as failed:
         if failed.code == "instance_unreachable":
             return None
         raise
-    with closing(connection), connection.cursor() as cursor:
+    with asking(connection, place) as cursor:
         cursor.execute(_SETTINGS_SQL, (list(names),))
         settings = {row[0]: LiveSetting(*row[1:]) for row in cursor.fetchall()}
         errors: tuple[tuple[str, str], ...] = ()

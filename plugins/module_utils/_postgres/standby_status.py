@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +17,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import RECOVERY_CONF, needs_signal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, uncertain
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify, local_instance
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_server import Answer, ask_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 
 __all__ = ["pgdata_of", "standby_status"]
@@ -35,33 +37,25 @@ def standby_status(params: dict[str, Any]) -> dict[str, Any]:
     if params["upstream_conninfo"]:
         keywords = login_of(params, _PROBE).keywords
     minimum = _position(params["min_replay_lsn"])
-    behind: list[str] = []
     found = inspect(params["data_directory"], params["state_directory"])
-    instance, upstream = None, None
-    reasons: list[str] = []
-    try:
-        # The upstream first: what it has written by then can be replayed by the time we ask here.
-        upstream = identify(keywords) if keywords is not None and asked else None
-    except StandbyError as failed:
-        reasons.append(failed.msg)
-    if not found.running:
-        reasons.append(f"no server runs on {found.path}, which is {found.state}")
-    elif found.port is None or found.socket_directory is None:
-        reasons.append(f"the server on {found.path} (pid {found.pid}) has not opened its socket")
-    else:
-        try:
-            instance = local_instance(found.socket_directory, found.port, params["login_user"], params["login_db"])
-        except StandbyError as failed:
-            reasons.append(failed.msg)
-    if instance is not None and not asked:
-        reasons += _without_upstream.reasons(instance)
-    elif instance is not None:
+    # The upstream first: what it has written by then can be replayed by the time we ask here.
+    upstream, unreached = _ask_upstream(keywords if asked else None)
+    answer = ask_server(found, params["login_user"], params["login_db"])
+    instance = answer.instance
+    astray = _no_answer(found, answer)
+    if instance is not None and asked:
         instance = replace(instance, delayed=instance.delayed or _delayed_by_file(found))
-        reasons += _readiness.not_following(instance, keywords, upstream, params["slot_name"])
-        if upstream is not None and minimum is None and params.get("wait", "none") != "none":
-            minimum = upstream.lsn
-        if instance.in_recovery:
-            behind = _readiness.behind(instance, upstream, minimum, params["max_lag_bytes"])
+        astray = _readiness.not_following(instance, keywords, upstream, params["slot_name"])
+    elif instance is not None:
+        astray = _without_upstream.reasons(instance)
+    # A receiver that streams from there has logged in to it, whatever keeps us from doing the same.
+    by_receiver = unreached is not None and instance is not None and not astray
+    reasons = [unreached.msg, *astray] if unreached is not None and not by_receiver else astray
+    behind: list[str] = []
+    if instance is not None and instance.in_recovery and asked:
+        if minimum is None and params.get("wait", "none") != "none":
+            minimum = upstream.lsn if upstream is not None else instance.receive_lsn if by_receiver else None
+        behind = _readiness.behind(instance, upstream, minimum, params["max_lag_bytes"])
     return {
         "pgdata": pgdata_of(found, params["pg_bindir"], upstream.system_identifier if upstream is not None else None),
         "ready": not reasons + behind,
@@ -69,10 +63,43 @@ def standby_status(params: dict[str, Any]) -> dict[str, Any]:
         "reasons": reasons + behind,
         "catching_up": bool(behind) and not reasons,
         "running": found.running,
+        "unasked": _unasked(answer),
         "instance": _instance(instance) if instance is not None else None,
         "upstream": _upstream(upstream) if upstream is not None else None,
         "lag_bytes": _readiness.lag_bytes(instance, upstream) if instance is not None else None,
+        "warnings_to_show": [_unproven(unreached)] if unreached is not None and by_receiver else [],
     }
+
+
+def _ask_upstream(keywords: Mapping[str, str] | None) -> tuple[Upstream | None, StandbyError | None]:
+    """The upstream, or why it could not be asked; neither if it is not to be."""
+    try:
+        return (None, None) if keywords is None else (identify(keywords), None)
+    except StandbyError as failed:
+        return None, failed
+
+
+def _no_answer(found: DataDir, answer: Answer) -> list[str]:
+    """Why the server of the directory says nothing of itself; empty if it does."""
+    if found.doubt is not None:
+        return [uncertain(found).msg]
+    if not found.running:
+        return [f"no server runs on {found.path}, which is {found.state}"]
+    return [answer.unasked.refusal.msg] if answer.unasked is not None else []
+
+
+def _unasked(answer: Answer) -> dict[str, Any] | None:
+    unasked = answer.unasked
+    if unasked is None:
+        return None
+    return {"kind": unasked.kind, "error_code": unasked.refusal.code, "passes": unasked.passes, **as_dict(unasked.work)}
+
+
+def _unproven(unreached: StandbyError) -> str:
+    return (
+        "The standby streams from the wanted upstream, which could not be asked from here, so how far the upstream is"
+        f" is not known. {unreached.msg}"
+    )
 
 
 def pgdata_of(pgdata: DataDir, bindir: str | None, system_identifier: str | None = None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.bounded import bounded
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import replication_connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import (
     Clock,
@@ -176,7 +177,7 @@ def _connect(keywords: Mapping[str, str]) -> Any:
             )
             # An upstream may itself be a standby, which cannot begin a serializable transaction.
             connection.set_session(isolation_level="READ COMMITTED", readonly=True, autocommit=True)
-            with connection.cursor() as cursor:
+            with connection.cursor() as cursor, bounded(connection):
                 cursor.execute(_PREPARE)
         except psycopg2.Error as failed:
             reason = reason or first_line(str(failed)) or "the server said nothing"
@@ -197,7 +198,7 @@ class _Session:
     def rows(self, question: str, values: Sequence[object] | None = None) -> list[tuple[Any, ...]] | None:
         """The answer, or None when it was refused or took too long."""
         try:
-            with self._connection.cursor() as cursor:
+            with self._connection.cursor() as cursor, bounded(self._connection):
                 cursor.execute(question, values)
                 return list(cursor.fetchall())
         except psycopg2.Error:
@@ -267,7 +268,7 @@ class _Session:
         if self._version < 150000:
             return None
         try:
-            with self._connection.cursor() as cursor:
+            with self._connection.cursor() as cursor, bounded(self._connection):
                 quoted = name.replace('"', '""')
                 cursor.execute(f'READ_REPLICATION_SLOT "{quoted}"')
                 row = cursor.fetchone()

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import select
-import socket
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.bounded import bounded
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import replication_connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import require_psycopg2
 
@@ -61,7 +59,7 @@ def holds_wal(keywords: Mapping[str, str], timeline: int, lsn: int) -> HeldWal:
         connection = replication_connection({**keywords, "application_name": _PROBE}, _SECONDS)
     except psycopg2.Error as failed:
         return HeldWal(None, f"the login failed: {first_line(str(failed))}")
-    with contextlib.closing(connection), _bounded(connection) as overdue:
+    with contextlib.closing(connection), bounded(connection, _SECONDS) as overdue:
         try:
             _await_data(connection, f"START_REPLICATION PHYSICAL {format_lsn(lsn)} TIMELINE {timeline}")
         except psycopg2.Error as failed:
@@ -79,24 +77,3 @@ def _await_data(connection: Any, command: str) -> None:
         cursor.start_replication_expert(command, decode=False)
         while cursor.read_message() is None:
             select.select([connection], [], [])
-
-
-@contextlib.contextmanager
-def _bounded(connection: Any) -> Iterator[threading.Event]:
-    """Whatever waits for the server, libpq included, fails after some seconds: the socket is shut under it."""
-    overdue = threading.Event()
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-
-        def shut() -> None:
-            overdue.set()
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(_SECONDS, shut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield overdue
-        finally:
-            timer.cancel()
-            timer.join()

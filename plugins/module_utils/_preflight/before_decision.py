@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe i
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import Decision, decide
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import UPSTREAM_UNASKED, Decision, decide
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import (
     Observed,
@@ -30,7 +30,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_st
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
-from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
 __all__ = [
     "ask_for_files",
@@ -41,6 +41,7 @@ __all__ = [
     "decide_action",
     "observe_host",
     "read_data_directory",
+    "without_need",
 ]
 
 # What a method cannot do with files that are there: it copies all of them, into directories that are emptied before.
@@ -99,8 +100,7 @@ def observe_host(
         upstream_asked=request.upstream_asked,
         has_backup=job is not None,
     )
-    observed, failed = ask("data_directory", lambda: observe(pgdata, upstream, wanted))
-    return observed, merged(failed, Findings(observed.verdicts if observed is not None else ()))
+    return ask("data_directory", lambda: observe(pgdata, upstream, wanted))
 
 
 def decide_action(
@@ -111,6 +111,8 @@ def decide_action(
         return None, Findings()
     decided = decide(observed.host_state, request.overwrite)
     host = f"{pgdata.path}: {describe(pgdata)}"
+    if decided.refusal is not None and decided.error_code == UPSTREAM_UNASKED:
+        return decided, Findings()  # the question to the upstream has its own verdict
     if decided.refusal is not None:
         found = f"{host}; {decided.refusal.found} Nothing was changed."
         return decided, Findings((problem("data_directory", replace(decided.refusal, found=found)),))
@@ -126,6 +128,17 @@ def _kept_old(job: Job) -> Findings:
     """What would be overwritten is renamed, and the copy goes into an empty directory."""
     plan, failed = ask("keep_old", lambda: plan_to_keep(job.target))
     return merged(failed, Findings(plan={"kept_old": list(plan.kept) if plan is not None else []}))
+
+
+def without_need(of_upstream: Findings, decision: Decision | None) -> Findings:
+    """What the question to the upstream has found: no problem for a standby that streams from it as it is wanted."""
+    if decision is None or decision.action != "none":
+        return of_upstream
+    shown = tuple(
+        warning(verdict.check, verdict.refusal) if verdict.severity == "error" and verdict.refusal else verdict
+        for verdict in of_upstream.verdicts
+    )
+    return Findings(shown, of_upstream.plan)
 
 
 def check_command(request: Request) -> Findings:

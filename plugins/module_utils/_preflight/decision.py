@@ -9,10 +9,9 @@ consent that ``overwrite`` gives, which ``_clone/consent`` judges. Private to th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import (
-    Admission,
     Contents,
     admit,
     admit_as_it_is,
@@ -20,10 +19,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent imp
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
-__all__ = ["COPYING", "Decision", "HostState", "decide"]
+__all__ = ["COPYING", "UPSTREAM_UNASKED", "Decision", "HostState", "decide"]
 
 # The actions that bring files from the backup.
 COPYING = ("clone", "resume", "delta", "replace")
+
+# The code of the refusal that only repeats what the question to the upstream has found.
+UPSTREAM_UNASKED = "upstream_unreachable"
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,12 @@ class HostState:
     ``contents`` is what the data directory holds, seen from the backup. ``same_cluster``: whether what is there has the
     upstream's system identifier; None if it has none. ``ours``: a finished copy of ours made it. ``primary``: the
     server that runs there is one. ``unused``: the server itself says that it has not been used. ``relation`` of its
-    history to the upstream's: ``behind``, ``diverged``, ``ahead`` or ``unknown``. ``wal_missing``: no place has the WAL
-    from its position on. ``no_rewind``: why pg_rewind cannot help, None when it can.
+    history to the upstream's: ``behind``, ``diverged``, ``ahead``, ``unknown`` or ``unasked``, if the upstream was to
+    be asked and could not be. ``wal_missing``: no place has the WAL from its position on. ``no_rewind``: why pg_rewind
+    cannot help, None when it can.
+
+    What is not known is a refusal: ``uncertain`` whether a server runs, ``unasked`` why the one that runs could not be
+    asked. None if it is known.
     """
 
     contents: Contents
@@ -47,6 +53,8 @@ class HostState:
     relation: str = "unknown"
     wal_missing: bool = False
     no_rewind: str | None = "it was not asked"
+    uncertain: Refusal | None = None
+    unasked: Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -70,14 +78,19 @@ class Decision:
 
 
 def decide(now: HostState, overwrite: str) -> Decision:
-    """The lowest rung that leads to a healthy standby, or a refusal."""
+    """The lowest rung that leads to a healthy standby, or a refusal.
+
+    Not to know is a refusal at every level: a server that may run, or that runs and was not asked, is left alone.
+    """
     if now.healthy:
         return Decision("none", "it is a standby that streams from the wanted upstream")
-    copy = admit(now.contents, overwrite, again=True)
-    if now.contents.state in ("standby", "cluster") and now.same_cluster:
-        return _same_cluster(now, overwrite, copy)
-    if now.running and not now.unused:
+    if now.uncertain is not None:
+        return _refuse(now.uncertain)
+    if now.contents.state in ("standby", "cluster", "pristine") and now.same_cluster:
+        return _same_cluster(now, overwrite)
+    if now.running and (now.unasked is not None or not now.unused):
         return _refuse(_in_use(now))
+    copy = admit(now.contents, overwrite, again=True)
     if copy.refusal is not None:
         return _refuse(copy.refusal)
     return Decision(copy.action, copy.reason, stop=now.running)
@@ -101,8 +114,8 @@ def _in_use(now: HostState) -> Refusal:
     )
 
 
-def _same_cluster(now: HostState, overwrite: str, copy: Admission) -> Decision:
-    """A standby, running or not, or a former primary, of the cluster that is wanted. ``copy`` is what a copy may do."""
+def _same_cluster(now: HostState, overwrite: str) -> Decision:
+    """A standby, running or not, or a former primary, of the cluster that is wanted."""
     if now.running and now.primary:
         return _refuse(
             Refusal(
@@ -112,8 +125,18 @@ def _same_cluster(now: HostState, overwrite: str, copy: Admission) -> Decision:
                 "correct the inventory, or stop the server if it is the one that has failed",
             )
         )
+    if now.running and now.unasked is not None:
+        return _refuse(now.unasked)
     standby = now.contents.state == "standby"
     what = "a standby of this cluster" if standby else "a former primary of this cluster"
+    if now.relation == "unasked" or (now.running and now.relation == "unknown"):
+        return _refuse(
+            Refusal(
+                UPSTREAM_UNASKED,
+                f"{what} is there, and whether it can go on is not known, because the upstream could not be asked.",
+                "make the upstream answer, then run again",
+            )
+        )
     if now.relation == "behind" and not now.wal_missing:
         going_on = admit_as_it_is(overwrite, standby and now.ours)
         if going_on.refusal is not None:
@@ -121,6 +144,9 @@ def _same_cluster(now: HostState, overwrite: str, copy: Admission) -> Decision:
         if now.running:
             return Decision("settings", f"{what} runs there and can go on; only its settings are wrong")
         return Decision("start", f"{what} is there and can go on where it stopped")
+    # A cluster with the wanted identifier is not new, however it looks.
+    contents = replace(now.contents, state="cluster") if now.contents.state == "pristine" else now.contents
+    copy = admit(contents, overwrite, again=True)
     can_rewind = now.relation == "diverged" and not now.running and now.no_rewind is None
     admission = admit_rewind(overwrite) if can_rewind else copy
     stuck = _stuck(now, what, admission.level)

@@ -41,6 +41,7 @@ def run(request: Request, questions: Questions | None = None) -> Examined:
     pgdata, of_directory = _before_decision.read_data_directory(request)
     observed, of_host = _before_decision.observe_host(request, job, pgdata, upstream)
     decision, of_decision = _before_decision.decide_action(request, job, pgdata, observed)
+    of_upstream = _before_decision.without_need(of_upstream, decision)
     proof = observed.proof if observed is not None else None
     case = Case(request, job, upstream, files, pgdata, decision, proof, paths_fit=not errors(of_paths.verdicts))
     of_command, of_action = _before_decision.check_command(request), _for_action(case, questions)

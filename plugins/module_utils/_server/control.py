@@ -24,9 +24,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data, inspect, postmaster
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data, inspect, uncertain
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import acting_as, owner_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import postmaster
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision import (
     STARTABLE,
@@ -96,6 +97,8 @@ class Server:
 
     def action(self, state: str) -> str:
         """What is to be done for a state of the module's option. Raises StandbyError if that is refused."""
+        if self.pgdata.doubt is not None:
+            raise StandbyError(uncertain(self.pgdata))
         action = act(state, self.seen)
         require_own_unit(self.seen, action)
         if action in ("start", "restart") and not self.startable:
@@ -178,7 +181,12 @@ class Server:
         named = unit.pgdata
         if cluster is not None:
             named = configured(os.path.join("/etc/postgresql", *cluster, "postgresql.conf")).get("data_directory")
-        return os.path.realpath(named) if named else None
+        if not named:
+            return None
+        with contextlib.suppress(OSError), acting_as(self._owner):
+            if os.path.samefile(named, self.pgdata.path):  # by another mount of it, perhaps
+                return os.path.realpath(self.pgdata.path)
+        return os.path.realpath(named)
 
     def _is_debians(self) -> bool:
         """Whether Debian's packaging decides what starts at boot, by the cluster's start.conf."""

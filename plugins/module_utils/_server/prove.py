@@ -27,14 +27,12 @@ def prove(params: dict[str, Any], look: Callable[[dict[str, Any]], dict[str, Any
     StandbyError only for wrong options.
     """
     last = look(params)
-    upstream = last["upstream"]
-    minimum = params["min_replay_lsn"] or (upstream["lsn"] if upstream is not None else None)
+    minimum = params["min_replay_lsn"] or _written(last)
 
     def come() -> bool:
         nonlocal last, minimum
         last = look({**params, "min_replay_lsn": minimum})
-        if minimum is None and last["upstream"] is not None:
-            minimum = last["upstream"]["lsn"]
+        minimum = minimum or _written(last)
         return not _may_become_ready(last, params["wait"])
 
     if _may_become_ready(last, params["wait"]):
@@ -43,16 +41,26 @@ def prove(params: dict[str, Any], look: Callable[[dict[str, Any]], dict[str, Any
     return last
 
 
+def _written(status: Mapping[str, Any]) -> str | None:
+    """What the upstream had written; of one that only the receiver reaches, what that has received."""
+    if status["upstream"] is not None:
+        return str(status["upstream"]["lsn"])
+    received = status["instance"]["receive_lsn"] if status["instance"] is not None else None
+    return received if status.get("warnings_to_show") else None
+
+
 def _may_become_ready(status: Mapping[str, Any], awaited: str) -> bool:
     """Whether it is not ready yet and it makes sense to look again.
 
-    ``awaited`` is ``none``, ``replay`` (of one that follows the upstream as it should) or ``ready`` (of a server that
+    ``awaited`` is ``none``, ``replay`` (of one that follows the upstream as it should, or that is only starting or
+    stopping) or ``ready`` (of a server that
     runs as a standby, or cannot be asked yet).
     """
     if status["ready"] or awaited == "none":
         return False
+    unasked = status.get("unasked")
     if awaited == "replay":
-        return bool(status["catching_up"])
+        return bool(status["catching_up"] or (unasked is not None and unasked["passes"]))
     instance = status["instance"]
     return bool(status["running"] and (instance is None or instance["in_recovery"]))
 
@@ -64,8 +72,11 @@ def _movement(status: Mapping[str, Any], minimum: str | None) -> Any:
     """
     instance = status["instance"]
     if instance is None:
-        pid = status["pgdata"]["pid"]
-        return (pid, work_of(pid) if pid is not None else 0)
+        pid, unasked = status["pgdata"]["pid"], status.get("unasked") or {}
+        startup = unasked.get("startup")
+        # It looks for WAL that does not come again and again, which is work and brings it no nearer.
+        waits = startup is not None and startup.startswith("waiting for")
+        return (pid, startup, unasked.get("receiver"), work_of(pid) if pid is not None and not waits else 0)
     received = instance["receive_lsn"]
     if received is not None and minimum is not None:
         received = min(parse_lsn(received), parse_lsn(minimum))

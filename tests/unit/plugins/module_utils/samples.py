@@ -137,6 +137,14 @@ def upstream(**changed) -> Upstream:
     )
 
 
+def write_segments(pgdata: Path, *numbers: int) -> None:
+    """Segments of 16 MiB in pg_wal, by their numbers on timeline 1, as far as the header of their first page."""
+    (pgdata / "pg_wal").mkdir(exist_ok=True)
+    for number in numbers:
+        head = struct.pack("=HHIQI4xQII", 0xD110, 2, 1, number << 24, 0, int(SYSTEM_IDENTIFIER), 16 << 20, 8192)
+        (pgdata / "pg_wal" / f"{1:08X}{0:08X}{number:08X}").write_bytes(head)
+
+
 def receiver(**changed) -> Receiver:
     """A WAL receiver that streams from that primary."""
     return Receiver(

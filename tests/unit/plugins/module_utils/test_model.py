@@ -80,7 +80,10 @@ def test_whether_barman_has_to_make_a_plain_copy_first(backup, staged):
         ("cluster", None, OTHER, "other_cluster"),
         ("cluster", 7, OTHER, "other_primary"),
         ("cluster", 7, None, "cluster"),
-        ("pristine", None, OURS, "pristine"),
+        ("pristine", None, OURS, "former_primary"),
+        ("pristine", 7, OURS, "primary"),
+        ("pristine", None, OTHER, "pristine"),
+        ("pristine", 7, None, "pristine"),
         ("incomplete", None, OURS, "incomplete"),
     ],
 )

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import parse_control_file
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import (
+    DamagedControlError,
+    parse_control_file,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import FIXTURES, recorded_control
 from hypothesis import given
@@ -39,7 +43,7 @@ STATES = [
 
 
 def refused(content):
-    with pytest.raises(StandbyError) as error:
+    with pytest.raises(DamagedControlError) as error:
         parse_control_file(bytes(content))
     assert error.value.code == "control_data_unreadable"
     return error.value.msg
@@ -106,8 +110,17 @@ def test_a_state_is_told_in_pg_controldatas_words(major, number, state):
     assert parse_control_file(changed(major, 16, "<I", number)).state == state
 
 
+def not_known(content):
+    """Whole for all that can be told, so no damage."""
+    with pytest.raises(StandbyError) as error:
+        parse_control_file(bytes(content))
+    assert not isinstance(error.value, DamagedControlError)
+    assert error.value.code == "control_data_unknown"
+    return error.value.msg
+
+
 def test_an_unknown_state_is_not_believed():
-    assert "unknown state, number 7" in refused(changed(18, 16, "<I", 7))
+    assert "unknown state, number 7" in not_known(changed(18, 16, "<I", 7))
 
 
 @pytest.mark.parametrize("major", MAJORS)
@@ -156,4 +169,8 @@ def test_nothing_else_is_believed(major, content):
 def test_another_format_is_told(version, said):
     content = bytearray(recorded_control(15))
     content[8:12] = version
-    assert said in refused(content)
+    assert said in refused(content), "its checksum is wrong as well"
+    for size, order in itertools.product((208, 288, 296, 412, 508), "<>"):
+        struct.pack_into(f"{order}I", content, size, crc32c(bytes(content[:size])))
+        assert said in not_known(content)
+        content[size : size + 4] = bytes(4)

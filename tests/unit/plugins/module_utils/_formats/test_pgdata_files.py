@@ -27,10 +27,10 @@ ready
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        pytest.param(PID_FILE, (27533, 54555, "/var/run/postgresql", "ready"), id="running"),
-        pytest.param("-4711\n/d\n1\n5432\n\n", (4711, 5432, None, None), id="single-user, no socket"),
-        pytest.param("4711\n/d\n1\n", (4711, None, None, None), id="starting"),
-        pytest.param("4711\n/d\n1\n\n/s\n", (4711, None, "/s", None), id="no port yet"),
+        pytest.param(PID_FILE, (27533, 54555, "/var/run/postgresql", "ready", "localhost", 1795262540), id="running"),
+        pytest.param("-4711\n/d\n1\n5432\n\n", (4711, 5432, None, None, None, 1), id="single-user, no socket"),
+        pytest.param("4711\n/d\n1\n", (4711, None, None, None, None, 1), id="starting"),
+        pytest.param("4711\n/d\n1\n\n/s\n", (4711, None, "/s", None, None, 1), id="no port yet"),
         pytest.param("", None, id="empty"),
         pytest.param("garbage\n", None, id="garbage"),
     ],

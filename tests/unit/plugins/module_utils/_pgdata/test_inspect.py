@@ -3,11 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import errno
 import json
 import os
+import struct
+import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
@@ -36,6 +40,25 @@ def inspect(host, pgdata):
 def record(pgdata, **changed):
     state = {"phase": "copying", "backup_id": BACKUP_ID, "data_directory": str(pgdata), **changed}
     write_tree(pgdata.parent / f".{pgdata.name}.standby", {"state.json": json.dumps(state)})
+
+
+def unreadable(number):
+    """An open of pg_control that fails."""
+
+    def fail(path, *rest, **more):
+        if str(path).endswith("pg_control"):
+            raise OSError(number, os.strerror(number), path)
+        return open(path, *rest, **more)
+
+    return fail
+
+
+def of_version(version):
+    """A pg_control that says it is of that version of its format."""
+    content = bytearray(CONTROL_TEXT.encode("utf-8", "surrogateescape"))
+    struct.pack_into("<I", content, 8, version)
+    struct.pack_into("<I", content, 296, crc32c(bytes(content[:296])))
+    return content.decode("utf-8", "surrogateescape")
 
 
 class TestInspect:
@@ -131,13 +154,39 @@ class TestInspect:
         found = inspect()
         assert (found.state, found.version, found.control) == ("foreign", "15", None)
 
-    def test_of_a_cluster_that_we_may_not_read_is_refused(self, inspect, pgdata, monkeypatch):
-        """That is no damage: another user can."""
-        write_tree(pgdata, {**CLUSTER, "global/pg_control": "garbage"})
-        monkeypatch.setattr(_inspect.os, "access", lambda path, mode: mode != os.R_OK)
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+    def test_of_a_cluster_that_cannot_be_read_is_refused(self, inspect, pgdata, monkeypatch, number):
+        """That is no damage: another user can, or another try."""
+        write_tree(pgdata, CLUSTER)
+        monkeypatch.setattr(_inspect, "open", unreadable(number), raising=False)
         with pytest.raises(StandbyError) as refused:
             inspect()
         assert refused.value.code == "control_data_unreadable"
+
+    def test_of_a_cluster_whose_pg_control_changes_all_the_time_is_refused(self, inspect, pgdata, monkeypatch):
+        write_tree(pgdata, CLUSTER)
+        changing = (bytes([number]) * 8192 for number in range(100))
+        monkeypatch.setattr(_inspect, "_control_bytes", lambda path: next(changing))
+        monkeypatch.setattr(_inspect, "_CONTROL_PAUSE", 0)
+        with pytest.raises(StandbyError, match="all the time"):
+            inspect()
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            pytest.param({"global/pg_control": of_version(1900)}, id="the next release"),
+            pytest.param({"global/pg_control": of_version(960)}, id="an old release"),
+            pytest.param({"global/pg_control": of_version(0x14050000)}, id="another byte order"),
+            pytest.param({"PG_VERSION": "19\n", "global/pg_control": "garbage"}, id="a release of unknown format"),
+            pytest.param({"PG_VERSION": "9.6\n", "global/pg_control": "garbage"}, id="a release of another format"),
+        ],
+    )
+    def test_of_a_cluster_that_may_be_whole_for_another_release_is_refused(self, inspect, pgdata, files):
+        write_tree(pgdata, {**CLUSTER, **files})
+        with pytest.raises(StandbyError) as refused:
+            inspect()
+        assert refused.value.code == "control_data_unknown"
+        assert "left alone" in refused.value.msg
 
     @pytest.mark.parametrize(
         ("files", "version"),
@@ -180,8 +229,8 @@ class TestRunning:
         for process in started:
             process.communicate()
 
-    def pid_file(self, pgdata, pid):
-        write_tree(pgdata, {"postmaster.pid": f"{pid}\n{pgdata}\n1795262540\n5433\n/tmp\n"})
+    def pid_file(self, pgdata, pid, started=1795262540):
+        write_tree(pgdata, {"postmaster.pid": f"{pid}\n{pgdata}\n{started}\n5433\n/tmp\n"})
 
     def test_by_its_pid_file(self, inspect, pgdata, worker):
         process = worker()
@@ -207,6 +256,45 @@ class TestRunning:
         process = worker()
         self.pid_file(pgdata, os.getpid())
         assert inspect().pid == process.pid
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            pytest.param({"base/1/1": ""}, id="an unfinished copy"),
+            pytest.param({"lost+found/x": ""}, id="what looks empty"),
+            pytest.param({"notes": ""}, id="something else"),
+        ],
+    )
+    def test_whatever_is_left_in_the_directory(self, host, inspect, tmp_path, files):
+        pgdata = tmp_path / "pgdata"
+        write_tree(pgdata, files)
+        record(pgdata)
+        process = host.start("postgres", pgdata)
+        try:
+            assert inspect().pid == process.pid
+        finally:
+            process.communicate()
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [("/run/pg", "/run/pg"), (".", "{pgdata}/."), ("sock", "{pgdata}/sock"), ("@pg", "@pg"), ("", None)],
+    )
+    def test_its_socket_is_where_the_server_has_made_it(self, inspect, pgdata, worker, said, told):
+        process = worker()
+        write_tree(pgdata, {"postmaster.pid": f"{process.pid}\n{pgdata}\n1795262540\n5433\n{said}\n::1\n1 2\nready   \n"})
+        found = inspect()
+        assert found.socket_directory == (told and told.format(pgdata=pgdata))
+        assert (found.listen_address, found.status) == ("::1", "ready")
+
+    def test_not_for_certain(self, inspect, pgdata):
+        write_tree(pgdata, CLUSTER)
+        self.pid_file(pgdata, 1, started=int(time.time()))
+        found = inspect()
+        assert (found.running, found.state) == (False, "cluster")
+        assert "container" in found.doubt
+        with pytest.raises(StandbyError) as refused:
+            _inspect.require_stopped(found)
+        assert refused.value.code == "server_uncertain"
 
     def test_not_by_a_number_that_was_reused(self, inspect, pgdata, worker):
         process = worker("other", cwd="/")

@@ -30,5 +30,5 @@ def test_an_upstream_that_cannot_be_reached(nobody_listens):
 
 def test_an_instance_that_cannot_be_reached(tmp_path):
     with pytest.raises(StandbyError, match=f"port 5432 in {tmp_path}") as failed:
-        _connect.local_instance(str(tmp_path), 5432)
+        _connect.local_instance(_connect.LocalServer(str(tmp_path), 5432))
     assert failed.value.code == "instance_unreachable"

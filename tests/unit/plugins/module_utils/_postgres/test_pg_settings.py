@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import LocalServer
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.pg_settings import (
     LiveSetting,
     RunningSettings,
@@ -57,6 +60,10 @@ class Server:
 
     def __init__(self, *answers):
         self.answers, self.asked = list(answers), []
+        self.line = socket.socketpair()
+
+    def fileno(self):
+        return self.line[0].fileno()
 
     def cursor(self):
         return self
@@ -83,8 +90,8 @@ class Server:
 @pytest.fixture
 def answers(monkeypatch):
     def give(server):
-        def connection(directory, port):
-            assert (directory, port) == ("/run/postgresql", 5432)
+        def connection(place):
+            assert place == LocalServer("/run/postgresql", 5432, 7)
             if isinstance(server, StandbyError):
                 raise server
             return server

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from types import SimpleNamespace
 
@@ -75,6 +76,7 @@ class Server:
         self.logins = []
         self.questions = []
         self.closed = 0
+        self.line = socket.socketpair()
         self.settings = dict(SETTINGS)
         self.answers = {
             "SET search_path": [],
@@ -103,6 +105,9 @@ class Server:
 
     def cursor(self):
         return Cursor(self)
+
+    def fileno(self):
+        return self.line[0].fileno()
 
     def close(self):
         self.closed += 1

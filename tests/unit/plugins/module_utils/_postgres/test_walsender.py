@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import bounded as _bounded
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import libpq as _libpq
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import walsender as _walsender
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.walsender import HeldWal, holds_wal
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
@@ -143,7 +143,7 @@ def test_a_server_that_hangs_up(ask, answer):
 @pytest.mark.parametrize("answer", [b"", COPYING, COPYING + KEEPALIVE], ids=["command", "silence", "keepalive"])
 def test_a_server_that_says_nothing(ask, monkeypatch, answer):
     timer = SimpleNamespace(Event=threading.Event, Timer=lambda _seconds, function: threading.Timer(0.05, function))
-    monkeypatch.setattr(_walsender, "threading", timer)
+    monkeypatch.setattr(_bounded, "threading", timer)
     assert ask(answer)[0] == HeldWal(None, "no WAL came within 10 seconds")
 
 

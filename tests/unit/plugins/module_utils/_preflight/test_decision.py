@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import _LEVELS, Contents
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
     COPYING,
     Decision,
@@ -18,6 +19,10 @@ OURS = {"state": "standby", "same_cluster": True, "ours": True, "relation": "beh
 THEIRS = {"state": "standby", "same_cluster": True, "relation": "behind"}
 FORMER = {"state": "cluster", "same_cluster": True, "relation": "behind"}
 OTHER = {"state": "cluster", "same_cluster": False}
+# What is not known, each with a code of its own.
+UNASKED = Refusal("server_starting", "It is starting.", "wait until it takes connections, then run again")
+WHOLE = ("standby", "cluster", "pristine")
+UNCERTAIN = Refusal("server_uncertain", "A server may run there.", "look for it")
 
 # What is there, and what is done at never, pristine, same_cluster and always: an action, or the code of a refusal.
 # A + says that a running server is stopped before.
@@ -138,6 +143,76 @@ TABLE = [
     ),
     ("a former primary, WAL gone", {**FORMER, "wal_missing": True}, "wal_missing", "wal_missing", "delta", "delta"),
     (
+        "a new cluster with the wanted identifier, running, perhaps the upstream itself",
+        {**FORMER, "state": "pristine", "running": True, "primary": True, "unused": True},
+        "primary_running", "primary_running", "primary_running", "primary_running",
+    ),
+    (
+        "a new cluster with the wanted identifier",
+        {**FORMER, "state": "pristine", "relation": "diverged", "no_rewind": "no checksums"},
+        "cluster_diverged", "cluster_diverged", "delta", "delta",
+    ),
+    (
+        "the same, the backup of a cluster that is not known",
+        {**FORMER, "state": "pristine", "relation": "diverged", "no_rewind": "no checksums", "backup_known": False},
+        "cluster_diverged", "cluster_diverged", "cluster_diverged", "replace",
+    ),
+    (
+        "ours, running, not asked",
+        {**OURS, "running": True, "relation": "unknown", "unasked": UNASKED},
+        "server_starting", "server_starting", "server_starting", "server_starting",
+    ),
+    (
+        "somebody's, running, not asked",
+        {**THEIRS, "running": True, "relation": "unknown", "unasked": UNASKED},
+        "server_starting", "server_starting", "server_starting", "server_starting",
+    ),
+    (
+        "a primary, running, not asked",
+        {**FORMER, "running": True, "primary": True, "relation": "unknown", "unasked": UNASKED},
+        "primary_running", "primary_running", "primary_running", "primary_running",
+    ),
+    (
+        "another cluster, running, not asked",
+        {**OTHER, "running": True, "unasked": UNASKED},
+        "server_running", "server_running", "server_running", "server_running",
+    ),
+    (
+        "initdb's, running, not asked",
+        {"state": "pristine", "running": True, "unasked": UNASKED},
+        "server_running", "server_running", "server_running", "server_running",
+    ),
+    (
+        "ours, perhaps running",
+        {**OURS, "uncertain": UNCERTAIN},
+        "server_uncertain", "server_uncertain", "server_uncertain", "server_uncertain",
+    ),
+    (
+        "an unfinished copy, a server perhaps running",
+        {"state": "incomplete", "uncertain": UNCERTAIN},
+        "server_uncertain", "server_uncertain", "server_uncertain", "server_uncertain",
+    ),
+    (
+        "another cluster, perhaps running",
+        {**OTHER, "uncertain": UNCERTAIN},
+        "server_uncertain", "server_uncertain", "server_uncertain", "server_uncertain",
+    ),
+    (
+        "ours, the upstream not asked",
+        {**OURS, "relation": "unasked"},
+        "upstream_unreachable", "upstream_unreachable", "upstream_unreachable", "upstream_unreachable",
+    ),
+    (
+        "ours, running, the upstream not asked",
+        {**OURS, "running": True, "relation": "unasked"},
+        "upstream_unreachable", "upstream_unreachable", "upstream_unreachable", "upstream_unreachable",
+    ),
+    (
+        "ours, running, of which nothing is known",
+        {**OURS, "running": True, "relation": "unknown"},
+        "upstream_unreachable", "upstream_unreachable", "upstream_unreachable", "upstream_unreachable",
+    ),
+    (
         "a crashed primary",
         {**FORMER, "relation": "unknown"},
         "cluster_diverged", "cluster_diverged", "delta", "delta",
@@ -170,6 +245,8 @@ EVERYTHING = [
         relation=relation,
         wal_missing=missing,
         no_rewind=rewind,
+        unasked=unasked,
+        uncertain=uncertain,
     )
     for state, rewinding in (
         *((state, False) for state in ("absent", "empty", "incomplete", "pristine", "foreign", "standby", "cluster")),
@@ -177,10 +254,12 @@ EVERYTHING = [
     )
     for running, primary, ours, unused, missing, known in itertools.product((False, True), repeat=6)
     for same in (None, False, True)
-    for relation in ("behind", "diverged", "ahead", "unknown")
+    for relation in ("behind", "diverged", "ahead", "unknown", "unasked")
     for rewind in (None, "no")
+    for unasked, uncertain in ((None, None), (UNASKED, None), (None, UNCERTAIN))
     if not (running and state in ("absent", "empty")) and not (primary and not running)
-    if not unused or (state == "pristine" and running)
+    if not unused or (state == "pristine" and running and unasked is None)
+    if not (unasked and not running) and not (uncertain and running)
 ]
 
 
@@ -212,6 +291,45 @@ def test_what_holds_for_everything(level):
             assert now.contents.same_cluster, now
         if now.running and decision.action in (*COPYING, "rewind"):
             assert decision.stop, now
+
+
+@pytest.mark.parametrize("level", _LEVELS)
+def test_not_to_know_is_no_reason_to_destroy(level):
+    for now in EVERYTHING:
+        decision = decide(now, level)
+        if now.uncertain is not None:
+            assert decision.refusal == now.uncertain, now
+        elif now.running and now.unasked is not None:
+            assert decision.action == "refuse", now
+            if now.same_cluster and now.contents.state in WHOLE and not now.primary:
+                assert decision.refusal == now.unasked, now
+        elif now.running and now.relation in ("unknown", "unasked") and now.same_cluster:
+            assert decision.action == "refuse", now
+        if now.relation == "unasked" and now.same_cluster and now.contents.state in WHOLE:
+            assert decision.action == "refuse", now
+
+
+def test_who_does_not_know_advises_nobody_to_overwrite():
+    for now in EVERYTHING:
+        unknown = now.uncertain or (now.running and (now.unasked or now.relation == "unknown")) or now.relation == "unasked"
+        if unknown and (now.same_cluster or now.uncertain) and now.contents.state in ("standby", "cluster"):
+            assert "overwrite=" not in decide(now, "never").reason, now
+
+
+@pytest.mark.parametrize("level", _LEVELS)
+def test_a_cluster_with_the_wanted_identifier_is_never_new(level):
+    """A running one may be the upstream; a stopped one is not replaced by what is enough for what initdb makes."""
+    for now in EVERYTHING:
+        if now.contents.state == "pristine" and now.same_cluster:
+            decision = decide(now, level)
+            assert not (now.running and decision.action in COPYING and now.primary), now
+            assert level in ("same_cluster", "always") or decision.action not in COPYING, now
+
+
+def test_what_a_server_says_of_itself_heals_every_doubt():
+    """Healthy is seen from inside of the server, with the upstream or without."""
+    for level in _LEVELS:
+        assert decide(host_state(**{**OURS, "running": True, "healthy": True, "relation": "unasked"}), level).action == "none"
 
 
 def test_more_consent_never_forbids():

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import os
+from itertools import count
+
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import process
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import prove as _prove
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import _may_become_ready, prove
 
 
@@ -100,6 +104,30 @@ def test_the_position_of_an_upstream_that_answers_late(clock):
     assert looks.asked == [None, None, "0/100"]
 
 
+def unasked(startup, kind="starting"):
+    """A look at a server that cannot be asked yet."""
+    said = {"kind": kind, "passes": kind != "refused", "startup": startup, "receiver": None}
+    return at(1, catching_up=False, instance=None, upstream=None, unasked=said, pgdata={"pid": os.getpid()})
+
+
+@pytest.mark.parametrize("awaited", ["replay", "ready"])
+def test_waits_without_a_limit_for_a_server_that_replays_before_it_can_be_asked(clock, monkeypatch, awaited):
+    monkeypatch.setattr(_prove, "work_of", lambda _pid: 0)
+    replaying = [unasked(f"recovering {number:024X}") for number in range(0x100)]
+    assert run(Looks(*replaying, at(0x100)), awaited, timeout=1)["ready"]
+    assert clock[0] > 100
+
+
+@pytest.mark.parametrize("awaited", ["replay", "ready"])
+def test_gives_up_on_a_server_that_looks_for_wal_that_does_not_come(clock, monkeypatch, awaited):
+    """It asks again and again, which is work."""
+    work = count()
+    monkeypatch.setattr(_prove, "work_of", lambda _pid: next(work))
+    status = run(Looks(unasked(f"waiting for {5:024X}")), awaited)
+    assert not status["ready"]
+    assert 60 < clock[0] < 70
+
+
 PRIMARY = {"in_recovery": False}
 
 
@@ -107,6 +135,9 @@ PRIMARY = {"in_recovery": False}
     ("status", "replay", "ready"),
     [
         pytest.param(at(1), True, True, id="it catches up"),
+        pytest.param(unasked(None), True, True, id="it is starting"),
+        pytest.param(unasked(None, "stopping"), True, True, id="it is stopping"),
+        pytest.param(unasked(None, "refused"), False, True, id="it lets nobody in"),
         pytest.param(at(1, ready=True), False, False, id="it is ready"),
         pytest.param(at(1, catching_up=False), False, True, id="its receiver is not as it should be"),
         pytest.param(at(1, catching_up=False, instance=None), False, True, id="it cannot be asked yet"),
