@@ -94,8 +94,8 @@ pgdata:
       sample: "15"
     control:
       description:
-        - What C(pg_controldata) would tell. Null if there is no C(pg_control), if it is damaged, or if it is not of
-          PostgreSQL 10 to 18.
+        - What C(pg_controldata) would tell. Null if there is no C(pg_control), or if it is damaged. The module fails
+          if it is not of PostgreSQL 10 to 18, because such a cluster may be whole.
         - C(redo_lsn) is where replay begins, C(min_recovery_lsn) how far a standby has
           to replay before it is consistent, on C(min_recovery_timeline), C(0/0) and 0 on a primary.
           C(next_oid) is the number of the next object, C(wal_log_hints) the setting of
@@ -132,6 +132,22 @@ pgdata:
       description: The directory of its socket, or null.
       type: str
       sample: /var/run/postgresql
+    listen_address:
+      description: The first address on which it listens, V(*) for all, or null.
+      type: str
+      sample: localhost
+    status:
+      description:
+        - What its C(postmaster.pid) says. V(starting), V(stopping), V(ready), also of a hot standby, or V(standby)
+          if C(hot_standby) is off. Null if no server runs.
+      type: str
+      sample: ready
+    doubt:
+      description:
+        - Why it is not certain that no server runs on the directory, or null. A server in a container or on another host
+          may use it.
+      type: str
+      sample: null
     signals:
       description: The signal files that are there.
       type: list

@@ -39,7 +39,9 @@ options:
   upstream_conninfo:
     description:
       - The upstream that it has to stream from, as a dictionary of libpq's keywords, a conninfo string or a URI.
-      - It is asked by the replication protocol for its identity and its position in the WAL.
+      - It is asked by the replication protocol for its identity and its position in the WAL. If it cannot be asked, a
+        standby that streams from it by its own WAL receiver is ready, with a warning, and has to have replayed what
+        it has received.
     type: raw
   upstream_connection:
     description:
@@ -64,7 +66,8 @@ options:
     description:
       - For what to look again and again. V(none) looks once.
       - V(replay) waits for a standby that streams as it should until it has replayed O(min_replay_lsn), or, without
-        one, what the upstream had written at the first look. V(ready) waits for all that RV(reasons) may name, while
+        one, what the upstream had written at the first look; and for a server that only starts, replays or stops.
+        V(ready) waits for all that RV(reasons) may name, while
         the server runs as a standby or cannot be asked yet.
       - A standby with a C(recovery_min_apply_delay) has to have received it.
     type: str
@@ -143,6 +146,19 @@ running:
   returned: success
   type: bool
   sample: true
+unasked:
+  description:
+    - Why a server that runs could not be asked, or null. C(kind) is V(starting) or V(stopping), which C(passes) by itself,
+      V(no_hot_standby), V(hidden) if it is not known where it listens, or V(refused).
+    - C(startup) and C(receiver) are what the titles of its processes tell of its replay and its WAL receiver.
+  returned: success
+  type: dict
+  sample:
+    error_code: server_starting
+    kind: starting
+    passes: true
+    receiver: null
+    startup: recovering 000000010000000000000005
 instance:
   description: What the server says of itself, or null when it does not run or does not answer.
   returned: success

@@ -30,8 +30,8 @@ class PidFile(NamedTuple):
 
     ``started`` is when the server was started, in seconds since 1970. ``socket_directory`` and ``listen_address`` are
     where it listens, as it was told: the first may be relative to the data directory, the second is ``*`` for all
-    addresses. ``status`` is ``starting``, ``stopping``, ``ready`` or ``standby``, a hot standby is ``ready`` (PostgreSQL 10 and
-    later). ``standby`` means that hot_standby is off (postmaster.c, process_pm_pmsignal).
+    addresses. ``status`` is ``starting``, ``stopping``, ``ready`` or ``standby``, a hot standby is ``ready``
+    (PostgreSQL 10 and later). ``standby`` means that hot_standby is off (postmaster.c, process_pm_pmsignal).
     """
 
     pid: int

@@ -38,7 +38,8 @@ _CONTROL_READS, _CONTROL_PAUSE = 10, 0.01
 def control_data(data_directory: str, what: str | None = None) -> ControlData:
     """pg_control of a directory; a message calls that ``what``.
 
-    Raises DamagedControlError for a damaged file, StandbyError for one that cannot be read or is of an unknown format. A server may write the file at that moment: only damage that is seen twice in the same bytes counts.
+    Raises DamagedControlError for a damaged file, StandbyError for one that cannot be read or is of an unknown format.
+    A server may write the file at that moment: only damage that is seen twice in the same bytes counts.
     """
     path = os.path.join(data_directory, "global", "pg_control")
     content, before = _control_bytes(path), None
@@ -162,8 +163,8 @@ def uncertain(pgdata: DataDir) -> Refusal:
     """The refusal for a directory on which a server may run that is not seen."""
     return Refusal(
         "server_uncertain",
-        f"Whether a server runs on {pgdata.path} is not certain: {pgdata.doubt}. The directory is left alone, whatever is"
-        " allowed.",
+        f"Whether a server runs on {pgdata.path} is not certain: {pgdata.doubt}. The directory is left alone,"
+        " whatever is allowed.",
         "look for that server, also in containers and on other hosts; if there is none, remove postmaster.pid",
     )
 

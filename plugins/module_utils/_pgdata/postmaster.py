@@ -128,7 +128,9 @@ def judge(noted: PidFile | None, processes: Sequence[Process], around: Surroundi
         numbers = ", ".join(map(str, hidden))
         return Found(doubt=f"where the server process {numbers} of the directory's owner works may not be seen")
     why = None if noted is None else _why_not_dead(noted, around)
-    return _NO_SERVER if noted is None or why is None else Found(doubt=f"postmaster.pid names process {noted.pid}, {why}")
+    return (
+        _NO_SERVER if noted is None or why is None else Found(doubt=f"postmaster.pid names process {noted.pid}, {why}")
+    )
 
 
 def _why_not_dead(noted: PidFile, around: Surroundings) -> str | None:

@@ -36,13 +36,22 @@ except ImportError:
 else:
     _PSYCOPG2_ERROR = None
 
-__all__ = ["LocalServer", "asking", "identify", "local_connection", "local_instance", "replication_connection", "signs_of_use"]
+__all__ = [
+    "LocalServer",
+    "asking",
+    "identify",
+    "local_connection",
+    "local_instance",
+    "replication_connection",
+    "signs_of_use",
+]
 
 _CONNECT_SECONDS = 10
 
 # With the primary's default_transaction_isolation=serializable a standby refuses every question (PostgreSQL manual,
 # 27.4.5 "Caveats" of hot standby).
-_READS_ON_A_STANDBY = r"-c default_transaction_isolation=read\ committed"
+# psycopg2 sets another DateStyle than ISO by a question of its own, on which there is no limit.
+_OPTIONS = r"-c default_transaction_isolation=read\ committed -c DateStyle=ISO"
 
 _INSTANCE_SQL = """
 SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
@@ -253,7 +262,7 @@ def local_connection(server: LocalServer, user: str | None = None, dbname: str =
             user=user,
             dbname=dbname,
             connect_timeout=_CONNECT_SECONDS,
-            options=_READS_ON_A_STANDBY,
+            options=_OPTIONS,
         )
     except psycopg2.Error as failed:
         raise StandbyError(

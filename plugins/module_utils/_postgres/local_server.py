@@ -8,7 +8,7 @@ A server that runs and cannot be asked is left alone. Private to the collection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance
@@ -21,7 +21,7 @@ __all__ = ["Answer", "Unasked", "ask_server", "place_of"]
 _ALWAYS_THERE = "template1"
 
 # The address of line 6 of postmaster.pid that stands for all, and one of this host.
-_ALL_ADDRESSES = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+_ALL_ADDRESSES = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound
 
 _ALONE = "It is left alone."
 
@@ -37,7 +37,7 @@ class Unasked:
 
     kind: str
     refusal: Refusal
-    work: Work = Work()
+    work: Work = field(default_factory=Work)
 
     @property
     def passes(self) -> bool:

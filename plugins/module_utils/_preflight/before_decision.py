@@ -21,7 +21,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe i
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import UPSTREAM_UNASKED, Decision, decide
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
+    UPSTREAM_UNASKED,
+    Decision,
+    decide,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.host_state import (
     Observed,

@@ -38,6 +38,10 @@ TABLE = (
     ),
     pytest.param(found("foreign", entries=("notes.txt",)), None, "replace", "data_directory_foreign", id="files"),
     pytest.param(found("pristine", "1"), "pristine", "replace", "data_directory_pristine", id="initdb's"),
+    pytest.param(
+        found("pristine"), "same_cluster", "delta", "data_directory_cluster",
+        id="initdb's with the identifier of the backup",
+    ),
     pytest.param(found("cluster"), "same_cluster", "delta", "data_directory_cluster", id="the same cluster"),
     pytest.param(found("standby"), "same_cluster", "delta", "data_directory_cluster", id="a standby of it"),
     pytest.param(found("cluster", "1"), "always", "replace", "data_directory_cluster", id="another cluster"),

@@ -281,7 +281,9 @@ class TestRunning:
     )
     def test_its_socket_is_where_the_server_has_made_it(self, inspect, pgdata, worker, said, told):
         process = worker()
-        write_tree(pgdata, {"postmaster.pid": f"{process.pid}\n{pgdata}\n1795262540\n5433\n{said}\n::1\n1 2\nready   \n"})
+        write_tree(
+            pgdata, {"postmaster.pid": f"{process.pid}\n{pgdata}\n1795262540\n5433\n{said}\n::1\n1 2\nready   \n"}
+        )
         found = inspect()
         assert found.socket_directory == (told and told.format(pgdata=pgdata))
         assert (found.listen_address, found.status) == ("::1", "ready")

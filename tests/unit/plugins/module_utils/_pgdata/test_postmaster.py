@@ -192,9 +192,7 @@ def test_a_file_system_that_other_hosts_may_use(pgdata, monkeypatch, kind, share
     number = f"{os.major(device)}:{os.minor(device)}"
     lines = f"22 1 0:5 / /proc rw - proc proc rw\n36 35 {number} /x /y rw,noatime master:1 - {kind} source rw\n"
     real = _postmaster.read_small
-    monkeypatch.setattr(
-        _postmaster, "read_small", lambda path: lines if path == "/proc/self/mountinfo" else real(path)
-    )
+    monkeypatch.setattr(_postmaster, "read_small", lambda path: lines if path == "/proc/self/mountinfo" else real(path))
     assert _postmaster._surroundings(pgdata.stat()).shared == shared
 
 

@@ -49,7 +49,9 @@ def logins(monkeypatch):
         return answer
 
     monkeypatch.setattr(_local_server, "local_instance", login)
-    monkeypatch.setattr(_local_server, "work_of_server", lambda pid: Work(f"recovering {SEGMENT}", "streaming 0/5000148"))
+    monkeypatch.setattr(
+        _local_server, "work_of_server", lambda pid: Work(f"recovering {SEGMENT}", "streaming 0/5000148")
+    )
     return seen, answers
 
 

@@ -85,7 +85,9 @@ class Seen:
 
     def __init__(self):
         self.answer = Answer(instance(receiver=receiver(slot_name=None)))
-        self.upstream = StandbyError(Refusal("walsenders_exhausted", "No WAL sender to spare.", "raise max_wal_senders"))
+        self.upstream = StandbyError(
+            Refusal("walsenders_exhausted", "No WAL sender to spare.", "raise max_wal_senders")
+        )
         self.found = DataDir("/pgdata", "standby", pid=7)
 
     def identify(self, _keywords):

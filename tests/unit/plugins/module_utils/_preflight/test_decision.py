@@ -311,7 +311,8 @@ def test_not_to_know_is_no_reason_to_destroy(level):
 
 def test_who_does_not_know_advises_nobody_to_overwrite():
     for now in EVERYTHING:
-        unknown = now.uncertain or (now.running and (now.unasked or now.relation == "unknown")) or now.relation == "unasked"
+        not_asked = now.relation == "unasked" or (now.running and (now.unasked or now.relation == "unknown"))
+        unknown = now.uncertain or not_asked
         if unknown and (now.same_cluster or now.uncertain) and now.contents.state in ("standby", "cluster"):
             assert "overwrite=" not in decide(now, "never").reason, now
 
@@ -329,7 +330,8 @@ def test_a_cluster_with_the_wanted_identifier_is_never_new(level):
 def test_what_a_server_says_of_itself_heals_every_doubt():
     """Healthy is seen from inside of the server, with the upstream or without."""
     for level in _LEVELS:
-        assert decide(host_state(**{**OURS, "running": True, "healthy": True, "relation": "unasked"}), level).action == "none"
+        now = host_state(**{**OURS, "running": True, "healthy": True, "relation": "unasked"})
+        assert decide(now, level).action == "none"
 
 
 def test_more_consent_never_forbids():

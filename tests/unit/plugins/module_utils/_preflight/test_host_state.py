@@ -29,6 +29,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     write_segments,
 )
 
+LEFT_LATER = {"timeline": 2, "history": ((1, 0x7000000),), "lsn": 0xA000000}
 FORKED = {"timeline": 2, "history": ((1, 0x1741000),)}
 
 
@@ -134,7 +135,7 @@ def test_a_running_standby_that_can_go_on(world, wanted, changed, server):
     [
         pytest.param(0x9000000, {"lsn": 0xA000000}, 0x9000000, id="delayed"),
         pytest.param(None, {"lsn": 0xA000000}, 0x5000000, id="nothing received since its start"),
-        pytest.param(0x9000000, {**FORKED, "history": ((1, 0x7000000),), "lsn": 0xA000000}, 0x7000000, id="to the fork"),
+        pytest.param(0x9000000, LEFT_LATER, 0x7000000, id="up to the fork"),
     ],
 )
 def test_a_running_standby_needs_what_it_has_not_received(world, wanted, receive_lsn, server, begin):
@@ -206,7 +207,7 @@ def test_a_directory_on_which_a_server_may_run_is_left_alone(wanted, state, over
 
 
 @pytest.mark.parametrize("overwrite", _LEVELS)
-@pytest.mark.parametrize("there", [directory(), directory(state="cluster"), running()], ids=["standby", "former", "runs"])
+@pytest.mark.parametrize("there", [directory(), directory(state="cluster"), running()], ids=["it", "a former", "runs"])
 def test_without_an_answer_of_the_upstream_nothing_is_decided(world, wanted, there, overwrite):
     world["instance"] = instance(receiver=None)
     now = observe(there, None, wanted(overwrite=overwrite)).host_state
