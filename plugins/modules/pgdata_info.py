@@ -144,8 +144,8 @@ pgdata:
       sample: ready
     doubt:
       description:
-        - Why it is not certain that no server runs on the directory, or null. A server in a container or on another host
-          may use it.
+        - Why it is not certain that no server runs on the directory, or null. A server in a container or on another
+          host may use it.
       type: str
       sample: null
     signals:

@@ -148,8 +148,8 @@ running:
   sample: true
 unasked:
   description:
-    - Why a server that runs could not be asked, or null. C(kind) is V(starting) or V(stopping), which C(passes) by itself,
-      V(no_hot_standby), V(hidden) if it is not known where it listens, or V(refused).
+    - Why a server that runs could not be asked, or null. C(kind) is V(starting) or V(stopping), which C(passes) by
+      itself, V(no_hot_standby), V(hidden) if it is not known where it listens, or V(refused).
     - C(startup) and C(receiver) are what the titles of its processes tell of its replay and its WAL receiver.
   returned: success
   type: dict

@@ -69,12 +69,13 @@ class Process:
     """A process that may be a server's, by its number here. ``parent`` is the number of its parent.
 
     ``works_here``: whether its working directory is the data directory; None if that may not be seen and it belongs to
-    the directory's owner, as a server of the directory does.
+    the directory's owner, as a server of the directory does. ``own_pid`` is its number in its own pid namespace.
     """
 
     pid: int
     parent: int
     works_here: bool | None
+    own_pid: int
 
 
 @dataclass(frozen=True)
@@ -121,16 +122,17 @@ def judge(noted: PidFile | None, processes: Sequence[Process], around: Surroundi
         # All processes of a server work in its directory; the others are the postmaster's children.
         first = next((process for process in here if process.parent not in pids), here[0])
         return Found(PidFile(first.pid))
-    hidden = [process.pid for process in processes if process.works_here is None]
-    if noted is not None and noted.pid in hidden:
+    # A server that finds its postmaster.pid removed ends within a minute (PostgreSQL source, postmaster.c, ServerLoop).
+    if noted is None:
+        return _NO_SERVER
+    hidden = [process for process in processes if process.works_here is None]
+    if any(process.pid == noted.pid for process in hidden):
         return Found(noted)
-    if hidden:
-        numbers = ", ".join(map(str, hidden))
-        return Found(doubt=f"where the server process {numbers} of the directory's owner works may not be seen")
-    why = None if noted is None else _why_not_dead(noted, around)
-    return (
-        _NO_SERVER if noted is None or why is None else Found(doubt=f"postmaster.pid names process {noted.pid}, {why}")
-    )
+    why = _why_not_dead(noted, around)
+    for process in hidden:
+        if process.own_pid == noted.pid:
+            why = f"which may be process {process.pid}: where that works may not be seen"
+    return _NO_SERVER if why is None else Found(doubt=f"postmaster.pid names process {noted.pid}, {why}")
 
 
 def _why_not_dead(noted: PidFile, around: Surroundings) -> str | None:
@@ -183,7 +185,7 @@ def _processes(directory: os.stat_result, noted: PidFile | None) -> list[Process
             continue
         works_here = _works_in(pid, directory, is_server)
         if works_here is not False:
-            found.append(Process(pid, _parent(pid) or 0, works_here))
+            found.append(Process(pid, _parent(pid) or 0, works_here, _own_pid(pid)))
     return found
 
 
@@ -211,8 +213,17 @@ def _name(pid: int) -> str:
 
 
 def _parent(pid: int) -> int | None:
+    return _last_number(pid, "PPid")
+
+
+def _own_pid(pid: int) -> int:
+    """The last of its numbers is that in its own pid namespace (proc(5), status, from Linux 4.1 on)."""
+    return _last_number(pid, "NSpid") or pid
+
+
+def _last_number(pid: int, name: str) -> int | None:
     try:
-        found = re.search(r"^PPid:\s+(\d+)", read_small(f"/proc/{pid}/status") or "", re.MULTILINE)
+        found = re.search(rf"^{name}:(?:\s+\d+)*?\s+(\d+)$", read_small(f"/proc/{pid}/status") or "", re.MULTILINE)
     except OSError:
         return None
     return int(found.group(1)) if found else None

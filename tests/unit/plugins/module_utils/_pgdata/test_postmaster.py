@@ -35,11 +35,12 @@ def noted(pid, started=BOOT + 60):
 
 
 def works(pid, parent=1):
-    return Process(pid, parent, True)
+    return Process(pid, parent, True, pid)
 
 
-def hidden(pid):
-    return Process(pid, 1, None)
+def hidden(pid, own_pid=None):
+    """A server process of the directory's owner that may not be looked at; its number in a container is another."""
+    return Process(pid, 1, None, own_pid or pid)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,7 @@ def test_a_server(pid_file, processes, around, found):
 @pytest.mark.parametrize(
     ("pid_file", "around"),
     [
+        pytest.param(None, HOST, id="without a pid file"),
         pytest.param(noted(7), HOST, id="on a host that sees all its processes"),
         pytest.param(noted(7), CONTAINER, id="in a container with a file system of its own"),
         pytest.param(noted(1, BOOT - 2 * DAY), HOST, id="in a container, before the host was booted"),
@@ -71,7 +73,8 @@ def test_a_server(pid_file, processes, around, found):
     ],
 )
 def test_a_server_that_is_dead_for_certain(pid_file, around):
-    assert judge(pid_file, [], around) == Found()
+    for others in ([], [hidden(9)], [hidden(9, 4)]):
+        assert judge(pid_file, others, around) == Found()
 
 
 @pytest.mark.parametrize(
@@ -83,8 +86,9 @@ def test_a_server_that_is_dead_for_certain(pid_file, around):
         pytest.param(noted(7), [], SHARED_VOLUME, "another container may use the volume", id="a shared volume"),
         pytest.param(noted(7), [], NFS, "another host may use the directory, which is on nfs4", id="a shared disk"),
         pytest.param(noted(7, 0), [], NFS, "another host", id="a shared disk, before this host was booted"),
-        pytest.param(noted(7), [hidden(9)], HOST, "process 9 of the directory's owner", id="a server that is hidden"),
-        pytest.param(None, [hidden(9)], HOST, "process 9 of the directory's owner", id="and no pid file"),
+        pytest.param(
+            noted(7), [hidden(9, 7)], HOST, "which may be process 9", id="a hidden server of that number there"
+        ),
     ],
 )
 def test_a_doubt(pid_file, processes, around, said):
@@ -166,9 +170,9 @@ def test_a_server_that_may_not_be_looked_at(worker, pgdata, monkeypatch):
         return stat(path, *rest, **more)
 
     monkeypatch.setattr(_postmaster.os, "stat", forbidden)
-    found = look_for_server(str(pgdata))
-    assert found.server is None
-    assert f"process {process.pid} of the directory's owner" in found.doubt
+    assert look_for_server(str(pgdata)) == Found(), "another directory's, as there is no postmaster.pid"
+    (pgdata / "postmaster.pid").write_text(f"{process.pid}\n", encoding="utf-8")
+    assert look_for_server(str(pgdata)).server == PidFile(process.pid)
 
 
 def test_a_directory_that_is_not_there(tmp_path):
@@ -197,6 +201,7 @@ def test_a_file_system_that_other_hosts_may_use(pgdata, monkeypatch, kind, share
 
 
 def test_who_has_started_whom():
+    assert _postmaster._own_pid(os.getpid()) > 0
     assert is_child_of(os.getpid(), os.getppid())
     assert not is_child_of(os.getpid(), os.getpid())
     assert not is_child_of(1 << 30, os.getpid())
