@@ -5,11 +5,21 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import LEFT, NO_WAL, codes
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import _LEVELS
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_server import Answer
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import host_state as _host_state
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import (
+    LEFT,
+    NO_WAL,
+    codes,
+    of_check,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import instance, receiver, upstream
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +71,67 @@ def test_a_cluster_that_has_diverged_is_rewound_if_that_is_possible(host, examin
     examined = examine(host.job(overwrite="same_cluster"))
     assert (examined.plan["action"], codes(examined)) == ("rewind", [])
     assert examined.plan["settings"] == {"max_connections": "100"}
+
+
+@pytest.fixture
+def server(host):
+    """A process that works in the directory, with the postmaster.pid that a test wants."""
+    process = host.start("postgres", host.pgdata)
+
+    def says(status, pid=None, socket="/nowhere"):
+        lines = [pid or process.pid, host.pgdata, int(time.time()), 5432, socket, "localhost", "1 2", status]
+        write_tree(host.pgdata, {"postmaster.pid": "".join(f"{line}\n" for line in lines)})
+
+    yield says
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        pytest.param({"status": "starting"}, "server_starting", id="it starts or replays"),
+        pytest.param({"status": "stopping"}, "server_stopping", id="it stops"),
+        pytest.param({"status": "standby "}, "hot_standby_off", id="hot_standby is off"),
+        pytest.param({"status": "ready   "}, "instance_unreachable", id="it lets nobody in"),
+        pytest.param({"status": "ready   ", "pid": 1}, "server_hidden", id="it runs in a container"),
+    ],
+)
+@pytest.mark.parametrize("worst", [{}, {"wal_of_cluster": NO_WAL, "upstream": upstream(**LEFT)}], ids=["", "and worse"])
+def test_a_running_server_that_cannot_be_asked_is_left_alone(host, server, examine, answers, told, code, worst):
+    server(**told)
+    for name, answer in worst.items():
+        setattr(answers, name, answer)
+    for overwrite in _LEVELS:
+        examined = examine(host.job(overwrite=overwrite))
+        assert code in codes(examined)
+        plan = examined.plan
+        assert (plan["action"], plan["copies"], plan["stop"]) == ("refuse", False, False)
+        [said] = [verdict.msg for verdict in of_check(examined, "data_directory")]
+        assert "Nothing was changed." in said
+        assert "overwrite=" not in said
+
+
+@pytest.fixture
+def streaming(server, monkeypatch):
+    """It streams from the wanted upstream, as it says itself."""
+    server("ready")
+    answer = Answer(instance(receiver=receiver(slot_name=None)))
+    monkeypatch.setattr(_host_state, "ask_server", lambda _pgdata: answer)
+
+
+@pytest.mark.parametrize("code", ["walsenders_exhausted", "upstream_unreachable"])
+def test_a_standby_that_streams_needs_nothing_although_the_upstream_cannot_be_asked(streaming, examine, answers, code):
+    answers.upstream = StandbyError(Refusal(code, "Not now.", "see the upstream"))
+    examined = examine()
+    assert (codes(examined), examined.plan["action"]) == ([], "none")
+    [verdict] = of_check(examined, "upstream")
+    assert (verdict.severity, verdict.error_code) == ("warning", code)
+
+
+@pytest.mark.parametrize("overwrite", _LEVELS)
+def test_a_copy_of_ours_whose_upstream_cannot_be_asked_is_left_alone(host, examine, answers, overwrite):
+    answers.upstream = StandbyError(Refusal("upstream_unreachable", "It is down.", "start it"))
+    examined = examine(host.job(overwrite=overwrite))
+    assert codes(examined) == ["upstream_unreachable"]
+    assert (examined.plan["action"], examined.plan["stop"]) == ("refuse", False)
+    assert "overwrite=" not in examined.plan["reason"]
