@@ -78,6 +78,9 @@ def ask(
     user = None if module in ("standby_directories", "standby_server") else host.user
     params = {**defaults(module), **_params(host, state, module), **(options or {})}
     work = sys.modules[f"{PLUGINS}.modules.{module}"].work
+    noted = host.base / "signals"
+    noted.touch()
+    noted.chmod(0o666)  # whoever runs the module notes what it sends
     with _answers(host, state):
         told = _told(partial(work, params, check_mode), user)
     _settle(host)
@@ -142,8 +145,8 @@ def _settle(host: Host) -> None:
 
 def _signals(host: Host) -> tuple[tuple[int, int], ...]:
     path = host.base / "signals"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    path.unlink(missing_ok=True)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.unlink()
     return tuple((int(pid), int(number)) for pid, number in map(str.split, lines))
 
 

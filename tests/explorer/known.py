@@ -34,6 +34,10 @@ CAUSES = {
         "A server's working directory is compared by its path, not by device and inode.",
         lambda state: state.runs == "server_by_another_mount",
     ),
+    "same_path": Cause(
+        "A server in another mount namespace, at the same path there, counts as this directory's.",
+        lambda state: state.runs == "server_of_the_same_path",
+    ),
     "no_cluster": Cause(
         "A server is looked for only in a directory that still holds its cluster.",
         lambda state: state.runs in RUNNING and (state.disk not in CLUSTERS or state.disk == "stale_record_salvage"),
@@ -57,6 +61,10 @@ CAUSES = {
     "by_path": Cause(
         "The record of an unfinished copy is believed by its path, whatever is there now.",
         lambda state: state.disk.startswith("stale_record"),
+    ),
+    "places_by_path": Cause(
+        "The places that a record names are believed to be its own, whatever they hold now.",
+        lambda state: state.tablespace == "stranger" and state.disk.startswith(("rewinding", "stale_record")),
     ),
     "mount_inside": Cause(
         "Strangers are removed across the border of a file system, after pg_control has gone.",
@@ -127,6 +135,7 @@ KNOWN = (
     Known("other_mount", "server", "copy", State("used_other", runs="server_by_another_mount", overwrite="always")),
     Known("other_mount", "advice", "judge", State("used_other", runs="server_by_another_mount")),
     Known("other_mount", "advice", "copy", State("used_other", runs="server_by_another_mount")),
+    Known("same_path", "server", "serve", State("pristine", runs="server_of_the_same_path"), "got signal"),
     Known("no_cluster", "seen", "look", State("empty", runs="server_without_file")),
     Known("no_cluster", "server", "judge", State("empty", runs="server_without_file")),
     Known("no_cluster", "server", "copy", State("empty", runs="server_without_file")),
@@ -144,6 +153,9 @@ KNOWN = (
     Known("by_path", "consent", "judge", State("stale_record_foreign")),
     Known("by_path", "consent", "copy", State("stale_record_foreign")),
     Known("by_path", "plan", "copy", State("stale_record_foreign"), "resume was planned, and clone was done"),
+    Known("places_by_path", "all_problems", "judge", State("rewinding_other", tablespace="stranger")),
+    Known("places_by_path", "consent", "judge", State("rewinding_same", tablespace="stranger"), "letters"),
+    Known("places_by_path", "consent", "copy", State("rewinding_same", tablespace="stranger"), "letters"),
     Known("mount_inside", "border", "copy", State("used_other", mount="inside", overwrite="always")),
     Known("mount_inside", "refusal", "copy", State("used_other", mount="inside", overwrite="always")),
     Known("mount_inside", "plan", "copy", State("used_other", mount="inside", overwrite="always"), _HALF),

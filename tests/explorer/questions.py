@@ -38,8 +38,7 @@ def violations(host: Host, question: str, state: State) -> list[Violation]:
 def _unfinished(host: Host, state: State) -> None:
     """What a copy of ours has left that was killed before its end."""
     host.break_at("killed_at_control")
-    tablespace = "none" if state.tablespace == "stranger" else state.tablespace
-    ask(host, replace(state, planted="nothing", tablespace=tablespace, overwrite="never"), "standby_clone")
+    ask(host, replace(state, planted="nothing", overwrite="never"), "standby_clone")
     host.break_at("nothing")
     plant(host, state)
 

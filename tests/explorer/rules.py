@@ -84,13 +84,13 @@ def _may_stop(state: State) -> bool:
 # --- rules --------------------------------------------------------------------------------------
 def server(state: State, planned: Outcome) -> Iterator[Violation]:
     """Of a plan, or of what a copy would do."""
-    occupied = state.runs in RUNNING or state.runs == "pid_file_of_1"
-    if planned.refused or planned.crash is not None or not occupied:
+    if planned.refused or planned.crash is not None:
         return
     stop = bool(planned.result.get("plan", {}).get("stop"))
     if stop and not _may_stop(state):
         yield Violation("server", f"{planned.action} would stop the server")
-    if planned.action in COPIES and not stop:
+    occupied = state.runs in RUNNING or state.runs == "pid_file_of_1"
+    if planned.action in COPIES and occupied and not stop:
         yield Violation("server", f"{planned.action} would change what the server works on")
 
 
@@ -233,3 +233,5 @@ def consent(state: State, done: Outcome) -> Iterator[Violation]:
     kept = state.keep_old == "yes" and done.action == "clone"
     if not allows(state):
         yield Violation("consent", f"{done.action}{', kept' if kept else ''} of {state.disk} at {state.overwrite}")
+    if state.tablespace == "stranger":
+        yield Violation("consent", f"{done.action} over the letters in the place of the tablespace")

@@ -144,7 +144,7 @@ def normal(state: State) -> State:
         changed |= {"owner": "ours", "runs": "nothing", "mount": "nothing", "wal": "inside"}
         if state.planted in ("state_link", "state_link_to_roots", "state_link_to_nothing", "old_there"):
             changed["planted"] = "nothing"
-        if state.tablespace == "linked":
+        if state.tablespace in ("linked", "stranger"):
             changed["tablespace"] = "none"
     if state.disk in ("no_control", "unknown_control", "damaged_control", "stale_record_salvage") and (
         state.planted in ("global_link", "control_link")

@@ -172,13 +172,13 @@ class TestWalk:
 
     def test_meets_every_word_of_every_list(self, tmp_path):
         walk = Walk("copy", lambda _state: (), Kept(tmp_path))
-        walk.explore(2000, 5)
+        walk.explore(600, 5)
         for name in set(VALUES) - set(LEFT_OUT["copy"]):
             words = {getattr(state, name) for state in walk.passed}
             assert words == {word for word in VALUES[name] if can_be_made(name, word)}
 
     def test_writes_states_as_it_reads_them(self, tmp_path):
         walk = Walk("judge", lambda _state: (), Kept(tmp_path))
-        walk.explore(500, 5)
+        walk.explore(200, 5)
         assert [state for state in walk.passed if normal(state) != state] == []
         assert [state for state in walk.passed if from_text(state.text()) != state] == []

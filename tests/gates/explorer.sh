@@ -7,7 +7,7 @@ log=$BUILD/explorer.log
 export EXPLORER_SEED=${EXPLORER_SEED:-$((RANDOM << 15 | RANDOM))} EXPLORER_KEPT=$BUILD/explorer
 echo "EXPLORER_SEED=$EXPLORER_SEED"
 [ $# -gt 0 ] || set -- tests/explorer
-pytest -p no:cacheprovider -n 2 --durations 15 "$@" 2>&1 | tee "$log" || {
+pytest -p no:cacheprovider -n 2 --dist worksteal --durations 15 "$@" 2>&1 | tee "$log" || {
     echo "the same states once more: EXPLORER_SEED=$EXPLORER_SEED make explorer"
     exit 1
 }
