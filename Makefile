@@ -5,7 +5,7 @@ COPY  := $(BUILD)/collections/ansible_collections/pgfleet/standby
 GATES := $(CURDIR)/tests/gates
 
 # Cheap to dear. Which needs which: tests/gates/stages.py.
-STAGES := lint types unit copies plays servers sanity artifact lab integration awx molecule releases lab-test
+STAGES := lint types unit copies plays explorer servers sanity artifact lab integration awx molecule releases lab-test
 
 # Debian releases that have a small lab of their own: molecule/lab/release.py.
 RELEASES := bullseye bookworm trixie forky
@@ -47,6 +47,9 @@ copies: prepare ## copies by real rsyncs; COPIES=path/to/test.py for some
 
 plays: prepare ## plays of the role on hosts that are stood in for; PLAYS=path/to/test.py for some
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/folder.sh plays $(PLAYS)
+
+explorer: prepare ## generated states of a host against the real modules; EXPLORER=path for some, EXPLORER_SEED=number for the same ones
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/explorer.sh $(EXPLORER)
 
 servers: prepare ## a real server of every major version; SERVERS=path/to/test.py for some
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/servers.sh $(SERVERS)
