@@ -18,6 +18,7 @@ __all__ = [
     "LANDMARKS",
     "MANIFEST",
     "MANIFEST_SINCE",
+    "MARK",
     "Backup",
     "BarmanServer",
     "CheckItem",
@@ -46,6 +47,9 @@ LANDMARKS = ("PG_VERSION", "global/pg_control", "backup_label")
 
 # What pg_basebackup writes beside them, and since which major version of PostgreSQL (release notes of 13).
 MANIFEST, MANIFEST_SINCE = "backup_manifest", 13
+
+# The file that marks the directories of an unfinished copy: `_pgdata/marks`.
+MARK = ".pgfleet.mark"
 
 
 def as_dict(value: Any) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, Task, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HoldingDirectory
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
     Permit,
@@ -26,17 +28,23 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     require_place,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
+    boot_id,
+    fsync_directory,
+    private_directory,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
     KeepOldPlan,
     rename_aside,
+    still_to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked, recorded
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, save_state
 
 __all__ = ["CloneRun", "clone_detached", "exclusively"]
 
@@ -94,6 +102,8 @@ def _complete_record(job: Job, pgdata: DataDir) -> None:
     """A run that was killed between the last rename and its record."""
     state = pgdata.clone or {}
     if state.get("phase") == "committing":
+        recorded(state).take_away()
+        HoldingDirectory(job.target.data_directory, job.target.tablespaces, "", job.target.waldir).remove()
         noted = {name: state.get(name, []) for name in ("left_behind", "kept_old")}
         _record(job, "committed", state.get("digest"), **noted)
 
@@ -128,6 +138,7 @@ class CloneRun:
         self._progress = progress
         self._began = began
         self._left_behind: tuple[str, ...] = ()
+        self._marked = Marked(None)
 
     def begin(self, name: str | None) -> None:
         """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
@@ -139,7 +150,7 @@ class CloneRun:
         self._note_left_behind(self.permit.pgdata.clone or {})
         if self.permit.keep_plan is not None:
             self._keep(self.permit.keep_plan)
-        self.record("copying", name)
+        self._mark(name)
         if self.permit.action in ("delta", "replace"):
             self._remove_control()
 
@@ -159,7 +170,11 @@ class CloneRun:
         )
 
     def record(self, phase: str, name: str | None, **more: Any) -> None:
-        """Write down where the copy stands."""
+        """Write down where the copy stands. What is committed needs no marks, and they go before that is written."""
+        if phase == "committed":
+            self._marked.take_away()
+        else:
+            more["marked"] = self._marked.noted
         _record(self.job, phase, name, left_behind=self._left_behind, kept_old=list(self.permit.kept_old), **more)
 
     @contextlib.contextmanager
@@ -186,10 +201,28 @@ class CloneRun:
         left = places - set(map(os.path.realpath, self.places))
         self._left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
 
+    def _mark(self, name: str | None) -> None:
+        """Make the directories known as this run's, so that no later run takes something else for an unfinished copy.
+
+        The record comes first: without a mark it gives no right to anything. A run that goes on keeps the name that
+        the marks have. A directory that is there keeps its mode until no server can start on it.
+        """
+        for place in self.places:
+            if not os.path.isdir(place):
+                private_directory(place)
+        earlier = recorded(self.permit.pgdata.clone or {}).run if self.permit.action == "resume" else None
+        self._marked = Marked.of(earlier or uuid.uuid4().hex, {place: place for place in self.places})
+        self.record("copying", name)
+        self._marked.put()
+
     def _keep(self, keep_plan: KeepOldPlan) -> None:
         """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
+        if self.permit.action == "resume":
+            keep_plan = still_to_keep(keep_plan, self.permit.pgdata.clone or {})
         # An interrupted run may have renamed a part, and a server may have been started on that part since.
         require_stopped(inspect(keep_plan.kept[0], self.job.target.state_directory))
+        now_at = {source: target if os.path.lexists(target) else source for source, target in keep_plan.moves}
+        self._marked = Marked.of(None, now_at)
         self.record("keeping", None, **keep_plan.record)
         rename_aside(keep_plan)
 

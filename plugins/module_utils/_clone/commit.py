@@ -72,10 +72,10 @@ def commit(
     shutil.copyfile(os.path.join(staging, CONTROL), temporary)
     os.chmod(temporary, _mode(os.path.join(data_directory, "PG_VERSION")))
     _fsync_file(temporary)
-    shutil.rmtree(staging)
     record("committing")
     os.rename(temporary, final)
     fsync_directory(os.path.dirname(final))
+    shutil.rmtree(staging)  # not before: without it a run that is killed here would have to begin anew
     fsync_directory(data_directory)
     record("committed")
 

@@ -16,7 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import is_empty
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import NO_CONTENT, is_empty
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_unfinished_copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
@@ -26,6 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
     plan_keep_old,
     recorded_keep_old,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import still_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
@@ -39,9 +40,6 @@ __all__ = [
     "require_empty_targets",
     "require_place",
 ]
-
-# What a level of overwrite does with what it allows.
-
 
 @dataclass(frozen=True)
 class Permit:
@@ -126,7 +124,7 @@ def plan_to_keep(target: Target) -> KeepOldPlan | None:
 
 
 def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> None:
-    """Only what an unfinished copy recorded as its own, or what the cluster to replace uses itself, may hold something.
+    """Only what an unfinished copy has marked as its own, or what the cluster to replace uses itself, may be filled.
 
     Raises StandbyError.
     """
@@ -134,11 +132,11 @@ def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> No
     places = {path: f"of tablespace {names[oid]}" for oid, path in target.tablespaces.items()}
     if target.waldir is not None:
         places[target.waldir] = "for the WAL"
-    ours = (pgdata.clone or {}).get("targets", ()) if pgdata.state == "incomplete" else ()
+    ours = {*map(os.path.realpath, still_ours(pgdata.clone or {}))} if pgdata.state == "incomplete" else set()
     replaced = pgdata.version is not None and not is_unfinished_copy(pgdata)
     used = linked_directories(target.data_directory) if replaced else ()
     for path, meaning in places.items():
-        if path in ours or is_empty(path):
+        if os.path.realpath(path) in ours or is_empty(path):
             continue
         if os.path.realpath(path) in used and (path == target.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
             continue
@@ -153,7 +151,7 @@ def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> No
 
 def _holds_only(path: str, prefix: str) -> bool:
     """Clusters of several major versions may share a tablespace's directory, each with one of its own in it."""
-    return all(name.startswith(prefix) or name == "lost+found" for name in os.listdir(path))
+    return all(name.startswith(prefix) or name in NO_CONTENT for name in os.listdir(path))
 
 
 def require_place(target: Target, method: str) -> None:

@@ -33,10 +33,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id, private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import (
     RemoteCapabilities,

@@ -20,6 +20,7 @@ from typing import Any, cast
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
+    boot_id,
     fsync_directory,
     private_directory,
     read_small,
@@ -29,9 +30,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Cont
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import divergence as _divergence
@@ -323,7 +325,8 @@ def _record(task: RewindTask, pgdata: DataDir, phase: str) -> None:
     """Write down how far the rewind is. The record of a clone of ours keeps its backup: the clone is still ours."""
     state: dict[str, Any] = pgdata.clone or {}
     same = state.get("data_directory") == task.data_directory and state.get("phase") == "committed"
-    now_known = {
+    linked = sorted(linked_directories(task.data_directory))
+    now_known: dict[str, Any] = {
         "phase": phase,
         "digest": None,
         "system_identifier": task.upstream.system_identifier,
@@ -331,6 +334,8 @@ def _record(task: RewindTask, pgdata: DataDir, phase: str) -> None:
         "left_behind": [],
         "at": now(),
         "data_directory": task.data_directory,
-        "targets": sorted(linked_directories(task.data_directory)),
+        "targets": linked,
     }
+    if phase == "rewinding":
+        now_known["marked"] = Marked.of(None, {path: path for path in (task.data_directory, *linked)}).noted
     save_state(task.state_directory, **{"backup_id": None, "server": None, **(state if same else {}), **now_known})

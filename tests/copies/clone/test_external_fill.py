@@ -168,6 +168,7 @@ class TestFill:
         (place.host.state / "state.json").write_text(
             json.dumps({"phase": "copying", "data_directory": str(place.host.pgdata)}), encoding="utf-8"
         )
+        place.host.mark(place.host.pgdata)
         process = place.host.start("rsync-there", left)
         try:
             monkeypatch.setattr(_external_fill, "_LEAVE_SECONDS", 0.0)

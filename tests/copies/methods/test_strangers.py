@@ -37,7 +37,7 @@ class TestStrangers:
         wal = used.root / "standby" / "wal"
         (used.pgdata / "pg_wal").rename(wal)
         (used.pgdata / "pg_wal").symlink_to(wal)
-        used.change_record(targets=[*used.record["targets"], str(wal)])
+        used.mark(used.pgdata, used.fast, wal)
         write_tree(wal, {"000000010000000000000009": "x", "archive_status/9.done": "x"})
         (wal / "lost+found").mkdir()
         there = wal.stat().st_ino
