@@ -21,6 +21,7 @@ __all__ = [
     "NO_CONTENT",
     "boot_id",
     "empty",
+    "file_system_of",
     "fsync_directory",
     "is_empty",
     "mount_points",
@@ -140,8 +141,8 @@ def walk(top: str, enters: Callable[[str, os.stat_result], bool]) -> Iterator[tu
     """Everything below a directory by its path in it, with its status. A link is listed and never followed.
 
     ``enters`` says of a directory, by its path and its status, whether what it holds is listed as well. Left out are
-    the mark of a copy in the top, and what a file system puts into its root, which may be below the top. Raises
-    StandbyError when a directory cannot be listed.
+    the mark of a copy in the top, what a file system puts into its root, which may be below the top, and what vanishes
+    meanwhile. Raises StandbyError when a directory cannot be listed.
     """
     waiting = [("", NO_CONTENT)]
     while waiting:
@@ -151,12 +152,17 @@ def walk(top: str, enters: Callable[[str, os.stat_result], bool]) -> Iterator[tu
             device = os.stat(place).st_dev
             scanned = os.scandir(place)
         except OSError as failed:
+            if below and isinstance(failed, FileNotFoundError):
+                continue
             raise _unreadable(place, failed) from failed
         with scanned as entries:
             for entry in entries:
                 if entry.name in left_out:
                     continue
-                path, status = os.path.join(below, entry.name), entry.stat(follow_symlinks=False)
+                try:
+                    path, status = os.path.join(below, entry.name), entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
                 if stat.S_ISDIR(status.st_mode) and enters(path, status):
                     waiting.append((path, FILE_SYSTEM_NAMES if status.st_dev != device else _NOTHING))
                 yield path, status
@@ -166,9 +172,26 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 def mount_points() -> list[str]:
-    """All of this host, bind mounts with them, which nothing else tells of. proc(5), "mountinfo": the fifth field."""
-    lines = (read_small("/proc/self/mountinfo") or "").splitlines()
-    return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), line.split()[4]) for line in lines]
+    """All of this host, bind mounts with them, which nothing else tells of."""
+    return [point for point, _kind in _mounts()]
+
+
+def file_system_of(path: str) -> str | None:
+    """The kind of the file system that a path is on, such as ``ext4``; None if that cannot be seen."""
+    real = os.path.realpath(path)
+    above = [(point, kind) for point, kind in _mounts() if real == point or real.startswith(point.rstrip("/") + "/")]
+    deepest = max((len(point) for point, _kind in above), default=0)
+    return next((kind for point, kind in reversed(above) if len(point) == deepest), None)  # the last one hides others
+
+
+def _mounts() -> list[tuple[str, str]]:
+    """Mount points and their kinds. proc(5), "mountinfo": the fifth field, and the first after the lone ``-``."""
+    found = []
+    for line in (read_small("/proc/self/mountinfo") or "").splitlines():
+        fields = line.split()
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), fields[4])
+        found.append((point, fields[fields.index("-") + 1]))
+    return found
 
 
 def other_file_systems(directory: str, mounted: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import admit, contents_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Result, Target
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.removals import require_removable
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import NO_CONTENT, is_empty
@@ -28,7 +29,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import still_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
+    home_directories,
+    linked_directories,
+    links,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 __all__ = [
@@ -39,6 +44,7 @@ __all__ = [
     "preview",
     "require_empty_targets",
     "require_place",
+    "require_wal_stays",
 ]
 
 @dataclass(frozen=True)
@@ -91,6 +97,8 @@ def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) ->
     if admission.action == "resume":
         return Permit("resume", pgdata, recorded_keep_old(pgdata.clone or {}))
     keep_plan = plan_to_keep(target) if consent.keep_old and admission.action in ("delta", "replace") else None
+    if keep_plan is None:
+        require_wal_stays(target, pgdata)
     return Permit("clone" if keep_plan is not None else admission.action, pgdata, keep_plan)
 
 
@@ -101,6 +109,8 @@ def preview(job: Job) -> Result:
     if permitted.action == "none":
         return Result("none", before=permitted.before)
     roots = plan(job.barman_host, job.backup, job.target)
+    if permitted.keep_plan is None:
+        require_removable(roots, permitted.action, job.target)
     size = sum(root.bytes for root in roots)
     return Result(
         permitted.action,
@@ -145,6 +155,26 @@ def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> No
                 "target_not_empty",
                 f"The directory {meaning}, {path}, is not empty. Nothing was changed.",
                 "empty it, or choose another by tablespace_mapping or waldir",
+            )
+        )
+
+
+def require_wal_stays(target: Target, pgdata: DataDir) -> None:
+    """That the WAL of a cluster that is overwritten is not moved to another volume by saying nothing about it.
+
+    Raises StandbyError.
+    """
+    if pgdata.version is None or is_unfinished_copy(pgdata) or target.waldir is not None:
+        return
+    place = links(target.data_directory).get("pg_wal")
+    if place is not None:
+        raise StandbyError(
+            Refusal(
+                "waldir_missing",
+                f"The WAL of {pgdata.path} is elsewhere: its pg_wal is a link to {place}. Without waldir the copy would"
+                " have its WAL in the data directory, on its file system. Nothing was changed.",
+                f"choose waldir={place} to keep the WAL there, or remove the link, if the WAL is to be in the data"
+                " directory",
             )
         )
 
