@@ -169,8 +169,10 @@ def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
         with _closed(task, rewindable) as mode:
             own = HostFiles(task.data_directory, os.path.join(task.state_directory, "own"))
             own.set_aside()
-            _sync.sync([task.state_directory])
-        _run(task, rewindable, lock, own)
+            with own.returned_on_failure():
+                _sync.sync([task.state_directory])
+        with own.returned_on_failure():
+            _run(task, rewindable, lock, own)
         _finish(task.data_directory, own, cast(int, rewindable.pgdata.major))
         _sync.sync([task.data_directory, *linked_directories(task.data_directory)])
         _set_mode(task.data_directory, mode & _RIGHTS)
