@@ -113,7 +113,8 @@ def _present(root: Root, action: str) -> _Present:
         elif mark == _local_tree.OTHER:
             occupied += min(size, os.lstat(os.path.join(root.target, root.files.paths[position])).st_size)
             files += 1
-    occupied += _freed(root.target, (path for path in survey.strangers if path != CONTROL))  # another one takes its room
+    # pg_control gives none: another one takes its room.
+    occupied += _freed(root.target, (path for path in survey.strangers if path != CONTROL))
     return _Present(complete, occupied, files, tuple(survey.strangers))
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "require_wal_stays",
 ]
 
+
 @dataclass(frozen=True)
 class Permit:
     """What a copy may do with what is there: asked once, after the lock, and handed on.

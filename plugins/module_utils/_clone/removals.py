@@ -76,7 +76,10 @@ def unremovable_whole(target: Target) -> list[Refusal]:
 
 
 def require_no_mount_point_inside(target: Target, method: str) -> None:
-    """That nothing is mounted in the data directory, for a method that renames what it has filled. Raises StandbyError."""
+    """That nothing is mounted in the data directory: a method that renames what it has filled cannot rename over that.
+
+    Raises StandbyError.
+    """
     top = os.path.realpath(target.data_directory)
     inside = [point for point in _files.mount_points() if point.startswith(top + "/")]
     if inside:

@@ -27,7 +27,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     BROKEN_SYNC,
     DATA,
@@ -36,6 +35,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     read_tree,
     write_tree,
 )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 CONTROL = "global/pg_control"

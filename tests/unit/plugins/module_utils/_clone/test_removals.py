@@ -106,7 +106,10 @@ class TestOtherFileSystems:
         if kind == "waldir":
             roots, changed = [root], replace(target, waldir=str(other))
         else:
-            roots, changed = [root, Root(1, "/s", str(other), Files(), ())], replace(target, tablespaces={1: str(other)})
+            roots, changed = (
+                [root, Root(1, "/s", str(other), Files(), ())],
+                replace(target, tablespaces={1: str(other)}),
+            )
 
         def work():
             mount_tmpfs(other / "deep/er")

@@ -126,7 +126,9 @@ class TestStillToKeep:
     def test_is_not_what_has_come_to_a_path_since(self, begun, tmp_path):
         (tmp_path / "fast").rename(tmp_path / "gone")
         write_tree(tmp_path / "fast", {"theirs": "precious"})
-        assert [source for source, _target in still_to_keep(recorded_keep_old(begun), begun).moves] == [f"{tmp_path}/pg"]
+        assert [source for source, _target in still_to_keep(recorded_keep_old(begun), begun).moves] == [
+            f"{tmp_path}/pg"
+        ]
 
     def test_is_nothing_that_only_a_path_tells_of(self, begun):
         assert still_to_keep(recorded_keep_old(begun), {**begun, "marked": None}).moves == ()

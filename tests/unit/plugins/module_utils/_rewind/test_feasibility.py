@@ -180,9 +180,9 @@ def test_another_file_system_inside_speaks_against_it(ask, host, where):
 
 def test_a_tablespace_inside_speaks_against_it(ask, host):
     write_tree(host.pgdata, {"ts1/PG_15_202209061/5/1": "pages"})
-    assert f"tablespaces lie inside of the data directory, where pg_rewind would meet them twice: {host.pgdata}/ts1" in (
-        " ".join(ask().reasons)
-    )
+    [reason] = ask().reasons
+    assert reason.startswith("tablespaces lie inside of the data directory")
+    assert reason.endswith(f": {host.pgdata}/ts1")
 
 
 def test_it_asks_as_pg_rewind_will(ask, programs):
