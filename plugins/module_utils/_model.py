@@ -188,7 +188,8 @@ class DataDir:
 
     ``state``: ``absent``, ``empty`` (also with only what a file system puts there, or an empty pg_wal), ``incomplete``
     (a clone of ours that has not been committed), ``pristine`` (a cluster that initdb made and nobody has used),
-    ``standby``, ``cluster`` (one that is neither), ``foreign`` (anything else; with a ``version`` it is a damaged cluster).
+    ``standby``, ``cluster`` (one that is neither), ``foreign`` (anything else; with a ``version`` it is a damaged
+    cluster).
     """
 
     path: str
