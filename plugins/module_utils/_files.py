@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -15,15 +16,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK
 
 __all__ = [
     "FILE_SYSTEM_NAMES",
+    "NO_CONTENT",
     "boot_id",
     "empty",
+    "file_system_of",
     "fsync_directory",
     "is_empty",
     "locked_directory",
+    "mount_points",
     "nearest_existing",
+    "other_file_systems",
     "private_directory",
     "read_small",
     "remove_below",
@@ -34,8 +40,12 @@ __all__ = [
 # What is done under a lock takes milliseconds.
 _LOCK_SECONDS = 60.0
 
-# What a file system puts into its root: no content of a directory, and a server ignores it.
-FILE_SYSTEM_NAMES = frozenset({"lost+found"})
+# What a file system puts into its root: no content of a directory, and a server ignores it. fsck makes lost+found;
+# .snapshot (NetApp) and .zfs lead to snapshots, in which nothing can be removed.
+FILE_SYSTEM_NAMES = frozenset({".snapshot", ".zfs", "lost+found"})
+
+# What a directory may hold and is still empty.
+NO_CONTENT = FILE_SYSTEM_NAMES | {MARK}
 
 
 def read_small(path: str) -> str | None:
@@ -142,7 +152,7 @@ def _unreadable(path: str, failed: OSError) -> StandbyError:
 def is_empty(path: str) -> bool:
     """Whether a directory holds nothing or is not there. Raises StandbyError when that cannot be seen."""
     try:
-        return not set(os.listdir(path)) - FILE_SYSTEM_NAMES
+        return not set(os.listdir(path)) - NO_CONTENT
     except FileNotFoundError:
         return True
     except OSError as failed:
@@ -165,49 +175,114 @@ def private_directory(path: str, mode: int = 0o700) -> None:
         ) from failed
 
 
-def walk(top: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result]]:
+def walk(top: str, enters: Callable[[str, os.stat_result], bool]) -> Iterator[tuple[str, os.stat_result]]:
     """Everything below a directory by its path in it, with its status. A link is listed and never followed.
 
-    ``enters`` says of the path of a directory whether what it holds is listed as well. What a file system puts into its
-    root is left out. Raises StandbyError when a directory cannot be listed.
+    ``enters`` says of a directory, by its path and its status, whether what it holds is listed as well. Left out are
+    the mark of a copy in the top, what a file system puts into its root, which may be below the top, and what vanishes
+    meanwhile. Raises StandbyError when a directory cannot be listed.
     """
-    waiting = [""]
+    waiting = [("", NO_CONTENT)]
     while waiting:
-        below = waiting.pop()
+        below, left_out = waiting.pop()
         place = os.path.join(top, below)
         try:
+            device = os.stat(place).st_dev
             scanned = os.scandir(place)
         except OSError as failed:
+            if below and isinstance(failed, FileNotFoundError):
+                continue
             raise _unreadable(place, failed) from failed
         with scanned as entries:
             for entry in entries:
-                if not below and entry.name in FILE_SYSTEM_NAMES:
+                if entry.name in left_out:
                     continue
-                path, status = os.path.join(below, entry.name), entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode) and enters(path):
-                    waiting.append(path)
+                try:
+                    path, status = os.path.join(below, entry.name), entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISDIR(status.st_mode) and enters(path, status):
+                    waiting.append((path, FILE_SYSTEM_NAMES if status.st_dev != device else _NOTHING))
                 yield path, status
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
+def mount_points() -> list[str]:
+    """All of this host, bind mounts with them, which nothing else tells of."""
+    return [point for point, _kind in _mounts()]
+
+
+def file_system_of(path: str) -> str | None:
+    """The kind of the file system that a path is on, such as ``ext4``; None if that cannot be seen."""
+    real = os.path.realpath(path)
+    above = [(point, kind) for point, kind in _mounts() if real == point or real.startswith(point.rstrip("/") + "/")]
+    deepest = max((len(point) for point, _kind in above), default=0)
+    return next((kind for point, kind in reversed(above) if len(point) == deepest), None)  # the last one hides others
+
+
+def _mounts() -> list[tuple[str, str]]:
+    """Mount points and their kinds. proc(5), "mountinfo": the fifth field, and the first after the lone ``-``."""
+    found = []
+    for line in (read_small("/proc/self/mountinfo") or "").splitlines():
+        fields = line.split()
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), fields[4])
+        found.append((point, fields[fields.index("-") + 1]))
+    return found
+
+
+def other_file_systems(directory: str, mounted: Iterable[str]) -> list[str]:
+    """Where another file system begins, at a directory or below it: a mount point, or a subvolume with its own device.
+
+    ``mounted`` are the mount points of the host. A link is not followed. Raises StandbyError if a directory cannot be
+    listed, and OSError if there is none.
+    """
+    real = os.path.join(os.path.realpath(os.path.dirname(directory)), os.path.basename(directory))
+    found = {point for point in mounted if point == real or point.startswith(real + "/")}
+    device = os.lstat(real).st_dev
+    if device != os.stat(os.path.dirname(real)).st_dev:
+        return sorted({real, *found})
+    below = walk(real, lambda _path, status: status.st_dev == device)
+    found.update(os.path.join(real, path) for path, status in below if status.st_dev != device)
+    return sorted(found)
+
+
 def remove_below(top: str, paths: Iterable[str]) -> None:
-    """Remove files and whole directories, links unfollowed, by their paths in a directory. Raises StandbyError."""
+    """Remove files and whole directories, links unfollowed, by their paths in a directory. Raises StandbyError.
+
+    Nothing is removed on another file system than its directory's.
+    """
+    mounted = mount_points()
     for path in paths:
-        _remove(os.path.join(top, path))
+        _remove(os.path.join(top, path), mounted)
 
 
 def empty(top: str) -> None:
-    """Remove everything in a directory but not the directory, which may be a mount point or linked to."""
-    for name in os.listdir(top):
-        if name not in FILE_SYSTEM_NAMES:
-            _remove(os.path.join(top, name))
+    """Remove everything in a directory but the directory, which may be a mount point or linked to.
+
+    Raises StandbyError. Nothing is removed on another file system than the directory's.
+    """
+    remove_below(top, [name for name in os.listdir(top) if name not in NO_CONTENT])
 
 
-def _remove(path: str) -> None:
+def _remove(path: str, mounted: Iterable[str]) -> None:
     try:
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-        else:
+        if not os.path.isdir(path) or os.path.islink(path):
             os.unlink(path)
+            return
+        borders = other_file_systems(path, mounted)
+        if borders:
+            raise StandbyError(
+                Refusal(
+                    "mount_point_inside",
+                    f"Cannot remove {path}, which is no part of the backup: another file system begins at"
+                    f" {', '.join(borders)}. Nothing of {path} was removed. The directory cannot be started; a new run"
+                    " resumes.",
+                    "unmount it, or mount it elsewhere, and run again",
+                )
+            )
+        shutil.rmtree(path)
     except OSError as failed:
         raise StandbyError(
             Refusal(

@@ -18,6 +18,7 @@ __all__ = [
     "LANDMARKS",
     "MANIFEST",
     "MANIFEST_SINCE",
+    "MARK",
     "Backup",
     "BarmanServer",
     "CheckItem",
@@ -46,6 +47,9 @@ LANDMARKS = ("PG_VERSION", "global/pg_control", "backup_label")
 
 # What pg_basebackup writes beside them, and since which major version of PostgreSQL (release notes of 13).
 MANIFEST, MANIFEST_SINCE = "backup_manifest", 13
+
+# The file that marks the directories of an unfinished copy: `_pgdata/marks`.
+MARK = ".pgfleet.mark"
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -182,9 +186,10 @@ class ControlData:
 class DataDir:
     """A data directory as it is on disk.
 
-    ``state``: ``absent``, ``empty`` (also with only ``lost+found``), ``incomplete`` (a clone of
-    ours that has not been committed), ``pristine`` (a cluster that initdb made and nobody has used), ``standby``,
-    ``cluster`` (one that is neither), ``foreign`` (anything else; with a ``version`` it is a damaged cluster).
+    ``state``: ``absent``, ``empty`` (also with only what a file system puts there, or an empty pg_wal), ``incomplete``
+    (a clone of ours that has not been committed), ``pristine`` (a cluster that initdb made and nobody has used),
+    ``standby``, ``cluster`` (one that is neither), ``foreign`` (anything else; with a ``version`` it is a damaged
+    cluster).
     ``pid`` is the server that runs on it. Its ``port``, ``socket_directory`` and ``listen_address`` are how it can be
     asked from this host, ``status`` is what its postmaster.pid says. Without a server ``doubt`` says why it is not
     certain that none runs, as a clause; None if it is certain.

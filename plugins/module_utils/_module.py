@@ -20,12 +20,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK, free_of_secrets, secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import written_once
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
-__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of"]
+__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of", "with_paths_written_once"]
 
+
+_PATHS = ("data_directory", "state_directory", "waldir")
 
 # What a copy cannot do without; the rest of a backup Barman may not know.
 _NEEDED = ("backup_id", "status", "server", "directory", "version")
@@ -116,7 +119,7 @@ def _default_jobs() -> int:
 def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
     """Do a module's work and end it: the only place where an error becomes a failed task."""
     try:
-        result = work(module.params, module.check_mode)
+        result = work(with_paths_written_once(module.params), module.check_mode)
     except StandbyError as error:
         _end(module, error)
     except OSError as failed:
@@ -160,6 +163,16 @@ def _option(module: AnsibleModule, name: str, value: Any) -> Any:
             return masked(value)
         return MASK if secrets(value) else value
     return MASK if value and module.argument_spec[name].get("no_log") else value
+
+
+def with_paths_written_once(params: dict[str, Any]) -> dict[str, Any]:
+    """Options in which the directories of a cluster have one spelling, so that ``/srv/pg/`` is ``/srv/pg``."""
+    changed: dict[str, Any] = {name: written_once(params[name]) for name in _PATHS if params.get(name)}
+    mapping = params.get("tablespace_mapping")
+    if mapping:
+        spelled = {written_once(str(old)): written_once(str(new)) for old, new in mapping.items()}
+        changed["tablespace_mapping"] = spelled
+    return {**params, **changed}
 
 
 def _require_at_least(least: int, value: int | None, option: str) -> None:

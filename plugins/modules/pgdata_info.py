@@ -65,7 +65,8 @@ pgdata:
       sample: /var/lib/postgresql/15/main
     state:
       description:
-        - V(absent), V(empty) (also with only C(lost+found) in it), V(incomplete) (a clone or a C(pg_rewind) that has
+        - V(absent), V(empty) (also with only C(lost+found), C(.snapshot), C(.zfs) or an empty C(pg_wal) in it),
+          V(incomplete) (a clone or a C(pg_rewind) that has
           not been finished), V(standby), V(pristine) (a cluster that C(initdb) made and that has not been used),
           V(cluster) (any other one that is not a standby) or V(foreign) (anything else). A V(foreign) one with a
           RV(pgdata.version) is a damaged cluster.

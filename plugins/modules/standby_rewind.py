@@ -193,7 +193,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def task_of(params: dict[str, Any]) -> RewindTask:
     """The rewind that the options describe. Raises StandbyError."""
-    path = params["data_directory"].rstrip("/") or "/"
+    path = params["data_directory"]
     state_directory = params["state_directory"] or default_state_directory(path)
     login = login_of(params, params["application_name"])
     shown = without_password(login.keywords)

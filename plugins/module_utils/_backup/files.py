@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK
+
 __all__ = ["CONTROL", "REQUIRED", "Archive", "Entry", "Files", "Root", "digest", "is_copied"]
 
 CONTROL = "global/pg_control"
@@ -185,7 +187,7 @@ class Root:
 
 def is_copied(path: str, in_data: bool) -> bool:
     """Whether a copy takes a file or directory of the backup, by its path in the data directory or a tablespace."""
-    if _LEFT_OUT_NAME.search(path):
+    if path == MARK or _LEFT_OUT_NAME.search(path):
         return False
     top, slash, _rest = path.partition("/")
     return not (in_data and ((slash and top in _EMPTIED) or path in _LEFT_OUT))

@@ -48,7 +48,8 @@ class Survey:
 def survey(root: Root) -> Survey:
     """Compare names, kinds, sizes and times of what is there with the tree. Links are seen, never followed.
 
-    A file with a second name elsewhere (a hard link) is a stranger: writing to it would write there.
+    A file with a second name elsewhere (a hard link) is a stranger: writing to it would write there. So is one that
+    belongs to another user: its time and its mode are that user's to change.
     """
     positions = root.files.positions()
     directories = set(root.directories)
@@ -166,12 +167,16 @@ def difference(root: Root) -> list[str]:
 
 
 def _entries(root: Root) -> Iterator[Entry]:
-    """What is there, below the tree's own directories; ``h`` is the kind of a file that has another name elsewhere."""
-    for path, status in walk(root.target, set(root.directories).__contains__):
+    """What is there, below the tree's own directories.
+
+    ``h`` is the kind of a file that has another name elsewhere, ``o`` of one that is another user's.
+    """
+    user, directories = os.geteuid(), set(root.directories)
+    for path, status in walk(root.target, lambda path, _status: path in directories):
         if stat.S_ISDIR(status.st_mode):
             kind = "d"
         elif stat.S_ISREG(status.st_mode):
-            kind = "f" if status.st_nlink == 1 else "h"
+            kind = "h" if status.st_nlink != 1 else "f" if user in (0, status.st_uid) else "o"
         else:
             kind = "l" if stat.S_ISLNK(status.st_mode) else "s"
         yield Entry(kind, status.st_size, status.st_mtime_ns, path)

@@ -8,17 +8,24 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup import local_tree as _local_tree
-from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
+    NO_CONTENT,
+    file_system_of,
+    nearest_existing,
+    walk,
+)
 
 __all__ = ["SpaceNeeded", "measure", "of_whole", "rate"]
 
@@ -28,6 +35,9 @@ _SAMPLE_SECONDS = 1.0
 
 # What is removed is told by name up to here.
 _NAMES = 20
+
+# File systems on which what is removed may go on using its space, in a snapshot or for a while.
+_KEEPS_SNAPSHOTS = frozenset({"bcachefs", "btrfs", "zfs"})
 
 
 @dataclass
@@ -47,7 +57,11 @@ class SpaceNeeded:
 
 @dataclass(frozen=True)
 class _Present:
-    """Of a tree: bytes in files that an earlier copy has finished, and in any of the same names; and how many."""
+    """Of a tree: bytes in files that an earlier copy has finished; how many files of the same names are there.
+
+    ``occupied`` are the bytes that the copy has for its own files: in files of the same names, and in what goes before
+    the first file comes.
+    """
 
     complete: int = 0
     occupied: int = 0
@@ -99,17 +113,40 @@ def _present(root: Root, action: str) -> _Present:
         elif mark == _local_tree.OTHER:
             occupied += min(size, os.lstat(os.path.join(root.target, root.files.paths[position])).st_size)
             files += 1
+    # pg_control gives none: another one takes its room.
+    occupied += _freed(root.target, (path for path in survey.strangers if path != CONTROL))
     return _Present(complete, occupied, files, tuple(survey.strangers))
+
+
+def _freed(top: str, strangers: Iterable[str]) -> int:
+    """The bytes on the file system of a directory that are free when these entries of it are gone.
+
+    A file with a second name keeps its own. On a file system that keeps snapshots nothing is sure to be free.
+    """
+    device = os.stat(top).st_dev
+    if file_system_of(top) in _KEEPS_SNAPSHOTS:
+        return 0
+    freed = 0
+    for path in strangers:
+        place = os.path.join(top, path)
+        with contextlib.suppress(FileNotFoundError):
+            seen = [os.lstat(place)]
+            if stat.S_ISDIR(seen[0].st_mode):
+                seen += [status for _path, status in walk(place, lambda _path, below: below.st_dev == device)]
+            files = (status for status in seen if status.st_dev == device and stat.S_ISREG(status.st_mode))
+            freed += sum(status.st_blocks * 512 for status in files if status.st_nlink == 1)
+    return freed
 
 
 def _all_of(root: Root) -> _Present:
     """All that is there: it is removed before the first file is copied."""
     occupied = files = 0
-    for directory, names, plain in os.walk(root.target):
-        files += len(names) + len(plain)
-        for name in plain:
-            occupied += os.lstat(os.path.join(directory, name)).st_blocks * 512
-    entries = tuple(sorted(name for name in os.listdir(root.target) if name != "lost+found"))
+    device = os.stat(root.target).st_dev
+    for _path, status in walk(root.target, lambda _path, below: below.st_dev == device):
+        files += 1
+        if status.st_dev == device and not stat.S_ISDIR(status.st_mode):
+            occupied += status.st_blocks * 512
+    entries = tuple(sorted(set(os.listdir(root.target)) - NO_CONTENT))
     return _Present(0, occupied, files, entries)
 
 

@@ -13,13 +13,14 @@ import contextlib
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, Task, follow
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HOLDING_DIRECTORY
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HoldingDirectory
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
     Permit,
@@ -29,17 +30,23 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.target_locks import TargetLocks, locked_targets
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory, remove_below
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
+    boot_id,
+    fsync_directory,
+    private_directory,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
     KeepOldPlan,
     rename_aside,
+    still_to_keep,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked, recorded
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, save_state
 
 __all__ = ["CloneRun", "clone_detached", "exclusively"]
 
@@ -98,8 +105,8 @@ def _complete_record(job: Job, pgdata: DataDir) -> None:
     """A run that was killed between the last rename and its record."""
     state = pgdata.clone or {}
     if state.get("phase") == "committing":
-        if os.path.lexists(os.path.join(job.target.data_directory, HOLDING_DIRECTORY)):
-            remove_below(job.target.data_directory, [HOLDING_DIRECTORY])  # it holds another pg_control
+        recorded(state).take_away()
+        HoldingDirectory(job.target.data_directory, job.target.tablespaces, "", job.target.waldir).remove()
         noted = {name: state.get(name, []) for name in ("left_behind", "kept_old")}
         _record(job, "committed", state.get("digest"), **noted)
 
@@ -139,6 +146,7 @@ class CloneRun:
         self._left_behind: tuple[str, ...] = ()
         self._guard = threading.Lock()
         self._distrusted = False
+        self._marked = Marked(None)
 
     def begin(self, name: str | None) -> None:
         """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
@@ -151,7 +159,7 @@ class CloneRun:
         self._note_left_behind(self.permit.pgdata.clone or {})
         if self.permit.keep_plan is not None:
             self._keep(self.permit.keep_plan)
-        self.record("copying", name)
+        self._mark(name)
         if self.permit.action in ("delta", "replace"):
             self._remove_control()
 
@@ -171,8 +179,12 @@ class CloneRun:
         )
 
     def record(self, phase: str, name: str | None, **more: Any) -> None:
-        """Write down where the copy stands."""
+        """Write down where the copy stands. What is committed needs no marks, and they go before that is written."""
         with self._guard:
+            if phase == "committed":
+                self._marked.take_away()
+            else:
+                more["marked"] = self._marked.noted
             boot = "" if self._distrusted else None
             _record(self.job, phase, name, self._left_behind, boot, kept_old=list(self.permit.kept_old), **more)
 
@@ -208,10 +220,28 @@ class CloneRun:
         left = places - set(map(os.path.realpath, self.places))
         self._left_behind = tuple(sorted(path for path in left if not path.startswith(inside)))
 
+    def _mark(self, name: str | None) -> None:
+        """Make the directories known as this run's, so that no later run takes something else for an unfinished copy.
+
+        The record comes first: without a mark it gives no right to anything. A run that goes on keeps the name that
+        the marks have. A directory that is there keeps its mode until no server can start on it.
+        """
+        for place in self.places:
+            if not os.path.isdir(place):
+                private_directory(place)
+        earlier = recorded(self.permit.pgdata.clone or {}).run if self.permit.action == "resume" else None
+        self._marked = Marked.of(earlier or uuid.uuid4().hex, {place: place for place in self.places})
+        self.record("copying", name)
+        self._marked.put()
+
     def _keep(self, keep_plan: KeepOldPlan) -> None:
         """With the data directory, which is the first, the old cluster goes out of every starter's reach."""
+        if self.permit.action == "resume":
+            keep_plan = still_to_keep(keep_plan, self.permit.pgdata.clone or {})
         # An interrupted run may have renamed a part, and a server may have been started on that part since.
         require_stopped(inspect(keep_plan.kept[0], self.job.target.state_directory))
+        now_at = {source: target if os.path.lexists(target) else source for source, target in keep_plan.moves}
+        self._marked = Marked.of(None, now_at)
         self.record("keeping", None, **keep_plan.record)
         rename_aside(keep_plan)
 

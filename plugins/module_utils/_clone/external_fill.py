@@ -38,6 +38,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     permit,
     require_place,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.removals import (
+    require_no_mount_point_inside,
+    require_removable_whole,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, roots_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     MANIFEST,
@@ -47,11 +51,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
     verification_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id, private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import observe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems, Syncing
 
 __all__ = ["FillResult", "Filler", "fill", "measured", "preview_fill"]
@@ -117,7 +119,9 @@ def preview_fill(filler: Filler, job: Job) -> Result:
     if permitted.action == "none":
         return Result("none", before=permitted.before)
     filler.require(job)
-    _require_no_mount_point_inside(job.target, job.method)
+    require_no_mount_point_inside(job.target, job.method)
+    if permitted.keep_plan is None:
+        require_removable_whole(job.target)
     roots = filler.roots(job)
     files, size = (0, job.backup.size or 0) if roots is None else (count_files(roots), _size(roots))
     goes_on = _goes_on(permitted, filler.name(job), _holding(job.target))
@@ -142,11 +146,13 @@ def fill(filler: Filler, job: Job, progress: Progress) -> Result:
 
 def _fill(filler: Filler, job: Job, progress: Progress, clone_run: CloneRun, lock: int) -> Result:
     filler.require(job)
-    _require_no_mount_point_inside(job.target, job.method)
+    require_no_mount_point_inside(job.target, job.method)
     roots = filler.roots(job)
     planned = _Plan(roots, fetch_verification(job.barman_host, job.manifest_check, roots) if roots else None)
     # What was asked of other hosts took its time, in which a server may have been started.
     require_stopped(inspect_target(job.target))
+    if clone_run.permit.keep_plan is None:  # else all of it is renamed aside, and nothing is removed
+        require_removable_whole(job.target)
     return _ExternalFill(job, filler, planned, progress, clone_run).run(lock)
 
 
@@ -168,22 +174,6 @@ def _goes_on(permitted: Permit, name: str, holding: HoldingDirectory) -> bool:
 def _said(action: str, goes_on: bool) -> str:
     """Nothing else that is there is made use of."""
     return action if goes_on or action == "clone" else "replace"
-
-
-def _require_no_mount_point_inside(target: Target, method: str) -> None:
-    """Nothing can be renamed over one. Raises StandbyError."""
-    top = os.path.realpath(target.data_directory)
-    inside = [point for point in observe(top, ())[0][0].mount_points if point != top]
-    if inside:
-        raise StandbyError(
-            Refusal(
-                "mount_point_inside",
-                f"{', '.join(inside)} is a mount point inside of {target.data_directory}, over which nothing can be"
-                " renamed."
-                " Nothing was changed.",
-                f"use method rsync, or waldir for the WAL, instead of {method}",
-            )
-        )
 
 
 class _ExternalFill:

@@ -29,6 +29,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK
 
 __all__ = ["HOLDING_DIRECTORY", "HoldingDirectory"]
 
@@ -150,6 +151,8 @@ class HoldingDirectory:
 def _lift(top: str) -> None:
     whole = os.path.join(top, HOLDING_DIRECTORY, _WHOLE)
     if os.path.isdir(whole):
+        with contextlib.suppress(FileNotFoundError):  # of the standby that the backup was taken of
+            os.unlink(os.path.join(whole, MARK))
         for name in os.listdir(whole):
             os.rename(os.path.join(whole, name), os.path.join(top, name))
         os.rmdir(whole)
@@ -159,7 +162,7 @@ def _lift(top: str) -> None:
 
 def _entries(top: str, name: str) -> Iterator[Entry]:
     """A tree without its holding directory; a link in it is told of and never followed."""
-    for path, status in _files.walk(top, lambda path: path != HOLDING_DIRECTORY):
+    for path, status in _files.walk(top, lambda path, _status: path != HOLDING_DIRECTORY):
         if path != HOLDING_DIRECTORY and not _UNFINISHED.fullmatch(path):
             yield _entry(status, f"{name}/{path}")
 

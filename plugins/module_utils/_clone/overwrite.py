@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import admit, contents_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Result, Target
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.removals import require_removable
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import is_empty
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import NO_CONTENT, is_empty
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_unfinished_copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
@@ -26,8 +27,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
     plan_keep_old,
     recorded_keep_old,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import still_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
+    home_directories,
+    linked_directories,
+    links,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 __all__ = [
@@ -38,9 +44,8 @@ __all__ = [
     "preview",
     "require_empty_targets",
     "require_place",
+    "require_wal_stays",
 ]
-
-# What a level of overwrite does with what it allows.
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) ->
     if admission.action == "resume":
         return Permit("resume", pgdata, recorded_keep_old(pgdata.clone or {}))
     keep_plan = plan_to_keep(target) if consent.keep_old and admission.action in ("delta", "replace") else None
+    if keep_plan is None:
+        require_wal_stays(target, pgdata)
     return Permit("clone" if keep_plan is not None else admission.action, pgdata, keep_plan)
 
 
@@ -103,6 +110,8 @@ def preview(job: Job) -> Result:
     if permitted.action == "none":
         return Result("none", before=permitted.before)
     roots = plan(job.barman_host, job.backup, job.target)
+    if permitted.keep_plan is None:
+        require_removable(roots, permitted.action, job.target)
     size = sum(root.bytes for root in roots)
     return Result(
         permitted.action,
@@ -126,7 +135,7 @@ def plan_to_keep(target: Target) -> KeepOldPlan | None:
 
 
 def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> None:
-    """Only what an unfinished copy recorded as its own, or what the cluster to replace uses itself, may hold something.
+    """Only what an unfinished copy has marked as its own, or what the cluster to replace uses itself, may be filled.
 
     Raises StandbyError.
     """
@@ -134,11 +143,11 @@ def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> No
     places = {path: f"of tablespace {names[oid]}" for oid, path in target.tablespaces.items()}
     if target.waldir is not None:
         places[target.waldir] = "for the WAL"
-    ours = (pgdata.clone or {}).get("targets", ()) if pgdata.state == "incomplete" else ()
+    ours = {*map(os.path.realpath, still_ours(pgdata.clone or {}))} if pgdata.state == "incomplete" else set()
     replaced = pgdata.version is not None and not is_unfinished_copy(pgdata)
     used = linked_directories(target.data_directory) if replaced else ()
     for path, meaning in places.items():
-        if path in ours or is_empty(path):
+        if os.path.realpath(path) in ours or is_empty(path):
             continue
         if os.path.realpath(path) in used and (path == target.waldir or _holds_only(path, f"PG_{pgdata.major}_")):
             continue
@@ -151,9 +160,29 @@ def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> No
         )
 
 
+def require_wal_stays(target: Target, pgdata: DataDir) -> None:
+    """That the WAL of a cluster that is overwritten is not moved to another volume by saying nothing about it.
+
+    Raises StandbyError.
+    """
+    if pgdata.version is None or is_unfinished_copy(pgdata) or target.waldir is not None:
+        return
+    place = links(target.data_directory).get("pg_wal")
+    if place is not None:
+        raise StandbyError(
+            Refusal(
+                "waldir_missing",
+                f"The WAL of {pgdata.path} is elsewhere: its pg_wal is a link to {place}. Without waldir the copy would"
+                " have its WAL in the data directory, on its file system. Nothing was changed.",
+                f"choose waldir={place} to keep the WAL there, or remove the link, if the WAL is to be in the data"
+                " directory",
+            )
+        )
+
+
 def _holds_only(path: str, prefix: str) -> bool:
     """Clusters of several major versions may share a tablespace's directory, each with one of its own in it."""
-    return all(name.startswith(prefix) or name == "lost+found" for name in os.listdir(path))
+    return all(name.startswith(prefix) or name in NO_CONTENT for name in os.listdir(path))
 
 
 def require_place(target: Target, method: str) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.commit import commit, empty_staging, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.removals import require_removable
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import count_files, plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import (
     Verification,
@@ -33,10 +34,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verificatio
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.connection import Connection
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id, private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems, Syncing
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import (
     RemoteCapabilities,
@@ -79,6 +79,8 @@ def _pull(job: Job, progress: Progress, clone_run: CloneRun, lock: int) -> Resul
         planned = _prepare(job)
         # The listing of a large backup takes its time, in which a server may have been started.
         require_stopped(inspect_target(job.target))
+        if clone_run.permit.keep_plan is None:  # else all of it is renamed aside, and nothing is removed
+            require_removable(planned.roots, clone_run.permit.action, job.target)
         held = os.path.join(job.target.state_directory, _HELD + planned.name)
         transfer = _transport_of(job.transfer, planned.roots, planned.remote, connections, lock, progress, held)
         packed = planned.roots[0].archive is not None

@@ -38,11 +38,20 @@ def describe(pgdata: DataDir) -> str:
     if pgdata.control is None and pgdata.major is not None:
         return (
             f"it holds a damaged cluster of PostgreSQL {pgdata.version}, without a global/pg_control that can be read"
+            f"{_other_than_recorded(pgdata)}"
         )
     if pgdata.control is None:
         names = ", ".join(pgdata.entries[:5]) + (", ..." if len(pgdata.entries) > 5 else "")
-        return f"it holds {names}" if pgdata.entries else f"it is {pgdata.state}"
+        return f"it holds {names}{_other_than_recorded(pgdata)}" if pgdata.entries else f"it is {pgdata.state}"
     kind = {"standby": "a standby", "pristine": "an unused cluster"}.get(pgdata.state, "a cluster")
     running = f", running as pid {pgdata.pid}" if pgdata.running else ""
     identifier = pgdata.control.system_identifier
     return f"it holds {kind} of PostgreSQL {pgdata.version} with system identifier {identifier}{running}"
+
+
+def _other_than_recorded(pgdata: DataDir) -> str:
+    """That a record tells of an unfinished copy, and that this is not known to be that copy; else nothing."""
+    record = pgdata.clone or {}
+    if record.get("phase") not in ("keeping", "copying", "committing"):
+        return ""
+    return f", not known by a mark to be the unfinished copy of backup {record.get('backup_id')} that a record tells of"

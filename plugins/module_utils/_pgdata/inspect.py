@@ -8,16 +8,19 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import FILE_SYSTEM_NAMES, read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import NO_CONTENT, is_empty, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pg_control import (
     DamagedControlError,
     parse_control_file,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import needs_signal, standby_mode
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import moved_from, still_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import look_for_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.pristine import sign_of_use
@@ -72,14 +75,18 @@ def _control_bytes(path: str) -> bytes:
 
 
 def inspect(path: str, state_directory: str | None = None) -> DataDir:
-    """What the directory is. Reads only. Raises StandbyError if the directory cannot be read."""
+    """What the directory is. Reads only. Raises StandbyError if the directory cannot be read.
+
+    The record of a copy speaks of what is there only if the directory is known by the mark of that copy.
+    """
     clone = read_clone_state(state_directory or default_state_directory(path))
-    # Even if nothing of the data directory is left, as after a crash: its tablespaces may still hold something.
-    unfinished = clone is not None and clone.get("phase") != "committed" and clone.get("data_directory") == path
+    record = clone if clone is not None and _speaks_of(clone, path) else {}
+    known = still_ours(record)
     try:
         entries = tuple(sorted(os.listdir(path)))
     except FileNotFoundError:
-        return DataDir(path, "incomplete", clone=clone) if unfinished else DataDir(path, "absent")
+        # Even if nothing of the data directory is left, as after a crash: its tablespaces may still hold something.
+        return DataDir(path, "incomplete" if _left_elsewhere(record, known) else "absent", clone=clone)
     except OSError as failed:
         raise StandbyError(
             Refusal(
@@ -88,8 +95,10 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
                 "run as the database's OS user (os_user)",
             )
         ) from failed
-    if not set(entries) - FILE_SYSTEM_NAMES and not unfinished:
-        return _with_server(DataDir(path, "empty"))
+    if _holds_nothing(path, entries):
+        state = "incomplete" if _left_elsewhere(record, known) else "empty"
+        return _with_server(DataDir(path, state, clone=clone, entries=entries))
+    unfinished = path in known and record.get("phase") != "keeping"  # what is not renamed yet is what it was
     version = _version(path, entries)
     has_control = _is_there(os.path.join(path, "global", "pg_control"))
     found = _with_server(DataDir(path, "foreign", version=version, clone=clone, entries=entries))
@@ -105,6 +114,27 @@ def inspect(path: str, state_directory: str | None = None) -> DataDir:
     if unfinished and (clone or {}).get("phase") == "rewinding":
         return replace(found, state="incomplete")  # pg_control is there, whenever pg_rewind ends
     return replace(found, state=_state(found))
+
+
+def _speaks_of(clone: Mapping[str, Any], path: str) -> bool:
+    """Whether a record is of something that has begun and not ended in a directory of this path."""
+    return clone.get("phase") != "committed" and clone.get("data_directory") == path
+
+
+def _left_elsewhere(record: Mapping[str, Any], known: Sequence[str]) -> bool:
+    """Whether something is unfinished that has nothing in the data directory yet, or nothing any more."""
+    if record.get("phase") == "keeping":  # the data directory is the first that is renamed
+        return any(moved_from(record, source, target) for source, target in record.get("moves", ())[:1])
+    return bool(known)
+
+
+def _holds_nothing(path: str, entries: Iterable[str]) -> bool:
+    """Whether a directory is empty, but for what a file system puts there, and for a place that waits for the WAL:
+    on a new host the WAL's own file system may be mounted already.
+    """
+    names = set(entries) - NO_CONTENT
+    wal = os.path.join(path, "pg_wal")
+    return not names or (names == {"pg_wal"} and os.path.isdir(wal) and not os.path.islink(wal) and is_empty(wal))
 
 
 def _version(path: str, entries: tuple[str, ...]) -> str | None:

@@ -11,24 +11,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
     is_empty,
+    mount_points,
     private_directory,
-    read_small,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import moved_from
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import links
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, all_in_one, problem, refusals
 
-__all__ = ["KeepOldPlan", "KeptPlace", "observe", "plan_keep_old", "recorded_keep_old", "rename_aside"]
+__all__ = ["KeepOldPlan", "KeptPlace", "observe", "plan_keep_old", "recorded_keep_old", "rename_aside", "still_to_keep"]
 
 _SUFFIX = ".old"
 
@@ -84,21 +84,27 @@ def recorded_keep_old(state: Mapping[str, Any]) -> KeepOldPlan | None:
     return KeepOldPlan(moves, dict(state.get("links", {})))
 
 
+def still_to_keep(keep_plan: KeepOldPlan, state: Mapping[str, Any]) -> KeepOldPlan:
+    """The plan of a record without what has come to one of its paths since: that is not to be renamed."""
+    known = (move for move in keep_plan.moves if moved_from(state, *move) or moved_from(state, move[0], move[0]))
+    return replace(keep_plan, moves=tuple(known))
+
+
 # --- before ---------------------------------------------------------------------------
 def observe(data_directory: str, reused: Iterable[str]) -> tuple[list[KeptPlace], dict[str, str]]:
     """The data directory, those of ``reused`` that its cluster uses, and the links of that cluster. Reads only."""
     found = links(data_directory)
     used = {os.path.realpath(path) for path in reused} & set(found.values())
-    mount_points = _mount_points()
-    places = [_look(path, mount_points) for path in (os.path.realpath(data_directory), *sorted(used))]
+    mounted = mount_points()
+    places = [_look(path, mounted) for path in (os.path.realpath(data_directory), *sorted(used))]
     return places, found
 
 
-def _look(path: str, mount_points: Sequence[str]) -> KeptPlace:
+def _look(path: str, mounted: Sequence[str]) -> KeptPlace:
     return KeptPlace(
         path,
         os.path.isdir(path),
-        tuple(point for point in mount_points if point == path or point.startswith(path + "/")),
+        tuple(point for point in mounted if point == path or point.startswith(path + "/")),
         _may_rename(path),
         os.path.lexists(path + _SUFFIX),
     )
@@ -114,12 +120,6 @@ def _may_rename(path: str) -> bool:
     # In a directory like /tmp everybody may write but rename only what is his own.
     owners = {above.st_uid, os.lstat(path).st_uid if os.path.lexists(path) else os.geteuid()}
     return os.geteuid() in owners
-
-
-def _mount_points() -> list[str]:
-    """All of this host, bind mounts with them, which nothing else tells of. proc(5), "mountinfo": the fifth field."""
-    lines = (read_small("/proc/self/mountinfo") or "").splitlines()
-    return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), line.split()[4]) for line in lines]
 
 
 def plan_keep_old(places: Sequence[KeptPlace], found: Mapping[str, str], written: Iterable[str]) -> KeepOldPlan:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["overlaps", "paths"]
+__all__ = ["overlaps", "paths", "written_once"]
 
 # Directories of the system: neither they nor, for the second table, anything below them may hold a database.
 _NEVER = frozenset(
@@ -39,6 +39,16 @@ _NEVER_BELOW = (
     "/sys",
     *(f"/usr/{name}" for name in _USR),
 )
+
+
+def written_once(path: str) -> str:
+    """An absolute path without a slash at its end, ``//`` and ``.``, which lead nowhere else; all others as they are.
+
+    One with ``..`` may lead elsewhere, and is refused as it is by ``paths``.
+    """
+    if not path.startswith("/") or ".." in path.split("/"):
+        return path
+    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def overlaps(paths: Iterable[str]) -> tuple[str, str] | None:

@@ -12,9 +12,9 @@ import time
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id, read_small, write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 
-__all__ = ["ResultFile", "boot_id", "now", "read_clone_state", "read_note", "save_state", "sweep"]
+__all__ = ["ResultFile", "now", "read_clone_state", "read_note", "save_state", "sweep"]
 
 _RESULT_BYTES = 16 << 10
 

@@ -23,6 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.for_clone import (
+    check_removals,
     check_space,
     check_targets,
     sizes,
@@ -41,6 +42,7 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
     read, invalid = ask("configuration", lambda: _configuration_facts.of_upstream(places))
     return merged(
         check_targets(case, job),
+        check_removals(case, job, None),
         _of_pg_basebackup(case, upstream, job),
         missing,
         Findings(of_version),

@@ -19,7 +19,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import spa
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import space_facts as _space_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import roots as _roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import require_empty_targets
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
+    require_empty_targets,
+    require_wal_stays,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.removals import (
+    require_no_mount_point_inside,
+    unremovable,
+    unremovable_whole,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_every_standby as _for_every_standby
@@ -30,7 +38,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.wal imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["check_space", "check_targets", "examine", "sizes"]
+__all__ = ["check_removals", "check_space", "check_targets", "examine", "sizes"]
 
 
 def examine(case: Case, questions: Questions) -> Findings:
@@ -63,7 +71,33 @@ def check_targets(case: Case, job: Job) -> Findings:
     if pgdata is None:
         return Findings()
     _nothing, occupied = ask("tablespaces", lambda: require_empty_targets(job.backup, job.target, pgdata))
-    return occupied
+    if case.action not in ("delta", "replace"):
+        return occupied
+    _nothing, elsewhere = ask("waldir", lambda: require_wal_stays(job.target, pgdata))
+    return merged(occupied, elsewhere)
+
+
+def check_removals(case: Case, job: Job, roots: Sequence[Root] | None) -> Findings:
+    """Whether all that would go can go, before anything does: of these trees, or of everything if they are None."""
+    if case.action not in ("delta", "replace", "resume") and not _is_new(case):
+        return Findings()  # nothing is removed: it is refused, or renamed aside
+    if job.method == "rsync" and roots is not None:
+        reasons, unread = ask("removals", lambda: unremovable(roots, case.action, job.target))
+    else:
+        reasons, unread = ask("removals", lambda: unremovable_whole(job.target))
+    return merged(unread, Findings(tuple(problem("removals", reason) for reason in reasons or ())), _mounted(job))
+
+
+def _is_new(case: Case) -> bool:
+    return case.action == "clone" and case.pgdata is not None and case.pgdata.state in ("absent", "empty")
+
+
+def _mounted(job: Job) -> Findings:
+    """What another method than rsync cannot do."""
+    if job.method == "rsync":
+        return Findings()
+    _nothing, inside = ask("removals", lambda: require_no_mount_point_inside(job.target, job.method))
+    return inside
 
 
 def _of_backup(case: Case, job: Job) -> Findings:
@@ -100,6 +134,7 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
     new_files = room.files if room is not None else {}
     return merged(
         of_rsync,
+        check_removals(case, job, roots),
         of_room,
         invalid,
         _for_every_standby.check_configuration(case, read),
@@ -170,6 +205,7 @@ def _staged(case: Case, job: Job, questions: Questions) -> Findings:
     ]
     return merged(
         Findings(_backup.staged(backup)),
+        check_removals(case, job, None) if job.method != "rsync" else Findings(),
         of_room,
         Findings(plan={"staged": True, "bytes": size, "bytes_to_copy": size, "tablespaces": tablespaces}),
         _for_every_standby.check_compatibility(case, questions, job.target.bindir, backup.major, None),

@@ -12,25 +12,33 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import mount_points, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import postmaster
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import unwritable
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import (
+    room_missing,
+    tablespaces_inside,
+    unwritable,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import (
     SINCE_CONFIG_FILE,
     SIZE,
     Done,
     complaint,
+    noting,
     pg_rewind,
     sql_login,
 )
@@ -61,6 +69,9 @@ SELECT pg_catalog.json_build_object(
 _FORK = re.compile(r"servers diverged at WAL location ([0-9A-F]+/[0-9A-F]+) on timeline (\d+)")
 
 _WAL_IS_GONE = re.compile(r"could not (?:find previous|read) WAL record|could not open file \"[^\"]*/pg_wal/")
+
+# What a restore_command of pg_rewind is asked for.
+_FETCHED = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history")
 
 _SINCE_STANDBY_SOURCE = 14  # release notes of 14, 13 and 15
 
@@ -121,27 +132,52 @@ def prove_rewind(
     reasons += _of_upstream(pgdata, keywords, bindir, upstream)
     if reasons:
         return RewindProof(tuple(reasons))
-    with _wal_as_it_was(pgdata):
-        done = pg_rewind(pgdata, keywords, bindir, timeout, restore_command, dry_run=True)
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        wal = _WalAsItWas(pgdata, os.path.join(scratch, "fetched"))
+        command = noting(restore_command, wal.notes) if restore_command is not None else None
+        try:
+            done = pg_rewind(pgdata, keywords, bindir, timeout, command, dry_run=True)
+        finally:
+            wal.restore()
+    if wal.server_ran:
+        return RewindProof((f"a server was started on {pgdata.path} during the dry run",))
     return _judged(pgdata, done, restore_command)
 
 
-@contextlib.contextmanager
-def _wal_as_it_was(pgdata: DataDir) -> Iterator[None]:
-    """Removes the segments that a dry run has fetched into pg_wal by restore_command: it leaves them there."""
-    place = os.path.join(pgdata.path, "pg_wal")
-    if not os.path.isdir(place):
-        yield
-        return
-    before, times = set(os.listdir(place)), os.stat(place)
-    try:
-        yield
-    finally:
-        fetched = set(os.listdir(place)) - before
+class _WalAsItWas:
+    """Removes what a dry run has fetched into pg_wal by restore_command: pg_rewind leaves it there.
+
+    It is what restore_command was asked for, as the file ``notes`` tells, and was not there before. A server that was
+    started meanwhile writes there as well: then nothing is removed.
+    """
+
+    def __init__(self, pgdata: DataDir, notes: str) -> None:
+        self.notes = notes
+        self.server_ran = False
+        self._path = pgdata.path
+        self._place = os.path.join(pgdata.path, "pg_wal")
+        self._before = set(os.listdir(self._place)) if os.path.isdir(self._place) else set()
+        self._times = os.stat(self._place) if os.path.isdir(self._place) else None
+        self._control = self._control_file()
+
+    def restore(self) -> None:
+        """After the dry run."""
+        self.server_ran = postmaster(self._path) is not None or self._control_file() != self._control
+        names = (read_small(self.notes) or "").splitlines()
+        fetched = {name for name in names if _FETCHED.fullmatch(name)} - self._before
+        if self.server_ran or not fetched or self._times is None:
+            return
         for name in fetched:
-            os.unlink(os.path.join(place, name))
-        if fetched:
-            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._place, name))
+        os.utime(self._place, ns=(self._times.st_atime_ns, self._times.st_mtime_ns))
+
+    def _control_file(self) -> tuple[int, int] | None:
+        """What changes with every start of a server, which writes pg_control."""
+        with contextlib.suppress(OSError):
+            status = os.stat(os.path.join(self._path, "global", "pg_control"))
+            return status.st_ino, status.st_mtime_ns
+        return None
 
 
 def _of_directory(pgdata: DataDir, upstream: Upstream) -> list[str]:
@@ -161,10 +197,27 @@ def _of_directory(pgdata: DataDir, upstream: Upstream) -> list[str]:
             f"the server was not shut down cleanly (pg_control says {control.state!r}); pg_rewind would start it"
             " for crash recovery, which is not done here, and a copy by delta needs no such start"
         )
+    inside = tablespaces_inside(pgdata.path)
+    if inside:
+        reasons.append(
+            f"tablespaces lie inside of the data directory, where pg_rewind would meet them twice: {', '.join(inside)}"
+        )
+    mounted = _mounted_inside(pgdata.path)
+    if mounted:
+        reasons.append(f"pg_rewind would remove what other file systems hold: {', '.join(mounted)}")
+    too_much = room_missing(pgdata.path, default_state_directory(pgdata.path))
+    if too_much is not None:
+        reasons.append(too_much)
     strangers = unwritable(pgdata.path)
     if strangers:
         reasons.append(f"pg_rewind could not write files of another owner: {', '.join(strangers[:5])}")
     return reasons
+
+
+def _mounted_inside(top: str) -> list[str]:
+    """Mount points in a data directory but that of the WAL, whose files pg_rewind leaves alone or takes for WAL."""
+    real = os.path.realpath(top)
+    return [point for point in mount_points() if point.startswith(real + "/") and point != f"{real}/pg_wal"]
 
 
 def _of_upstream(pgdata: DataDir, keywords: Mapping[str, str], bindir: str, upstream: Upstream) -> list[str]:

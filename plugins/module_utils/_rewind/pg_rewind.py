@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 
-__all__ = ["SINCE_CONFIG_FILE", "SIZE", "Done", "complaint", "pg_rewind", "sql_login"]
+__all__ = ["SINCE_CONFIG_FILE", "SIZE", "Done", "complaint", "noting", "pg_rewind", "sql_login"]
 
 _CONNECT_SECONDS = "10"
 
@@ -64,6 +65,11 @@ def pg_rewind(
         argv.append("--dry-run")
     with _restoring(pgdata, restore_command) as more:
         return _run([*argv, *more], timeout, SIZE if dry_run else None, inherited)
+
+
+def noting(restore_command: str, notes: str) -> str:
+    """A restore_command that first writes the name of the file that it is asked for into the file ``notes``."""
+    return f"echo %f >>{shlex.quote(notes).replace('%', '%%')}; {restore_command}"
 
 
 def complaint(lines: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from typing import Any, cast
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
+    boot_id,
     fsync_directory,
     private_directory,
     read_small,
@@ -28,9 +29,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
@@ -167,8 +169,10 @@ def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
         with _closed(task, rewindable) as mode:
             own = HostFiles(task.data_directory, os.path.join(task.state_directory, "own"))
             own.set_aside()
-            disks.sync()
-        _run(task, rewindable, lock, own)
+            with own.returned_on_failure():
+                disks.sync()
+        with own.returned_on_failure():
+            _run(task, rewindable, lock, own)
         _finish(task.data_directory, own, cast(int, rewindable.pgdata.major))
         disks.make_durable()
         _set_mode(task.data_directory, mode & _RIGHTS)
@@ -323,7 +327,8 @@ def _record(task: RewindTask, pgdata: DataDir, phase: str) -> None:
     """Write down how far the rewind is. The record of a clone of ours keeps its backup: the clone is still ours."""
     state: dict[str, Any] = pgdata.clone or {}
     same = state.get("data_directory") == task.data_directory and state.get("phase") == "committed"
-    now_known = {
+    linked = sorted(linked_directories(task.data_directory))
+    now_known: dict[str, Any] = {
         "phase": phase,
         "digest": None,
         "system_identifier": task.upstream.system_identifier,
@@ -331,6 +336,8 @@ def _record(task: RewindTask, pgdata: DataDir, phase: str) -> None:
         "left_behind": [],
         "at": now(),
         "data_directory": task.data_directory,
-        "targets": sorted(linked_directories(task.data_directory)),
+        "targets": linked,
     }
+    if phase == "rewinding":
+        now_known["marked"] = Marked.of(None, {path: path for path in (task.data_directory, *linked)}).noted
     save_state(task.state_directory, **{"backup_id": None, "server": None, **(state if same else {}), **now_known})

@@ -38,6 +38,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     read_tree,
     write_tree,
 )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 CONTROL = "global/pg_control"
@@ -171,6 +172,7 @@ class TestFill:
         (place.host.state / "state.json").write_text(
             json.dumps({"phase": "copying", "data_directory": str(place.host.pgdata)}), encoding="utf-8"
         )
+        place.host.mark(place.host.pgdata)
         process = place.host.start("rsync-there", left)
         try:
             monkeypatch.setattr(_external_fill, "_LEAVE_SECONDS", 0.0)
@@ -290,18 +292,17 @@ class TestRefusal:
         seen = preview_fill(Tool(place.host), place.host.job())
         assert (seen.action, seen.bytes > 0) == ("clone", True)
 
-    def test_a_mount_point_inside_is_refused(self, place, monkeypatch):
-        real = _external_fill.observe
+    @pytest.mark.parametrize("where", ["pgdata/pg_wal", "pgdata/dumps", "fast/PG_15_202209061/deep"])
+    def test_what_is_mounted_inside_is_refused_before_anything_changes(self, place, where):
+        place.run()
 
-        def observe(top, reused):
-            [first, *_rest], links = real(top, reused)
-            return [_external_fill.replace(first, mount_points=(top, f"{top}/pg_wal"))], links
+        def work():
+            mount_tmpfs(place.host.root / "standby" / where)
+            with pytest.raises(StandbyError) as caught:
+                place.run(again=True, overwrite="same_cluster")
+            return caught.value.code, (place.host.pgdata / CONTROL).exists(), where in caught.value.msg
 
-        monkeypatch.setattr(_external_fill, "observe", observe)
-        with pytest.raises(StandbyError) as caught:
-            place.run()
-        assert caught.value.code == "mount_point_inside"
-        assert "pg_wal is a mount point" in caught.value.msg
+        assert in_own_mounts(work) == ("mount_point_inside", True, True)
 
 
 CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.chmod"}

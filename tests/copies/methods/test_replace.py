@@ -28,6 +28,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
     read_tree,
     write_tree,
 )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import noted
 
 
 class TestReplace:
@@ -109,7 +110,7 @@ class TestRewinding:
     @pytest.fixture
     def rewinding(self, older):
         flip(older.pgdata / TABLE)
-        older.change_record(phase="rewinding")
+        older.change_record(phase="rewinding", marked=noted(older.pgdata, older.fast))
         return older
 
     @pytest.mark.parametrize("overwrite", ["never", "pristine", "same_cluster", "always"])

@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from dataclasses import replace
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _begin
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import commit as _commit
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods import rsync as _rsync
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import (
     CONTROL,
     COPIED,
@@ -94,6 +98,102 @@ class TestInterruptedCopy:
         outcome = host.copy()
         # What a standby has instead of the backup's own settings is not the backup's: it is sent once more.
         assert (outcome.action, outcome.sent) == ("resume", len(DATA["postgresql.auto.conf"]))
+        assert_copied(host)
+
+
+class TestWhatHasComeToItsPlaceSince:
+    """A record beside a path gives no right to what is there."""
+
+    @pytest.mark.parametrize("files", [{"notes.txt": "mine"}, {"PG_VERSION": "15\n", "base/1/1259": "to be salvaged"}])
+    def test_in_the_data_directory_is_refused_and_stays(self, interrupted, files):
+        shutil.rmtree(interrupted.pgdata)
+        write_tree(interrupted.pgdata, files)
+        error = refused(interrupted)
+        assert error.code in ("data_directory_foreign", "data_directory_damaged")
+        assert f"not known by a mark to be the unfinished copy of backup {BACKUP_ID}" in error.msg
+        assert read_tree(interrupted.pgdata) == files
+
+    def test_in_a_tablespaces_directory_is_refused_and_stays(self, interrupted):
+        interrupted.fast.rename(interrupted.root / "away")
+        write_tree(interrupted.fast, {"notes.txt": "mine"})
+        assert refused(interrupted).code == "target_not_empty"
+        assert read_tree(interrupted.fast) == {"notes.txt": "mine"}
+
+    def test_a_copy_of_the_unfinished_copy_is_another_directory(self, interrupted):
+        shutil.copytree(interrupted.pgdata, interrupted.root / "copy", symlinks=True)
+        interrupted.pgdata.rename(interrupted.root / "away")
+        (interrupted.root / "copy").rename(interrupted.pgdata)
+        assert refused(interrupted).code == "data_directory_damaged"
+
+
+class TestMarks:
+    def test_are_in_every_directory_while_it_is_unfinished_and_nowhere_afterwards(self, host):
+        wal = host.root / "standby" / "wal"
+        host.hook(f"case $command in {PULLS_A_SHARD} rm -f {host.data}/pg_xact/0000 ;; esac")
+        assert refused(host, waldir=str(wal)).code == "backup_files_missing"
+        texts = [(top / MARK).read_text(encoding="utf-8") for top in (host.pgdata, host.fast, wal)]
+        assert texts == [f"{host.record['marked']['run']}\n"] * 3
+        host.healthy()
+        write_tree(host.data, {"pg_xact/0000": DATA["pg_xact/0000"]})
+        host.copy(waldir=str(wal))
+        assert not [top for top in (host.pgdata, host.fast, wal) if (top / MARK).exists()]
+        assert "marked" not in host.record
+
+    def test_are_there_before_pg_control_goes(self, older, monkeypatch):
+        seen = []
+        monkeypatch.setattr(
+            _begin.CloneRun,
+            "_remove_control",
+            lambda _run: seen.extend((top / MARK).exists() for top in (older.pgdata, older.fast)),
+        )
+        older.copy(overwrite="same_cluster")
+        assert seen == [True, True]
+
+    @pytest.mark.parametrize("moment", ["before the marks", "after the first mark"])
+    def test_a_run_that_is_killed_there_leaves_the_cluster_as_it_was(self, older, monkeypatch, moment):
+        put = Marked.put
+
+        def killed(marks):
+            if moment != "before the marks":
+                put(replace(marks, roots=dict([next(iter(marks.roots.items()))])))
+            raise StandbyError(Refusal("interrupted", "ended", "run again"))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Marked, "put", killed)
+            assert refused(older, overwrite="same_cluster").code == "interrupted"
+        assert (older.pgdata / CONTROL).exists()
+        assert refused(older).code == "data_directory_cluster"
+        assert older.copy(overwrite="same_cluster").action == "delta"
+        assert_copied(older)
+
+    @pytest.mark.parametrize("moment", ["before the marks", "after the first mark"])
+    def test_a_run_into_nothing_that_is_killed_there_is_done_again(self, host, monkeypatch, moment):
+        put = Marked.put
+
+        def killed(marks):
+            if moment != "before the marks":
+                put(replace(marks, roots=dict([next(iter(marks.roots.items()))])))
+            raise StandbyError(Refusal("interrupted", "ended", "run again"))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Marked, "put", killed)
+            assert refused(host).code == "interrupted"
+        host.copy()
+        assert_copied(host)
+
+    def test_that_a_killed_run_has_left_after_its_last_rename_go_with_the_next(self, host, monkeypatch):
+        with monkeypatch.context() as patched:
+            patched.setattr(Marked, "take_away", lambda _marks: (_ for _ in ()).throw(OSError("killed")))
+            with pytest.raises(OSError, match="killed"):
+                host.copy()
+        assert (host.pgdata / CONTROL).exists()
+        assert (host.pgdata / MARK).exists()
+        assert host.copy().action == "none"
+        assert_copied(host)
+
+    def test_of_the_standby_that_the_backup_was_taken_of_are_not_copied(self, host):
+        write_tree(host.data, {MARK: "another\n"})
+        host.copy()
         assert_copied(host)
 
 

@@ -13,6 +13,7 @@ from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import 
     COPIED,
     assert_copied,
     everything_below,
+    refused,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     TABLESPACE,
@@ -37,7 +38,7 @@ class TestStrangers:
         wal = used.root / "standby" / "wal"
         (used.pgdata / "pg_wal").rename(wal)
         (used.pgdata / "pg_wal").symlink_to(wal)
-        used.change_record(targets=[*used.record["targets"], str(wal)])
+        used.mark(used.pgdata, used.fast, wal)
         write_tree(wal, {"000000010000000000000009": "x", "archive_status/9.done": "x"})
         (wal / "lost+found").mkdir()
         there = wal.stat().st_ino
@@ -47,14 +48,27 @@ class TestStrangers:
             there,
         )
 
-    def test_of_a_wal_elsewhere_that_is_wanted_inside_now_are_left_behind(self, host):
+    def test_a_wal_elsewhere_does_not_move_without_a_word(self, host):
+        """Without waldir it would be on the data directory's file system."""
         wal = host.root / "standby" / "wal"
         host.copy(backup=host.second_backup(), waldir=str(wal))
         write_tree(wal, {"000000010000000000000009": "x"})
-        outcome = host.copy(overwrite="same_cluster")
-        assert outcome.left_behind == (str(wal),)
+        before = everything_below(host.pgdata)
+        error = refused(host, overwrite="same_cluster")
+        assert (error.code, f"waldir={wal}" in error.msg) == ("waldir_missing", True)
+        assert everything_below(host.pgdata) == before
+        (host.pgdata / "pg_wal").unlink()  # who wants it there says so
+        host.copy(overwrite="same_cluster")
         assert read_tree(wal) == {"000000010000000000000009": "x"}
         assert not (host.pgdata / "pg_wal").is_symlink()
+        assert_copied(host)
+
+    def test_a_wal_elsewhere_may_stay_there_when_the_old_cluster_is_kept(self, host):
+        wal = host.root / "standby" / "wal"
+        host.copy(backup=host.second_backup(), waldir=str(wal))
+        outcome = host.copy(overwrite="same_cluster", keep_old=True)
+        assert (host.pgdata.parent / "pgdata.old/pg_wal").resolve() == wal
+        assert f"{host.pgdata}.old" in outcome.kept_old
         assert_copied(host)
 
     def test_tablespaces_that_the_backup_does_not_have_are_left_behind(self, host):
@@ -81,7 +95,6 @@ class TestPlantedLinks:
         "data: base",
         "data: base/1",
         "data: pg_xact",
-        "data: pg_wal",
         "data: pg_wal/archive_status",
         "fast: PG_15_202209061",
         "fast: PG_15_202209061/5",
@@ -121,6 +134,19 @@ class TestPlantedLinks:
         assert everything_below(elsewhere) == before
         assert not planted.is_symlink()
         assert_copied(used)
+
+    def test_for_the_directory_of_the_wal(self, used):
+        """A cluster may have it like that, and an unfinished copy without waldir has not."""
+        elsewhere = used.root / "elsewhere"
+        (used.pgdata / "pg_wal").rename(elsewhere)
+        write_tree(elsewhere, {"canary": "precious"})
+        (used.pgdata / "pg_wal").symlink_to(elsewhere)
+        if used.overwrite["overwrite"] == "never":
+            used.copy(**used.overwrite)
+            assert_copied(used)
+        else:
+            assert refused(used, **used.overwrite).code == "waldir_missing"
+        assert read_tree(elsewhere) == {"canary": "precious"}
 
     def test_for_the_directory_of_tablespaces(self, interrupted):
         elsewhere = interrupted.root / "elsewhere"

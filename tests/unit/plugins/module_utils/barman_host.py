@@ -32,6 +32,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_ma
     render_manifest,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
@@ -351,6 +352,12 @@ class FakeBarmanHost:
 
     def change_record(self, **changed) -> None:
         (self.state / "state.json").write_text(json.dumps({**self.record, **changed}), encoding="utf-8")
+
+    def mark(self, *places: Path | str) -> None:
+        """Let these directories be those of the unfinished copy that the record tells of."""
+        marked = Marked.of("5f" * 16, {str(place): str(place) for place in places})
+        marked.put()
+        self.change_record(marked=marked.noted)
 
     def second_backup(self, **changed):
         """Another backup of the same cluster."""

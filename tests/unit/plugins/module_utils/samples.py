@@ -21,6 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
     Tablespace,
     Upstream,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BARMAN_VERSIONS = sorted(path.name for path in (FIXTURES / "barman").iterdir())
@@ -46,6 +47,13 @@ RECORD = {
     "system_identifier": SYSTEM_IDENTIFIER,
 }
 REWINDING = {**RECORD, "phase": "rewinding"}
+
+
+def noted(*places: Path | str) -> dict:
+    """What a record notes of directories that hold no mark, as those of a rewind."""
+    return Marked.of(None, {str(place): str(place) for place in places}).noted
+
+
 SETTINGS = dict(zip(HOT_STANDBY_SETTINGS, (100, 8, 10, 0, 64), strict=True))
 # Where pg_control of PostgreSQL 13 to 16 has it, and how.
 _IN_CONTROL = {

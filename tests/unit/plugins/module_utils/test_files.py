@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import (
+    in_own_mounts,
+    mount_bind,
+    mount_tmpfs,
+)
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def top(tmp_path):
     return tmp_path / "top"
 
 
-def everywhere(path):
+def everywhere(_path, _status):
     return True
 
 
@@ -84,10 +91,16 @@ class TestReadSmall:
         assert _files.read_small(str(tmp_path / name)) is None
 
 
+def test_boot_id():
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", _files.boot_id())
+
+
 def test_is_empty(tmp_path):
     assert _files.is_empty(str(tmp_path / "absent"))
     assert _files.is_empty(str(tmp_path))
-    (tmp_path / "lost+found").mkdir()
+    for name in ("lost+found", ".snapshot", ".zfs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / MARK).touch()
     assert _files.is_empty(str(tmp_path))
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert not _files.is_empty(str(tmp_path))
@@ -142,7 +155,7 @@ class TestWalk:
         assert found["base/b"].st_size == 2
 
     def test_enters_only_what_it_may(self, top):
-        assert sorted(path for path, _status in _files.walk(str(top), {"base"}.__contains__)) == [
+        assert sorted(path for path, _status in _files.walk(str(top), lambda path, _status: path == "base")) == [
             "a", "base", "base/b", "base/deep", "link"
         ]  # fmt: skip
 
@@ -150,6 +163,22 @@ class TestWalk:
         write_tree(tmp_path, {"base/lost+found/x": ""})
         found = [path for path, _status in _files.walk(str(tmp_path), everywhere)]
         assert sorted(found) == ["base", "base/lost+found", "base/lost+found/x"]
+
+    def test_what_a_file_system_puts_into_its_root_is_left_out_where_one_is_mounted(self, top):
+        def work():
+            mount_tmpfs(top / "pg_wal")
+            write_tree(top / "pg_wal", {"1": "", "deep/lost+found/x": "", ".snapshot/x": "", ".zfs/x": ""})
+            return [path for path, _status in _files.walk(str(top), everywhere) if path.startswith("pg_wal")]
+
+        found = in_own_mounts(work)
+        assert sorted(found) == [
+            "pg_wal", "pg_wal/1", "pg_wal/deep", "pg_wal/deep/lost+found", "pg_wal/deep/lost+found/x"
+        ]  # fmt: skip
+
+    def test_the_mark_of_a_copy_is_left_out_of_the_top_alone(self, tmp_path):
+        write_tree(tmp_path, {MARK: "", f"base/{MARK}": ""})
+        found = [path for path, _status in _files.walk(str(tmp_path), everywhere)]
+        assert sorted(found) == ["base", f"base/{MARK}"]
 
     def test_a_directory_that_cannot_be_listed_is_a_refusal(self, tmp_path):
         with pytest.raises(StandbyError) as refused:
@@ -172,3 +201,52 @@ class TestRemoval:
         with pytest.raises(StandbyError, match="Cannot remove") as refused:
             _files.remove_below(str(top), ["nothing"])
         assert refused.value.code == "remove_failed"
+
+    def test_of_all_leaves_the_mark_of_a_copy(self, top):
+        write_tree(top, {MARK: "run"})
+        _files.empty(str(top))
+        assert read_tree(top) == {"lost+found/x": "", MARK: "run"}
+
+    @pytest.mark.parametrize(
+        "remove", [_files.empty, lambda top: _files.remove_below(top, ["dumps"])], ids=["of all", "of some paths"]
+    )
+    @pytest.mark.parametrize("where", ["dumps", "dumps/weekly/deep"])
+    @pytest.mark.parametrize("bound", [True, False], ids=["bind mount", "file system"])
+    def test_ends_at_a_mount_point_before_anything_of_its_directory_is_removed(self, tmp_path, remove, where, bound):
+        write_tree(tmp_path / "top", {"dumps/a": "1"})
+        write_tree(tmp_path / "outside", {"monday.dump": "precious"})
+        place = tmp_path / "top" / where
+
+        def work():
+            if bound:
+                mount_bind(tmp_path / "outside", place)
+            else:
+                mount_tmpfs(place)
+                write_tree(place, {"monday.dump": "precious"})
+            with pytest.raises(StandbyError) as refused:
+                remove(str(tmp_path / "top"))
+            kept = (place / "monday.dump").read_text(encoding="utf-8")
+            return refused.value.code, str(place) in refused.value.refusal.found, kept
+
+        assert in_own_mounts(work) == ("mount_point_inside", True, "precious")
+        assert where != "dumps/weekly/deep" or read_tree(tmp_path / "top") == {"dumps/a": "1"}
+
+    def test_of_what_is_on_a_mounted_file_system_leaves_its_lost_and_found(self, tmp_path):
+        """The directory is a mount point itself: what is removed is on its own file system."""
+
+        def work():
+            mount_tmpfs(tmp_path / "wal")
+            write_tree(tmp_path / "wal", {"000000010000000000000001": "x", "archive_status/y": ""})
+            _files.empty(str(tmp_path / "wal"))
+            return [path.name for path in (tmp_path / "wal").iterdir()]
+
+        assert in_own_mounts(work) == ["lost+found"]
+
+
+def test_mount_points_are_told_by_their_names(tmp_path):
+    def work():
+        for name in ("plain", "two words", "back\\slash"):
+            mount_tmpfs(tmp_path / name)
+        return {os.path.basename(path) for path in _files.mount_points() if path.startswith(f"{tmp_path}/")}
+
+    assert in_own_mounts(work) == {"plain", "two words", "back\\slash"}

@@ -14,6 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._module import (
     backup_of,
     barman_of,
     job_of,
+    with_paths_written_once,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
@@ -165,3 +166,28 @@ def test_a_state_directory_has_one_name(host, path):
 @pytest.mark.parametrize("path", [None, ""])
 def test_a_state_directory_lies_beside_the_data_directory_unless_it_is_named(host, path):
     assert job_of(params(host, state_directory=path)).target.state_directory == "/srv/.pg.standby"
+
+
+def test_directories_are_spelled_in_one_way_for_every_module(host):
+    spelled = params(
+        host,
+        data_directory="/srv/pg/",
+        state_directory="//srv/state/.",
+        waldir="/wal//pg/",
+        tablespace_mapping={"/srv/tablespaces/fast/": "/fast//"},
+    )
+    assert with_paths_written_once(spelled) == {
+        **spelled,
+        "data_directory": "/srv/pg",
+        "state_directory": "/srv/state",
+        "waldir": "/wal/pg",
+        "tablespace_mapping": {"/srv/tablespaces/fast": "/fast"},
+    }
+    target = job_of(with_paths_written_once(spelled)).target
+    assert (target.data_directory, target.tablespaces) == ("/srv/pg", {16388: "/fast"})
+
+
+def test_what_is_not_given_stays_so(host):
+    given_params = params(host)
+    assert with_paths_written_once(given_params) == given_params
+    assert with_paths_written_once({"barman_server": "pg"}) == {"barman_server": "pg"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
@@ -17,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     require_place,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK, DataDir
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     PULLS,
     TABLESPACE,
@@ -29,6 +30,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     RECORD,
     REWINDING,
     SYSTEM_IDENTIFIER,
+    noted,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import data_directory as found
 
@@ -42,6 +44,12 @@ def refused(work, *given):
     with pytest.raises(StandbyError) as error:
         work(*given)
     return error.value
+
+
+def replaced_by_a_copy(top):
+    shutil.copytree(top, top.parent / "copy")
+    top.rename(top.parent / "away")
+    (top.parent / "copy").rename(top)
 
 
 def permitted(job, directory=None):
@@ -99,11 +107,34 @@ class TestTargets:
         write_tree(host.fast, files)
         assert refused(require_empty, job).code == "target_not_empty"
 
-    def test_that_an_unfinished_copy_recorded_as_its_own_may_hold_anything(self, host, job, wal):
+    @pytest.fixture
+    def unfinished(self, host, wal):
+        """A copy that ended before it had written anything into the data directory."""
         for top in (host.fast, wal):
             write_tree(top, {"x": "x"})
-        record = {"targets": [str(host.fast), str(wal)]}
-        require_empty(job, DataDir(str(host.pgdata), "incomplete", clone=record))
+        write_tree(host.state, {"state.json": json.dumps({**RECORD, "phase": "copying"})})
+        host.mark(host.fast, wal)
+        return DataDir(str(host.pgdata), "incomplete", clone=host.record)
+
+    def test_that_an_unfinished_copy_has_marked_as_its_own_may_hold_anything(self, job, unfinished):
+        require_empty(job, unfinished)
+
+    @pytest.mark.parametrize("name", ["fast", "wal"])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda top: (top / MARK).unlink(), id="without the mark"),
+            pytest.param(lambda top: write_tree(top, {MARK: "another\n"}), id="with the mark of another run"),
+            pytest.param(lambda top: replaced_by_a_copy(top), id="another directory with the same files"),
+        ],
+    )
+    def test_that_hold_something_else_than_the_unfinished_copy_are_refused(self, host, job, unfinished, change, name):
+        change(host.root / "standby" / name)
+        assert refused(require_empty, job, unfinished).code == "target_not_empty"
+
+    def test_that_are_recorded_by_their_paths_alone_are_refused(self, host, job, unfinished, wal):
+        record = {**unfinished.clone, "targets": [str(host.fast), str(wal)], "marked": None}
+        assert refused(require_empty, job, dataclasses.replace(unfinished, clone=record)).code == "target_not_empty"
 
     def test_that_a_finished_copy_recorded_are_not_its_own_for_ever(self, host, job):
         """Its tablespace may be gone since, and the place be somebody else's."""
@@ -130,6 +161,7 @@ class TestTargets:
     def test_that_a_half_made_copy_only_links_to_are_refused(self, host, job, used):
         (host.pgdata / CONTROL).unlink()
         write_tree(host.state, {"state.json": json.dumps({**rewinding(host), "phase": "copying"})})
+        host.mark(host.pgdata)
         assert refused(require_empty, job).code == "target_not_empty"
 
     def test_that_cannot_be_read_are_refused(self, host, job):
@@ -139,7 +171,7 @@ class TestTargets:
 
 def rewinding(host):
     """The record of an interrupted pg_rewind."""
-    return {**REWINDING, "data_directory": str(host.pgdata), "targets": []}
+    return {**REWINDING, "data_directory": str(host.pgdata), "targets": [], "marked": noted(host.pgdata)}
 
 
 class TestPermit:

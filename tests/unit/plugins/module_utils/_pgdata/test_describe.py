@@ -43,6 +43,10 @@ def test_what_is_a_standby_of_ours(directory, expected):
         ),
         (found("pristine", "7"), "it holds an unused cluster of PostgreSQL 15 with system identifier 7"),
         (found("foreign", entries=("a", "b")), "it holds a, b"),
+        (
+            found("foreign", entries=("a",), record={"phase": "copying", "backup_id": "b1"}),
+            "it holds a, not known by a mark to be the unfinished copy of backup b1 that a record tells of",
+        ),
         (found("foreign", entries=tuple("abcdef")), "it holds a, b, c, d, e, ..."),
         (found("standby", "7"), "it holds a standby of PostgreSQL 15 with system identifier 7"),
         (

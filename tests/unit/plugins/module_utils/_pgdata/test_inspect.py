@@ -12,16 +12,30 @@ import time
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.crc32c import crc32c
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import inspect as _inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
     CONTROL,
     CONTROL_TEXT,
     SYSTEM_IDENTIFIER,
+    noted,
 )
 
 CLUSTER = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT}
+
+
+def moved(note, device, inode):
+    """The directories of a note as if they were others."""
+    return {path: [root[0] + device, root[1] + inode] for path, root in note["roots"].items()}
+
+
+def linked(mark):
+    mark.rename(mark.parent.parent / "mark")
+    mark.symlink_to(mark.parent.parent / "mark")
 
 
 @pytest.fixture
@@ -59,6 +73,11 @@ def of_version(version):
     struct.pack_into("<I", content, 8, version)
     struct.pack_into("<I", content, 296, crc32c(bytes(content[:296])))
     return content.decode("utf-8", "surrogateescape")
+def marked(*places):
+    """These directories as those of an unfinished copy."""
+    marks = Marked.of("5f" * 16, {str(place): str(place) for place in places})
+    marks.put()
+    return marks.noted
 
 
 class TestInspect:
@@ -66,6 +85,11 @@ class TestInspect:
         ("files", "state"),
         [
             pytest.param({"lost+found/.keep": ""}, "empty", id="lost+found"),
+            pytest.param({".snapshot/daily/x": "", ".zfs/snapshot/x": ""}, "empty", id="snapshots"),
+            pytest.param({MARK: "left over"}, "empty", id="a mark"),
+            pytest.param({"pg_wal/000000010000000000000001": ""}, "foreign", id="WAL"),
+            pytest.param({"base/lost+found/x": ""}, "foreign", id="a directory with nothing in it"),
+            pytest.param({"pg_wal/lost+found/x": "", "file": ""}, "foreign", id="a place for the WAL and a file"),
             pytest.param({"file": ""}, "foreign", id="a file"),
             pytest.param({".hidden": ""}, "foreign", id="a hidden file"),
             pytest.param({"lost+found/.keep": "", "file": ""}, "foreign", id="lost+found and a file"),
@@ -82,6 +106,19 @@ class TestInspect:
         found = inspect()
         assert (found.path, found.state) == (str(pgdata), state)
         assert (found.control is not None) == (state in ("cluster", "standby"))
+
+    def test_empty_but_for_the_file_system_that_waits_for_the_wal(self, inspect, pgdata):
+        def work():
+            mount_tmpfs(pgdata / "pg_wal")
+            return inspect().state
+
+        assert in_own_mounts(work) == "empty"
+
+    def test_a_link_for_the_wal_is_something(self, inspect, pgdata):
+        (pgdata.parent / "wal").mkdir()
+        pgdata.mkdir()
+        (pgdata / "pg_wal").symlink_to(pgdata.parent / "wal")
+        assert inspect().state == "foreign"
 
     def test_absent(self, inspect):
         assert inspect().state == "absent"
@@ -116,9 +153,47 @@ class TestInspect:
     )
     def test_with_the_record_of_a_copy(self, inspect, pgdata, files, state, changed):
         write_tree(pgdata, files)
-        record(pgdata, **changed)
+        note = noted if changed.get("phase") in ("keeping", "rewinding") else marked
+        record(pgdata, marked=note(pgdata), **changed)
         found = inspect()
         assert (found.state, found.clone["backup_id"]) == (state, BACKUP_ID)
+
+    def test_an_empty_directory_that_a_copy_had_marked_is_its_own(self, inspect, pgdata):
+        pgdata.mkdir()
+        record(pgdata, marked=marked(pgdata))
+        assert inspect().state == "incomplete"
+
+    @pytest.mark.parametrize(
+        ("change", "state"),
+        [
+            pytest.param(lambda top, note: None, "incomplete", id="the same"),
+            pytest.param(lambda top, note: note.update(boot="b", roots=moved(note, 1, 0)), "incomplete", id="rebooted"),
+            pytest.param(lambda top, note: note.update(boot="b", roots=moved(note, 0, 1)), "foreign", id="inode, boot"),
+            pytest.param(lambda top, note: note.update(roots=moved(note, 0, 1)), "foreign", id="another inode"),
+            pytest.param(lambda top, note: note.update(roots=moved(note, 1, 0)), "foreign", id="another device"),
+            pytest.param(lambda top, note: note.update(roots={}), "foreign", id="not noted"),
+            pytest.param(lambda top, note: note.clear(), "foreign", id="no note, as an earlier release has left it"),
+            pytest.param(lambda top, note: (top / MARK).unlink(), "foreign", id="no mark"),
+            pytest.param(lambda top, note: write_tree(top, {MARK: "another\n"}), "foreign", id="mark of another run"),
+            pytest.param(lambda top, note: write_tree(top, {MARK: ""}), "foreign", id="empty mark"),
+            pytest.param(lambda top, note: linked(top / MARK), "foreign", id="link to the mark"),
+        ],
+    )
+    def test_an_unfinished_copy_is_known_by_its_mark_and_its_directory(self, inspect, pgdata, change, state):
+        write_tree(pgdata, {"base/1/1": ""})
+        note = marked(pgdata)
+        change(pgdata, note)
+        record(pgdata, marked=note)
+        assert inspect().state == state
+
+    @pytest.mark.parametrize("files", [CLUSTER, {"notes.txt": "mine"}], ids=["a cluster", "files"])
+    def test_what_has_come_to_the_path_of_a_rewind_since_is_what_it_is(self, inspect, pgdata, files):
+        pgdata.mkdir()
+        note = noted(pgdata)
+        pgdata.rename(pgdata.parent / "away")
+        write_tree(pgdata, files)
+        record(pgdata, phase="rewinding", marked=note)
+        assert inspect().state == ("cluster" if files is CLUSTER else "foreign")
 
     def test_tells_what_pg_control_tells(self, inspect, pgdata):
         write_tree(pgdata, {**CLUSTER, "standby.signal": ""})
@@ -131,10 +206,23 @@ class TestInspect:
         record(pgdata, phase="rewinding")
         assert inspect().control.system_identifier == SYSTEM_IDENTIFIER
 
+    @pytest.mark.parametrize("is_there", [True, False], ids=["empty", "gone"])
+    @pytest.mark.parametrize("known", [True, False])
     @pytest.mark.parametrize("phase", ["copying", "keeping", "rewinding"])
-    def test_of_a_directory_that_is_gone_with_a_record_is_incomplete(self, inspect, pgdata, phase):
-        record(pgdata, phase=phase)
-        assert inspect().state == "incomplete"
+    def test_of_a_directory_without_anything_is_incomplete_if_something_else_is_known(
+        self, inspect, pgdata, phase, known, is_there
+    ):
+        """A tablespace that has the mark, or what was renamed aside, or a tablespace of a cluster being rewound."""
+        fast, kept = pgdata.parent / "fast", pgdata.parent / "pgdata.old"
+        for place in (fast, kept):
+            place.mkdir()
+        note = {"copying": marked, "keeping": noted, "rewinding": noted}[phase](kept if phase == "keeping" else fast)
+        if phase == "keeping":
+            note["roots"] = {str(pgdata): note["roots"][str(kept)]}
+        record(pgdata, phase=phase, moves=[[str(pgdata), str(kept)]], marked=note if known else None)
+        if is_there:
+            pgdata.mkdir()
+        assert inspect().state == ("incomplete" if known else "empty" if is_there else "absent")
 
     @pytest.mark.parametrize("files", [{}, CLUSTER], ids=["foreign", "cluster"])
     def test_changes_nothing(self, inspect, pgdata, files):

@@ -9,8 +9,8 @@ import itertools
 import os
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils import _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import keep_old as _keep_old
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
     KeepOldPlan,
     KeptPlace,
@@ -18,8 +18,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
     plan_keep_old,
     recorded_keep_old,
     rename_aside,
+    still_to_keep,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import noted
 
 DATA = KeptPlace("/srv/pg")
 FAST = KeptPlace("/ts/fast")
@@ -103,6 +105,35 @@ def test_a_record_counts_only_while_it_is_at_it(phase):
     assert recorded_keep_old({}) is None
 
 
+class TestStillToKeep:
+    """What a run had begun to rename is known by its directories, not by their paths."""
+
+    @pytest.fixture
+    def begun(self, tmp_path):
+        """The first of two directories has been renamed, and a new one made in its place."""
+        for name in ("pg", "fast"):
+            (tmp_path / name).mkdir()
+        keep_plan = KeepOldPlan(tuple((f"{tmp_path}/{name}", f"{tmp_path}/{name}.old") for name in ("pg", "fast")))
+        state = {"phase": "keeping", **keep_plan.record, "marked": noted(tmp_path / "pg", tmp_path / "fast")}
+        (tmp_path / "pg").rename(tmp_path / "pg.old")
+        (tmp_path / "pg").mkdir()
+        return state
+
+    def test_is_all_of_it(self, begun):
+        keep_plan = recorded_keep_old(begun)
+        assert still_to_keep(keep_plan, begun) == keep_plan
+
+    def test_is_not_what_has_come_to_a_path_since(self, begun, tmp_path):
+        (tmp_path / "fast").rename(tmp_path / "gone")
+        write_tree(tmp_path / "fast", {"theirs": "precious"})
+        assert [source for source, _target in still_to_keep(recorded_keep_old(begun), begun).moves] == [
+            f"{tmp_path}/pg"
+        ]
+
+    def test_is_nothing_that_only_a_path_tells_of(self, begun):
+        assert still_to_keep(recorded_keep_old(begun), {**begun, "marked": None}).moves == ()
+
+
 @pytest.fixture
 def top(tmp_path):
     """A cluster with two tablespaces and its WAL elsewhere."""
@@ -150,13 +181,13 @@ class TestObserve:
 
     def test_sees_mount_points_at_it_and_below(self, top, monkeypatch):
         lines = [f"1 1 0:1 / {top}/{name} rw - ext4 x rw" for name in ("pg", r"pg/two\040words", "pg2", "fast/x")]
-        monkeypatch.setattr(_keep_old, "read_small", lambda _path: "\n".join(lines))
+        monkeypatch.setattr(_files, "read_small", lambda _path: "\n".join(lines))
         places, _links = observe(str(top / "pg"), [str(top / "fast")])
         assert places[0].mount_points == (f"{top}/pg", f"{top}/pg/two words")
         assert places[1].mount_points == (f"{top}/fast/x",)
 
     def test_sees_this_hosts_own(self):
-        assert {"/", "/proc"} <= set(_keep_old._mount_points())
+        assert {"/", "/proc"} <= set(_files.mount_points())
 
     @pytest.mark.parametrize(
         ("user", "mode", "writable"),

@@ -7,7 +7,7 @@ import posixpath
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils import _verdict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import overlaps, paths, written_once
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,3 +139,23 @@ def test_paths(data_directory, others, expected):
 def test_paths_name_the_option():
     [verdict] = paths("/srv/pg", {"waldir": "wal"}, [])
     assert verdict.msg.startswith("waldir='wal' cannot be used: it is not absolute.")
+
+
+@pytest.mark.parametrize(
+    ("path", "once"),
+    [
+        ("/srv/pg", "/srv/pg"),
+        ("/srv/pg/", "/srv/pg"),
+        ("//srv//pg//", "/srv/pg"),
+        ("/srv/./pg/.", "/srv/pg"),
+        ("/", "/"),
+        ("//", "/"),
+        ("/srv/..pg/", "/srv/..pg"),
+        ("/srv/pg/../x/", "/srv/pg/../x/"),
+        ("srv/pg/", "srv/pg/"),
+        ("", ""),
+    ],
+)
+def test_a_path_is_written_in_one_way(path, once):
+    assert written_once(path) == once
+    assert written_once(once) == once

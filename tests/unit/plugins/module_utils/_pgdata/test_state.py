@@ -3,13 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import re
 import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import (
     ResultFile,
-    boot_id,
     now,
     read_clone_state,
     save_state,
@@ -79,10 +77,6 @@ def test_what_a_killed_run_had_begun_to_write_is_swept_away_and_nothing_else(tmp
         (tmp_path / name).write_text("x", encoding="utf-8")
     sweep(str(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == kept
-
-
-def test_boot_id():
-    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", boot_id())
 
 
 def test_now_is_in_utc(monkeypatch):

@@ -91,3 +91,4 @@ def interrupt(host) -> None:
     host.copy()
     (host.pgdata / "global/pg_control").unlink()
     host.change_record(phase="copying")
+    host.mark(host.pgdata, host.fast)

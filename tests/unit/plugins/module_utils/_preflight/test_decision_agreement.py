@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     RECORD,
     REWINDING,
     control_text,
+    noted,
 )
 
 CONTROL = "global/pg_control"
@@ -60,6 +61,12 @@ def arrange(host, files, record):
     if record is not None:
         text = json.dumps({**record, "data_directory": str(host.pgdata), "targets": []})
         write_tree(host.state, {"state.json": text})
+        if record["phase"] == "copying":
+            place = host.fast if files is None else host.pgdata
+            place.mkdir(exist_ok=True)
+            host.mark(place)
+        elif record["phase"] == "rewinding":
+            host.change_record(marked=noted(host.pgdata))
 
 
 def told(job):

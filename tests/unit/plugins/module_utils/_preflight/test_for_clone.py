@@ -154,6 +154,11 @@ class TestResumedCopy:
         assert examine().plan["bytes_to_copy"] - before == needed
 
 
+def room_of(path):
+    """What a file takes on its file system."""
+    return path.stat().st_blocks * 512
+
+
 class TestSpace:
     """What is written in place of something takes no space of its own."""
 
@@ -189,6 +194,7 @@ class TestSpace:
     def test_to_resume_is_what_is_not_here(self, host, needed):
         interrupt(host)
         changed = len(DATA["postgresql.auto.conf"]) - (host.pgdata / "postgresql.auto.conf").stat().st_size
+        changed -= room_of(host.pgdata / "standby.signal")
         assert needed()[0] == changed
         write_tree(host.pgdata, {"pg_xact/0000": "x" * 8000})
         assert needed()[0] == changed + 192
@@ -197,10 +203,46 @@ class TestSpace:
         write_tree(host.pgdata, {"base/1/1259": "r" * 8000, "base/1/2619": "s" * 90000})
         (host.pgdata / "pg_xact/0000").unlink()
         changed = len(DATA["postgresql.auto.conf"]) - (host.pgdata / "postgresql.auto.conf").stat().st_size
+        changed -= room_of(host.pgdata / "standby.signal")
         size, examined = needed(diverged)
         assert (examined.plan["action"], codes(examined)) == ("delta", [])
         assert size == changed + 192 + 8192
         assert examined.plan["bytes_to_copy"] == examined.plan["bytes"]
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "counts"),
+        [
+            pytest.param("base/1/99", "ext4", True, id="a file"),
+            pytest.param("archive/daily/99", "xfs", True, id="a directory"),
+            pytest.param("base/1/99", "zfs", False, id="a file that may stay in a snapshot"),
+            pytest.param("base/1/99", "btrfs", False, id="a file that goes later"),
+            pytest.param("twice", "ext4", False, id="a file with another name"),
+        ],
+    )
+    def test_over_a_cluster_is_given_by_what_goes_if_that_is_sure(
+        self, host, needed, diverged, monkeypatch, name, kind, counts
+    ):
+        monkeypatch.setattr(_space_facts, "file_system_of", lambda _path: "zfs")
+        size, _examined = needed(diverged)
+        write_tree(host.pgdata, {name: "x" * 1_000_000})
+        if name == "twice":
+            (host.root / "second name").hardlink_to(host.pgdata / name)
+        monkeypatch.setattr(_space_facts, "file_system_of", lambda _path: kind)
+        given = room_of(host.pgdata / name) + room_of(host.pgdata / "standby.signal")
+        with_it, examined = needed(diverged)
+        if name == "twice":
+            given -= room_of(host.pgdata / name)
+            counts = True
+        assert with_it == (size - given if counts else size)
+        assert codes(examined) == []
+
+    def test_that_what_goes_gives_is_not_missing(self, host, needed, diverged):
+        """One byte too few is free for the copy and for the WAL that replay brings."""
+        size, examined = needed(diverged)
+        free = size + min(examined.plan["wal_to_replay"], 1 << 30) - 1
+        assert codes(needed(diverged, free=free)[1]) == ["space_missing"]
+        write_tree(host.pgdata, {"base/1/99": "x" * 1_000_000})
+        assert codes(needed(diverged, free=free)[1]) == []
 
     def test_that_is_missing_is_a_problem(self, needed):
         _size, examined = needed(free=1000)

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import feasibility as _feasibility
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
     own_history,
     prove_rewind,
@@ -17,6 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibilit
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
 from ansible_collections.pgfleet.standby.tests.waiting import (
     BOUND,
@@ -99,14 +103,86 @@ def test_the_dry_run_ends_before_it_would_copy(ask, programs):
     assert ask(timeout=BOUND).reasons == ()
 
 
-def test_the_dry_run_leaves_the_wal_as_it_was(ask, programs, found, host):
-    wal = host.pgdata / "pg_wal"
-    before = (sorted(wal.iterdir()), wal.stat().st_mtime_ns)
-    programs.host.program(
-        "pg_rewind", f"#!/bin/sh\ntouch '{wal}/000000010000000000000002'\ncat '{host.root}/says' >&2\n"
-    )
-    assert ask(restore_command="cp /archive/%f %p").reasons == ()
-    assert (sorted(wal.iterdir()), wal.stat().st_mtime_ns) == before
+# A pg_rewind that lets the restore_command fetch two files, as a shell, and what else happens meanwhile.
+FETCHING = """\
+#!/bin/sh
+for word; do case $word in --config-file=*) file=${{word#*=}} ;; esac; done
+command=$(sed "s/^restore_command = '//; s/'$//; s/''/'/g" "$file")
+cd '{pgdata}' || exit 1
+for name in 000000010000000000000002 00000002.history; do
+    sh -c "$(printf '%s' "$command" | sed "s,%f,$name,g; s,%p,pg_wal/$name,g")"
+done
+{meanwhile}
+cat '{says}' >&2
+"""
+FETCHED = {"000000010000000000000002", "00000002.history"}
+
+
+class TestWalOfADryRun:
+    @pytest.fixture
+    def dry_run(self, ask, programs, found, host):
+        """Ask with such a pg_rewind; the reasons, and the names that are new in pg_wal."""
+        write_tree(host.pgdata, {"global/pg_control": "control"})
+        write_tree(host.root / "archive", dict.fromkeys(FETCHED, "w"))
+        before = {path.name for path in (host.pgdata / "pg_wal").iterdir()}
+
+        def run(meanwhile=":", command=f"cp '{host.root}/archive/%f' %p"):
+            programs.host.program(
+                "pg_rewind", FETCHING.format(pgdata=host.pgdata, says=host.root / "says", meanwhile=meanwhile)
+            )
+            reasons = ask(restore_command=command).reasons
+            return reasons, {path.name for path in (host.pgdata / "pg_wal").iterdir()} - before
+
+        return run
+
+    def test_that_it_has_fetched_goes(self, dry_run, host):
+        wal = host.pgdata / "pg_wal"
+        before = wal.stat().st_mtime_ns
+        assert dry_run() == ((), set())
+        assert wal.stat().st_mtime_ns == before
+
+    def test_that_it_has_begun_to_fetch_goes(self, dry_run):
+        """A part of a segment would be taken for one."""
+        assert dry_run(command="echo part >%p; false") == ((), set())
+
+    def test_that_it_has_not_fetched_stays(self, dry_run):
+        """Whoever has put it there."""
+        meanwhile = "echo theirs >pg_wal/000000010000000000000007"
+        assert dry_run(meanwhile) == ((), {"000000010000000000000007"})
+
+    def test_of_the_cluster_stays_although_it_was_asked_for(self, dry_run, host):
+        write_tree(host.pgdata, {"pg_wal/000000010000000000000002": "own"})
+        assert dry_run() == ((), {"000000010000000000000002"})
+        assert (host.pgdata / "pg_wal/000000010000000000000002").exists()
+
+    def test_stays_when_a_server_has_written_pg_control(self, dry_run):
+        [reason], left = dry_run("echo started >global/pg_control")
+        assert "a server was started" in reason
+        assert left == FETCHED
+
+    def test_stays_when_a_server_runs(self, dry_run, monkeypatch):
+        monkeypatch.setattr(_feasibility, "postmaster", lambda _path: PidFile(4711))
+        [reason], left = dry_run()
+        assert "a server was started" in reason
+        assert left == FETCHED
+
+
+@pytest.mark.parametrize("where", ["dumps", "pg_wal"])
+def test_another_file_system_inside_speaks_against_it(ask, host, where):
+    """pg_rewind removes what the upstream does not have, whatever file system it is on."""
+
+    def work():
+        mount_tmpfs(host.pgdata / where)
+        return " ".join(ask().reasons)
+
+    assert ("other file systems hold" in in_own_mounts(work)) == (where == "dumps")
+
+
+def test_a_tablespace_inside_speaks_against_it(ask, host):
+    write_tree(host.pgdata, {"ts1/PG_15_202209061/5/1": "pages"})
+    [reason] = ask().reasons
+    assert reason.startswith("tablespaces lie inside of the data directory")
+    assert reason.endswith(f": {host.pgdata}/ts1")
 
 
 def test_it_asks_as_pg_rewind_will(ask, programs):
@@ -255,7 +331,7 @@ def test_a_restore_command_comes_in_a_private_file(ask, programs, host):
     assert ask(restore_command="fetch 'it' %f %p").reasons == ()
     assert "--restore-target-wal" in programs.argv()
     config = (host.root / "config").read_text(encoding="utf-8")
-    assert config == "restore_command = 'fetch ''it'' %f %p'\n600\n"
+    assert re.fullmatch(r"restore_command = 'echo %f >>/\S+/fetched; fetch ''it'' %f %p'\n600\n", config)
     assert "fetch" not in " ".join(programs.argv())
 
 
