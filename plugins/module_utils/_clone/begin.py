@@ -26,7 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     require_place,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import empty, fsync_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
@@ -34,7 +34,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
     rename_aside,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories, spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
 
@@ -142,6 +142,7 @@ class CloneRun:
         self.record("copying", name)
         if self.permit.action in ("delta", "replace"):
             self._remove_control()
+        self._empty_spool()
 
     def result(self, action: str, files: int = 0, size: int = 0, sent: int = 0, **of_method: Any) -> Result:
         """The result of the copy, with what only the method knows: ``sent`` bytes of ``size``, and ``of_method``."""
@@ -192,6 +193,14 @@ class CloneRun:
         require_stopped(inspect(keep_plan.kept[0], self.job.target.state_directory))
         self.record("keeping", None, **keep_plan.record)
         rename_aside(keep_plan)
+
+    def _empty_spool(self) -> None:
+        """What restore_command has fetched ahead was for the cluster that was there: its segments have the same names."""
+        spool = spool_of(self.job.target.state_directory)
+        if os.path.islink(spool):
+            os.unlink(spool)
+        elif os.path.isdir(spool):
+            empty(spool)
 
     def _remove_control(self) -> None:
         control = os.path.join(self.job.target.data_directory, CONTROL)

@@ -46,7 +46,8 @@ SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
        (SELECT system_identifier::text FROM pg_control_system()),
        (SELECT timeline_id FROM pg_control_checkpoint()),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END::text,
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
+       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END
 """
 
 _RECEIVER_SQL = "SELECT status, sender_host, sender_port, slot_name, received_tli FROM pg_stat_wal_receiver"
@@ -151,7 +152,7 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
     """Ask the server on this host through its socket. Raises StandbyError if it does not let us in or answer."""
     with _local_cursor(socket_directory, port, user, dbname) as cursor:
         cursor.execute(_INSTANCE_SQL)
-        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
+        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn, paused = _row(cursor)
         receiver = _receiver(cursor, version)
         cursor.execute(_SETTINGS_SQL, ([*HOT_STANDBY_SETTINGS, _DELAY],))
         settings = dict(cursor.fetchall())
@@ -164,6 +165,7 @@ def local_instance(socket_directory: str, port: int, user: str | None = None, db
         replay_lsn=parse_lsn(replay_lsn) if replay_lsn else None,
         receiver=receiver,
         delayed=bool(settings.pop(_DELAY, 0)),
+        paused=paused,
         settings=settings,
     )
 

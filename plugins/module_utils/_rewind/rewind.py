@@ -32,8 +32,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import calm, stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import divergence as _divergence
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
@@ -297,8 +296,7 @@ def _finish(top: str, own: HostFiles, major: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(top, name))
     own.put_back()
-    settings = os.path.join(top, "postgresql.auto.conf")
-    write_atomically(settings, without_leftovers(read_small(settings) or ""), mode)
+    calm(top, major, mode)
     slots = os.path.join(top, "pg_replslot")
     if os.path.isdir(slots) and not os.path.islink(slots):
         _files.empty(slots)  # a primary's slots would keep WAL for ever

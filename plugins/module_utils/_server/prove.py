@@ -49,7 +49,7 @@ def _may_become_ready(status: Mapping[str, Any], awaited: str) -> bool:
     ``awaited`` is ``none``, ``replay`` (of one that follows the upstream as it should) or ``ready`` (of a server that
     runs as a standby, or cannot be asked yet).
     """
-    if status["ready"] or awaited == "none":
+    if status["ready"] or awaited == "none" or status.get("error_code") == "replay_paused":
         return False
     if awaited == "replay":
         return bool(status["catching_up"])
