@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ _DELTA = "bring it to a backup's state by a copy with overwrite=same_cluster"
 class RewindTask:
     """Which cluster to rewind to which upstream.
 
-    ``keywords`` are those of an SQL login; ``timeout`` is seconds for one pg_rewind.
+    ``keywords`` are those of an SQL login; ``timeout`` is for how many seconds a pg_rewind may do nothing.
 
     ``restore_command`` fetches WAL that the directory no longer holds, from PostgreSQL 15 on.
     """
@@ -157,8 +158,14 @@ def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     """Rewind the cluster; afterwards it is a standby that has to be given its recovery settings and started.
 
     ``rewindable`` is what ``require_rewindable`` has found. Raises StandbyError; then nothing was changed, or no
-    server starts on the directory and a copy by delta mends it.
+    server starts on the directory and a copy by delta mends it. A lost connection does not end it: the next run finds
+    what it has made.
     """
+    with _not_hung_up():
+        return _rewind(task, rewindable)
+
+
+def _rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     began = time.monotonic()
     private_directory(task.state_directory)
     with _writing_alone(task) as lock:
@@ -221,6 +228,16 @@ def _impossible(task: RewindTask, reasons: Iterable[str]) -> StandbyError:
         ),
         reasons=told,
     )
+
+
+@contextlib.contextmanager
+def _not_hung_up() -> Iterator[None]:
+    """Go on if the terminal of a controller's connection goes, which would leave the cluster half rewound."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextlib.contextmanager

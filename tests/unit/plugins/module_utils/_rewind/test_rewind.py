@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import permit
@@ -195,6 +196,15 @@ class TestRewind:
         assert again.value.code == "rewind_unfinished"
         assert read_tree(host.pgdata.parent) == closed
         assert not is_ours(rewinding.found())
+
+    def test_goes_on_if_the_controllers_connection_is_lost(self, rewinding, host):
+        # The parent of pg_rewind is the module.
+        rewinding.pretends("kill -HUP $PPID")
+        before = signal.getsignal(signal.SIGHUP)
+        rewinding.run()
+        assert host.record["phase"] == "committed"
+        assert (rewinding.found().state, rewinding.mode) == ("standby", 0o700)
+        assert signal.getsignal(signal.SIGHUP) == before
 
     @pytest.mark.parametrize("overwrite", ["same_cluster", "never"])
     def test_a_copy_by_delta_mends_it(self, rewinding, host, overwrite):
