@@ -135,8 +135,8 @@ msg:
   returned: if it is not ready
   type: str
   sample: >-
-    The standby on /var/lib/postgresql/15/main is not ready: its replay is paused. Next: if nobody needs the pause, run SELECT
-    pg_wal_replay_resume() on the standby, then run again.
+    The standby on /var/lib/postgresql/15/main is not ready: its replay is paused. Next: if nobody needs the pause, run
+    SELECT pg_wal_replay_resume() on the standby, then run again.
 catching_up:
   description: Whether it streams as it should, and all that it lacks is WAL that it has yet to receive or to replay.
   returned: success

@@ -63,6 +63,7 @@ class Standby:
     def __init__(self, primary: Server, server: Server) -> None:
         self.primary, self.server = primary, server
         self.restarts = 0
+        self.words: dict[str, dict[str, list[str]]] = {}
 
     def recover(self, check_mode: bool = False, **settings: Any) -> dict[str, Any]:
         """The module's work, as the server's user would do it."""
@@ -144,7 +145,8 @@ def writable(standby: Standby) -> list[tuple[str, str, str, str, str]]:
     """Name, value, unit, type and source of the settings that a file may hold."""
     rows = standby.server.sql(
         "SELECT name, setting, coalesce(unit, ''), vartype, source FROM pg_settings"
-        " WHERE context <> 'internal' AND name <> ALL(%s) AND name !~ '^(transaction_|session_auth|role$|seed$|is_super)'",
+        " WHERE context <> 'internal' AND name <> ALL(%s)"
+        " AND name !~ '^(transaction_|session_auth|role$|seed$|is_super)'",
         list(NOT_OURS),
     )
     assert len(rows) > 200
@@ -153,9 +155,9 @@ def writable(standby: Standby) -> list[tuple[str, str, str, str, str]]:
 
 def words_of_enums(standby: Standby) -> dict[str, dict[str, list[str]]]:
     """The words that the server's program takes for an enum beside its values, by setting and by what they mean."""
-    found: dict[str, dict[str, list[str]]] = {}
+    found = standby.words  # they stay the same
     for name, _value, _unit, vartype, _source in writable(standby):
-        if vartype == "enum":
+        if vartype == "enum" and name not in found:
             found[name] = {}
             for kind in WORDS:
                 for word in kind:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role itself decides of a standby that is late: its own tasks are run, with answers in place of its modules."""
+"""What the role decides of a standby that is late: its own tasks are run, with answers in place of its modules."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def run(tmp_path):
             cwd=tmp_path,
             env={
                 **os.environ,
-                **{"HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0"},
+                "HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0",
                 "ANSIBLE_LIBRARY": str(tmp_path / "library"),
             },
             capture_output=True,
@@ -102,10 +102,10 @@ FAILED = {
     "__standby_from_barman_record": {"state": "failed"},
     "__standby_from_barman_preflight": {
         "plan": {
-            **{"action": "clone", "copies": True},
+            "action": "clone", "copies": True,
             "slot": {
-                **{"name": "n1", "login_host": "primary", "login_port": 5432, "login_user": "r"},
-                **{"login_db": "postgres", "connect_params": {}},
+                "name": "n1", "login_host": "primary", "login_port": 5432, "login_user": "r",
+                "login_db": "postgres", "connect_params": {},
             },
         }
     },

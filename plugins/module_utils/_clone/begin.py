@@ -195,7 +195,7 @@ class CloneRun:
         rename_aside(keep_plan)
 
     def _empty_spool(self) -> None:
-        """What restore_command has fetched ahead was for the cluster that was there: its segments have the same names."""
+        """What restore_command has fetched ahead was for the cluster that was there, and has the same names."""
         spool = spool_of(self.job.target.state_directory)
         if os.path.islink(spool):
             os.unlink(spool)

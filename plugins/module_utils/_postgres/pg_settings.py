@@ -144,7 +144,8 @@ class RunningSettings:
 def read_settings(pgdata: DataDir, names: Iterable[str]) -> RunningSettings | None:
     """What the server on a directory says, or None when it does not let us in (it may be starting).
 
-    ``names`` are in lower case, as those that are returned: a file may write them in any. Raises StandbyError if psycopg2 is missing.
+    ``names`` are in lower case, as those that are returned: a file may write them in any. Raises StandbyError if
+    psycopg2 is missing.
     """
     if not pgdata.running or pgdata.port is None or pgdata.socket_directory is None:
         return None

@@ -27,7 +27,8 @@ class Request:
     ``upstream_asked``: whether to log in to it; if not, what only the upstream could prove is reported as not checked.
     ``upstream_derived`` is what the plan reports of where ``keywords`` come from, if they were derived.
     ``restore_command`` is the command that the server will run, ``restore_trial`` the same for a trial;
-    ``restore_note`` is the reason why that is not Barman's own script. ``barman_checks`` are the lines of ``barman check``, None if Barman was not asked.
+    ``restore_note`` is the reason why that is not Barman's own script. ``barman_checks`` are the lines of
+    ``barman check``, None if Barman was not asked.
     ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
 

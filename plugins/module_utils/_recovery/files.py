@@ -116,7 +116,9 @@ def calm(data_directory: str, major: int, mode: int, settings: Mapping[str, str]
 
 def current(data_directory: str, major: int) -> dict[str, str]:
     """The settings that the files of the data directory hold now, secrets as they are."""
-    return _values(_read(data_directory, name) for name in (AUTO_CONF, *([] if needs_signal(major) else [RECOVERY_CONF])))
+    return _values(
+        _read(data_directory, name) for name in (AUTO_CONF, *([] if needs_signal(major) else [RECOVERY_CONF]))
+    )
 
 
 def _texts(old: Mapping[str, str], wanted: Mapping[str, str], major: int) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The slot that a standby does not use any more: the server that holds it keeps WAL for it until its disk is full. Pure.
+"""The slot that a standby does not use any more: its server keeps WAL for it until the disk is full. Pure.
 
 Private to the collection.
 """

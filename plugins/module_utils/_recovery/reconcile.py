@@ -21,7 +21,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import parsed_conninfo
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import Login
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured, meaning, require_valid
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
+    configured,
+    meaning,
+    require_valid,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import files as _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import stray_config as _stray_config
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.left_slot import (

@@ -52,7 +52,10 @@ def pg_rewind(
     dry_run: bool = False,
     inherited: Sequence[int] = (),
 ) -> Done:
-    """Run pg_rewind to its end, unless it does nothing for ``timeout`` seconds. It keeps the files ``inherited`` open."""
+    """Run pg_rewind to its end, unless it does nothing for ``timeout`` seconds.
+
+    pg_rewind keeps the files ``inherited`` open.
+    """
     argv = [
         os.path.join(bindir, "pg_rewind"),
         f"--target-pgdata={pgdata.path}",

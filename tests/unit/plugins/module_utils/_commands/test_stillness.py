@@ -29,14 +29,16 @@ def test_a_group_that_does_nothing_is_ended():
     assert overdue.is_set()
 
 
+def works_under_a_limit(seconds):
+    """Whether a group that computes is left alone until it has computed more than 30 ticks."""
+    with ProgramGroup(["sh", "-c", "while :; do :; done"]) as group, killed_if_still(group, seconds) as overdue:
+        wait_until(lambda: overdue.is_set() or work_of_group(group.number) > 30, "work")
+        return not overdue.is_set()
+
+
 def test_a_group_that_works_is_not():
-    for seconds in more_and_more_seconds():  # a busy machine may leave it no turn within so short a time
-        with ProgramGroup(["sh", "-c", "while :; do :; done"]) as group:
-            with killed_if_still(group, seconds) as overdue:
-                begin = work_of_group(group.number)
-                wait_until(lambda: overdue.is_set() or work_of_group(group.number) > begin + 20, "work")
-            if not overdue.is_set():
-                return
+    # A busy machine may leave it no turn within a short time.
+    assert any(works_under_a_limit(seconds) for seconds in more_and_more_seconds())
 
 
 def test_what_its_children_do_counts():

@@ -170,6 +170,11 @@ class TestRewind:
         top = str(host.pgdata)
         assert events == ["rewinding", "702", [str(host.state)], [top], "700", "committed"]
 
+    def test_what_its_own_configuration_would_do_is_overruled_before_any_start(self, rewinding, host):
+        (host.pgdata / "postgresql.conf").write_text("recovery_target = immediate\n", encoding="utf-8")
+        rewinding.run()
+        assert "recovery_target = ''" in read_tree(host.pgdata)["postgresql.auto.conf"]
+
     def test_tells_what_is_left_behind(self, rewinding, host):
         host.fast.mkdir(parents=True)
         (host.pgdata / "pg_tblspc").mkdir()

@@ -108,6 +108,7 @@ PRIMARY = {"in_recovery": False}
     [
         pytest.param(at(1), True, True, id="it catches up"),
         pytest.param(at(1, ready=True), False, False, id="it is ready"),
+        pytest.param(at(1, error_code="replay_paused"), False, False, id="its replay is paused"),
         pytest.param(at(1, catching_up=False), False, True, id="its receiver is not as it should be"),
         pytest.param(at(1, catching_up=False, instance=None), False, True, id="it cannot be asked yet"),
         pytest.param(at(1, catching_up=False, instance=None, running=False), False, False, id="no server runs"),
