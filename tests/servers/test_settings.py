@@ -212,7 +212,7 @@ def test_the_words_of_the_manuals(standby: Standby) -> None:
         "io_max_concurrency": -1,
     }
     settings = known(standby, wanted)
-    first = standby.recover(**settings)
+    first = standby.recover(False, **settings)
     standby.obey(first)
     standby.server.wait_for(STREAMS)
     standby.left_alone(**settings)
@@ -228,7 +228,7 @@ def test_what_the_server_works_out_needs_no_restart(standby: Standby) -> None:
     assert "wal_buffers" in worked_out
     before = standby.postmaster()
     told = standby.recover(True, **worked_out)
-    first = standby.recover(**worked_out)
+    first = standby.recover(False, **worked_out)
     assert (told["restart_required"], first["restart_required"]) == (False, False), first["outdated_settings"]
     standby.obey(first)
     standby.left_alone(**worked_out)
@@ -241,7 +241,7 @@ def test_no_spelling_of_what_it_has_is_a_difference(standby: Standby) -> None:
     for turn in range(max(map(len, ways.values()))):
         settings = {name: words[turn % len(words)] for name, words in ways.items()}
         told = standby.recover(True, **settings)
-        done = standby.recover(**settings)
+        done = standby.recover(False, **settings)
         assert (told["restart_required"], done["restart_required"]) == (False, False), done["outdated_settings"]
         standby.obey(done)
         standby.left_alone(**settings)
@@ -260,7 +260,7 @@ def test_every_word_for_another_value_is_taken_up_once(standby: Standby) -> None
     assert {"synchronous_commit", "constraint_exclusion"} <= set(words)
     for turn in range(max(map(len, words.values()))):
         settings = {name: ways[turn % len(ways)] for name, ways in words.items()}
-        done = standby.recover(**settings)
+        done = standby.recover(False, **settings)
         assert not done["restart_required"]
         standby.obey(done)
         standby.left_alone(**settings)
@@ -276,15 +276,15 @@ def test_a_real_difference_is_found_and_mended_by_the_least(standby: Standby) ->
     )
     for settings, need in cases:
         told = standby.recover(True, **settings)
-        standby.recover(**settings)
+        standby.recover(False, **settings)
         # Interrupted here, the next run finds the same.
-        again = standby.recover(**settings)
+        again = standby.recover(False, **settings)
         assert [result["server_state"] for result in (told, again)] == [f"{need}ed"] * 2, settings
         standby.obey(again)
         standby.left_alone(**settings)
     assert standby.restarts == 2
     # A library that is not loaded has no settings yet.
-    done = standby.recover(**{"pgfleet.free": "a"})
+    done = standby.recover(False, **{"pgfleet.free": "a"})
     assert done["server_state"] == "reloaded"
 
 

@@ -73,7 +73,9 @@ def run(tmp_path):
             cwd=tmp_path,
             env={
                 **os.environ,
-                "HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0",
+                "HOME": str(tmp_path),
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_LOCALHOST_WARNING": "0",
                 "ANSIBLE_LIBRARY": str(tmp_path / "library"),
             },
             capture_output=True,
@@ -102,10 +104,15 @@ FAILED = {
     "__standby_from_barman_record": {"state": "failed"},
     "__standby_from_barman_preflight": {
         "plan": {
-            "action": "clone", "copies": True,
+            "action": "clone",
+            "copies": True,
             "slot": {
-                "name": "n1", "login_host": "primary", "login_port": 5432, "login_user": "r",
-                "login_db": "postgres", "connect_params": {},
+                "name": "n1",
+                "login_host": "primary",
+                "login_port": 5432,
+                "login_user": "r",
+                "login_db": "postgres",
+                "connect_params": {},
             },
         }
     },
