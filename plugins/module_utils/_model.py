@@ -263,7 +263,11 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Instance:
-    """A running server, asked by SQL. ``delayed``: it replays later than it receives, by recovery_min_apply_delay."""
+    """A running server, asked by SQL.
+
+    ``delayed``: it replays later than it receives, by recovery_min_apply_delay. ``paused``: it does not replay at all
+    until it is told to.
+    """
 
     version: int
     in_recovery: bool
@@ -274,3 +278,4 @@ class Instance:
     receiver: Receiver | None
     settings: dict[str, int]
     delayed: bool = False
+    paused: bool = False

@@ -65,6 +65,7 @@ options:
   wait:
     description:
       - For what to look again and again. V(none) looks once.
+      - A standby whose replay is paused is not waited for.
       - V(replay) waits for a standby that streams as it should until it has replayed O(min_replay_lsn), or, without
         one, what the upstream had written at the first look; and for a server that only starts, replays or stops.
         V(ready) waits for all that RV(reasons) may name, while
@@ -125,6 +126,20 @@ reasons:
   type: list
   elements: str
   sample: []
+error_code:
+  description:
+    - V(replay_paused) if it streams as it should and its replay is paused, other than by a limit that is below the
+      upstream's. V(standby_catching_up) if all that it lacks is WAL. V(standby_not_ready) for everything else.
+  returned: if it is not ready
+  type: str
+  sample: standby_catching_up
+msg:
+  description: The reasons, and what to do next.
+  returned: if it is not ready
+  type: str
+  sample: >-
+    The standby on /var/lib/postgresql/15/main is not ready: its replay is paused. Next: if nobody needs the pause, run
+    SELECT pg_wal_replay_resume() on the standby, then run again.
 catching_up:
   description: Whether it streams as it should, and all that it lacks is WAL that it has yet to receive or to replay.
   returned: success
@@ -166,6 +181,7 @@ instance:
   sample:
     delayed: false
     in_recovery: true
+    paused: false
     receive_lsn: 0/B0001B0
     receiver:
       sender_host: primary

@@ -255,7 +255,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, job_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import run
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
@@ -311,8 +311,7 @@ def request_of(params: dict[str, Any]) -> Request:
     state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
     server = params["barman_server"] or (job.backup.server if job is not None else None)
     named = {**params, "barman_server": server}
-    spool = os.path.join(state_directory, "spool")
-    command = restore_command(named, spool) if server else RestoreCommand(None)
+    command = restore_command(named, spool_of(state_directory)) if server else RestoreCommand(None)
     return Request(
         data_directory=job.target.data_directory if job is not None else os.path.normpath(params["data_directory"]),
         state_directory=job.target.state_directory if job is not None else state_directory,
@@ -326,6 +325,7 @@ def request_of(params: dict[str, Any]) -> Request:
         config_from_backup=params["config_files"] == "from_backup",
         hot_standby_settings=params["hot_standby_settings"],
         restore_command=command.text,
+        restore_trial=command.trial,
         restore_note=command.note,
         barman=barman_of(named) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,

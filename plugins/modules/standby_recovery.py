@@ -214,7 +214,6 @@ server_state:
   sample: started
 """
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -224,7 +223,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import RecoveryRequest, reconcile
@@ -241,7 +240,7 @@ def request_of(params: dict[str, Any]) -> RecoveryRequest:
     path = params["data_directory"]
     state_directory = params["state_directory"] or default_state_directory(path)
     login = login_of(params, params["application_name"])
-    command = restore_command(params, os.path.join(state_directory, "spool"))
+    command = restore_command(params, spool_of(state_directory))
     return RecoveryRequest(
         data_directory=path,
         state_directory=state_directory,

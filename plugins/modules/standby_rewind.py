@@ -68,8 +68,8 @@ options:
     type: str
   timeout:
     description:
-      - After how many seconds the dry run counts as failed, and the rewind itself. A rewind that is ended by this
-        leaves a directory that cannot be started.
+      - For how many seconds C(pg_rewind) may do nothing, that is, neither compute nor read nor write. Then it is ended.
+        There is no other limit. A rewind that is ended leaves a directory that cannot be started.
     type: int
     default: 3600
 requirements:

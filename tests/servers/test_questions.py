@@ -48,6 +48,16 @@ def test_who_a_standby_is(fleet: Fleet, standby: Server) -> None:
     assert (instance.receiver.sender_host, instance.receiver.sender_port) == (str(primary.top), primary.port)
 
 
+def test_a_paused_replay_is_seen(standby: Server) -> None:
+    assert not local_instance(*where(standby)).paused
+    standby.sql("SELECT pg_wal_replay_pause()")
+    try:
+        assert local_instance(*where(standby)).paused
+    finally:
+        standby.sql("SELECT pg_wal_replay_resume()")
+    assert not local_instance(*where(standby)).paused
+
+
 def test_a_standby_with_the_primarys_serializable_default_is_asked_as_well(standby: Server) -> None:
     # The test's own session goes on asking.
     standby.sql("SET default_transaction_isolation = 'read committed'")

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import calm, stand_by
 from ansible_collections.pgfleet.standby.plugins.modules.standby_recovery import work
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES, programs_of
@@ -127,6 +129,28 @@ def test_it_streams_and_every_drift_is_mended(copy: Copy) -> None:
     RECORDS.mkdir(parents=True, exist_ok=True)
     record = json.dumps({"postgresql": version, "proven": copy.proven}, indent=2)
     (RECORDS / f"{copy.server.major}.json").write_text(f"{record}\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("calmed", [True, False])
+@pytest.mark.parametrize("copy", [major for major in sorted(RELEASES) if major >= 12], indirect=True)
+def test_a_start_before_the_settings_are_written_promotes_nothing(copy: Copy, calmed: bool) -> None:
+    """By a backup's own postgresql.conf, unless a copy calms it at its end, the server is a primary at once."""
+    target = {"recovery_target": "immediate", "recovery_target_action": "promote"}
+    copy.server.put("postgresql.auto.conf", "")
+    copy.server.edit("postgresql.conf", {"primary_conninfo": conninfo_text(copy.primary.conninfo), **target})
+    data = str(copy.server.data)
+    stand_by(data, copy.server.major, 0o600)
+    if calmed:
+        calm(data, copy.server.major, 0o600)
+    as_user(copy.server.data)
+    copy.server.start({"wal_retrieve_retry_interval": "10ms"})
+    [(lsn,)] = copy.primary.sql("SELECT pg_switch_wal()::text")
+    copy.primary.sql("SELECT pg_switch_wal()")
+    if calmed:
+        copy.server.wait_for("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", lsn)
+        assert copy.server.sql("SELECT pg_is_in_recovery()") == [(True,)]
+    else:
+        copy.server.wait_for("SELECT NOT pg_is_in_recovery()")
 
 
 BAD: tuple[tuple[dict[str, Any], str], ...] = (

@@ -32,6 +32,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.target_lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     boot_id,
+    empty,
     fsync_directory,
     private_directory,
 )
@@ -44,7 +45,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, holding
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked, recorded
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories, spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, save_state
 
@@ -162,6 +163,7 @@ class CloneRun:
         self._mark(name)
         if self.permit.action in ("delta", "replace"):
             self._remove_control()
+        self._empty_spool()
 
     def result(self, action: str, files: int = 0, size: int = 0, sent: int = 0, **of_method: Any) -> Result:
         """The result of the copy, with what only the method knows: ``sent`` bytes of ``size``, and ``of_method``."""
@@ -244,6 +246,14 @@ class CloneRun:
         self._marked = Marked.of(None, now_at)
         self.record("keeping", None, **keep_plan.record)
         rename_aside(keep_plan)
+
+    def _empty_spool(self) -> None:
+        """What restore_command has fetched ahead was for the cluster that was there, and has the same names."""
+        spool = spool_of(self.job.target.state_directory)
+        if os.path.islink(spool):
+            os.unlink(spool)
+        elif os.path.isdir(spool):
+            empty(spool)
 
     def _remove_control(self) -> None:
         control = os.path.join(self.job.target.data_directory, CONTROL)

@@ -20,13 +20,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
     private_directory,
     read_small,
-    write_atomically,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import calm, stand_by
 
 __all__ = ["commit", "empty_staging", "finish"]
 
@@ -45,8 +43,7 @@ def finish(target: Target, major: int, settings: Mapping[str, str]) -> None:
         private_directory(os.path.join(target.waldir, "archive_status"), directory_mode)
         os.symlink(target.waldir, os.path.join(top, "pg_wal"))
     stand_by(top, major, mode)
-    auto_conf = os.path.join(top, "postgresql.auto.conf")
-    write_atomically(auto_conf, without_leftovers(read_small(auto_conf) or "", settings), mode)
+    calm(top, major, mode, settings)
 
 
 def empty_staging() -> str:

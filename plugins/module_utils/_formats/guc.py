@@ -19,19 +19,27 @@ _MEMORY = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
 
+# A whole number that begins with 0 is octal to the server, or hexadecimal (guc.c, parse_int).
+_WHOLE = re.compile(r"\s*[-+]?(?:0|[1-9]\d*)\s*[A-Za-z]*\s*")
+
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def same_value(written: str, shown: str, vartype: str, unit: str) -> bool:
-    """Whether a file's text means what pg_settings shows as ``setting`` with this ``vartype`` and ``unit``."""
+    """Whether a file's text certainly means what pg_settings shows as ``setting`` with this ``vartype`` and ``unit``.
+
+    What only the server knows is not the same here: the aliases of an enum, how a fraction is rounded, in which words
+    a text is shown.
+    """
     if vartype == "bool":
         return truth(written) == truth(shown)
     if vartype == "enum":
         return written.lower() == shown.lower()
+    if vartype == "integer" and not (_WHOLE.fullmatch(written) and _WHOLE.fullmatch(shown)):
+        return written == shown
     if vartype in ("integer", "real"):
         amount = in_unit(written, unit)
-        # An integer setting rounds what has a smaller unit than its own.
-        return amount is not None and (round(amount) if vartype == "integer" else amount) == Fraction(shown)
+        return amount is not None and amount == Fraction(shown)
     return written == shown
 
 

@@ -11,7 +11,15 @@ import shutil
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["default_state_directory", "find_bindir", "home_directories", "linked_directories", "links", "place_exists"]
+__all__ = [
+    "default_state_directory",
+    "find_bindir",
+    "home_directories",
+    "linked_directories",
+    "links",
+    "place_exists",
+    "spool_of",
+]
 
 _BINDIRS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/usr/local/pgsql/bin")
 
@@ -25,6 +33,11 @@ def default_state_directory(data_directory: str) -> str:
     """The state directory, beside the data directory: hosts that share the file system share the lock, too."""
     parent, name = os.path.split(os.path.abspath(data_directory))
     return os.path.join(parent, f".{name}.standby")
+
+
+def spool_of(state_directory: str) -> str:
+    """Where barman-wal-restore keeps the segments that it has fetched ahead for this cluster alone."""
+    return os.path.join(state_directory, "spool")
 
 
 def place_exists(data_directory: str, name: str, value: str) -> bool:

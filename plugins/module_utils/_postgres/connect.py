@@ -58,7 +58,8 @@ SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
        (SELECT system_identifier::text FROM pg_control_system()),
        (SELECT timeline_id FROM pg_control_checkpoint()),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END::text,
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
+       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END
 """
 
 _RECEIVER_SQL = "SELECT status, sender_host, sender_port, slot_name, received_tli FROM pg_stat_wal_receiver"
@@ -181,7 +182,7 @@ def local_instance(server: LocalServer, user: str | None = None, dbname: str = "
     """Ask the server on this host. Raises StandbyError if it does not let us in or answer."""
     with _local_cursor(server, user, dbname) as cursor:
         cursor.execute(_INSTANCE_SQL)
-        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn = _row(cursor)
+        version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn, paused = _row(cursor)
         receiver = _receiver(cursor, version)
         cursor.execute(_SETTINGS_SQL, ([*HOT_STANDBY_SETTINGS, _DELAY],))
         settings = dict(cursor.fetchall())
@@ -194,6 +195,7 @@ def local_instance(server: LocalServer, user: str | None = None, dbname: str = "
         replay_lsn=parse_lsn(replay_lsn) if replay_lsn else None,
         receiver=receiver,
         delayed=bool(settings.pop(_DELAY, 0)),
+        paused=paused,
         settings=settings,
     )
 

@@ -18,11 +18,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import AUTO_CONF
 
 __all__ = [
     "configured",
     "configured_data_directory",
     "effective",
+    "meaning",
     "require_pg_basebackup",
     "require_valid",
     "server_version",
@@ -36,6 +38,9 @@ _STAMP = re.compile(r"^.*?(?:LOG|FATAL|ERROR|WARNING):\s+")
 
 # An option as a program lists it in its --help.
 _OPTION = re.compile(r"--[a-z-]+")
+
+# What the program is told on its command line when it is asked: no file says otherwise then.
+_GIVEN = ("config_file", "data_directory", "hba_file", "ident_file")
 
 _PLACE = re.compile(r' in file "[^"]*" line \d+')
 
@@ -103,6 +108,17 @@ def effective(bindir: str, config_file: str, data_directory: str, names: Iterabl
     return values
 
 
+def meaning(bindir: str, name: str, text: str) -> str | None:
+    """How the server's program itself writes a setting that a file holds as ``text``; None if it refuses the text.
+
+    An enum in the word that stands for its aliases, a number in its base unit, a list or a text as it is normalised.
+    """
+    if name in _GIVEN:
+        return None
+    done = _asked(bindir, name, {name: text})
+    return done.out.rstrip("\n") if done.rc == 0 else None
+
+
 def configured_data_directory(bindir: str, config_file: str) -> str | None:
     """The data directory that a configuration file names, or None when it names none."""
     done = _printed(bindir, "data_directory", config_file)
@@ -118,6 +134,16 @@ def _printed(bindir: str, name: str, config_file: str, data_directory: str | Non
     places.update(hba_file="/dev/null", ident_file="/dev/null")
     settings = [word for setting, value in places.items() for word in ("-c", f"{setting}={value}")]
     return LocalShell().run([os.path.join(bindir, "postgres"), "-C", name, *settings])
+
+
+def _asked(bindir: str, name: str, settings: Mapping[str, str]) -> Completed:
+    """The same of a configuration that has nothing but these settings."""
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+        file = os.path.join(scratch, "postgresql.conf")
+        write_atomically(file, "".join(f"{key} = {_conf.quote(value)}\n" for key, value in settings.items()))
+        # Without it older servers first complain that it is missing.
+        write_atomically(os.path.join(scratch, AUTO_CONF), "")
+        return _printed(bindir, name, file, scratch)
 
 
 def configured(config_file: str, depth: int = 0) -> dict[str, str]:
@@ -169,10 +195,7 @@ def _unreadable(path: str, failed: OSError) -> StandbyError:
 
 def require_valid(bindir: str, settings: Mapping[str, str]) -> None:
     """That the server takes these settings from a file. Raises StandbyError with what it says against one of them."""
-    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
-        file = os.path.join(scratch, "postgresql.conf")
-        write_atomically(file, "".join(f"{name} = {_conf.quote(value)}\n" for name, value in settings.items()))
-        done = _printed(bindir, "data_directory", file, scratch)
+    done = _asked(bindir, "data_directory", settings)
     if done.rc != 0:
         said = _PLACE.sub("", _STAMP.sub("", first_line(done.err)))
         raise StandbyError(

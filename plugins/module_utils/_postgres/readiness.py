@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import hosts
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Instance, Upstream
 
-__all__ = ["behind", "lag_bytes", "not_following", "reasons"]
+__all__ = ["behind", "lag_bytes", "not_following", "reasons", "refusal"]
 
 
 def lag_bytes(instance: Instance, upstream: Upstream | None) -> int | None:
@@ -60,9 +61,9 @@ def behind(
     min_replay_lsn: int | None = None,
     max_lag_bytes: int | None = None,
 ) -> list[str]:
-    """Every reason why a standby is not far enough. A delayed one is judged by what it has received."""
+    """Every reason why a standby is not far enough, or will not be. A delayed one is judged by what it has received."""
     position, did = (instance.replay_lsn, "replayed") if not instance.delayed else (instance.receive_lsn, "received")
-    found = []
+    found = ["its replay is paused"] if instance.paused else []
     lag = max(0, upstream.lsn - position) if upstream is not None and position is not None else None
     if max_lag_bytes is not None and lag is not None and lag > max_lag_bytes:
         found.append(f"it is {lag} bytes behind the upstream, more than max_lag_bytes={max_lag_bytes}")
@@ -70,6 +71,40 @@ def behind(
         at = "nothing yet" if position is None else format_lsn(position)
         found.append(f"it has {did} {at}, not yet {format_lsn(min_replay_lsn)}")
     return found
+
+
+def refusal(
+    path: str, reasons: Sequence[str], behind: Sequence[str], instance: Instance | None, upstream: Upstream | None
+) -> Refusal | None:
+    """Why the server on ``path`` is not ready, by its name; None if it is.
+
+    ``reasons`` are those why it is not the standby that streams, ``behind`` those why it is not far enough.
+    """
+    if not reasons and not behind:
+        return None
+    found = f"The standby on {path} is not ready: {'; '.join([*reasons, *behind])}."
+    if reasons:
+        return Refusal("standby_not_ready", found, "read the server's log; a new run goes on from here")
+    if instance is not None and instance.paused and not _too_small(instance, upstream):
+        return Refusal(
+            "replay_paused",
+            found,
+            "if nobody needs the pause, run SELECT pg_wal_replay_resume() on the standby, then run again",
+        )
+    return Refusal(
+        "standby_catching_up",
+        found,
+        "see what holds its replay up (its log, its disks, queries that conflict); a new run goes on from here",
+    )
+
+
+def _too_small(instance: Instance, upstream: Upstream | None) -> bool:
+    """Whether a standby has a limit below the upstream's, for which it pauses by itself from PostgreSQL 14 on.
+
+    PostgreSQL manual, 26.4.3 "Administrator's Overview" of hot standby.
+    """
+    wanted = upstream.settings if upstream is not None else {}
+    return any(value < wanted.get(name, 0) for name, value in instance.settings.items())
 
 
 def _receiver(instance: Instance, keywords: Mapping[str, str] | None, slot_name: str | None) -> list[str]:

@@ -56,7 +56,9 @@ def standby_status(params: dict[str, Any]) -> dict[str, Any]:
         if minimum is None and params.get("wait", "none") != "none":
             minimum = upstream.lsn if upstream is not None else instance.receive_lsn if by_receiver else None
         behind = _readiness.behind(instance, upstream, minimum, params["max_lag_bytes"])
+    refusal = _readiness.refusal(found.path, reasons, behind, instance, upstream)
     return {
+        **({"error_code": refusal.code, "msg": refusal.msg} if refusal is not None else {}),
         "pgdata": pgdata_of(found, params["pg_bindir"], upstream.system_identifier if upstream is not None else None),
         "ready": not reasons + behind,
         "state": _without_upstream.state(instance, not reasons + behind),

@@ -26,8 +26,9 @@ class Request:
     or if ``basebackup`` is given: then the upstream itself is copied. ``keywords`` lead to the upstream.
     ``upstream_asked``: whether to log in to it; if not, what only the upstream could prove is reported as not checked.
     ``upstream_derived`` is what the plan reports of where ``keywords`` come from, if they were derived.
-    ``restore_command`` is the command that the server will run; ``restore_note`` is the reason why that is not Barman's
-    own script. ``barman_checks`` are the lines of ``barman check``, None if Barman was not asked.
+    ``restore_command`` is the command that the server will run, ``restore_trial`` the same for a trial;
+    ``restore_note`` is the reason why that is not Barman's own script. ``barman_checks`` are the lines of
+    ``barman check``, None if Barman was not asked.
     ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
 
@@ -43,6 +44,7 @@ class Request:
     config_from_backup: bool = False
     hot_standby_settings: str = "raise"
     restore_command: str | None = None
+    restore_trial: str | None = None
     restore_note: str | None = None
     barman: Barman | None = None
     barman_checks: tuple[CheckItem, ...] | None = None

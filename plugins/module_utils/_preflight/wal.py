@@ -30,7 +30,8 @@ def check_wal(
     if not request.restore_command or not proof.in_archive:
         return (*of_source, *proof.verdicts)
     identifier = control.system_identifier or (upstream.system_identifier if upstream is not None else None)
-    fetched = questions.fetch(request.restore_command, proof.in_archive, control.wal_segment_size, identifier)
+    trial = request.restore_trial or request.restore_command
+    fetched = questions.fetch(trial, proof.in_archive, control.wal_segment_size, identifier)
     return (*of_source, *proof.verdicts, fetched)
 
 

@@ -21,10 +21,15 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_fi
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import masked_conninfo
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import (
+    foreign_paths,
+    neutralised,
+    without_leftovers,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import LEFTOVERS, home
 
-__all__ = ["FileChange", "apply", "compare", "shown", "stand_by"]
+__all__ = ["FileChange", "apply", "calm", "compare", "current", "shown", "stand_by"]
 
 _SIGNAL = "# Written by pgfleet.standby: this server follows an upstream.\n"
 
@@ -95,6 +100,25 @@ def stand_by(data_directory: str, major: int, mode: int) -> None:
         write_atomically(os.path.join(data_directory, "standby.signal"), _SIGNAL, mode)
     else:
         write_atomically(os.path.join(data_directory, RECOVERY_CONF), _MODE, mode)
+
+
+def calm(data_directory: str, major: int, mode: int, settings: Mapping[str, str] | None = None) -> None:
+    """Make sure that a server started on the directory neither ends its recovery nor does what its source did.
+
+    What its own postgresql.auto.conf says of that goes, and what its postgresql.conf says is overruled there.
+    ``settings`` are added: a start needs them. Raises StandbyError.
+    """
+    added = dict(settings or {})
+    harmless = neutralised(configured(os.path.join(data_directory, "postgresql.conf")), added, major)
+    text = without_leftovers(_read(data_directory, AUTO_CONF), {**added, **harmless})
+    write_atomically(os.path.join(data_directory, AUTO_CONF), text, mode)
+
+
+def current(data_directory: str, major: int) -> dict[str, str]:
+    """The settings that the files of the data directory hold now, secrets as they are."""
+    return _values(
+        _read(data_directory, name) for name in (AUTO_CONF, *([] if needs_signal(major) else [RECOVERY_CONF]))
+    )
 
 
 def _texts(old: Mapping[str, str], wanted: Mapping[str, str], major: int) -> dict[str, str]:

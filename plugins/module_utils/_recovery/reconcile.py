@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -18,10 +19,20 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Data
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import parsed_conninfo
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import Login
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured, require_valid
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
+    configured,
+    meaning,
+    require_valid,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import files as _files
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import stray_config as _stray_config
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.left_slot import (
+    UpstreamSlot,
+    left_slot,
+    warning_of,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import neutralised
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import RestoreCommand
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import needs, of_server
@@ -64,7 +75,8 @@ class _Change:
     """What has to change. ``settings`` are all that are to be in place, those that overrule a file included.
 
     ``neutralised`` are the names of the latter. ``running`` is what the server uses, None where it cannot be asked;
-    ``outdated`` are the settings of which it uses another value.
+    ``outdated`` are the settings of which it uses another value. ``reload`` and ``restart`` are the settings that the
+    server takes up by that, or not at all. ``left_slot`` is the slot that the standby does not use any more.
     """
 
     settings: Mapping[str, str]
@@ -73,6 +85,14 @@ class _Change:
     strays: _stray_config.Strays
     running: _pg_settings.RunningSettings | None
     outdated: tuple[str, ...]
+    reload: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    left_slot: UpstreamSlot | None = None
+
+    @property
+    def need(self) -> str | None:
+        """What the server needs: ``restart``, ``reload`` or None."""
+        return "restart" if self.restart else "reload" if self.reload else None
 
 
 def reconcile(request: RecoveryRequest, only_look: bool) -> dict[str, Any]:
@@ -82,6 +102,7 @@ def reconcile(request: RecoveryRequest, only_look: bool) -> dict[str, Any]:
     _require_possible(request, observed, change)
     if not only_look:
         _apply(request, change)
+        change = _confirmed(observed, change)
     return {**_report(request, observed, change), "warnings_to_show": _warnings(request.command, change)}
 
 
@@ -135,9 +156,53 @@ def _compare(request: RecoveryRequest, observed: _Observed) -> _Change:
         request.config_files == "from_backup",
     )
     files = _files.compare(path, settings, not request.config_directory, observed.major)
-    running = _pg_settings.read_settings(observed.pgdata, settings)
-    outdated = tuple(running.outdated(settings)) if running is not None else ()
-    return _Change(settings, tuple(sorted(harmless)), files, strays, running, outdated)
+    running = _pg_settings.read_settings(observed.pgdata, {*settings, *files.settings})
+    left = left_slot(_slot(_files.current(path, observed.major)), _slot(settings))
+    change = _Change(settings, tuple(sorted(harmless)), files, strays, running, (), left_slot=left)
+    return _with_needs(request, observed, change) if observed.pgdata.running else change
+
+
+def _slot(settings: Mapping[str, str]) -> UpstreamSlot | None:
+    """The slot that a standby with these settings uses."""
+    keywords = parsed_conninfo(settings.get("primary_conninfo", "")) or {}
+    return UpstreamSlot.of(settings.get("primary_slot_name", ""), keywords)
+
+
+def _with_needs(request: RecoveryRequest, observed: _Observed, change: _Change) -> _Change:
+    """Which of the settings the running server has to take up, and how. What it uses already needs nothing."""
+    running = change.running if change.running is not None else _pg_settings.RunningSettings()
+    live = running.settings
+    # A line that goes leaves the value that is built in.
+    left = {name: live[name].default for name in change.files.settings if name in live}
+    in_words = partial(meaning, find_bindir(observed.major, request.bindir))
+    outdated = running.outdated({**left, **change.settings}, in_words)
+    # Such as those of a recovery.conf; those of a library that is not loaded need no restart.
+    unknown = [name for name in change.files.settings if name not in live]
+    restart = [name for name in outdated if live[name].needs_restart]
+    restart += [name for name in unknown if "." not in name and needs([name], observed.major) == "restart"]
+    # What it has in other words already is loaded as well: it tells later whether its files are.
+    written = of_server(dict.fromkeys(change.files.settings, ""), observed.major)
+    return replace(
+        change,
+        outdated=tuple(name for name in outdated if name in change.settings),
+        reload=tuple(name for name in {**dict.fromkeys(outdated), **written} if name not in restart),
+        restart=tuple(restart),
+    )
+
+
+def _confirmed(observed: _Observed, change: _Change) -> _Change:
+    """The same when the files are written: a restart only for what the server itself says that it waits for.
+
+    It reads its files for that, and compares what they say with what it uses, in its own way.
+    """
+    if not change.restart or change.running is None:
+        return change
+    now = _pg_settings.read_settings(observed.pgdata, ())
+    if now is None:
+        return change
+    waiting = now.waiting(change.restart)
+    loads = (name for name in change.restart if name not in waiting)
+    return replace(change, reload=(*change.reload, *loads), restart=tuple(waiting))
 
 
 def _require_possible(request: RecoveryRequest, observed: _Observed, change: _Change) -> None:
@@ -159,7 +224,7 @@ def _require_possible(request: RecoveryRequest, observed: _Observed, change: _Ch
                 "mend those lines",
             )
         )
-    overridden = change.running.overridden(change.settings)
+    overridden = change.running.overridden(change.outdated)
     if overridden:
         values = ", ".join(f"{name} ({source})" for name, source in overridden.items())
         raise StandbyError(
@@ -182,10 +247,7 @@ def _apply(request: RecoveryRequest, change: _Change) -> None:
 
 def _report(request: RecoveryRequest, observed: _Observed, change: _Change) -> dict[str, Any]:
     """The result of the module, the same whether the change was made or only looked at; secrets masked."""
-    # What the server uses already needs nothing, whatever stood in the file.
-    settings = change.running.settings if change.running is not None else {}
-    unknown = [name for name in change.files.settings if name not in settings]
-    need = needs([*unknown, *change.outdated], observed.major) if observed.pgdata.running else None
+    need = change.need
     passfile = _rewritten(request.login)
     return {
         "changed": bool(change.files.files or change.strays.names or need or passfile),
@@ -218,10 +280,10 @@ def _difference(path: str, files: _files.FileChange, passfile: str | None) -> di
 
 
 def _warnings(command: RestoreCommand, change: _Change) -> list[str]:
-    """What a person should know of a restore_command that is new. Runs the script's own test."""
+    """What a person should know of what is new. Runs the own test of a restore_command's script."""
+    warnings = [warning_of(change.left_slot)] if change.left_slot is not None else []
     if "restore_command" not in change.files.settings:
-        return []
-    warnings = []
+        return warnings
     if command.note is not None:
         warnings.append(f"restore_command uses barman get-wal over ssh: {command.note}.")
     complaint = command.test()

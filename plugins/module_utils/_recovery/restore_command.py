@@ -49,6 +49,18 @@ class RestoreCommand:
     script: tuple[str, ...] = field(default=())
     note: str | None = None
 
+    @property
+    def trial(self) -> str | None:
+        """The same command with a spool of its own, in the directory that it is tried in.
+
+        A trial neither takes a segment from the standby's spool nor leaves one there, and needs no state directory.
+        """
+        if not self.script:
+            return self.text
+        words = list(self.script)
+        words[words.index("--spool-dir") + 1] = "spool"
+        return _command(words)
+
     def test(self) -> str | None:
         """What the script's own test of the connection and of Barman's configuration complains about, or None."""
         if not self.script:
@@ -84,7 +96,7 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreC
     if script is None or lacks is not None:
         return RestoreCommand(_over_ssh(params), note=lacks)
     words = (script, *_options(params, options, spool_directory), *_place(params))
-    return RestoreCommand(" ".join([*map(_word, words), "%f", "%p"]), script=words)
+    return RestoreCommand(_command(words), script=words)
 
 
 def _ssh_port(options: Sequence[str]) -> str | None:
@@ -154,6 +166,10 @@ def _over_ssh(params: Mapping[str, Any]) -> str:
     # The remote command is one word for this shell, and the segment's name is its end: that is added after the quoting.
     remote = ssh.pop()[: -len("WAL")]
     return " ".join([*map(_word, ssh), f"{_word(remote)}%f", ">", '"%p"', "||", "exit", "1"])
+
+
+def _command(script: Sequence[str]) -> str:
+    return " ".join([*map(_word, script), "%f", "%p"])
 
 
 def _word(word: str) -> str:

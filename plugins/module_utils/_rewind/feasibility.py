@@ -107,7 +107,7 @@ def reasons_impossible(
 ) -> list[str]:
     """Every reason why pg_rewind cannot be used, as sentences without a full stop; none when it can.
 
-    ``keywords`` are those of an SQL login. The dry run may last ``timeout`` seconds. Changes nothing. Raises
+    ``keywords`` are those of an SQL login. The dry run may do nothing for ``timeout`` seconds. Changes nothing. Raises
     StandbyError when the upstream does not answer in time.
     """
     return list(prove_rewind(pgdata, keywords, bindir, upstream, timeout, restore_command).reasons)
@@ -123,7 +123,8 @@ def prove_rewind(
 ) -> RewindProof:
     """Look for every reason against pg_rewind. If there is none, its dry run is the proof.
 
-    The dry run ends as soon as pg_rewind knows what it would copy, or after ``timeout`` seconds. Changes nothing.
+    The dry run ends as soon as pg_rewind knows what it would copy, or has done nothing for ``timeout``
+    seconds. Changes nothing.
     """
     program = os.path.join(bindir, "pg_rewind")
     reasons = _of_directory(pgdata, upstream)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, STDOUT, ProgramGroup
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.stillness import killed_if_still
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
@@ -52,7 +53,10 @@ def pg_rewind(
     dry_run: bool = False,
     inherited: Sequence[int] = (),
 ) -> Done:
-    """Run pg_rewind, for ``timeout`` seconds at most. pg_rewind keeps the files ``inherited`` open."""
+    """Run pg_rewind to its end, unless it does nothing for ``timeout`` seconds.
+
+    pg_rewind keeps the files ``inherited`` open.
+    """
     argv = [
         os.path.join(bindir, "pg_rewind"),
         f"--target-pgdata={pgdata.path}",
@@ -104,7 +108,7 @@ def _run(argv: Sequence[str], timeout: float, enough: re.Pattern[str] | None, in
     except OSError as failed:
         return Done(127, (f"error: {argv[0]} does not run: {failed.strerror}",))
     lines: list[str] = []
-    with group, group.killed_after(timeout) as overdue:
+    with group, killed_if_still(group, timeout) as overdue:
         for line in group.lines():
             if not _PROGRESS.search(line):
                 lines.append(line.rstrip())
@@ -112,5 +116,5 @@ def _run(argv: Sequence[str], timeout: float, enough: re.Pattern[str] | None, in
                 return Done(0, tuple(lines))
         rc = group.exit_code()
     if overdue.is_set():
-        lines.append(f"error: it did not end within {timeout:g} seconds and was killed")
+        lines.append(f"error: for {timeout:g} seconds it has neither computed nor read nor written, and was killed")
     return Done(rc, tuple(lines))

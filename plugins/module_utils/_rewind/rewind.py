@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,8 +35,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import calm, stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import divergence as _divergence
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
@@ -73,7 +73,7 @@ _DELTA = "bring it to a backup's state by a copy with overwrite=same_cluster"
 class RewindTask:
     """Which cluster to rewind to which upstream.
 
-    ``keywords`` are those of an SQL login; ``timeout`` is seconds for one pg_rewind.
+    ``keywords`` are those of an SQL login; ``timeout`` is for how many seconds a pg_rewind may do nothing.
 
     ``restore_command`` fetches WAL that the directory no longer holds, from PostgreSQL 15 on.
     """
@@ -160,8 +160,14 @@ def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     """Rewind the cluster; afterwards it is a standby that has to be given its recovery settings and started.
 
     ``rewindable`` is what ``require_rewindable`` has found. Raises StandbyError; then nothing was changed, or no
-    server starts on the directory and a copy by delta mends it.
+    server starts on the directory and a copy by delta mends it. A lost connection does not end it: the next run finds
+    what it has made.
     """
+    with _not_hung_up():
+        return _rewind(task, rewindable)
+
+
+def _rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     began = time.monotonic()
     private_directory(task.state_directory)
     linked = linked_directories(task.data_directory)
@@ -226,6 +232,16 @@ def _impossible(task: RewindTask, reasons: Iterable[str]) -> StandbyError:
         ),
         reasons=told,
     )
+
+
+@contextlib.contextmanager
+def _not_hung_up() -> Iterator[None]:
+    """Go on if the terminal of a controller's connection goes, which would leave the cluster half rewound."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextlib.contextmanager
@@ -301,8 +317,7 @@ def _finish(top: str, own: HostFiles, major: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(top, name))
     own.put_back()
-    settings = os.path.join(top, "postgresql.auto.conf")
-    write_atomically(settings, without_leftovers(read_small(settings) or ""), mode)
+    calm(top, major, mode)
     slots = os.path.join(top, "pg_replslot")
     if os.path.isdir(slots) and not os.path.islink(slots):
         _files.empty(slots)  # a primary's slots would keep WAL for ever

@@ -56,7 +56,7 @@ def _may_become_ready(status: Mapping[str, Any], awaited: str) -> bool:
     stopping) or ``ready`` (of a server that
     runs as a standby, or cannot be asked yet).
     """
-    if status["ready"] or awaited == "none":
+    if status["ready"] or awaited == "none" or status.get("error_code") == "replay_paused":
         return False
     unasked = status.get("unasked")
     if awaited == "replay":

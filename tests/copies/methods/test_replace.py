@@ -104,6 +104,19 @@ class TestReplace:
         assert read_tree(another.pgdata) == before
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_no_wal_that_was_fetched_ahead_outlives_the_cluster_that_it_was_for(used, tmp_path, linked):
+    (tmp_path / "elsewhere").mkdir()
+    spool = used.state / "spool"
+    if linked:
+        spool.symlink_to(tmp_path / "elsewhere")
+    write_tree(spool, {"000000010000000000000004": "of the other cluster", ".tmp/x": ""})
+    before = sorted((tmp_path / "elsewhere").iterdir())
+    used.copy()
+    assert list(spool.iterdir() if spool.is_dir() else ()) == []
+    assert sorted((tmp_path / "elsewhere").iterdir()) == before
+
+
 class TestRewinding:
     """A cluster that an interrupted pg_rewind has left is neither startable nor a copy of ours."""
 

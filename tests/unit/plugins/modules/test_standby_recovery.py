@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_postgres import POSTGRES
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT
 
 STANDBY = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT, "standby.signal": ""}
@@ -14,7 +15,7 @@ STANDBY = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT, "standby.sig
 @pytest.fixture
 def recover(host, run):
     write_tree(host.pgdata, STANDBY)
-    host.program("postgres", "#!/bin/sh\n")
+    host.program("postgres", POSTGRES)
     host.program("barman-wal-restore", "#!/bin/sh\n")
 
     def module(check_mode=False, **changed):
@@ -171,6 +172,21 @@ def test_there_has_to_be_a_configuration_to_keep(recover):
     assert recover(config_files="keep_local")["error_code"] == "config_files_unclear"
 
 
+def test_a_slot_that_is_left_behind_is_warned_of(recover):
+    def warned(check_mode=False, **changed):
+        told = recover(check_mode, **changed).get("warnings", ())
+        return [str(warning) for warning in told if "pg_drop_replication_slot" in str(warning)]
+
+    assert warned(primary_slot_name="old") == []
+    assert warned(primary_slot_name="old") == []
+    told = warned(check_mode=True, upstream_conninfo="host=other")
+    [warning] = warned(upstream_conninfo="host=other")
+    assert "slot old of the server primary, port 5432" in warning
+    assert "pg_drop_replication_slot('old')" in warning
+    assert told == [warning]
+    assert warned(upstream_conninfo="host=other") == []
+
+
 class TestLive:
     """A running server is compared with what the files say."""
 
@@ -178,12 +194,18 @@ class TestLive:
     def live(self, recover, running, monkeypatch):
         recover()
 
-        def module(source="configuration file", errors=(), **changed):
+        def module(source="configuration file", errors=(), waits=None, **changed):
             values = {"recovery_target_timeline": "latest", "restore_command": "old", **changed}
-            shown = {name: _pg_settings.LiveSetting(value, "", "string", source) for name, value in values.items()}
-            monkeypatch.setattr(
-                _pg_settings, "read_settings", lambda found, names: _pg_settings.RunningSettings(shown, errors)
-            )
+            contexts = {"recovery_target_timeline": "postmaster"}
+            shown = {
+                name: _pg_settings.LiveSetting(value, "", "string", source, contexts.get(name, "sighup"))
+                for name, value in values.items()
+            }
+            # What the server says when it has read the files that were written.
+            line = _pg_settings.FileLine("", bool(waits), True)
+            lines = None if waits is None else {"recovery_target_timeline": line}
+            settings = _pg_settings.RunningSettings(shown, errors, lines)
+            monkeypatch.setattr(_pg_settings, "read_settings", lambda found, names: settings)
             return recover()
 
         return module
@@ -195,6 +217,11 @@ class TestLive:
 
     def test_what_only_a_restart_changes(self, live):
         assert live(recovery_target_timeline="current")["restart_required"]
+
+    @pytest.mark.parametrize("waits", [True, False])
+    def test_a_restart_is_for_what_the_server_itself_waits_for(self, live, waits):
+        result = live(recovery_target_timeline="current", waits=waits)
+        assert (result["restart_required"], result["reload_required"]) == (waits, not waits)
 
     def test_what_it_uses_already_needs_nothing(self, host, live):
         write_tree(host.pgdata, {"postgresql.auto.conf": "recovery_target_timeline = 'current'\n"})

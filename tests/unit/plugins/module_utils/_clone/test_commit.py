@@ -60,6 +60,13 @@ class TestFinish:
         assert "standby" in (host.pgdata / "standby.signal").read_text(encoding="utf-8")
         assert (host.pgdata / "postgresql.auto.conf").read_text(encoding="utf-8") == "work_mem = '8MB'\n"
 
+    def test_what_the_backups_configuration_would_do_is_overruled_before_any_start(self, host):
+        target = "recovery_target_time = '2020-01-01'\nrecovery_target_action = promote\n"
+        write_tree(host.pgdata, {"postgresql.conf": "include_dir = 'more'\nport = 1\n", "more/a.conf": target})
+        finished(host.job())
+        text = (host.pgdata / "postgresql.auto.conf").read_text(encoding="utf-8")
+        assert text == "work_mem = '8MB'\nrecovery_target_time = ''\n"
+
     def test_makes_settings_where_the_backup_has_none(self, host):
         (host.pgdata / "postgresql.auto.conf").unlink()
         finished(host.job())

@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.readiness import behind, lag_bytes, reasons
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.readiness import (
+    behind,
+    lag_bytes,
+    reasons,
+    refusal,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     SYSTEM_IDENTIFIER,
     instance,
@@ -108,3 +113,36 @@ def test_a_delayed_one_is_judged_by_what_it_has_received(delayed, state, said):
     assert behind(seen, upstream(), min_replay_lsn=0x5000000) == said
     assert reasons(seen, upstream=upstream(), min_replay_lsn=0x5000000) == said
     assert len(behind(seen, upstream(), max_lag_bytes=0x100000)) == (1 if said and "nothing" not in said[0] else 0)
+
+
+def test_a_paused_replay_is_a_reason_wherever_it_stands():
+    assert reasons(instance(paused=True), upstream=upstream(), min_replay_lsn=1) == ["its replay is paused"]
+    assert behind(instance(paused=True, delayed=True), upstream()) == ["its replay is paused"]
+    assert "its replay is paused" in behind(instance(paused=True, replay_lsn=0), upstream(), 0x5000000, 0)
+
+
+SMALL = {"max_connections": 50}
+
+
+@pytest.mark.parametrize(
+    ("not_following", "late", "state", "code"),
+    [
+        ([], [], {}, None),
+        (["it has no WAL receiver"], [], {}, "standby_not_ready"),
+        (["it has no WAL receiver"], ["its replay is paused"], {"paused": True}, "standby_not_ready"),
+        ([], ["it is late"], {}, "standby_catching_up"),
+        ([], ["its replay is paused"], {"paused": True}, "replay_paused"),
+        # It has paused by itself, and goes on when the limit is raised and it is restarted.
+        ([], ["its replay is paused"], {"paused": True, "settings": SMALL}, "standby_catching_up"),
+    ],
+)
+def test_why_it_is_not_ready_has_a_name(not_following, late, state, code):
+    found = refusal("/srv/pg", not_following, late, instance(**state), upstream(settings={"max_connections": 100}))
+    assert (found.code if found is not None else None) == code
+    for reason in [*not_following, *late]:
+        assert reason in found.msg
+
+
+def test_without_an_upstream_or_an_answer_there_is_a_name_as_well():
+    assert refusal("/srv/pg", [], ["its replay is paused"], instance(paused=True), None).code == "replay_paused"
+    assert refusal("/srv/pg", ["no server runs"], [], None, None).code == "standby_not_ready"

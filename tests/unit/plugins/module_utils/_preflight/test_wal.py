@@ -49,6 +49,11 @@ def test_the_upstream_is_asked_from_the_begin_of_the_backup(check):
     assert answers.asked == {"begin": (1, 0x3000028), "restore_command": "fetch %f %p"}
 
 
+def test_a_trial_may_differ_from_what_the_server_runs(check):
+    _verdicts, answers = check(upstream(), restore_trial="fetch elsewhere %f %p")
+    assert answers.asked["restore_command"] == "fetch elsewhere %f %p"
+
+
 @pytest.mark.parametrize(
     ("proof", "command"), [(replace(ALL_WAL, in_archive=None), "fetch %f %p"), (ALL_WAL, None)], ids=["none", "unused"]
 )

@@ -48,6 +48,12 @@ def test_it_may_be_none(option):
     assert restore_command({"restore_command": option}, SPOOL).text is None
 
 
+def test_a_trial_of_any_other_command_is_the_command():
+    for given in ({"restore_command": "none"}, {"restore_command": "cp %f %p"}):
+        command = restore_command(given, SPOOL)
+        assert command.trial == command.text
+
+
 def test_it_may_be_anything():
     assert restore_command({"restore_command": "cp '/a b/%f' %p"}, SPOOL).text == "cp '/a b/%f' %p"
 
@@ -61,6 +67,12 @@ def test_auto_has_to_know_where_barman_is(option, value):
 
 
 class TestScript:
+    def test_a_trial_has_a_spool_of_its_own(self, script):
+        command = restore_command({**AUTO, "restore_jobs": 4}, SPOOL)
+        words, tried = arguments(command.text), arguments(command.trial)
+        assert tried == ["spool" if word == SPOOL else word for word in words]
+        assert SPOOL in words
+
     @pytest.mark.parametrize(
         ("options", "words"),
         [

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import permit
@@ -169,6 +170,11 @@ class TestRewind:
         top = str(host.pgdata)
         assert events == ["rewinding", "702", [str(host.state)], [top], "700", "committed"]
 
+    def test_what_its_own_configuration_would_do_is_overruled_before_any_start(self, rewinding, host):
+        (host.pgdata / "postgresql.conf").write_text("recovery_target = immediate\n", encoding="utf-8")
+        rewinding.run()
+        assert "recovery_target = ''" in read_tree(host.pgdata)["postgresql.auto.conf"]
+
     def test_tells_what_is_left_behind(self, rewinding, host):
         host.fast.mkdir(parents=True)
         (host.pgdata / "pg_tblspc").mkdir()
@@ -195,6 +201,15 @@ class TestRewind:
         assert again.value.code == "rewind_unfinished"
         assert read_tree(host.pgdata.parent) == closed
         assert not is_ours(rewinding.found())
+
+    def test_goes_on_if_the_controllers_connection_is_lost(self, rewinding, host):
+        # The parent of pg_rewind is the module.
+        rewinding.pretends("kill -HUP $PPID")
+        before = signal.getsignal(signal.SIGHUP)
+        rewinding.run()
+        assert host.record["phase"] == "committed"
+        assert (rewinding.found().state, rewinding.mode) == ("standby", 0o700)
+        assert signal.getsignal(signal.SIGHUP) == before
 
     @pytest.mark.parametrize("overwrite", ["same_cluster", "never"])
     def test_a_copy_by_delta_mends_it(self, rewinding, host, overwrite):

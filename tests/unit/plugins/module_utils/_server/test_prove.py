@@ -139,6 +139,7 @@ PRIMARY = {"in_recovery": False}
         pytest.param(unasked(None, "stopping"), True, True, id="it is stopping"),
         pytest.param(unasked(None, "refused"), False, True, id="it lets nobody in"),
         pytest.param(at(1, ready=True), False, False, id="it is ready"),
+        pytest.param(at(1, error_code="replay_paused"), False, False, id="its replay is paused"),
         pytest.param(at(1, catching_up=False), False, True, id="its receiver is not as it should be"),
         pytest.param(at(1, catching_up=False, instance=None), False, True, id="it cannot be asked yet"),
         pytest.param(at(1, catching_up=False, instance=None, running=False), False, False, id="no server runs"),
