@@ -121,6 +121,8 @@ class Small(Clone):
             hold.after(0)
             copy = self.start(**{**DELTA, **options})
             hold.wait(copy)
+            # The first stream may have been opened a moment before.
+            wait_for(lambda: self.state().get("phase") == "copying", "the copy to begin")
         else:
             hold.at_sync()
             copy = self.start(**{**DELTA, **options})

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile, parse_pid_file
 
-__all__ = ["Found", "Work", "is_child_of", "look_for_server", "postmaster", "work_of_server"]
+__all__ = ["NO_SERVER", "Found", "Work", "is_child_of", "look_for_server", "postmaster", "work_of_server"]
 
 # What PostgreSQL's server program is called: PGDG's RPM units up to 15 start `postmaster`, EDB's server has its own
 # name. The kernel keeps the first 15 bytes (proc(5), comm).
@@ -43,7 +43,7 @@ class Found:
     doubt: str | None = None
 
 
-_NO_SERVER = Found()
+NO_SERVER = Found()
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def look_for_server(path: str) -> Found:
     try:
         directory = os.stat(path)
     except FileNotFoundError:
-        return _NO_SERVER
+        return NO_SERVER
     text = read_small(os.path.join(path, "postmaster.pid"))
     noted = parse_pid_file(text) if text is not None else None
     return judge(noted, _processes(directory, noted), _surroundings(directory))
@@ -124,7 +124,7 @@ def judge(noted: PidFile | None, processes: Sequence[Process], around: Surroundi
         return Found(PidFile(first.pid))
     # A server that finds its postmaster.pid removed ends within a minute (PostgreSQL source, postmaster.c, ServerLoop).
     if noted is None:
-        return _NO_SERVER
+        return NO_SERVER
     hidden = [process for process in processes if process.works_here is None]
     if any(process.pid == noted.pid for process in hidden):
         return Found(noted)
@@ -132,7 +132,7 @@ def judge(noted: PidFile | None, processes: Sequence[Process], around: Surroundi
     for process in hidden:
         if process.own_pid == noted.pid:
             why = f"which may be process {process.pid}: where that works may not be seen"
-    return _NO_SERVER if why is None else Found(doubt=f"postmaster.pid names process {noted.pid}, {why}")
+    return NO_SERVER if why is None else Found(doubt=f"postmaster.pid names process {noted.pid}, {why}")
 
 
 def _why_not_dead(noted: PidFile, around: Surroundings) -> str | None:

@@ -163,7 +163,7 @@ def _syncfs(handle: int) -> None:
 def _fsync_all(top: str) -> None:
     """Ask every file and directory below one. Raises StandbyError."""
     _fsync(top)
-    for path, status in walk(top, lambda _path: True):
+    for path, status in walk(top, lambda _path, _status: True):
         if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
             _fsync(os.path.join(top, path))
 

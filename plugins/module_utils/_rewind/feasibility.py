@@ -24,8 +24,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import postmaster
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import NO_SERVER, look_for_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import (
@@ -163,7 +163,7 @@ class _WalAsItWas:
 
     def restore(self) -> None:
         """After the dry run."""
-        self.server_ran = postmaster(self._path) is not None or self._control_file() != self._control
+        self.server_ran = look_for_server(self._path) != NO_SERVER or self._control_file() != self._control
         names = (read_small(self.notes) or "").splitlines()
         fetched = {name for name in names if _FETCHED.fullmatch(name)} - self._before
         if self.server_ran or not fetched or self._times is None:

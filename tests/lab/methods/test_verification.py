@@ -50,8 +50,8 @@ DRIVER = f"""\
 import json, os, sys
 
 sys.path.insert(0, {PLACE!r})
-from {UTILS.replace("/", ".")}._manifest import parse_manifest
-from {UTILS.replace("/", ".")}._verification import Verifier
+from {UTILS.replace("/", ".")}._formats.backup_manifest import parse_manifest
+from {UTILS.replace("/", ".")}._clone.checksums import Verifier
 
 def write(path, content):
     with open(path, "wb") as file:
@@ -113,9 +113,8 @@ def backups(lab: Lab) -> Iterator[Backups]:
     host = lab.host(HOST)
     host.run(["rm", "-rf", PLACE])
     host.run(["install", "--directory", "--owner=postgres", PLACE])
-    units = [
-        File(f"{PLACE}/{UTILS}/{path.name}", path.read_text()) for path in (ROOT / "plugins/module_utils").glob("*.py")
-    ]
+    house = ROOT / "plugins/module_utils"
+    units = [File(f"{PLACE}/{UTILS}/{path.relative_to(house)}", path.read_text()) for path in house.rglob("*.py")]
     host.put([*units, File(f"{PLACE}/driver.py", DRIVER)])
     host.run(["bash", "-c", RECORD], user="postgres")
     yield Backups(host)

@@ -73,6 +73,8 @@ def of_version(version):
     struct.pack_into("<I", content, 8, version)
     struct.pack_into("<I", content, 296, crc32c(bytes(content[:296])))
     return content.decode("utf-8", "surrogateescape")
+
+
 def marked(*places):
     """These directories as those of an unfinished copy."""
     marks = Marked.of("5f" * 16, {str(place): str(place) for place in places})
