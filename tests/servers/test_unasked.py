@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -14,7 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_se
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES
 from ansible_collections.pgfleet.standby.tests.servers.servers import SUPERUSER, Server
-from ansible_collections.pgfleet.standby.tests.waiting import BOUND
+from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
 _NUMBERS = count()
 
@@ -30,10 +29,8 @@ def lonely(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[Server]:
 
 def seen(server: Server, awaited: Callable[[DataDir], bool]) -> tuple[DataDir, Answer]:
     """Look until the directory shows what is awaited, and ask."""
-    end = time.monotonic() + BOUND
-    while not awaited(found := inspect(str(server.data))):
-        assert time.monotonic() < end, found
-        time.sleep(0.02)
+    wait_until(lambda: awaited(inspect(str(server.data))), "what the directory shows")
+    found = inspect(str(server.data))
     return found, ask_server(found, SUPERUSER)
 
 

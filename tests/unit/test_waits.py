@@ -86,6 +86,10 @@ ALLOWED = {
     ("tests/unit/plugins/module_utils/_server/test_prove.py", 'assert run(looks, timeout=1)["ready"]'): OWN_CLOCK,
     (
         "tests/unit/plugins/module_utils/_server/test_prove.py",
+        'assert run(Looks(*replaying, at(0x100)), awaited, timeout=1)["ready"]',
+    ): OWN_CLOCK,
+    (
+        "tests/unit/plugins/module_utils/_server/test_prove.py",
         'assert run(Looks(*receiving, at(0x100)), timeout=1)["ready"]',
     ): OWN_CLOCK,
     (

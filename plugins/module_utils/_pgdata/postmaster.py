@@ -5,7 +5,7 @@
 
 A directory is known by device and inode, so that a bind mount, another mount of the same file system or a container
 does not hide a server, and a container's own directory of the same path is not taken for this one. ``look`` only
-collects what the kernel tells; ``judge`` is pure.
+collects what the kernel tells; ``_judge`` is pure.
 """
 
 from __future__ import annotations
@@ -58,14 +58,9 @@ class Work:
     startup: str | None = None
     receiver: str | None = None
 
-    @property
-    def waits(self) -> bool:
-        """Whether replay waits for WAL that does not come, however often it looks for it."""
-        return self.startup is not None and self.startup.startswith("waiting for")
-
 
 @dataclass(frozen=True)
-class Process:
+class _Process:
     """A process that may be a server's, by its number here. ``parent`` is the number of its parent.
 
     ``works_here``: whether its working directory is the data directory; None if that may not be seen and it belongs to
@@ -79,7 +74,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class _Surroundings:
     """Where we look from. ``sees_all``: no process of this host is hidden from us by a pid namespace.
 
     ``booted`` is when this host did, in seconds since 1970. ``shared`` is the type of the file system if other hosts
@@ -105,10 +100,10 @@ def look_for_server(path: str) -> Found:
         return NO_SERVER
     text = read_small(os.path.join(path, "postmaster.pid"))
     noted = parse_pid_file(text) if text is not None else None
-    return judge(noted, _processes(directory, noted), _surroundings(directory))
+    return _judge(noted, _processes(directory, noted), _surroundings(directory))
 
 
-def judge(noted: PidFile | None, processes: Sequence[Process], around: Surroundings) -> Found:
+def _judge(noted: PidFile | None, processes: Sequence[_Process], around: _Surroundings) -> Found:
     """What a postmaster.pid, the processes that may be servers, and where they are seen from tell. Pure.
 
     A number in postmaster.pid counts if that very process works in the directory; it is another's if it was reused, and
@@ -135,7 +130,7 @@ def judge(noted: PidFile | None, processes: Sequence[Process], around: Surroundi
     return NO_SERVER if why is None else Found(doubt=f"postmaster.pid names process {noted.pid}, {why}")
 
 
-def _why_not_dead(noted: PidFile, around: Surroundings) -> str | None:
+def _why_not_dead(noted: PidFile, around: _Surroundings) -> str | None:
     """Why a server that is not among the processes may run elsewhere; None if it is dead."""
     if around.shared is not None:
         return f"which is none of this host's, and another host may use the directory, which is on {around.shared}"
@@ -156,10 +151,10 @@ def is_child_of(pid: int, parent: int) -> bool:
 def work_of_server(pid: int) -> Work:
     """What the processes of a postmaster say that they do."""
     titles = [_title(name) for name in os.listdir("/proc") if name.isdigit() and _parent(int(name)) == pid]
-    return read_titles(titles)
+    return _read_titles(titles)
 
 
-def read_titles(titles: Iterable[str]) -> Work:
+def _read_titles(titles: Iterable[str]) -> Work:
     """What the titles of a server's processes tell. Pure. ``startup process`` was the name until PostgreSQL 12."""
     text = "\n".join(titles)
     startup = re.search(r"\bstartup(?: process)?\s+((?:recovering|waiting for) [0-9A-F]{24})", text)
@@ -174,7 +169,7 @@ def _title(pid: str) -> str:
         return ""
 
 
-def _processes(directory: os.stat_result, noted: PidFile | None) -> list[Process]:
+def _processes(directory: os.stat_result, noted: PidFile | None) -> list[_Process]:
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -185,7 +180,7 @@ def _processes(directory: os.stat_result, noted: PidFile | None) -> list[Process
             continue
         works_here = _works_in(pid, directory, is_server)
         if works_here is not False:
-            found.append(Process(pid, _parent(pid) or 0, works_here, _own_pid(pid)))
+            found.append(_Process(pid, _parent(pid) or 0, works_here, _own_pid(pid)))
     return found
 
 
@@ -229,14 +224,14 @@ def _last_number(pid: int, name: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _surroundings(directory: os.stat_result) -> Surroundings:
+def _surroundings(directory: os.stat_result) -> _Surroundings:
     try:
         sees_all = os.readlink("/proc/self/ns/pid") == _FIRST_PID_NAMESPACE
     except OSError:
         sees_all = False
     booted = re.search(r"^btime (\d+)", read_small("/proc/stat") or "", re.MULTILINE)
     kind = _file_system(directory.st_dev)
-    return Surroundings(
+    return _Surroundings(
         sees_all=sees_all,
         booted=int(booted.group(1)) if booted else 0,
         shared=kind if kind is not None and _SHARED.fullmatch(kind) else None,

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["ANSWER_SECONDS", "bounded"]
+__all__ = ["bounded"]
 
 # How long a question that costs a server next to nothing may take. connect_timeout ends with the login.
-ANSWER_SECONDS = 30
+_ANSWER_SECONDS = 30
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def bounded(connection: Any, seconds: float | None = None) -> Iterator[threading
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(ANSWER_SECONDS if seconds is None else seconds, shut)
+        timer = threading.Timer(_ANSWER_SECONDS if seconds is None else seconds, shut)
         timer.daemon = True
         timer.start()
         try:

@@ -13,20 +13,20 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_fi
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import postmaster as _postmaster
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import (
     Found,
-    Process,
-    Surroundings,
     Work,
+    _judge,
+    _Process,
+    _read_titles,
+    _Surroundings,
     is_child_of,
-    judge,
     look_for_server,
-    read_titles,
 )
 
 BOOT = 1_800_000_000
-HOST = Surroundings(sees_all=True, booted=BOOT)
-CONTAINER = Surroundings(sees_all=False, booted=BOOT)
-SHARED_VOLUME = Surroundings(sees_all=False, booted=BOOT, volume=True)
-NFS = Surroundings(sees_all=True, booted=BOOT, shared="nfs4")
+HOST = _Surroundings(sees_all=True, booted=BOOT)
+CONTAINER = _Surroundings(sees_all=False, booted=BOOT)
+SHARED_VOLUME = _Surroundings(sees_all=False, booted=BOOT, volume=True)
+NFS = _Surroundings(sees_all=True, booted=BOOT, shared="nfs4")
 DAY = 86400
 
 
@@ -35,12 +35,12 @@ def noted(pid, started=BOOT + 60):
 
 
 def works(pid, parent=1):
-    return Process(pid, parent, True, pid)
+    return _Process(pid, parent, True, pid)
 
 
 def hidden(pid, own_pid=None):
     """A server process of the directory's owner that may not be looked at; its number in a container is another."""
-    return Process(pid, 1, None, own_pid or pid)
+    return _Process(pid, 1, None, own_pid or pid)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def hidden(pid, own_pid=None):
     ],
 )
 def test_a_server(pid_file, processes, around, found):
-    assert judge(pid_file, processes, around) == found
+    assert _judge(pid_file, processes, around) == found
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_server(pid_file, processes, around, found):
 )
 def test_a_server_that_is_dead_for_certain(pid_file, around):
     for others in ([], [hidden(9)], [hidden(9, 4)]):
-        assert judge(pid_file, others, around) == Found()
+        assert _judge(pid_file, others, around) == Found()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_server_that_is_dead_for_certain(pid_file, around):
     ],
 )
 def test_a_doubt(pid_file, processes, around, said):
-    found = judge(pid_file, processes, around)
+    found = _judge(pid_file, processes, around)
     assert found.server is None
     assert said in found.doubt
 
@@ -102,14 +102,14 @@ def test_a_process_in_the_directory_is_never_overlooked():
     files = [None, *(noted(pid, at) for pid in (1, 7, 9) for at in (None, 0, BOOT + 60))]
     others = [[], [hidden(3)], [works(11, 7)]]
     for pid_file, around, more in itertools.product(files, (HOST, CONTAINER, SHARED_VOLUME, NFS), others):
-        found = judge(pid_file, [works(7), *more], around)
+        found = _judge(pid_file, [works(7), *more], around)
         assert found.server is not None, (pid_file, around, more)
         assert found.server.pid == 7, (pid_file, around, more)
 
 
 def test_without_any_sign_of_a_server_there_is_no_doubt():
     for around in (HOST, CONTAINER, SHARED_VOLUME, NFS):
-        assert judge(None, [], around) == Found()
+        assert _judge(None, [], around) == Found()
 
 
 @pytest.fixture
@@ -226,5 +226,4 @@ SEGMENT = "000000010000000000000005"
     ],
 )
 def test_what_the_titles_of_its_processes_tell(titles, work):
-    assert read_titles(titles) == work
-    assert work.waits == (work.startup or "").startswith("waiting")
+    assert _read_titles(titles) == work

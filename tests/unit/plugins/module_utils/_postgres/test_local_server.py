@@ -180,7 +180,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_that_is_never_answered_has_an_end(silent, monkeypatch, name):
-    monkeypatch.setattr(_bounded, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(_bounded, "_ANSWER_SECONDS", 0.05)
     place = LocalServer(silent(os.getpid()), SilentServer.PORT)
     with pytest.raises(StandbyError) as failed:
         QUESTIONS[name](place)
@@ -196,7 +196,7 @@ def test_only_the_server_of_the_directory_is_asked(silent):
 
 
 def test_the_server_of_the_directory_is_known_by_its_child(silent, monkeypatch):
-    monkeypatch.setattr(_bounded, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(_bounded, "_ANSWER_SECONDS", 0.05)
     place = LocalServer(silent(os.getpid()), SilentServer.PORT, pid=os.getppid())
     with pytest.raises(StandbyError) as refused:
         local_instance(place)
