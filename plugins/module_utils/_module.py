@@ -23,7 +23,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
-__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of", "with_paths_written_once"]
+__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of"]
 
 
 _PATHS = ("data_directory", "state_directory", "waldir")
@@ -123,7 +123,7 @@ def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[st
     if module.params.get("upstream_password"):
         module.no_log_values.add(module.params["upstream_password"])
     try:
-        result = work(with_paths_written_once(module.params), module.check_mode)
+        result = work(_with_paths_written_once(module.params), module.check_mode)
     except StandbyError as error:
         module.fail_json(**error.as_result())
     for warning in result.pop("warnings_to_show", ()):
@@ -131,7 +131,7 @@ def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[st
     module.exit_json(**result)
 
 
-def with_paths_written_once(params: dict[str, Any]) -> dict[str, Any]:
+def _with_paths_written_once(params: dict[str, Any]) -> dict[str, Any]:
     """Options in which the directories of a cluster have one spelling, so that ``/srv/pg/`` is ``/srv/pg``."""
     changed: dict[str, Any] = {name: written_once(params[name]) for name in _PATHS if params.get(name)}
     mapping = params.get("tablespace_mapping")

@@ -167,7 +167,8 @@ def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     with _writing_alone(task) as lock:
         linked = linked_directories(task.data_directory)
         with _closed(task, rewindable) as mode:
-            own = HostFiles(task.data_directory, os.path.join(task.state_directory, "own"))
+            places = (os.path.join(task.state_directory, "own"), os.path.join(task.state_directory, "own.moved"))
+            own = HostFiles(task.data_directory, *places)
             own.set_aside()
             with own.returned_on_failure():
                 _sync.sync([task.state_directory])
