@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
-__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of", "with_paths_written_once"]
+__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of"]
 
 
 _PATHS = ("data_directory", "state_directory", "waldir")
@@ -119,7 +119,7 @@ def _default_jobs() -> int:
 def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
     """Do a module's work and end it: the only place where an error becomes a failed task."""
     try:
-        result = work(with_paths_written_once(module.params), module.check_mode)
+        result = work(_with_paths_written_once(module.params), module.check_mode)
     except StandbyError as error:
         _end(module, error)
     except OSError as failed:
@@ -165,7 +165,7 @@ def _option(module: AnsibleModule, name: str, value: Any) -> Any:
     return MASK if value and module.argument_spec[name].get("no_log") else value
 
 
-def with_paths_written_once(params: dict[str, Any]) -> dict[str, Any]:
+def _with_paths_written_once(params: dict[str, Any]) -> dict[str, Any]:
     """Options in which the directories of a cluster have one spelling, so that ``/srv/pg/`` is ``/srv/pg``."""
     changed: dict[str, Any] = {name: written_once(params[name]) for name in _PATHS if params.get(name)}
     mapping = params.get("tablespace_mapping")

@@ -45,6 +45,7 @@ NO_OPTIONS = {
     "pg_control",
     "pg_ctl",
     "pg_hba",
+    "pg_wal",
     "pg_rewind",
     "pg_verifybackup",
     "ssh_config",

@@ -120,11 +120,11 @@ class HostFiles:
     what was renamed is.
     """
 
-    def __init__(self, top: str, place: str) -> None:
+    def __init__(self, top: str, place: str, moved: str) -> None:
         self.names: tuple[str, ...] = ()
         self._top = top
         self.place = place
-        self.moved = place + ".moved"
+        self.moved = moved
 
     def set_aside(self) -> None:
         """Copy the host's own files to the place, which is emptied before, and rename the others. Raises StandbyError.

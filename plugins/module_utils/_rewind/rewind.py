@@ -173,7 +173,8 @@ def _rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     linked = linked_directories(task.data_directory)
     with _writing_alone(task) as lock, FileSystems([task.state_directory, task.data_directory, *linked]) as disks:
         with _closed(task, rewindable) as mode:
-            own = HostFiles(task.data_directory, os.path.join(task.state_directory, "own"))
+            places = (os.path.join(task.state_directory, "own"), os.path.join(task.state_directory, "own.moved"))
+            own = HostFiles(task.data_directory, *places)
             own.set_aside()
             with own.returned_on_failure():
                 disks.sync()

@@ -11,10 +11,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import (
     _default_jobs,
+    _with_paths_written_once,
     backup_of,
     barman_of,
     job_of,
-    with_paths_written_once,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup
 
@@ -176,18 +176,18 @@ def test_directories_are_spelled_in_one_way_for_every_module(host):
         waldir="/wal//pg/",
         tablespace_mapping={"/srv/tablespaces/fast/": "/fast//"},
     )
-    assert with_paths_written_once(spelled) == {
+    assert _with_paths_written_once(spelled) == {
         **spelled,
         "data_directory": "/srv/pg",
         "state_directory": "/srv/state",
         "waldir": "/wal/pg",
         "tablespace_mapping": {"/srv/tablespaces/fast": "/fast"},
     }
-    target = job_of(with_paths_written_once(spelled)).target
+    target = job_of(_with_paths_written_once(spelled)).target
     assert (target.data_directory, target.tablespaces) == ("/srv/pg", {16388: "/fast"})
 
 
 def test_what_is_not_given_stays_so(host):
     given_params = params(host)
-    assert with_paths_written_once(given_params) == given_params
-    assert with_paths_written_once({"barman_server": "pg"}) == {"barman_server": "pg"}
+    assert _with_paths_written_once(given_params) == given_params
+    assert _with_paths_written_once({"barman_server": "pg"}) == {"barman_server": "pg"}

@@ -54,7 +54,7 @@ def top(tmp_path):
 
 @pytest.fixture
 def own(top, tmp_path):
-    return HostFiles(str(top), str(tmp_path / "state" / "own"))
+    return HostFiles(str(top), str(tmp_path / "state/own"), str(tmp_path / "state/own.moved"))
 
 
 def mode_of(path):
@@ -106,14 +106,14 @@ class TestWhatIsNotTheClusters:
         kept = read_tree(tmp_path / "state/own.moved")
         assert kept["archive/000000010000000000000001"] == "precious"
         with pytest.raises(StandbyError, match="Cannot bring archive back") as refused:
-            HostFiles(str(top), str(tmp_path / "state/own")).set_aside()
+            HostFiles(str(top), str(tmp_path / "state/own"), str(tmp_path / "state/own.moved")).set_aside()
         assert refused.value.code == "write_failed"
         assert read_tree(tmp_path / "state/own.moved") == kept
 
     def test_of_a_run_that_was_killed_comes_back_first(self, top, own, tmp_path):
         before = read_tree(top)
         own.set_aside()
-        again = HostFiles(str(top), str(tmp_path / "state/own"))
+        again = HostFiles(str(top), str(tmp_path / "state/own"), str(tmp_path / "state/own.moved"))
         again.set_aside()
         again.put_back()
         assert read_tree(top) == before
@@ -121,7 +121,7 @@ class TestWhatIsNotTheClusters:
     def test_is_copied_to_another_file_system_if_there_is_room(self, top):
         before = read_tree(top)
         with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
-            own = HostFiles(str(top), f"{place}/own")
+            own = HostFiles(str(top), f"{place}/own", f"{place}/own.moved")
             own.set_aside()
             assert read_tree(Path(place))["own/archive/000000010000000000000001"] == "precious"
             shutil.rmtree(top / "archive")  # as pg_rewind does
@@ -136,7 +136,7 @@ class TestWhatIsNotTheClusters:
         status = type("Status", (), {"f_bavail": 50_000, "f_frsize": 1, "f_flag": real.f_flag})
         monkeypatch.setattr(_host_files.os, "statvfs", lambda _path: status)
         with tempfile.TemporaryDirectory(dir="/dev/shm" if far else tmp_path) as place:
-            own = HostFiles(str(top), f"{place}/own")
+            own = HostFiles(str(top), f"{place}/own", f"{place}/own.moved")
             assert (room_missing(str(top), f"{place}/own") is not None) is refused
             if refused:
                 with pytest.raises(StandbyError) as told:
