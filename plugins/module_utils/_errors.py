@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Refusal", "StandbyError"]
+__all__ = ["Refusal", "StandbyError", "of_os_error"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,14 @@ class StandbyError(Exception):
     def as_result(self) -> dict[str, Any]:
         """The keys for ``fail_json``."""
         return dict(self.result, msg=self.msg, error_code=self.code)
+
+
+def of_os_error(failed: OSError) -> Refusal:
+    """What the system refused, by the file and its own words, if nobody nearer to the work has said it better."""
+    names = [str(name) for name in (failed.filename, failed.filename2) if name is not None]
+    place = f"{' -> '.join(names)}: " if names else ""
+    return Refusal(
+        "system_error",
+        f"The system refused: {place}{failed.strerror or failed}.",
+        "see that the user of this task may use what is named, that there is room on its disk, then run again",
+    )

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
@@ -15,8 +16,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Target, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError, of_os_error
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK, free_of_secrets, secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, backup_from
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
@@ -113,19 +115,51 @@ def _default_jobs() -> int:
 
 def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
     """Do a module's work and end it: the only place where an error becomes a failed task."""
-    # no_log has kept upstream_conninfo out of the host's journal, where a password would stay. From here on only the
-    # password is hidden: host names and ports are what the results speak of.
-    module.no_log_values.clear()
-    module.no_log_values.update(secrets(module.params.get("upstream_conninfo")))
-    if module.params.get("upstream_password"):
-        module.no_log_values.add(module.params["upstream_password"])
     try:
         result = work(module.params, module.check_mode)
     except StandbyError as error:
-        module.fail_json(**error.as_result())
-    for warning in result.pop("warnings_to_show", ()):
+        _end(module, error)
+    except OSError as failed:
+        _end(module, StandbyError(of_os_error(failed), exception=traceback.format_exc()))
+    except Exception as mistake:  # a traceback that Python prints would be cleaned by nobody
+        refusal = Refusal("internal_error", f"This is a mistake of the module: {mistake!r}.", "report the traceback")
+        _end(module, StandbyError(refusal, exception=traceback.format_exc()))
+    warnings = free_of_secrets({"msg": result.pop("warnings_to_show", ())}, _hidden(module))["msg"]
+    for warning in warnings:
         module.warn(warning)
-    module.exit_json(**result)
+    module.exit_json(**_shown(module, result))
+
+
+def _end(module: AnsibleModule, error: StandbyError) -> NoReturn:
+    module.fail_json(**_shown(module, error.as_result(), failed=True))
+    raise AssertionError("fail_json never returns")
+
+
+def _shown(module: AnsibleModule, result: dict[str, Any], failed: bool = False) -> dict[str, Any]:
+    """A result without secrets, and with the options that led to it.
+
+    Ansible would mask each text of an option with ``no_log`` wherever it stands. With the password `data` it would make
+    another path of every data directory, and root acts on such paths in later tasks. So no such text is left to
+    Ansible: results are made without secrets, and only their text for people is masked.
+    """
+    module.no_log_values.clear()
+    invocation = {"module_args": {name: _option(module, name, value) for name, value in module.params.items()}}
+    return free_of_secrets({**result, "invocation": invocation}, _hidden(module), failed)
+
+
+def _hidden(module: AnsibleModule) -> set[str]:
+    """The secrets in the options, as texts."""
+    conninfo, password = module.params.get("upstream_conninfo"), module.params.get("upstream_password")
+    return secrets(conninfo) | ({str(password)} if password else set())
+
+
+def _option(module: AnsibleModule, name: str, value: Any) -> Any:
+    """An option as it may be told. Of a conninfo only the secrets are hidden: results speak of hosts and ports."""
+    if name == "upstream_conninfo" and value:
+        if isinstance(value, dict):
+            return masked(value)
+        return MASK if secrets(value) else value
+    return MASK if value and module.argument_spec[name].get("no_log") else value
 
 
 def _require_at_least(least: int, value: int | None, option: str) -> None:

@@ -159,6 +159,8 @@ plan:
       is not in the backup; its first names are in C(removed_names). C(kept_old) is where O(keep_old) puts it instead.
     - C(slot) is the slot at the upstream, or null. C(create) says that it will be made, with a login like this;
       C(max_wal_bytes) is C(max_slot_wal_keep_size) there, V(-1) for no limit.
+      No secret is in C(connect_params). If the login needs another one than O(upstream_password), such as
+      C(sslpassword), C(create) is V(false), and the slot has to be there.
     - C(staged) says that the backup has to be staged by M(pgfleet.standby.barman_backup_stage) before. What the
       backup holds is not known until then. The next preflight, with the backup that was staged, looks at that.
   returned: always, when the options make sense

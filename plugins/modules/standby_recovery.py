@@ -261,7 +261,7 @@ def main() -> None:
             **upstream_options(),
             **login_options(),
             **restore_options(),
-            use_primary_conninfo_password={"type": "bool", "default": False},
+            use_primary_conninfo_password={"type": "bool", "default": False, "no_log": False},
             data_directory={"type": "str", "required": True},
             state_directory={"type": "str"},
             pg_bindir={"type": "str"},

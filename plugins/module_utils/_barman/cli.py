@@ -249,8 +249,8 @@ class Barman:
             return False
 
     def _fail(self, done: Completed) -> NoReturn:
-        """Raise what the failure means. Output is not passed on whole: show-servers prints passwords."""
-        said = parse.messages(done.out) if "{" in done.out else done.out
+        """Raise what the failure means. Output is never passed on: show-servers prints passwords."""
+        said = parse.messages(done.out)
         reason = barman_failure(done.rc, said + done.err)
         raise StandbyError(
             Refusal(

@@ -13,6 +13,7 @@ import ast
 import json
 import re
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -37,6 +38,9 @@ __all__ = [
 # A clone reads the catalogue and the backup; the other items (a stopped primary, a late
 # archiver, retention) matter to Barman's next backup, not to the one that is copied.
 _BLOCKING_CHECKS = frozenset({"configuration", "directories", "wal_archive"})
+
+# A conninfo that holds a password holds one of these.
+_OF_CONNINFO = ("=", "://")
 
 # The types of all methods that Barman had before it told them apart itself; incremental backups came with that.
 _TYPES = {
@@ -84,11 +88,16 @@ def parse_json(text: str) -> dict[str, Any]:
 
 
 def messages(text: str) -> str:
-    """What Barman complained about in a JSON answer: its ``_ERROR``, ``_WARNING`` and ``_EXCEPTION`` lists."""
+    """What Barman complained about in an answer: its ``_ERROR``, ``_WARNING`` and ``_EXCEPTION`` lists.
+
+    Of an answer that breaks off, or is no JSON, only what comes before the document counts, up to the first line that
+    may be a part of a conninfo: the rest may be the parameters of a server.
+    """
     try:
         document = parse_json(text)
     except StandbyError:
-        return text
+        before = text.partition("{")[0].splitlines()
+        return "\n".join(takewhile(lambda line: not any(mark in line for mark in _OF_CONNINFO), before))
     lines: list[str] = []
     for key in ("_EXCEPTION", "_ERROR", "_WARNING"):
         found = document.get(key, [])

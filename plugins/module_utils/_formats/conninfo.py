@@ -8,13 +8,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Any
 
-__all__ = ["MASK", "hosts", "masked", "of_others", "public", "secrets", "standby_keywords", "stays", "without_password"]
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK, is_secret
 
-MASK = "********"
-
-_SECRETS = frozenset({"password", "sslpassword"})
+__all__ = ["hosts", "masked", "of_others", "public", "standby_keywords", "stays", "without_password"]
 
 _LOCALHOST = re.compile(r"(ip6-)?localhost6?(\.localdomain6?)?\.?", re.IGNORECASE)
 
@@ -56,25 +53,17 @@ def standby_keywords(
 
 def masked(keywords: Mapping[str, str]) -> dict[str, str]:
     """The keywords with secrets replaced, for people and logs."""
-    return {name: MASK if name in _SECRETS else value for name, value in keywords.items()}
+    return {name: MASK if is_secret(name) else value for name, value in keywords.items()}
 
 
 def public(keywords: Mapping[str, str]) -> dict[str, str]:
     """The keywords without secrets."""
-    return {name: value for name, value in keywords.items() if name not in _SECRETS}
+    return {name: value for name, value in keywords.items() if not is_secret(name)}
 
 
 def without_password(keywords: Mapping[str, str]) -> dict[str, str]:
     """For pg_rewind, which gets its login as an argument that everybody on the host may read."""
     return {name: value for name, value in keywords.items() if name != "password"}
-
-
-def secrets(conninfo: Any) -> set[str]:
-    """The parts of a conninfo that must not be shown again; a string that holds a secret counts as a whole."""
-    if isinstance(conninfo, Mapping):
-        return {str(value) for name, value in conninfo.items() if name in _SECRETS and value}
-    text = str(conninfo or "")
-    return {text} if re.search(r"password|//[^/@]*:[^/@]*@", text) else set()
 
 
 def of_others(conninfo: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import is_secret
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
     diagnosis,
     parse_progress,
@@ -39,12 +40,14 @@ _LAST_LINES = 50
 
 def require_no_secret_key(keywords: Mapping[str, str]) -> None:
     """Raises StandbyError for a secret that libpq takes only from a place that every user can read."""
-    if "sslpassword" in keywords:
+    found = sorted(name for name in keywords if is_secret(name) and name != "password")
+    if found:
         raise StandbyError(
             Refusal(
                 "conninfo_password",
-                "pg_basebackup takes sslpassword only where everybody on this host can read it. Nothing was changed.",
-                "use a key without a passphrase, which only the database's OS user may read",
+                f"pg_basebackup takes {found[0]} only where everybody on this host can read it. Nothing was changed.",
+                "use a login without it, such as a password, or a key without a passphrase, which only the database's"
+                " OS user may read",
             )
         )
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import MASK, masked
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK
 
 try:
     import psycopg2

@@ -14,11 +14,14 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility_facts as _compatibility_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.configuration_facts import Configuration
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import public
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import is_secret
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 
 __all__ = ["check_compatibility", "check_configuration"]
 
@@ -70,7 +73,7 @@ def _standby(case: Case, bindir: str, major: int | None, read: Configuration | N
         kept=case.goes_on,
         created=request.directories_created,
         block_size=(control.block_size or None) if control is not None else None,
-        slot_made=request.slot_created,
+        slot_made=_may_make_slot(request),
         backlog=case.wal_to_replay,
         walsenders=2 if request.basebackup is not None and case.copies else 1,
     )
@@ -107,12 +110,18 @@ def _slot_to_make(case: Case, upstream: Upstream, facts: UpstreamFacts) -> dict[
     return {
         "slot": {
             "name": slot.name,
-            "create": slot.kind == "absent" and case.request.slot_created,
+            "create": slot.kind == "absent" and _may_make_slot(case.request),
             "max_wal_bytes": facts.max_slot_wal_keep_size,
             "login_host": upstream.host,
             "login_port": int(upstream.port),
             "login_user": keywords.get("user"),
             "login_db": facts.database,
-            "connect_params": {name: value for name, value in keywords.items() if name not in elsewhere},
+            "connect_params": {name: value for name, value in public(keywords).items() if name not in elsewhere},
         }
     }
+
+
+def _may_make_slot(request: Request) -> bool:
+    """Whether a later task may make the slot. The plan hands no secret on, and the task knows the password alone."""
+    others = [name for name in request.keywords if is_secret(name) and name != "password"]
+    return request.slot_created and not others

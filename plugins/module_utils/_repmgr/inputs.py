@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import secrets
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import secrets
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.conf import canonical, tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.names import BACKUP_API, CLONE, OTHERS, RENAMED
 from ansible_collections.pgfleet.standby.plugins.module_utils._repmgr.service import unit_of, words_of

@@ -94,6 +94,9 @@ class TestMessages:
             ('{"_EXCEPTION": "boom", "_WARNING": ["w"], "_ERROR": ["e", "f"], "pg": "secret"}', "boom\ne\nf\nw"),
             ("no JSON", "no JSON"),
             ("{}", ""),
+            pytest.param('sudo: no\n{"pg": {"conninfo": "password=x', "sudo: no", id="half a document"),
+            pytest.param("lost\nconninfo: host=a password='x\ny'", "lost", id="parameters that are no JSON"),
+            pytest.param("lost\npostgresql://u:x@p", "lost", id="a URI"),
         ],
     )
     def test_everything_else_stays_out(self, text, said):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import psycopg2
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import MASK
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _connect
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import libpq as _libpq
 from hypothesis import given

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import MASK
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import apply, compare
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree, write_tree
 
