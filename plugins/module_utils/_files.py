@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -20,6 +22,7 @@ __all__ = [
     "empty",
     "fsync_directory",
     "is_empty",
+    "locked_directory",
     "nearest_existing",
     "private_directory",
     "read_small",
@@ -27,6 +30,9 @@ __all__ = [
     "walk",
     "write_atomically",
 ]
+
+# What is done under a lock takes milliseconds.
+_LOCK_SECONDS = 60.0
 
 # What a file system puts into its root: no content of a directory, and a server ignores it.
 FILE_SYSTEM_NAMES = frozenset({"lost+found"})
@@ -81,6 +87,38 @@ def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
                 "check the owner of its directory, and free space and inodes (df, df -i)",
             )
         ) from failed
+
+
+@contextlib.contextmanager
+def locked_directory(path: str) -> Iterator[None]:
+    """Be the only one of us who changes files in a directory by reading and replacing them; others wait.
+
+    Raises StandbyError if another one does not come to its end, and for a directory that cannot be opened.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as failed:
+        raise _unreadable(path, failed) from failed
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while not _flock(handle):
+            if time.monotonic() >= deadline:
+                found = f"Another process holds a lock of {path} for {_LOCK_SECONDS:g} seconds. Nothing was changed."
+                raise StandbyError(Refusal("write_failed", found, "see which one does (lslocks), then run again"))
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks of directories, such as NFS
+        return True
+    return True
 
 
 def nearest_existing(path: str) -> str:

@@ -48,6 +48,14 @@ class Diagnosis(NamedTuple):
 
 CONNECTION_ENDED = Diagnosis(Refusal("ssh_failed", "the connection was ended", "run again"), retry=True)
 
+_ACCOUNT = ("password has expired", "Password change required", "account has expired", "account is locked")
+
+_ACCOUNT_REFUSED = Refusal(
+    "ssh_account",
+    "the account there has expired or is locked",
+    "have the account on the Barman host renewed (chage, passwd)",
+)
+
 _SSH = (
     (
         ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key is known"),
@@ -100,6 +108,27 @@ _SSH = (
         ),
     ),
     (
+        ("Bad owner or permissions on", "Bad configuration option", "terminating, "),
+        Diagnosis(
+            Refusal(
+                "ssh_config_invalid",
+                "ssh here does not accept its own configuration",
+                "mend the file that ssh names, of the user that connects (ssh_config(5)), or its owner and mode",
+            )
+        ),
+    ),
+    (
+        ("no matching", "Unable to negotiate"),
+        Diagnosis(
+            Refusal(
+                "ssh_no_match",
+                "the two ends have no algorithm in common",
+                "allow one that ssh names for this host in ssh_config, or update OpenSSH on the older end",
+            )
+        ),
+    ),
+    (_ACCOUNT, Diagnosis(_ACCOUNT_REFUSED)),
+    (
         ("timed out", "No route to host", "Network is unreachable"),
         Diagnosis(Refusal("ssh_timeout", "it did not answer", "check the network and the firewall"), retry=True),
     ),
@@ -117,12 +146,17 @@ _REFUSED_HERE = re.compile(
 
 _SAID_BY_RSYNC = re.compile(r"rsync(:| error:)|\[")
 
+# What ssh and rsync say before the reason: since OpenSSH 10.1 three lines with two asterisks about the key exchange of
+# an older server (ssh_config(5), WarnWeakCrypto), and what is added to known_hosts.
+_WARNING = re.compile(r"\*\* |warning: |@+$", re.IGNORECASE)
+
 _BROKEN = ("Input/output error", "Read-only file system", "Structure needs cleaning")
 
 
 def first_line(text: str) -> str:
-    """The first line that says something, for a message."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """The first line that says something, for a message; a warning only if there is nothing else."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if not _WARNING.match(line)), lines[0] if lines else "")
 
 
 def ssh_failure(stderr: str) -> Diagnosis:
@@ -131,6 +165,15 @@ def ssh_failure(stderr: str) -> Diagnosis:
         if any(mark in stderr for mark in marks):
             return diagnosis
     return Diagnosis(Refusal("ssh_failed", "the connection failed", "try the same ssh command by hand"), retry=True)
+
+
+# Not what else Barman says of its configuration, such as that an option in it is deprecated.
+_NO_CONFIG = re.compile(
+    r"(could not|cannot|can't|unable to|failed to) (find|open|read|load|parse)[^\n]*config"
+    r"|config[^\n]*(not found|does not exist|cannot be read|no such file|permission denied|parsing error)"
+    r"|no such file[^\n]*\.conf|MissingSectionHeader|ParsingError",
+    re.IGNORECASE,
+)
 
 
 def barman_failure(rc: int, text: str) -> Diagnosis:
@@ -147,6 +190,8 @@ def barman_failure(rc: int, text: str) -> Diagnosis:
         return Diagnosis(
             Refusal("barman_wrong_user", "Barman refuses to run as that user", "connect as Barman's own user")
         )
+    if any(mark in text for mark in _ACCOUNT):  # the shell there refuses, after ssh has logged in
+        return Diagnosis(_ACCOUNT_REFUSED)
     if "Unknown server" in text:
         return Diagnosis(
             Refusal(
@@ -157,7 +202,7 @@ def barman_failure(rc: int, text: str) -> Diagnosis:
         )
     if "Unknown backup" in text:
         return Diagnosis(Refusal("backup_unknown", "there is no such backup", "choose one of `barman list-backups`"))
-    if "configuration file" in text.lower() or ("config" in text.lower() and "not found" in text.lower()):
+    if _NO_CONFIG.search(text):
         return Diagnosis(Refusal("barman_config", "Barman could not read its configuration", "correct barman_config"))
     return Diagnosis(Refusal("barman_failed", "the command failed", "run the same command by hand on the Barman host"))
 

@@ -11,14 +11,18 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
+    locked_directory,
+    read_small,
+    write_atomically,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import standby_keywords
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import Key, edit, keys_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import keywords_of
 
 __all__ = ["Login", "Passfile", "login_of"]
@@ -26,15 +30,24 @@ __all__ = ["Login", "Passfile", "login_of"]
 
 @dataclass(frozen=True)
 class Passfile:
-    """A password file with the text that it should have; ``text`` is None if it has that already."""
+    """A password file that should let some logins find their password; ``text`` is None if it does so already.
+
+    ``text`` is the file with these lines as it was when it was looked at.
+    """
 
     path: str
-    text: str | None
+    text: str | None = field(repr=False)
+    keys: tuple[Key, ...] = ()
+    password: str = field(default="", repr=False)
 
     def write(self) -> None:
-        """Bring the file to its text, readable by its owner only. Raises StandbyError."""
+        """Bring the lines into the file, readable by its owner only. Raises StandbyError.
+
+        It is read once more: two standbys of one host have one file, and a play gives both their lines at once.
+        """
         if self.text is not None:
-            write_atomically(self.path, self.text)
+            with locked_directory(os.path.dirname(self.path)):
+                write_atomically(self.path, edit(read_small(self.path) or "", self.keys, self.password))
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,10 @@ def login_of(params: Mapping[str, Any], application_name: str) -> Login:
         return Login(known, known)
     path = path or os.path.join(pwd.getpwuid(os.geteuid()).pw_dir, ".pgpass")
     before = read_small(path)
-    after = edit(before or "", keys_of(keywords), password)
+    keys = keys_of(keywords)
+    after = edit(before or "", keys, password)
     strict = before is not None and not os.stat(path).st_mode & 0o077
     wanted = None if after == before and strict else after
-    return Login({**keywords, "password": password}, {**keywords, "passfile": path}, Passfile(path, wanted))
+    return Login(
+        {**keywords, "password": password}, {**keywords, "passfile": path}, Passfile(path, wanted, keys, password)
+    )

@@ -121,10 +121,18 @@ def _printed(bindir: str, name: str, config_file: str, data_directory: str | Non
 
 
 def configured(config_file: str, depth: int = 0) -> dict[str, str]:
-    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing if there is no file."""
+    """What a configuration file and its includes set, postgresql.auto.conf left out; nothing if there is no file.
+
+    Raises StandbyError for a file that cannot be read: the server would not start with it, or it may hold settings that
+    make a primary of a standby.
+    """
     found: dict[str, str] = {}
     directory = os.path.dirname(config_file)
-    for setting in _conf.read(read_small(config_file) or ""):
+    try:
+        text = read_small(config_file) or ""
+    except OSError as failed:
+        raise _unreadable(config_file, failed) from failed
+    for setting in _conf.read(text):
         if setting.name not in _conf.INCLUDES:
             found[setting.name] = setting.value
         elif depth < _DEPTH:
@@ -134,11 +142,29 @@ def configured(config_file: str, depth: int = 0) -> dict[str, str]:
 
 
 def _included(kind: str, path: str) -> list[str]:
-    """The files of an include line: of a directory, those whose names end in .conf and begin with no dot."""
+    """The files of an include line: of a directory, those whose names end in .conf and begin with no dot.
+
+    A server passes over a directory in it, whatever it is called (PostgreSQL source, utils/misc/conffiles.c).
+    """
     if kind != "include_dir":
         return [path]
-    names = sorted(os.listdir(path)) if os.path.isdir(path) else []
-    return [os.path.join(path, name) for name in names if name.endswith(".conf") and not name.startswith(".")]
+    try:
+        names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    except OSError as failed:
+        raise _unreadable(path, failed) from failed
+    paths = [os.path.join(path, name) for name in names if name.endswith(".conf") and not name.startswith(".")]
+    return [found for found in paths if not os.path.isdir(found)]
+
+
+def _unreadable(path: str, failed: OSError) -> StandbyError:
+    return StandbyError(
+        Refusal(
+            "configuration_invalid",
+            f"Cannot read {path}, which is a part of the server's configuration: {failed.strerror}."
+            " Nothing was changed.",
+            "let the database's OS user read it, or take it out of the configuration",
+        )
+    )
 
 
 def require_valid(bindir: str, settings: Mapping[str, str]) -> None:

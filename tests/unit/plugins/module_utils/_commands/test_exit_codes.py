@@ -138,12 +138,55 @@ rsync error: timeout in data send/receive (code 30) at io.c(248) [Receiver=3.5.0
 """
 
 
+# OpenSSH 10.1 and later, of a server up to 8.9, before whatever comes next.
+WEAK_KEY_EXCHANGE = """\
+** WARNING: connection is not using a post-quantum key exchange algorithm.
+** This session may be vulnerable to "store now, decrypt later" attacks.
+** The server may need to be upgraded. See https://openssh.com/pq.html
+"""
+NEW_HOST = "Warning: Permanently added '127.0.0.1' (ED25519) to the list of known hosts.\n"
+BAD_OPTION = """\
+/root/.ssh/config: line 1: Bad configuration option: nonsense
+/root/.ssh/config: terminating, 1 bad configuration options
+"""
+BAD_OWNER = "Bad owner or permissions on /var/lib/postgresql/.ssh/config\n"
+NO_MATCH = "Unable to negotiate with 127.0.0.1 port 22022: no matching host key type found. Their offer: ssh-rsa\n"
+EXPIRED = """\
+WARNING: Your password has expired.
+Password change required but no TTY available.
+"""
+
+
 @pytest.mark.parametrize(
     ("stderr", "code", "retry"), [*SSH, pytest.param("", "ssh_failed", True, id="it says nothing")]
 )
-def test_why_ssh_failed(stderr, code, retry):
-    found = ssh_failure(stderr)
+@pytest.mark.parametrize("before", ["", WEAK_KEY_EXCHANGE, NEW_HOST], ids=["", "weak key exchange", "new host"])
+def test_why_ssh_failed(stderr, code, retry, before):
+    found = ssh_failure(before + stderr)
     assert (found.code, found.retry) == (code, retry)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "code", "reason"),
+    [
+        (BAD_OPTION, "ssh_config_invalid", "/root/.ssh/config: line 1: Bad configuration option: nonsense"),
+        (BAD_OWNER, "ssh_config_invalid", BAD_OWNER.strip()),
+        (NO_MATCH, "ssh_no_match", NO_MATCH.strip()),
+        (EXPIRED, "ssh_account", "Password change required but no TTY available."),
+    ],
+    ids=["option", "owner", "no common algorithm", "expired"],
+)
+def test_what_trying_again_cannot_mend_is_not_tried_again(stderr, code, reason):
+    found = ssh_failure(WEAK_KEY_EXCHANGE + stderr)
+    assert (found.code, found.retry) == (code, False)
+    assert first_line(WEAK_KEY_EXCHANGE + stderr) == reason
+
+
+@pytest.mark.parametrize("warning", [WEAK_KEY_EXCHANGE, NEW_HOST, "WARNING: deprecated\n"])
+@pytest.mark.parametrize("reason", [DENIED, REFUSED, "bash: barman: command not found\n", "ERROR: no such segment\n"])
+def test_a_warning_is_not_the_reason_unless_nothing_else_is_said(warning, reason):
+    assert first_line(warning + reason) == reason.strip()
+    assert first_line(warning) == warning.splitlines()[0]
 
 
 @pytest.mark.parametrize("stderr", AFTER_LOGIN)
@@ -224,7 +267,15 @@ def test_why_rsync_failed(rc, stderr, code, retry):
         pytest.param(126, "bash: /opt/barman: Permission denied\n", "barman_not_found", id="not executable"),
         pytest.param(1, "ERROR: please run barman as 'barman' user", "barman_wrong_user", id="wrong user"),
         pytest.param(1, "ERROR: configuration file '/x' does not exist", "barman_config", id="no configuration"),
+        pytest.param(1, "ERROR: Could not find any configuration file at: [...]", "barman_config", id="none found"),
         pytest.param(1, "EXCEPTION: boom", "barman_failed", id="anything else"),
+        pytest.param(
+            1,
+            "WARNING: 'x' is deprecated in the configuration file\nERROR: connection to server failed",
+            "barman_failed",
+            id="a word on the configuration beside the error",
+        ),
+        pytest.param(1, EXPIRED, "ssh_account", id="expired account"),
     ],
 )
 def test_why_barman_failed(rc, text, code):

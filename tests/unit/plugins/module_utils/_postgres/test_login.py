@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 
@@ -49,6 +50,36 @@ def test_a_password_goes_into_the_file_of_the_home(home):
     assert (home / ".pgpass").read_text() == LINE
     assert (home / ".pgpass").stat().st_mode & 0o777 == 0o600
     assert login(upstream_password="Geh3im").passfile.text is None
+
+
+def test_two_standbys_of_one_host_both_find_their_line(home):
+    """Both have looked at the file before either writes it, as when a play gives both their passwords at once."""
+    first, second = (login(upstream_conninfo={"host": host, "user": "u"}, upstream_password="x") for host in "ab")
+    first.passfile.write()
+    second.passfile.write()
+    assert (home / ".pgpass").read_text() == "a:5432:replication:u:x\nb:5432:replication:u:x\n"
+
+
+def test_a_file_is_written_by_one_at_a_time(home, monkeypatch):
+    """Between its reading and its replacement nobody else reads it."""
+    seen = []
+    write = _login.write_atomically
+
+    def looked_at(path, text):
+        handle = os.open(home, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+        seen.append(path)
+        write(path, text)
+
+    monkeypatch.setattr(_login, "write_atomically", looked_at)
+    login(upstream_password="x").passfile.write()
+    assert seen == [f"{home}/.pgpass"]
+
+
+def test_a_password_is_in_no_text_of_what_holds_it(home):
+    assert "Geh3im" not in repr(login(upstream_password="Geh3im").passfile)
 
 
 def test_a_file_that_others_may_read_is_closed(home):

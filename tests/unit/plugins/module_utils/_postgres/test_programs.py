@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import programs as _programs
@@ -80,3 +82,45 @@ class TestPgBasebackup:
         with pytest.raises(StandbyError, match=f"no pg_basebackup in {tmp_path}") as refused:
             _programs.require_pg_basebackup(str(tmp_path), [])
         assert refused.value.code == "basebackup_missing"
+
+
+class TestConfigured:
+    @pytest.fixture
+    def conf(self, tmp_path):
+        (tmp_path / "conf.d").mkdir()
+        (tmp_path / "conf.d/10.conf").write_text("work_mem = 1MB\n", encoding="utf-8")
+        conf = tmp_path / "postgresql.conf"
+        conf.write_text("include_dir = 'conf.d'\nport = 5433\n", encoding="utf-8")
+        return conf
+
+    @pytest.fixture
+    def closed(self, monkeypatch):
+        """A file or directory of others; root may read everything."""
+
+        def close(path):
+            def refuse(real):
+                def call(name, *given, **more):
+                    if str(name) == str(path):
+                        raise PermissionError(13, "Permission denied", str(name))
+                    return real(name, *given, **more)
+
+                return call
+
+            monkeypatch.setattr("builtins.open", refuse(open))
+            monkeypatch.setattr(_programs.os, "listdir", refuse(os.listdir))
+
+        return close
+
+    def test_is_what_the_file_and_its_includes_set(self, conf):
+        assert _programs.configured(str(conf)) == {"work_mem": "1MB", "port": "5433"}
+
+    def test_passes_over_a_directory_as_a_server_does(self, conf):
+        (conf.parent / "conf.d/parked.conf").mkdir()
+        assert _programs.configured(str(conf)) == {"work_mem": "1MB", "port": "5433"}
+
+    @pytest.mark.parametrize("name", ["postgresql.conf", "conf.d/10.conf", "conf.d"])
+    def test_of_what_cannot_be_read_is_refused_by_its_name(self, conf, closed, name):
+        closed(conf.parent / name)
+        with pytest.raises(StandbyError, match=f"{conf.parent / name}.*Permission denied") as refused:
+            _programs.configured(str(conf))
+        assert refused.value.code == "configuration_invalid"
