@@ -51,6 +51,9 @@ def _parts(progress: Mapping[str, Any]) -> Iterator[str]:
         yield f"{duration(eta)} left"
     if retries:
         yield "1 retry" if retries == 1 else f"{retries} retries"
+    restarts = progress.get("restarts")
+    if restarts:
+        yield "started again after it was killed" if restarts == 1 else f"started again {restarts} times"
 
 
 def duration(seconds: float) -> str:
@@ -71,6 +74,13 @@ def gathered(earlier: list[dict[str, Any]], final: dict[str, Any]) -> dict[str, 
         if unique:
             result[kind] = unique
     return result
+
+
+def _of_the_copy(step: dict[str, Any]) -> dict[str, Any]:
+    """A step's result. Raises AnsibleError for a failure of the step itself: those of the copy have an error_code."""
+    if step.get("failed") and not step.get("error_code"):
+        raise AnsibleError(str(step.get("msg") or step.get("module_stderr") or "the module failed"))
+    return step
 
 
 class ActionModule(ActionBase):
@@ -121,19 +131,24 @@ class ActionModule(ActionBase):
         return gathered(steps, step)
 
     def _again(self, variables: dict[str, Any], attach: dict[str, Any]) -> dict[str, Any]:
-        """Another step. A connection that breaks is made again, until _PATIENCE has passed."""
+        """Another step. A connection that breaks is made again, until _PATIENCE has passed.
+
+        A step that fails by itself, such as for want of room for Ansible's temporary files, says nothing of the copy,
+        which goes on. It counts as a connection that broke: if the task failed, the play would give up what the copy
+        needs on the Barman host.
+        """
         lost_at: float | None = None
         delay = 1
         while True:
             try:
                 if lost_at is not None:
                     self._reconnect()
-                return self._step(variables, attach)
-            except AnsibleConnectionFailure as error:
+                return _of_the_copy(self._step(variables, attach))
+            except AnsibleError as error:
                 now = time.monotonic()
                 if lost_at is None:
                     lost_at = now
-                    self._lost(variables)
+                    self._lost(variables, error)
                 delay = min(2 * delay, _LONGEST_DELAY)
                 if now + delay > lost_at + _PATIENCE:
                     raise self._gone(now - lost_at, error) from None
@@ -158,19 +173,19 @@ class ActionModule(ActionBase):
         # The host may have been restarted, and its temporary directories with it.
         self._remove_tmp_path(self._connection._shell.tmpdir)
 
-    def _lost(self, variables: dict[str, Any]) -> None:
+    def _lost(self, variables: dict[str, Any], error: AnsibleError) -> None:
         # Not display.warning: since ansible-core 2.19 it waits for the end of the task.
         self._tell(
             f"[WARNING]: {self._host(variables)}: {self.MODULE} lost the connection. The copy goes on by itself on"
-            f" the host. This task tries for {_PATIENCE} s to attach to the copy again.",
+            f" the host. This task tries for {_PATIENCE} s to attach to the copy again. ({error})",
             config.get_config_value("COLOR_WARN"),
         )
 
-    def _gone(self, seconds: float, error: AnsibleConnectionFailure) -> AnsibleConnectionFailure:
+    def _gone(self, seconds: float, error: AnsibleError) -> AnsibleConnectionFailure:
         # Nothing can be removed there: Ansible's attempt would fail with an error that hides this one.
         self._connection._shell.tmpdir = None
         return AnsibleConnectionFailure(
-            f"The connection broke while the copy was running and did not come back within {seconds:.0f} s: {error}."
+            f"The copy was running, and could not be looked at again within {seconds:.0f} s: {error}."
             " Unless the host itself is down, the copy goes on there. Next: run the play again, to attach to it."
         )
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError, of_os_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
@@ -32,6 +32,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state impo
 __all__ = ["Running", "Task", "follow"]
 
 _LOOK_SECONDS = 0.2
+
+# How often a copy that leaves no result is started again for one caller. What kills it is likely to do so again.
+_MOST_RESTARTS = 3
+
+# What a process tells instead of a result if another one has the lock.
+_ANOTHER: dict[str, Any] = {"run": None}
 
 # The first line of a process that has taken its lock.
 _TAKEN = b"taken"
@@ -61,12 +67,13 @@ class Running:
 def follow(task: Task, seconds: float | None = None, run: str | None = None) -> Result | Running:
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
-    With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts.
-    Raises StandbyError as the copy did. A copy that is told to be running holds its lock, so that
-    a later call finds either the lock or the result.
+    With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts. A copy that
+    was killed is started again some times. Raises StandbyError as the copy did, or if it was killed too often. A copy
+    that is told to be running holds its lock, so that a later call finds either the lock or the result.
     """
     asked = run
     deadline = None if seconds is None else time.monotonic() + seconds
+    restarts = 0
     while True:
         holder = Lock.holder(_runner(task))
         if holder == {}:  # taken a moment ago, and the note is still to come; or there was no room for it
@@ -78,19 +85,50 @@ def follow(task: Task, seconds: float | None = None, run: str | None = None) -> 
             run = _same(task, holder)
             result = _await(task, run, deadline)
         elif run is not None:
-            result = ResultFile(task.state_directory).read() or {"run": None}
+            result = ResultFile(task.state_directory).read() or {}
         else:
-            run = uuid.uuid4().hex
+            run = _name(restarts)
             result = _start(task, run, asked, deadline)
         if result is None:
             return _running(task, run)
         if result.get("run") in (run, asked or run):
             return _outcome(result)
+        if result != _ANOTHER:
+            restarts = _restarts(run) + 1
+            _require_hope(task, restarts)
         run = None  # it was killed, or another one was quicker: look again
 
 
+def _name(restarts: int) -> str:
+    """A name for a copy. It tells how often the copy was started again: that can be counted on a full disk, too."""
+    return uuid.uuid4().hex + (f"-{restarts}" if restarts else "")
+
+
+def _restarts(run: str) -> int:
+    """How often the copy of this name was started again."""
+    count = run.partition("-")[2]
+    return int(count) if count.isdecimal() else 0
+
+
+def _require_hope(task: Task, restarts: int) -> None:
+    """Raises StandbyError if the copy was started again too often."""
+    if restarts > _MOST_RESTARTS:
+        last = read_progress(_progress(task)) or {}
+        raise StandbyError(
+            Refusal(
+                "copy_killed",
+                f"The process that copied was killed, or could not leave its result, {restarts} times in a row, the"
+                f" last time at {last.get('at', 'an unknown time')} while it was {last.get('phase', 'beginning')}."
+                " It is not started again. An unfinished copy cannot be started.",
+                f"look for the reason in the kernel's log (out of memory?) and for room in {task.state_directory} (df),"
+                " then run again: it resumes",
+            )
+        )
+
+
 def _running(task: Task, run: str) -> Running:
-    return Running(run, read_progress(_progress(task)) or {"phase": "preparing"})
+    progress = read_progress(_progress(task)) or {"phase": "preparing"}
+    return Running(run, {**progress, "restarts": _restarts(run)})
 
 
 def _start(task: Task, run: str, asked: str | None, deadline: float | None) -> dict[str, Any] | None:
@@ -170,7 +208,11 @@ def _await(task: Task, run: str, deadline: float | None) -> dict[str, Any] | Non
 def _outcome(result: dict[str, Any]) -> Result:
     if "error" in result:
         raise StandbyError.from_record(result["error"])
-    return Result(**{**result["outcome"], "left_behind": tuple(result["outcome"]["left_behind"])})
+    told: dict[str, Any] = {**result["outcome"], "restarts": _restarts(result["run"])}
+    for name, value in told.items():
+        if isinstance(value, list):  # JSON knows no tuples
+            told[name] = tuple(value)
+    return Result(**told)
 
 
 def _same(task: Task, holder: dict[str, Any]) -> str:
@@ -200,7 +242,7 @@ def _work(task: Task, run: str, asked: str | None, writer: int) -> NoReturn:
     try:
         made = _make_place(task)
         if not runner.take(1):
-            _send(writer, {"run": None})
+            _send(writer, _ANOTHER)
             os._exit(0)
         _tell(writer, _TAKEN)
         earlier = ResultFile(task.state_directory).read() or {}
@@ -293,7 +335,9 @@ def _result(task: Task, run: str) -> dict[str, Any]:
 
 def _failed(run: str, failure: BaseException) -> dict[str, Any]:
     """The result of a copy that raised this."""
-    if not isinstance(failure, StandbyError):
+    if isinstance(failure, OSError):
+        failure = StandbyError(of_os_error(failure), exception=traceback.format_exc())
+    elif not isinstance(failure, StandbyError):
         refusal = Refusal(
             "copy_failed",
             f"The copy failed: {failure!r}. An unfinished copy cannot be started.",

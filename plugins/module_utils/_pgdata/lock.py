@@ -14,9 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, read_note
 
 __all__ = ["Lock", "holding"]
+
+# What a note tells of the process that wrote it.
+_WRITER, _STARTED = "writer", "started"
 
 
 def _open(path: str, how: int = 0) -> int:
@@ -39,12 +43,15 @@ def _open(path: str, how: int = 0) -> int:
 class Lock:
     """A right that one process has at a time; ``note`` tells the others of it.
 
-    It is a flock, so it goes with the processes that hold it and is never stale.
+    It is a flock, so it goes with the processes that hold it and is never stale. The note of an earlier holder is there
+    for an instant after the lock has been taken; so a note counts only if the process that wrote it is alive, and it
+    goes before the lock does.
     """
 
     def __init__(self, path: str, note: dict[str, Any]) -> None:
         self._path = path
         self._note = note
+        self._taken = False
         self.fd = -1
 
     def take(self, wait_seconds: float = 0) -> bool:
@@ -63,11 +70,17 @@ class Lock:
             return False
         with contextlib.suppress(OSError):  # a note is a courtesy, and the disk may be full
             os.ftruncate(self.fd, 0)
-            os.pwrite(self.fd, (json.dumps(self._note) + "\n").encode(), 0)
+            note = {**self._note, _WRITER: os.getpid(), _STARTED: _started(os.getpid())}
+            os.pwrite(self.fd, (json.dumps(note) + "\n").encode(), 0)
+            self._taken = True
         return True
 
     def release(self) -> None:
         """Let go of it. Programs that inherited it still hold it."""
+        if self._taken:
+            self._taken = False
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.fd, 0)
         os.close(self.fd)
         self.fd = -1
 
@@ -88,10 +101,27 @@ class Lock:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            return read_note(path) or {}
+            return _of_the_living(read_note(path) or {})
         finally:
             os.close(handle)
         return None
+
+
+def _of_the_living(note: dict[str, Any]) -> dict[str, Any]:
+    """The note if the process that wrote it is alive; else {}."""
+    written_by = {name: note.pop(name, None) for name in (_WRITER, _STARTED)}
+    started = _started(written_by[_WRITER]) if written_by[_WRITER] else None
+    alive = started is not None and started == written_by[_STARTED]
+    return note if alive else {}
+
+
+def _started(pid: int) -> str | None:
+    """When a process was started, in ticks since the host was: with its number that names it (proc(5), stat, 22).
+
+    None if it has ended.
+    """
+    fields = (read_small(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else None
 
 
 @contextlib.contextmanager

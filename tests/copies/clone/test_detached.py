@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import detached as _detached
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin import clone_detached as follow
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.rsync import copy
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
@@ -30,6 +31,10 @@ from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(_detached, "_LOOK_SECONDS", 0.01)
+
+
+# The process that copies is the parent of every rsync, which is the parent of its ssh (proc(5), stat, 4).
+KILLS_THE_COPY = f"case $command in {PULLS_A_SHARD} kill -9 $(cut -d ' ' -f 4 /proc/$PPID/stat); exit 1 ;; esac"
 
 
 @pytest.fixture
@@ -243,6 +248,47 @@ class TestKilled:
         os.kill(holder(blocked)["pid"], signal.SIGKILL)
         blocked.go.touch()
         assert follow(job_of(blocked), copy, None, run).action == "resume"
+
+    def test_again_and_again_is_given_up_and_tells_how_often(self, host):
+        """As by the kernel when memory is short. Each call is an attach step of one task."""
+        host.hook(KILLS_THE_COPY)
+        seen = []
+
+        def attach():
+            run = follow(job_of(host), copy, 0).run
+            while True:
+                running = follow(job_of(host), copy, 0, run)
+                run = running.run
+                seen.append(running.progress["restarts"])
+
+        with pytest.raises(StandbyError) as error:
+            attach()
+        assert error.value.code == "copy_killed"
+        assert f"{_detached._MOST_RESTARTS + 1} times in a row" in error.value.msg
+        assert sorted(set(seen)) == list(range(max(seen) + 1))
+        assert max(seen) <= _detached._MOST_RESTARTS
+
+    def test_again_and_again_is_given_up_by_a_caller_that_waits_for_its_end(self, host):
+        host.hook(KILLS_THE_COPY)
+        run = follow(job_of(host), copy, 0).run
+        assert refused(job_of(host), None, run).code == "copy_killed"
+
+    def test_once_is_told_with_the_result(self, blocked):
+        run = follow(job_of(blocked), copy, 0).run
+        wait_until(blocked.arrived.exists)
+        os.kill(holder(blocked)["pid"], signal.SIGKILL)
+        blocked.go.touch()
+        job = job_of(blocked)
+        done = follow(job, copy, None, run)
+        assert done.restarts == 1
+        [warning] = result_of(job, done)["warnings_to_show"]
+        assert "started again 1 times" in warning
+
+    def test_a_result_that_cannot_be_written_is_no_reason_to_copy_for_ever(self, host, monkeypatch):
+        monkeypatch.setattr(ResultFile, "write", lambda *_given: None)
+        run = follow(job_of(host), copy, 0).run
+        wait_until(lambda: holder(host) is None)
+        assert follow(job_of(host), copy, None, run).action == "none"
 
     def test_nobody_writes_before_its_last_rsync_has_ended(self, blocked):
         caller, pid = start(blocked)

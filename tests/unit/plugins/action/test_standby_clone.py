@@ -256,7 +256,15 @@ def test_the_first_step_that_breaks_is_raised_at_once(play):
     assert (len(task.calls), task.naps, task.shown) == (1, [], [])
 
 
-@pytest.mark.parametrize("broken", [BROKEN, {"unreachable": True, "msg": "gone"}, {"unreachable": True}])
+# Ansible's own troubles, such as no room for its temporary files: what fails is a look at the copy, and not the copy.
+OF_THE_STEP = [
+    {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "No space left on device"},
+    {"failed": True, "msg": "Failed to create a temporary directory"},
+    AnsibleError("Failed to transfer the module"),
+]
+
+
+@pytest.mark.parametrize("broken", [BROKEN, {"unreachable": True, "msg": "gone"}, {"unreachable": True}, *OF_THE_STEP])
 def test_a_connection_that_comes_back_is_told_of_once(play, broken):
     task = play(running(), broken, broken, broken, running(), DONE)
     assert task.run() == DONE
@@ -289,6 +297,19 @@ def test_a_host_that_stays_away_is_unreachable_after_two_minutes(play):
     assert max(task.naps) == 15
     assert len(task.shown) == 2
     assert task.connection._shell.tmpdir is None, "Ansible's cleanup would raise an error that hides ours"
+
+
+@pytest.mark.parametrize("broken", OF_THE_STEP)
+def test_looks_that_keep_failing_do_not_fail_a_host_whose_copy_goes_on(play, broken):
+    """A task that fails has the play give up what the copy needs on the Barman host; an unreachable host keeps it."""
+    with pytest.raises(AnsibleConnectionFailure, match="the copy goes on there"):
+        play(running(), broken).run()
+
+
+def test_a_step_that_fails_before_a_copy_is_known_to_run_fails_the_task(play):
+    task = play(OF_THE_STEP[0])
+    assert task.run() == OF_THE_STEP[0]
+    assert len(task.calls) == 1
 
 
 def test_the_two_minutes_begin_anew_with_every_success(play):

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import lock as _lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
-from ansible_collections.pgfleet.standby.tests.waiting import BOUND
+from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
 
 NOTE = {"pid": 4711, "run": "x"}
 
@@ -96,8 +97,29 @@ class TestLock:
         for note in ({"a": "long" * 99}, NOTE):
             lock = Lock(path, note)
             assert lock.take()
-            assert json.loads((tmp_path / "lock").read_text(encoding="utf-8")) == note
+            assert json.loads((tmp_path / "lock").read_text(encoding="utf-8")).keys() == {*note, "writer", "started"}
+            assert Lock.holder(path) == note
             lock.release()
+            assert (tmp_path / "lock").read_text(encoding="utf-8") == ""
+
+    @pytest.mark.parametrize("pid", [None, 1], ids=["which is gone", "whose number another process has"])
+    def test_does_not_tell_of_the_one_before_while_the_next_one_has_not_written_its_note(
+        self, tmp_path, path, fork, pid
+    ):
+        """One that is killed leaves its note, and a lock is there before its note is."""
+        child, _said = fork(holding(path))
+        left = (tmp_path / "lock").read_text(encoding="utf-8")
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: is_free(path))
+        left = left.replace(f'"writer": {child}', f'"writer": {pid or child}')
+        (tmp_path / "lock").write_text(left, encoding="utf-8")
+
+        def without_note(report):
+            fcntl.flock(os.open(path, os.O_RDWR), fcntl.LOCK_EX)
+            report("held")
+
+        fork(without_note)
+        assert Lock.holder(path) == {}
 
     def test_goes_with_a_process_that_is_killed(self, path, fork):
         child, _said = fork(holding(path))
