@@ -131,6 +131,14 @@ verified:
   returned: success, when finished
   type: str
   sample: manifest
+durable:
+  description:
+    - How it is known that all files are on the disks. V(syncfs), the kernel has told of no failed write to these file
+      systems since before the first one. V(fsync), the kernel is older than Linux 5.8, whose C(syncfs) tells of no
+      failed write; so every file was asked, of which the kernel forgets a failure together with the file's memory.
+  returned: success, when finished
+  type: str
+  sample: syncfs
 left_behind:
   description:
     - Directories of tablespaces or of the WAL that the cluster used before and the upstream does not have.

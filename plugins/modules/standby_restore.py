@@ -157,10 +157,20 @@ seconds:
   type: float
   sample: 3.4
 verified:
-  description: How the result was compared with the backup, V(size), V(manifest) or V(none), see O(verify).
+  description:
+    - How the result was compared with the backup, V(size), V(manifest) or V(none), see O(verify).
+    - It is V(size) as well if the manifest does not know all files. A warning names their places.
   returned: success, when finished
   type: str
   sample: manifest
+durable:
+  description:
+    - How it is known that all files are on the disks. V(syncfs), the kernel has told of no failed write to these file
+      systems since before the first one. V(fsync), the kernel is older than Linux 5.8, whose C(syncfs) tells of no
+      failed write; so every file was asked, of which the kernel forgets a failure together with the file's memory.
+  returned: success, when finished
+  type: str
+  sample: syncfs
 left_behind:
   description:
     - Directories of tablespaces or of the WAL that the cluster used before and this backup does not.

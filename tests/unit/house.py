@@ -39,7 +39,7 @@ FOLDERS = {
     "_formats": Folder("Reads and writes PostgreSQL's own file formats and notations; pure."),
     "_pgdata": Folder(
         "What a data directory and the state directory beside it hold, and careful changes of both.",
-        ("_files", "_commands", "_formats"),
+        ("_files", "_formats"),
     ),
     "_backup": Folder(
         "Which files a backup has, which of them a clone takes, and which are here already.",

@@ -75,12 +75,16 @@ _LEFT_OUT_NAME = re.compile(r"(^|/)(pg_internal\.init(\.\d+)?$|pgsql_tmp)")
 
 
 class Files:
-    """The files of one tree in the order of their paths, in columns: a million of them take some 120 MB."""
+    """The files of one tree in the order of their paths, in columns: a million of them take some 120 MB.
+
+    A mode of 0 is one that is not known.
+    """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.paths: list[str] = []
         self.sizes: array[int] = array("q")
         self.times: array[int] = array("q")
+        self.modes: array[int] = array("H")
         for entry in entries:
             self.append(entry)
         self.sort()
@@ -90,6 +94,7 @@ class Files:
         self.paths.append(entry.path)
         self.sizes.append(entry.size)
         self.times.append(entry.mtime_ns)
+        self.modes.append(entry.mode & 0o7777)
 
     def sort(self) -> None:
         """Bring the files into the order of their paths."""
@@ -97,6 +102,7 @@ class Files:
         self.paths = [self.paths[position] for position in order]
         self.sizes = array("q", (self.sizes[position] for position in order))
         self.times = array("q", (self.times[position] for position in order))
+        self.modes = array("H", (self.modes[position] for position in order))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -164,10 +170,17 @@ class Root:
         """The mode of every directory."""
         return 0o750 if self.group_access else 0o700
 
+    def file_mode(self, mode: int) -> int:
+        """The mode of a copy of a file that has this one: rights of strangers go, and the owner's and the rest stay.
+
+        So a program in the data directory can still be run, and a key that is its owner's alone stays so.
+        """
+        return mode & (0o750 if self.group_access else 0o700) | 0o600
+
     @property
-    def file_mode(self) -> int:
-        """The mode of every file."""
-        return 0o640 if self.group_access else 0o600
+    def file_rights(self) -> str:
+        """The same, as rsync's --chmod takes it."""
+        return f"Fu+rw,F{'g-w' if self.group_access else 'g-rwx'},Fo-rwx,Fug-s,F-t"
 
 
 def is_copied(path: str, in_data: bool) -> bool:

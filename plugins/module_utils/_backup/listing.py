@@ -149,7 +149,7 @@ class _Tree:
         if entry.kind == "d":
             self.directories.add(path)
         elif entry.kind == "f":
-            self.files.append(Entry("f", entry.size, entry.mtime_ns, path))
+            self.files.append(entry._replace(path=path))
         else:
             self.strange.append(path)
 

@@ -120,7 +120,7 @@ def mark_verified(root: Root, positions: Iterable[int]) -> None:
 def _change(root: Root, position: int, mtime_ns: int) -> None:
     path = os.path.join(root.target, root.files.paths[position])
     try:
-        os.chmod(path, root.file_mode)
+        os.chmod(path, root.file_mode(root.files.modes[position] or stat.S_IMODE(os.lstat(path).st_mode)))
         os.utime(path, ns=(mtime_ns, mtime_ns))
     except OSError as failed:
         raise StandbyError(

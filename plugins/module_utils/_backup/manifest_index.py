@@ -17,6 +17,10 @@ __all__ = ["ManifestIndex", "place_of"]
 _TABLESPACES = "pg_tblspc"
 
 
+# What a server or Barman may write when the manifest is complete already.
+_BESIDE = frozenset({"backup_manifest", "backup_label", "tablespace_map"})
+
+
 class ManifestIndex:
     """The checksums of a manifest by tree and position: some 80 bytes for a file.
 
@@ -67,6 +71,14 @@ class ManifestIndex:
             for position in shard.positions
             if column.algorithms[position]
         ]
+
+    def unknown(self, root: Root) -> bool:
+        """Whether a tree has files whose contents are not promised.
+
+        A manifest that Barman has made itself knows the data directory alone (barman generate-manifest, since 2.18).
+        """
+        algorithms = self._columns[root.oid].algorithms
+        return any(not known and path not in _BESIDE for path, known in zip(root.files.paths, algorithms))
 
     def covers(self, root: Root, position: int) -> bool:
         """Whether the contents of a file are promised."""

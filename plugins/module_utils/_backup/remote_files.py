@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT, parse_listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, rsync_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import NO_PROGRAM, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.stall import Stall
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 
@@ -22,6 +23,8 @@ __all__ = ["fetch", "list_backup"]
 _LIST_SECONDS = 3600
 
 _IO_TIMEOUT = 300
+
+_LOOK_SECONDS, _STDERR_BYTES = 0.5, 64 << 10
 
 
 def list_backup(barman_host: BarmanHost, backup: Backup) -> Iterator[Entry]:
@@ -51,20 +54,38 @@ def fetch(barman_host: BarmanHost, remote_directory: str, names: Iterable[str], 
     how = ("--whole-file", "--chmod=D0700,F0600", f"--files-from={listing}", f"--timeout={_IO_TIMEOUT}")
     argv = barman_host.rsync(remote_directory, target, how)
     try:
-        done = LocalShell().run(argv, timeout=_IO_TIMEOUT)
+        rc, stderr = _run(argv)
+    except NO_PROGRAM:
+        raise StandbyError(
+            Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync")
+        ) from None
     finally:
         os.unlink(listing)
-    if done.rc == 127 and done.err == "rsync: command not found":  # a shell at the far end puts its name before
-        raise StandbyError(Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync"))
-    if done.rc != 0:
-        reason = rsync_failure(done.rc, done.err)
+    if rc != 0:
+        reason = rsync_failure(rc, stderr)
         raise StandbyError(
             Refusal(
                 reason.code,
                 f"Cannot fetch files of the backup from {barman_host.where}:{remote_directory}: {reason.meaning}"
-                f" ({first_line(done.err)}).",
+                f" ({first_line(stderr)}).",
                 reason.next_step,
             ),
-            rc=done.rc,
-            stderr=done.err,
+            rc=rc,
+            stderr=stderr,
         )
+
+
+def _run(argv: Sequence[str]) -> tuple[int, str]:
+    """Run an rsync for as long as anything comes: its exit code and stderr. Raises OSError if there is no rsync.
+
+    A manifest of 100 MB over a slow link takes longer than any time that a stuck link should.
+    """
+    with open(os.memfd_create("errors"), "w+b") as errors:
+        with ProgramGroup(argv, stderr=errors.fileno()) as rsync:
+            stall = Stall(rsync.number, _IO_TIMEOUT)
+            while rsync.wait(_LOOK_SECONDS) is None:
+                if stall.is_too_long():
+                    rsync.kill()
+            rc = rsync.exit_code()
+        errors.seek(0)
+        return rc, errors.read(_STDERR_BYTES).decode("utf-8", "replace")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, Task, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HOLDING_DIRECTORY
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result, Target
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
     Permit,
@@ -25,8 +27,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
     permit,
     require_place,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.target_locks import TargetLocks, locked_targets
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import fsync_directory, remove_below
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
@@ -53,8 +56,9 @@ def exclusively(job: Job, progress: Progress, work: Callable[[CloneRun, int], Re
     path = os.path.join(job.target.state_directory, "lock")
     if Lock.holder(path) is not None:
         progress.enter("waiting")
-    with holding(path, _still_writing(job.target), job.target.lock_timeout) as lock:
-        run = CloneRun(job, _permitted(job), progress, began)
+    places = [job.target.data_directory, *job.target.places_outside]
+    with holding(path, _still_writing(job.target), job.target.lock_timeout) as lock, locked_targets(places) as locks:
+        run = CloneRun(job, _permitted(job), progress, began, locks)
         if run.permit.action == "none":
             _complete_record(job, run.permit.pgdata)
             return run.result("none")
@@ -94,6 +98,8 @@ def _complete_record(job: Job, pgdata: DataDir) -> None:
     """A run that was killed between the last rename and its record."""
     state = pgdata.clone or {}
     if state.get("phase") == "committing":
+        if os.path.lexists(os.path.join(job.target.data_directory, HOLDING_DIRECTORY)):
+            remove_below(job.target.data_directory, [HOLDING_DIRECTORY])  # it holds another pg_control
         noted = {name: state.get(name, []) for name in ("left_behind", "kept_old")}
         _record(job, "committed", state.get("digest"), **noted)
 
@@ -121,13 +127,18 @@ class CloneRun:
     ``places`` are all directories that it writes. ``began`` is when it began, by the monotonic clock.
     """
 
-    def __init__(self, job: Job, permitted: Permit, progress: Progress, began: float) -> None:
+    def __init__(
+        self, job: Job, permitted: Permit, progress: Progress, began: float, locks: TargetLocks | None = None
+    ) -> None:
         self.job = job
         self.permit = permitted
         self.places = [job.target.data_directory, *job.target.places_outside]
         self._progress = progress
         self._began = began
+        self._locks = locks or TargetLocks(())
         self._left_behind: tuple[str, ...] = ()
+        self._guard = threading.Lock()
+        self._distrusted = False
 
     def begin(self, name: str | None) -> None:
         """From here on no server starts on the directory until the copy is committed. Raises StandbyError.
@@ -139,6 +150,7 @@ class CloneRun:
         self._note_left_behind(self.permit.pgdata.clone or {})
         if self.permit.keep_plan is not None:
             self._keep(self.permit.keep_plan)
+        self._locks.make()  # what was kept has taken the directories that were locked with it
         self.record("copying", name)
         if self.permit.action in ("delta", "replace"):
             self._remove_control()
@@ -160,17 +172,27 @@ class CloneRun:
 
     def record(self, phase: str, name: str | None, **more: Any) -> None:
         """Write down where the copy stands."""
-        _record(self.job, phase, name, left_behind=self._left_behind, kept_old=list(self.permit.kept_old), **more)
+        with self._guard:
+            boot = "" if self._distrusted else None
+            _record(self.job, phase, name, self._left_behind, boot, kept_old=list(self.permit.kept_old), **more)
+
+    def distrust(self, name: str) -> None:
+        """A disk has failed: size and time of what was written prove no more than after a crash.
+
+        That stays so for as long as this run lives, whatever else it records, and for the next run.
+        """
+        self._distrusted = True
+        with contextlib.suppress(OSError, StandbyError):  # the record may be on that disk
+            self.record("copying", name)
 
     @contextlib.contextmanager
     def distrust_on_disk_error(self, name: str) -> Iterator[None]:
-        """Should a disk fail meanwhile, size and time of what was written prove no more than after a crash."""
+        """The same, should a program find meanwhile that a disk has failed."""
         try:
             yield
         except StandbyError as failure:
             if failure.code == "disk_error":
-                with contextlib.suppress(OSError, StandbyError):  # the record may be on that disk
-                    self.record("copying", name, boot="")
+                self.distrust(name)
             raise
 
     def _note_left_behind(self, state: dict[str, Any]) -> None:

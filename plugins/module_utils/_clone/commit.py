@@ -63,7 +63,10 @@ def commit(
     verification: Verification | None,
     record: Callable[[str], None],
 ) -> None:
-    """Look at the pg_control below ``staging``, which goes, and let it appear in one rename. Raises StandbyError."""
+    """Look at the pg_control below ``staging``, and let it appear in one rename. Raises StandbyError.
+
+    ``staging`` goes after that: a run that is killed before finds there what it needs to end the copy.
+    """
     _require_consistent(backup, data_directory, staging)
     if verification is not None:
         verification.require_control(staging)
@@ -72,10 +75,10 @@ def commit(
     shutil.copyfile(os.path.join(staging, CONTROL), temporary)
     os.chmod(temporary, _mode(os.path.join(data_directory, "PG_VERSION")))
     _fsync_file(temporary)
-    shutil.rmtree(staging)
     record("committing")
     os.rename(temporary, final)
     fsync_directory(os.path.dirname(final))
+    shutil.rmtree(staging)
     fsync_directory(data_directory)
     record("committed")
 

@@ -52,7 +52,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect im
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import observe
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems, Syncing
 
 __all__ = ["FillResult", "Filler", "fill", "measured", "preview_fill"]
 
@@ -200,18 +200,20 @@ class _ExternalFill:
 
     def run(self, lock: int) -> Result:
         goes_on = _goes_on(self.clone_run.permit, self.name, self.holding)
-        self.clone_run.begin(self.name if goes_on else None)
-        with self.clone_run.distrust_on_disk_error(self.name), Syncing(self.clone_run.places) as syncing:
-            said = () if goes_on else self._fill(lock)
-            self.holding.lift()
-            roots = self._tidy()
-            self.progress.enter("verifying")
-            verification = self.plan.verification or self._verification_of(roots)
-            with verification or contextlib.nullcontext():
-                verified = self._verify(roots, verification)
-            finish(self.job.target, cast(int, self.job.backup.major), self.job.settings)
-            self.progress.enter("syncing")
-            syncing.complete()
+        failed = partial(self.clone_run.distrust, self.name)
+        with FileSystems(self.clone_run.places) as disks:
+            self.clone_run.begin(self.name if goes_on else None)
+            with self.clone_run.distrust_on_disk_error(self.name), Syncing(disks, failed) as syncing:
+                said = () if goes_on else self._fill(lock)
+                self.holding.lift()
+                roots = self._tidy()
+                self.progress.enter("verifying")
+                verification = self.plan.verification or self._verification_of(roots)
+                with verification or contextlib.nullcontext():
+                    verified = self._verify(roots, verification)
+                finish(self.job.target, cast(int, self.job.backup.major), self.job.settings)
+                self.progress.enter("syncing")
+                durable = syncing.complete()
         self.progress.enter("committing")
         commit(
             self.job.backup,
@@ -227,6 +229,8 @@ class _ExternalFill:
             size,
             0 if goes_on else size,
             verified=verified,
+            by_size=verification.by_size(roots) if verification is not None else (),
+            durable=durable,
             said=said,
         )
 
@@ -300,7 +304,7 @@ class _ExternalFill:
                 differences=differences[:100],
             )
         if verification is not None:
-            return "manifest"
+            return "size" if verification.by_size(roots) else "manifest"
         if not known and self.job.verify == "size" and MANIFEST in roots[0].files.paths:
             read_promises(self.job.backup.backup_id, roots, os.path.join(self.job.target.data_directory, MANIFEST))
             known = True

@@ -125,6 +125,9 @@ class Result:
     ``verified`` is ``size``, ``manifest`` or ``checksum``; ``left_behind`` are places outside of the directory that
     the cluster used before and the backup does not know. ``before`` is what the directory was, in words;
     ``kept_old`` is where that is now, if it was kept. ``said`` is what another program warned of meanwhile.
+    ``by_size`` are the places of files of which the manifest does not know, so that ``verified`` is no more than
+    ``size``. ``durable`` is how the last sync was known to have succeeded: ``syncfs`` or ``fsync``. ``restarts`` is
+    how often the process was started again because the one before it was killed.
     """
 
     action: str
@@ -140,3 +143,6 @@ class Result:
     before: str = ""
     kept_old: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
+    durable: str | None = None
+    restarts: int = 0
+    by_size: tuple[str, ...] = ()

@@ -39,10 +39,28 @@ def values_of(job: Job, outcome: Result | Running, content: str) -> dict[str, An
         "bytes_sent": outcome.sent,
         "seconds": round(outcome.seconds, 2),
         "verified": outcome.verified,
+        "durable": outcome.durable,
         "left_behind": list(outcome.left_behind),
         "kept_old": list(outcome.kept_old),
         "diff": _difference(job, outcome, content),
+        "warnings_to_show": _warnings(outcome),
     }
+
+
+def _warnings(outcome: Result) -> list[str]:
+    """What a person should know of how the copy came to its end."""
+    warnings = []
+    if outcome.restarts:
+        warnings.append(
+            f"The process that copied was killed, or left no result, and was started again {outcome.restarts} times."
+            " The copy is whole. Look for the reason in the kernel's log (out of memory?)."
+        )
+    if outcome.by_size:
+        warnings.append(
+            f"The backup's manifest does not know all files in {', '.join(outcome.by_size)}. Those that it does not"
+            " know were compared by name and size."
+        )
+    return warnings
 
 
 def _difference(job: Job, outcome: Result, content: str) -> dict[str, str]:

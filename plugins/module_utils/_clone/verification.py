@@ -99,6 +99,10 @@ class Verification:
             if self._index.covers(shard.root, position)
         } - different
 
+    def by_size(self, roots: Iterable[Root]) -> tuple[str, ...]:
+        """The places that hold files of which the manifest does not know: those are compared by name and size."""
+        return tuple(root.target for root in roots if self._index.unknown(root))
+
     def require_control(self, staging: str) -> None:
         """pg_control, which is fetched by itself, has to be as promised as well. Raises StandbyError."""
         promise = self._index.control

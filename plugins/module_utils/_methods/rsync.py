@@ -37,7 +37,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import priv
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import Syncing
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems, Syncing
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import (
     RemoteCapabilities,
     cipher_options,
@@ -118,24 +118,52 @@ class _Copy:
         self.clone_run = clone_run
 
     def run(self) -> Result:
-        job, planned, action = self.job, self.plan, self.clone_run.permit.action
-        state = self.clone_run.permit.pgdata.clone or {}
+        planned = self.plan
+        action, state = self.clone_run.permit.action, self.clone_run.permit.pgdata.clone or {}
         same = action == "resume" and state.get("digest") == planned.name
         trusted = same and state.get("boot_id") == boot_id()
-        self.clone_run.begin(planned.name if trusted else None)
-        _forget_controls(job.target.state_directory, but=planned.name)
-        for root in planned.roots:
+        with FileSystems(self.clone_run.places) as disks:
+            self.clone_run.begin(planned.name if trusted else None)
+            failed = partial(self.clone_run.distrust, planned.name)
+            with self.clone_run.distrust_on_disk_error(planned.name), Syncing(disks, failed) as syncing:
+                queue = self._prepared(action, trusted)
+                self._transfer(queue)
+                self._verify()
+                finish(self.job.target, cast(int, self.job.backup.major), self.job.settings)
+                self.progress.enter("syncing")
+                durable = syncing.complete()
+        self._commit()
+        by_size = planned.verification.by_size(planned.roots) if planned.verification is not None else ()
+        return self.clone_run.result(
+            "clone" if action == "resume" and not same else action,
+            count_files(planned.roots),
+            planned.bytes,
+            self.transfer.literal,
+            received=self.transfer.received,
+            compress=self.transfer.compress if queue else None,
+            verified=self._verified(by_size),
+            by_size=by_size,
+            durable=durable,
+        )
+
+    def _verified(self, by_size: tuple[str, ...]) -> str:
+        """How all files were compared, which is how the least of them were."""
+        if self.plan.verification is not None:
+            return "size" if by_size else "manifest"
+        return "checksum" if self.job.verify == "checksum" else "size"
+
+    def _prepared(self, action: str, trusted: bool) -> list[Shard]:
+        """The directories made, what is in the way gone, and what has to be sent."""
+        _forget_controls(self.job.target.state_directory, but=self.plan.name)
+        for root in self.plan.roots:
             private_directory(root.target, root.directory_mode)
         if action == "replace":
-            for root in planned.roots:
+            for root in self.plan.roots:
                 _local_tree.clear(root)
-        queue = self._queue(trusted)
-        with self.clone_run.distrust_on_disk_error(planned.name), Syncing(self.clone_run.places) as syncing:
-            self._transfer(queue)
-            self._verify()
-            finish(job.target, cast(int, job.backup.major), job.settings)
-            self.progress.enter("syncing")
-            syncing.complete()
+        return self._queue(trusted)
+
+    def _commit(self) -> None:
+        job, planned = self.job, self.plan
         self.progress.enter("committing")
         self.transfer.connections[0].open()  # it may have broken while nothing was sent
         staging = empty_staging()
@@ -148,15 +176,6 @@ class _Copy:
             lambda phase: self.clone_run.record(phase, planned.name),
         )
         _forget_controls(job.target.state_directory)
-        return self.clone_run.result(
-            "clone" if action == "resume" and not same else action,
-            count_files(planned.roots),
-            planned.bytes,
-            self.transfer.literal,
-            received=self.transfer.received,
-            compress=self.transfer.compress if queue else None,
-            verified="manifest" if planned.verification else "checksum" if job.verify == "checksum" else "size",
-        )
 
     def _queue(self, trusted: bool) -> list[Shard]:
         """What has to be sent, the largest first, after directories are made and strangers are gone.

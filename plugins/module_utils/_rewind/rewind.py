@@ -26,12 +26,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     write_atomically,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import holding
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import boot_id, now, save_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import without_leftovers
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import divergence as _divergence
@@ -162,15 +162,15 @@ def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     """
     began = time.monotonic()
     private_directory(task.state_directory)
-    with _writing_alone(task) as lock:
-        linked = linked_directories(task.data_directory)
+    linked = linked_directories(task.data_directory)
+    with _writing_alone(task) as lock, FileSystems([task.state_directory, task.data_directory, *linked]) as disks:
         with _closed(task, rewindable) as mode:
             own = HostFiles(task.data_directory, os.path.join(task.state_directory, "own"))
             own.set_aside()
-            _sync.sync([task.state_directory])
+            disks.sync()
         _run(task, rewindable, lock, own)
         _finish(task.data_directory, own, cast(int, rewindable.pgdata.major))
-        _sync.sync([task.data_directory, *linked_directories(task.data_directory)])
+        disks.make_durable()
         _set_mode(task.data_directory, mode & _RIGHTS)
         _record(task, rewindable.pgdata, "committed")
         own.forget()

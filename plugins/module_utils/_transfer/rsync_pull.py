@@ -26,6 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.stall import Stall
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.compression import (
     Sample,
@@ -39,7 +40,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_ou
     progress_of,
     tally_of,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.stall import Stall
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.workers import (
     ATTEMPTS,
     LOOK_SECONDS,
@@ -183,7 +183,7 @@ class RsyncPull(Workers):
     def _argv(self, worker: int, shard: Shard, how: Sequence[str]) -> list[str]:
         names = f"names-{worker}"
         write_names(names, shard.paths)
-        modes = f"--chmod=D{shard.root.directory_mode:04o},F{shard.root.file_mode:04o}"
+        modes = f"--chmod=D{shard.root.directory_mode:04o},{shard.root.file_rights}"
         # The progress of many small files would cost more than it tells if each were written at once.
         buffer = "--outbuf=Line" if len(shard) == 1 else "--outbuf=Block"
         told = ("--no-human-readable", "--info=progress2,stats2", buffer)

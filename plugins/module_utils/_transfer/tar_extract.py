@@ -26,7 +26,7 @@ _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 def unpack(
     stream: Stream, shard: Shard, control: str | None, written: Callable[[int], None], done: Callable[[int], None]
 ) -> None:
-    """Write the files of a shard from the tar of its tree, with the mode and time of the plan, and no others.
+    """Write the files of a shard from the tar of its tree, with the plan's time and the tar's mode, and no others.
 
     The whole tar is looked at. It must hold exactly the tree's files, and no link among what a copy takes. pg_control
     goes to ``control``. ``written`` is told of bytes, ``done`` of the position of every file that is complete.
@@ -46,7 +46,7 @@ def unpack(
             position = _position(member, path, root, positions, missing)
             missing[position] = 0
             if position in wanted:
-                _write(stream, root, position, written)
+                _write(stream, root, position, member.mode, written)
                 done(position)
     left = missing.find(1)
     if left >= 0:
@@ -78,7 +78,7 @@ def _position(member: tarfile.TarInfo, path: str, root: Root, positions: dict[st
     return position
 
 
-def _write(stream: Stream, root: Root, position: int, written: Callable[[int], None]) -> None:
+def _write(stream: Stream, root: Root, position: int, mode: int, written: Callable[[int], None]) -> None:
     """The time comes last: a file that has it is complete."""
     path = os.path.join(root.target, root.files.paths[position])
     time = root.files.times[position]
@@ -87,7 +87,7 @@ def _write(stream: Stream, root: Root, position: int, written: Callable[[int], N
         for portion in stream.portions(root.files.sizes[position]):
             _write_all(handle, portion)
             written(len(portion))
-        os.fchmod(handle, root.file_mode)
+        os.fchmod(handle, root.file_mode(mode))
         os.utime(handle, ns=(time, time))
     except OSError as failed:
         failed.filename = path  # what a write says of a full disk names none

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import begin as _begin
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import commit as _commit
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import external_fill as _external_fill
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.checksums import Verifier
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import (
@@ -26,12 +28,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_dir
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
-    BROKEN_SYNC,
     DATA,
     NOT_COPIED,
     TABLESPACE,
+    broken_sync,
     read_tree,
     write_tree,
 )
@@ -203,13 +206,65 @@ class TestFill:
         assert not (place.host.pgdata / "pg_wal" / HOLDING_DIRECTORY).exists()
         assert (place.host.pgdata / CONTROL).exists()
 
-    def test_begins_anew_after_a_disk_has_failed(self, place):
-        program = place.host.program("sync", BROKEN_SYNC)
-        with pytest.raises(StandbyError) as caught:
-            place.run()
+    @pytest.mark.parametrize(
+        ("killed_at", "action"),
+        [("committing", "resume"), ("the rename", "resume"), ("its record", "none")],
+    )
+    def test_killed_while_it_commits_is_ended_by_the_next_run_without_another_fill(
+        self, place, monkeypatch, killed_at, action
+    ):
+        """What holds pg_control goes only when that is in its place."""
+
+        class Killed(BaseException):
+            pass
+
+        def killed(*_given, **_more):
+            raise Killed
+
+        rename, record = os.rename, _begin._record
+
+        def recorded(job, phase, *given, **more):
+            if (killed_at, phase) in (("committing", "committing"), ("its record", "committed")):
+                raise Killed
+            record(job, phase, *given, **more)
+
+        final = str(place.host.pgdata / CONTROL)
+        with monkeypatch.context() as patched:
+            patched.setattr(_begin, "_record", recorded)
+            if killed_at == "the rename":
+                patched.setattr(_commit.os, "rename", lambda *paths: killed() if paths[1] == final else rename(*paths))
+            with pytest.raises(Killed):
+                place.run()
+        assert (place.host.pgdata / CONTROL).exists() == (action == "none")
+        assert (place.run().action, place.fills) == (action, 1)
+        place.assert_whole()
+
+    def test_killed_between_the_rename_and_its_record_leaves_no_holding_directory(self, place, monkeypatch):
+        class Killed(BaseException):
+            pass
+
+        rmtree = shutil.rmtree
+
+        def killed(path, **how):
+            if str(path).endswith(HOLDING_DIRECTORY):
+                raise Killed
+            rmtree(path, **how)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_commit.shutil, "rmtree", killed)
+            with pytest.raises(Killed):
+                place.run()
+        assert (place.host.pgdata / CONTROL).exists()
+        assert (place.run().action, place.fills) == ("none", 1)
+        place.assert_whole()
+
+    def test_begins_anew_after_a_disk_has_failed(self, place, monkeypatch):
+        with monkeypatch.context() as patched:
+            patched.setattr(_sync, "_syncfs", broken_sync)
+            with pytest.raises(StandbyError) as caught:
+                place.run()
         assert caught.value.code == "disk_error"
         assert not (place.host.pgdata / CONTROL).exists()
-        program.unlink()
         assert preview_fill(Tool(place.host), place.host.job(method="barman")).action == "replace"
         assert (place.run().action, place.fills) == ("replace", 2)
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import sync as _sync
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import (
     TABLE,
@@ -18,12 +20,12 @@ from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import 
     refused,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
-    BROKEN_SYNC,
     CONNECTS,
     PULLS_A_SHARD,
+    broken_sync,
     write_tree,
 )
-from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER
+from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER, is_gone, wait_until
 
 
 class TestRefusals:
@@ -88,10 +90,16 @@ class TestFailures:
         assert (outcome.retries, len(impatient)) == (1, 1)
         assert_copied(host)
 
-    def test_of_a_connection_while_nothing_was_sent_are_mended_before_the_end(self, host):
+    def test_of_a_connection_while_nothing_was_sent_are_mended_before_the_end(self, host, monkeypatch):
         host.hook(f'case $command in {CONNECTS} echo $$ >"{host.root}/master" ;; esac')
-        dead = "until grep -q ') Z' /proc/$pid/stat; do sleep 0.01; done"
-        host.program("sync", f'#!/bin/sh\npid=$(cat "{host.root}/master")\nkill -9 $pid\n{dead}\n')
+
+        def kill_the_connection(_handle):
+            pid = int((host.root / "master").read_text(encoding="utf-8"))
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: is_gone(pid))
+
+        monkeypatch.setattr(_sync, "_PAUSE", FOR_EVER)
+        monkeypatch.setattr(_sync, "_syncfs", kill_the_connection)
         host.copy(jobs=1)
         assert host.connects() == 2
         assert_copied(host)
@@ -114,14 +122,34 @@ class TestFailures:
         assert host.copy().action == "resume"
         assert_copied(host)
 
-    def test_of_a_sync_leave_what_cannot_be_started_nor_trusted(self, host):
-        program = host.program("sync", BROKEN_SYNC)
-        assert refused(host).code == "disk_error"
+    def test_of_a_sync_leave_what_cannot_be_started_nor_trusted(self, host, monkeypatch):
+        with monkeypatch.context() as patched:
+            patched.setattr(_sync, "_syncfs", broken_sync)
+            assert refused(host).code == "disk_error"
         assert_cannot_be_started(host)
-        program.unlink()
         flip(host.pgdata / TABLE)
         assert host.copy().action == "resume"
         assert_copied(host)
+
+    def test_of_a_disk_end_the_copy_at_once_and_are_on_record_before_it_hears_of_them(self, host, monkeypatch):
+        """A run that is killed at that moment leaves nothing that the next one trusts."""
+        host.hook(f"case $command in {PULLS_A_SHARD} sleep {FOR_EVER} ;; esac")
+        monkeypatch.setattr(_sync, "_PAUSE", 0.01)
+        heard = []
+
+        def failed(self):
+            heard.append(host.record["boot_id"])
+            raise self._failure
+
+        def lost_a_write(handle):
+            if host.record and host.record["digest"]:
+                broken_sync(handle)
+
+        monkeypatch.setattr(_sync, "_syncfs", lost_a_write)
+        monkeypatch.setattr(_sync.Syncing, "_require_no_failure", failed)
+        assert refused(host).code == "disk_error"
+        assert heard == [""]
+        assert host.record["boot_id"] == ""
 
 
 # The disk is full as soon as a shard is pulled.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import result_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.verification import Verification
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.rsync_pull import RsyncPull
 from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import (
@@ -38,6 +39,14 @@ class TestVerification:
         outcome = host.copy(verify=verify)
         assert (outcome.verified, outcome.sent) == (verified, outcome.bytes)
         assert_copied(host)
+
+    def test_says_what_it_was_if_the_manifest_knows_no_tablespace(self, host):
+        """As one that `barman generate-manifest` has made."""
+        host.write_manifest(tablespaces=False)
+        outcome = host.copy()
+        assert (outcome.verified, outcome.by_size) == ("size", (str(host.fast),))
+        [warning] = result_of(host.job(), outcome)["warnings_to_show"]
+        assert str(host.fast) in warning
 
     # What learns of a file that has arrived, and then compares it.
     COMPARES = pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ansible_collections.pgfleet.standby.tests.copies.methods.whole_copy import 
     everything_below,
     refused,
 )
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import TABLESPACE
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import TABLESPACE, write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BACKUP_ID
 
 
@@ -55,6 +55,15 @@ class TestWholeCopy:
         }
         assert modes == {path: directories if path.is_dir() else files for path in modes}
         assert stat.S_IMODE(host.state.stat().st_mode) == 0o700
+
+    def test_keeps_what_is_the_owners_alone_and_what_can_be_run(self, host):
+        """A key that the group may read keeps the server from starting, and archive_command may be a script there."""
+        write_tree(host.data, {"server.key": "k", "archive.sh": "#!/bin/sh\n"})
+        for name, mode in {"PG_VERSION": 0o640, "server.key": 0o600, "archive.sh": 0o755}.items():
+            (host.data / name).chmod(mode)
+        host.copy()
+        found = {name: stat.S_IMODE((host.pgdata / name).stat().st_mode) for name in ("server.key", "archive.sh")}
+        assert found == {"server.key": 0o600, "archive.sh": 0o750}
 
     def test_keeps_times(self, host):
         host.copy()

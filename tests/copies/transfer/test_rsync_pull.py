@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import stat
+
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards import Shard
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -19,6 +21,15 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
 
 PAGE = 8192
 PAGES = "".join(f"{row:8}" for row in range(10 * PAGE // 8))
+
+# Of a file in the backup; of its copy in a cluster that is its owner's alone, and in one that the group may read.
+MODES = [
+    (0o600, 0o600, 0o600),
+    (0o644, 0o600, 0o640),
+    (0o755, 0o700, 0o750),
+    (0o440, 0o600, 0o640),
+    (0o4664, 0o600, 0o640),
+]
 
 
 class TestCopy:
@@ -46,10 +57,16 @@ class TestCopy:
         assert sorted(shard.positions[0] for shard in arrived) == [0, 1, 2, 3, 4]
 
     @pytest.mark.parametrize("group_access", [False, True])
-    def test_gives_files_the_mode_of_the_tree(self, transfer, source, target, group_access):
+    @pytest.mark.parametrize(("there", "alone", "with_group"), MODES)
+    def test_keeps_the_modes_of_files_without_the_rights_of_strangers(
+        self, transfer, source, target, group_access, there, alone, with_group
+    ):
+        for path in source.iterdir():
+            path.chmod(there)
         root = root_of(source, target, group_access=group_access)
         transfer().run([Shard(root, range(5))])
-        assert {path.stat().st_mode & 0o777 for path in target.iterdir()} == {0o640 if group_access else 0o600}
+        found = {stat.S_IMODE(path.stat().st_mode) for path in target.iterdir()}
+        assert found == {with_group if group_access else alone} == {root.file_mode(there)}
 
     @pytest.mark.parametrize(
         ("there", "basis", "sent"),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -60,13 +61,6 @@ exec sh -c "$command"
 """
 # In a hook: what a worker's connection runs, and what pulls files, be it one that is fetched by itself or a shard.
 CONNECTS, PULLS, PULLS_A_SHARD = "cat)", "*--server*)", "*nice*--server*)"
-
-# In the place of sync(1).
-BROKEN_SYNC = """\
-#!/bin/sh
-echo 'sync: error syncing: Input/output error' >&2
-exit 1
-"""
 
 # Every server was recorded with the one kind of backup that it has. The oldest has no plural in its commands' names.
 BARMAN = r"""#!/bin/sh
@@ -214,6 +208,11 @@ def make_tar(top: Path, archive: Path) -> None:
     top.mkdir()
 
 
+def broken_sync(_handle):
+    """In the place of syncfs(2), of a disk that has lost a write."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
 class FakeBarmanHost:
     """Its backup, and what a copy from it needs on this side."""
 
@@ -278,8 +277,11 @@ class FakeBarmanHost:
         self.program("barman", BARMAN.format(recorded=recorded, s="" if version == "2.12" else "s"))
         self.program("cat", CAT.format(recorded=recorded))
 
-    def write_manifest(self, algorithm: str = "SHA256") -> None:
-        """The backup gets a manifest of what it holds now. Checksums of an algorithm unknown here are made up."""
+    def write_manifest(self, algorithm: str = "SHA256", tablespaces: bool = True) -> None:
+        """The backup gets a manifest of what it holds now. Checksums of an algorithm unknown here are made up.
+
+        One that Barman makes itself knows no tablespaces.
+        """
 
         def promise(prefix: str, top: Path, path: Path) -> ManifestEntry:
             content = path.read_bytes()
@@ -288,7 +290,7 @@ class FakeBarmanHost:
             return ManifestEntry(f"{prefix}{path.relative_to(top)}", len(content), algorithm, checksum)
 
         (self.data / "backup_manifest").unlink(missing_ok=True)
-        tops = {"": self.data, "pg_tblspc/16388/": self.tablespace}
+        tops = {"": self.data, **({"pg_tblspc/16388/": self.tablespace} if tablespaces else {})}
         found = [(*top, path) for top in tops.items() for path in top[1].rglob("*") if path.is_file()]
         write_tree(self.data, {"backup_manifest": render_manifest(promise(*place) for place in found)})
 

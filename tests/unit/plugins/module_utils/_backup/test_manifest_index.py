@@ -13,6 +13,19 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 
 TABLE = "PG_15_202209061/5/16390"
 DATA = Root(None, "/b/data", "/pgdata", Files([file("PG_VERSION", 3), file("base/1/2", 8192), file("unknown", 7)]), ())
+WITHOUT_UNKNOWN = Root(
+    None,
+    "/b/data",
+    "/pgdata",
+    Files(
+        [
+            file("PG_VERSION", 3),
+            file("base/1/2", 8192),
+            *(file(name, 9) for name in ("backup_manifest", "backup_label")),
+        ]
+    ),
+    (),
+)
 FAST = Root(16388, "/b/16388", "/fast", Files([file(TABLE, 50)]), ())
 HOSTILE = [" ", "it's", "$(id)", "-rf", "line\nfeed", "ä", "\udcff"]
 
@@ -46,6 +59,30 @@ def test_nothing_is_promised_of_a_file_that_the_manifest_does_not_name():
     found = promises_of(*WHOLE)
     assert found.of(Shard(DATA, [2])) == []
     assert [found.covers(DATA, position) for position in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("entries", "roots", "unknown"),
+    [
+        pytest.param(WHOLE, (DATA, FAST), [True, False], id="a file that the manifest does not know"),
+        pytest.param(WHOLE, (WITHOUT_UNKNOWN, FAST), [False, False], id="whole"),
+        pytest.param(
+            [entry for entry in WHOLE if TABLE not in entry.path],
+            (WITHOUT_UNKNOWN, FAST),
+            [False, True],
+            id="as Barman makes it",
+        ),
+        pytest.param(
+            [entry._replace(algorithm="", checksum=b"") for entry in WHOLE],
+            (WITHOUT_UNKNOWN, FAST),
+            [True, True],
+            id="without checksums",
+        ),
+    ],
+)
+def test_a_tree_is_known_if_the_contents_of_all_its_files_are_promised(entries, roots, unknown):
+    index = promises_of(*entries, roots=roots)
+    assert [index.unknown(root) for root in roots] == unknown
 
 
 def test_a_promise_without_a_checksum_is_of_the_size_alone():

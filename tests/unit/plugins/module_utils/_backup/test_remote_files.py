@@ -6,14 +6,17 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup import remote_files as _remote_files
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch, list_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     HOSTILE,
+    PULLS,
     TABLESPACE,
     read_tree,
 )
+from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER
 
 
 class TestListBackup:
@@ -120,6 +123,34 @@ class TestFetch:
             fetch(host.source, str(host.backup_directory / directory), [name], str(target))
         assert refused.value.code == "backup_files_missing"
         assert read_tree(target) == {}
+
+    def test_ends_what_stands_still(self, host, target, monkeypatch):
+        monkeypatch.setattr(_remote_files, "_IO_TIMEOUT", 1)
+        host.hook(f"case $command in {PULLS} sleep {FOR_EVER} ;; esac")
+        with pytest.raises(StandbyError) as refused:
+            fetch(host.source, str(host.data), ["PG_VERSION"], str(target))
+        assert refused.value.code == "rsync_interrupted"
+
+    def test_lets_what_is_slow_take_its_time(self, host, target, monkeypatch):
+        """A large manifest over a slow link: only standing still has a limit."""
+        looks = []
+
+        class Moves:
+            def __init__(self, _group, _seconds):
+                pass
+
+            def is_too_long(self):
+                looks.append("look")
+                if len(looks) == 3:
+                    (host.root / "go").touch()
+                return False
+
+        monkeypatch.setattr(_remote_files, "Stall", Moves)
+        monkeypatch.setattr(_remote_files, "_LOOK_SECONDS", 0.01)
+        host.hook(f"case $command in {PULLS} until [ -e {host.root}/go ]; do sleep 0.01; done ;; esac")
+        fetch(host.source, str(host.data), ["PG_VERSION"], str(target))
+        assert read_tree(target) == {"PG_VERSION": DATA["PG_VERSION"]}
+        assert len(looks) >= 3
 
     def test_tells_that_rsync_is_missing_here(self, host, target, monkeypatch):
         monkeypatch.setenv("PATH", str(host.programs))

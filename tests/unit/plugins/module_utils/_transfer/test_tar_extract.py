@@ -60,10 +60,12 @@ class TestUnpacking:
         assert unpacked.written == sum(map(len, FILES.values())) == root.bytes
         assert sorted(unpacked.done) == list(range(len(FILES)))
 
-    def test_gives_them_the_plans_mode_and_time(self, root, tmp_path):
-        Unpacked(root, tar_of(*ALL))
+    @pytest.mark.parametrize(("mode", "given"), [(0o644, 0o640), (0o600, 0o600), (0o4777, 0o750), (0o400, 0o600)])
+    def test_gives_them_the_plans_time_and_no_more_than_the_rights_that_they_have(self, root, tmp_path, mode, given):
+        others = [entry for entry in ALL if entry[0] != "PG_VERSION"]
+        Unpacked(root, tar_of(("PG_VERSION", b"15\n", {"mode": mode}), *others))
         status = (tmp_path / "data/PG_VERSION").stat()
-        assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o640, 7)
+        assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (given, 7)
 
     def test_writes_only_what_is_wanted(self, root, tmp_path):
         wanted = root.files.paths.index("PG_VERSION")
