@@ -160,6 +160,7 @@ class CloneRun:
         self._note_left_behind(self.permit.pgdata.clone or {})
         if self.permit.keep_plan is not None:
             self._keep(self.permit.keep_plan)
+        self._locks.make()  # what was kept has taken the directories that were locked with it
         self._mark(name)
         if self.permit.action in ("delta", "replace"):
             self._remove_control()

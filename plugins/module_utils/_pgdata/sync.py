@@ -111,7 +111,8 @@ class Syncing:
                 self._thread.join()
                 self._require_no_failure()
         finally:
-            signal.signal(signal.SIGUSR1, self._before)
+            # A signal that was sent and has not come yet would end the process if it found no handler.
+            signal.signal(signal.SIGUSR1, self._before if self._failure is None else _pass)
 
     def complete(self) -> str:
         """Wait until everything that was written before is durable; how that is known, as ``make_durable`` tells.
@@ -141,11 +142,16 @@ class Syncing:
                 return
 
     def _raise(self, _number: int, _frame: object) -> None:
-        self._require_no_failure()
+        if not self._ended.is_set():
+            self._require_no_failure()
 
     def _require_no_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+def _pass(_number: int, _frame: object) -> None:
+    """Nobody waits for this signal any more."""
 
 
 def _kernel() -> tuple[int, ...]:

@@ -216,6 +216,21 @@ class TestFailures:
     def test_of_a_check_without_an_answer(self, host):
         assert self.run(host, "echo '{}'; exit 1", Barman.check).code == "barman_failed"
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param('{"pg": {"conninfo": "host=p password=s3cret', id="half a document"),
+            pytest.param('{"pg": {"conninfo": "host=p password=s3cret"}}', id="a document"),
+            pytest.param("conninfo: host=p password=s3cret", id="no JSON"),
+            pytest.param("conninfo: postgresql://u:s3cret@p", id="a URI"),
+        ],
+    )
+    def test_never_shows_the_parameters_of_a_server(self, host, answer):
+        """Barman prints its connection strings among them, and may fail in the middle."""
+        error = self.run(host, f"echo '{answer}'; exit 1", Barman.show_server)
+        assert error.code == "barman_failed"
+        assert "s3cret" not in str(error.as_result())
+
     def test_pass_on_no_output_that_may_hold_a_secret(self, host):
         error = self.run(
             host, 'echo \'{"_ERROR": ["boom"], "pg": {"conninfo": "password=Geh3im"}}\'; exit 1', Barman.show_server

@@ -97,6 +97,16 @@ class TestSlot:
             "connect_params": {"sslmode": "require", "application_name": "n1"},
         }
 
+    @pytest.mark.parametrize("secret", ["sslpassword", "oauth_client_secret", "scram_client_key"])
+    def test_that_only_another_secret_than_the_password_could_make_is_not_made(self, examine, answers, secret):
+        """The plan is a result, so no secret is in it, and the task that makes the slot knows the password alone."""
+        answers.facts = UpstreamFacts(slot=Slot("n1", "absent"), database="postgres")
+        examined = examine(keywords={**KEYWORDS, secret: "s3cret"}, slot_name="n1", slot_created=True)
+        assert examined.plan["slot"]["connect_params"] == {"sslmode": "require", "application_name": "n1"}
+        assert examined.plan["slot"]["create"] is False
+        assert answers.asked["standby"].slot_made is False
+        assert "s3cret" not in str(examined.plan)
+
     def test_that_is_not_known(self, examine):
         assert examine(slot_name="n1").plan["slot"] is None
 

@@ -13,6 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite i
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rewind as _rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
     require_rewindable,
@@ -164,11 +165,11 @@ class TestRewind:
             real(path, mode, **how)
 
         monkeypatch.setattr(_rewind.os, "chmod", chmod)
-        monkeypatch.setattr(_rewind._sync, "sync", lambda paths: events.append(list(paths)))
+        monkeypatch.setattr(FileSystems, "sync", lambda _disks: events.append("sync"))
+        monkeypatch.setattr(FileSystems, "make_durable", lambda _disks: events.append("all of it"))
         monkeypatch.setattr(_rewind, "save_state", lambda _place, **state: events.append(state["phase"]))
         rewinding.run()
-        top = str(host.pgdata)
-        assert events == ["rewinding", "702", [str(host.state)], [top], "700", "committed"]
+        assert events == ["rewinding", "702", "sync", "all of it", "700", "committed"]
 
     def test_what_its_own_configuration_would_do_is_overruled_before_any_start(self, rewinding, host):
         (host.pgdata / "postgresql.conf").write_text("recovery_target = immediate\n", encoding="utf-8")
