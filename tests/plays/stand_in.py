@@ -68,6 +68,9 @@ class ActionModule(ActionBase):
             "pgdata": {"ours": streams, "clone": {"backup_id": "earlier"} if streams else None},
         }
 
+    def _pgdata_info(self, streams: bool) -> dict[str, Any]:
+        return {"pgdata": {"running": streams}}
+
     def _barman_server_info(self, _streams: bool) -> dict[str, Any]:
         return {"server": {"name": self._task.args["barman_server"]}, "checks": []}
 

@@ -125,7 +125,7 @@ FAILED = {
         pytest.param({"pgdata": {"running": True, "state": "standby"}}, True, id="it runs and is late"),
         pytest.param({"pgdata": {"running": False, "state": "standby"}}, False, id="it does not run"),
         pytest.param({"pgdata": {"running": False, "state": "incomplete"}}, False, id="the copy is not whole"),
-        pytest.param({"msg": "not to be seen"}, True, id="nobody knows"),
+        pytest.param({"msg": "not to be seen"}, True, id="it is not known"),
     ],
 )
 def test_a_failed_play_leaves_slot_and_wal_to_a_standby_that_runs(run, left, goes_on):
