@@ -94,13 +94,11 @@ def test_the_wal_stays_where_it_was(small: Small) -> None:
     small.assert_healthy()
 
 
-def test_wal_elsewhere_is_left_behind_and_reported(small: Small) -> None:
+def test_wal_elsewhere_is_not_moved_to_the_data_without_a_word(small: Small) -> None:
     move_wal(small.host)
-    before = look(small.host, WALDIR)
-    done = small.to("second")
-    assert (done["action"], done["left_behind"]) == ("delta", [WALDIR]), done
-    assert small.host.run(["stat", "--format=%F", f"{DATA}/pg_wal"]).stdout.strip() == "directory"
-    assert look(small.host, WALDIR) == before
+    before = look(small.host, WALDIR), look(small.host, DATA)
+    assert small.to("second").get("error_code") == "waldir_missing"
+    assert (look(small.host, WALDIR), look(small.host, DATA)) == before
 
 
 def test_a_former_primary_becomes_a_standby(small: Small) -> None:

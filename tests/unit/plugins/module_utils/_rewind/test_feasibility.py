@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import Found
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import feasibility as _feasibility
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
     own_history,
@@ -160,8 +161,11 @@ class TestWalOfADryRun:
         assert "a server was started" in reason
         assert left == FETCHED
 
-    def test_stays_when_a_server_runs(self, dry_run, monkeypatch):
-        monkeypatch.setattr(_feasibility, "postmaster", lambda _path: PidFile(4711))
+    @pytest.mark.parametrize(
+        "found", [Found(PidFile(4711)), Found(doubt="a container has it")], ids=["runs", "may run"]
+    )
+    def test_stays_when_a_server_runs(self, dry_run, monkeypatch, found):
+        monkeypatch.setattr(_feasibility, "look_for_server", lambda _path: found)
         [reason], left = dry_run()
         assert "a server was started" in reason
         assert left == FETCHED
