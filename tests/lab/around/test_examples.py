@@ -54,6 +54,7 @@ def task(module: str, **options: object) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("empty")
+@pytest.mark.long
 def test_every_example_runs(lab: Lab, playbook: Playbook, tmp_path: Path) -> None:
     recovery = examples("standby_recovery")
     directories = [f"{path}" for path in ("/var/lib/postgresql/15", DATA, "/srv/tablespaces/fast")]

@@ -37,6 +37,7 @@ def barman(upstream: Upstream) -> Iterator[OwnBarman]:
         lab.barman.run(["userdel", "--force", USER], check=False)
 
 
+@pytest.mark.long
 def test_all_of_it_at_once(upstream: Upstream, barman: OwnBarman) -> None:
     greeted = upstream.host.run(["ssh", ALIAS, "barman"], user="postgres", check=False)
     assert (greeted.returncode, greeted.stdout) == (127, "")

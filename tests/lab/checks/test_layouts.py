@@ -370,6 +370,7 @@ def fresh(lab: Lab, clone: Clone) -> Iterator[Host]:
     lab.reset(HOST)
 
 
+@pytest.mark.long
 def test_the_role_in_debians_layout_on_a_mount_point(fresh: Host, playbook: Playbook) -> None:
     mount(fresh, "/var/lib/postgresql/15")
     before = inode(fresh, f"{DATA}/lost+found")

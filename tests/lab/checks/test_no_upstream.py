@@ -62,6 +62,7 @@ def without_upstream(lab: Lab, address: str) -> Iterator[None]:
         host.run(["iptables", "-D", *rule])
 
 
+@pytest.mark.long
 def test_a_standby_is_made_without_its_upstream_and_proven_with_it(
     lab: Lab, playbook: Playbook, upstream_address: str, tmp_path: Path
 ) -> None:

@@ -214,6 +214,7 @@ class TestRestoreCommand:
         finally:
             host.run(["mv", f"{path}.aside", path])
 
+    @pytest.mark.long
     def test_is_get_wal_where_the_script_is_missing(self, story: Story) -> None:
         with self.without_script(story.host):
             run = story.play()
@@ -235,6 +236,7 @@ class TestRestoreCommand:
         story.play()
 
 
+@pytest.mark.long
 class TestConfigurationOfTheBackup:
     """Debian keeps it outside of the data directory, and Barman's rsync backups bring the primary's into it."""
 

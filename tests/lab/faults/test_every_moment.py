@@ -236,7 +236,9 @@ def test_a_kill_before_any_change_leaves_nothing_or_all_of_a_clone(small: Small)
     assert found["kinds"]["complete"] >= 4
 
 
-@pytest.mark.parametrize("mode", ["delta", "replace", "keep"])
+@pytest.mark.parametrize(
+    "mode", ["delta", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("replace", "keep"))]
+)
 def test_a_kill_before_any_change_leaves_the_old_cluster_or_nothing_or_all_of_the_new_one(
     small: Small, mode: str
 ) -> None:

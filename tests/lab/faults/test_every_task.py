@@ -115,6 +115,7 @@ def test_a_play_that_fails_leaves_the_directory_closed(boundaries: Boundaries) -
     assert boundaries.story.host.run(["stat", "--format=%a", DATA]).stdout == "702\n"
 
 
+@pytest.mark.long
 def test_what_a_rewind_has_left_starts_as_a_standby_only(boundaries: Boundaries) -> None:
     boundaries.story.heal()
     boundaries.story.promote()

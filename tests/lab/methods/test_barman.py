@@ -171,6 +171,7 @@ def test_a_restore_of_which_everything_is_killed_leaves_nothing_that_starts(clon
     assert restore(clone)["action"] == "none"
 
 
+@pytest.mark.long
 def test_the_role_ends_with_a_standby_that_streams(lab: Lab, playbook: Playbook, empty: None) -> None:
     place = "/srv/tablespaces/other"
     options = {"method": "barman", "remote_ssh_command": WAY, "tablespace_mapping": {FAST: place}}
