@@ -14,14 +14,14 @@ from collections.abc import Iterator
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 
-__all__ = ["Stillness", "killed_if_still", "work_of_group"]
+__all__ = ["killed_if_still"]
 
 _LOOKS = 20  # within the time for which the programs may do nothing
 
 _MOVED = re.compile(r"^(?:rchar|wchar|read_bytes|write_bytes): (\d+)$", re.MULTILINE)
 
 
-class Stillness:
+class _Stillness:
     """For how many seconds nothing has been done; ``patience`` of them are too many."""
 
     def __init__(self, patience: float) -> None:
@@ -42,9 +42,9 @@ def killed_if_still(group: ProgramGroup, seconds: float) -> Iterator[threading.E
     overdue, over = threading.Event(), threading.Event()
 
     def watch() -> None:
-        stillness = Stillness(seconds)
+        stillness = _Stillness(seconds)
         while not over.wait(seconds / _LOOKS):
-            if stillness.is_too_long(time.monotonic(), work_of_group(group.number)):
+            if stillness.is_too_long(time.monotonic(), _work_of_group(group.number)):
                 overdue.set()
                 group.kill()
                 return
@@ -58,7 +58,7 @@ def killed_if_still(group: ProgramGroup, seconds: float) -> Iterator[threading.E
         watcher.join()
 
 
-def work_of_group(number: int) -> int:
+def _work_of_group(number: int) -> int:
     """A number that grows while a process of a group computes, reads or writes (proc(5), stat and io).
 
     What comes from the network costs time to compute, and what is written of it is counted.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import hosts
 
 __all__ = ["UpstreamSlot", "left_slot", "warning_of"]
@@ -35,11 +36,13 @@ def left_slot(before: UpstreamSlot | None, after: UpstreamSlot | None) -> Upstre
     return before if before != after else None
 
 
-def warning_of(slot: UpstreamSlot) -> str:
+def warning_of(slot: UpstreamSlot) -> Refusal:
     """What a person has to know of it, and how it is dropped."""
     server = f"{' or '.join(slot.hosts) or 'the local socket'}, port {slot.port}"
-    return (
+    return Refusal(
+        "slot_left_behind",
         f"The standby has used slot {slot.name} of the server {server}, and does not use it any more. That server keeps"
-        " WAL for the slot until its disk is full. Next: if the slot is not used by another standby, and the server is"
-        f" not the new upstream by another name, run there: SELECT pg_drop_replication_slot('{slot.name}')."
+        " WAL for the slot until its disk is full.",
+        "if the slot is not used by another standby, and the server is not the new upstream by another name, run there:"
+        f" SELECT pg_drop_replication_slot('{slot.name}')",
     )

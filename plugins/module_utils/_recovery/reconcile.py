@@ -281,7 +281,7 @@ def _difference(path: str, files: _files.FileChange, passfile: str | None) -> di
 
 def _warnings(command: RestoreCommand, change: _Change) -> list[str]:
     """What a person should know of what is new. Runs the own test of a restore_command's script."""
-    warnings = [warning_of(change.left_slot)] if change.left_slot is not None else []
+    warnings = [warning_of(change.left_slot).msg] if change.left_slot is not None else []
     if "restore_command" not in change.files.settings:
         return warnings
     if command.note is not None:

@@ -112,7 +112,7 @@ def test_no_wal_that_was_fetched_ahead_outlives_the_cluster_that_it_was_for(used
         spool.symlink_to(tmp_path / "elsewhere")
     write_tree(spool, {"000000010000000000000004": "of the other cluster", ".tmp/x": ""})
     before = sorted((tmp_path / "elsewhere").iterdir())
-    used.copy()
+    used.copy(**used.overwrite)
     assert list(spool.iterdir() if spool.is_dir() else ()) == []
     assert sorted((tmp_path / "elsewhere").iterdir()) == before
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.stillness import (
-    Stillness,
+    _Stillness,
+    _work_of_group,
     killed_if_still,
-    work_of_group,
 )
 from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER, more_and_more_seconds, wait_until
 
 
 def test_work_has_no_limit():
-    stillness = Stillness(60)
+    stillness = _Stillness(60)
     assert not any(stillness.is_too_long(3600.0 * hour, work=hour) for hour in range(100))
 
 
 def test_doing_nothing_has():
-    stillness = Stillness(60)
+    stillness = _Stillness(60)
     looks = [(0.0, 7), (59.0, 7), (59.5, 8), (119.0, 8), (119.5, 8)]
     assert [stillness.is_too_long(now, work) for now, work in looks] == [False, False, False, False, True]
 
@@ -32,7 +32,7 @@ def test_a_group_that_does_nothing_is_ended():
 def works_under_a_limit(seconds):
     """Whether a group that computes is left alone until it has computed more than 30 ticks."""
     with ProgramGroup(["sh", "-c", "while :; do :; done"]) as group, killed_if_still(group, seconds) as overdue:
-        wait_until(lambda: overdue.is_set() or work_of_group(group.number) > 30, "work")
+        wait_until(lambda: overdue.is_set() or _work_of_group(group.number) > 30, "work")
         return not overdue.is_set()
 
 
@@ -44,7 +44,7 @@ def test_a_group_that_works_is_not():
 def test_what_its_children_do_counts():
     script = "sh -c 'read go; head -c 1000000 /dev/zero >/dev/null; read go' & wait"
     with ProgramGroup(["sh", "-c", f"exec 3<&0; {script.replace('read go', 'read go <&3')}"], stdin=PIPE) as group:
-        before = work_of_group(group.number)
+        before = _work_of_group(group.number)
         group.stdin.write(b"go\n")
         group.stdin.flush()
-        wait_until(lambda: work_of_group(group.number) >= before + 1000000, "the child's work")
+        wait_until(lambda: _work_of_group(group.number) >= before + 1000000, "the child's work")

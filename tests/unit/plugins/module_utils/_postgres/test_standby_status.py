@@ -45,7 +45,7 @@ def test_that_nothing_runs(host, ask, files, state):
     write_tree(host.pgdata, files)
     said = ask()
     assert said.pop("pgdata")["state"] == state
-    assert f"no server runs on {host.pgdata}" in said.pop("msg")
+    assert f"not ready: no server runs on {host.pgdata}, which is {state}. Next: " in said.pop("msg")
     assert said == {
         "error_code": "standby_not_ready",
         "ready": False,

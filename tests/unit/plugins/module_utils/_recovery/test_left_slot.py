@@ -35,7 +35,7 @@ def test_a_slot_is_that_of_the_settings():
 
 
 def test_the_warning_has_the_statement():
-    said = warning_of(UpstreamSlot("n1", ("a", "b"), "5433"))
+    said = warning_of(UpstreamSlot("n1", ("a", "b"), "5433")).msg
     assert "slot n1 of the server a or b, port 5433" in said
     assert "Next: " in said
     assert said.endswith("run there: SELECT pg_drop_replication_slot('n1').")
