@@ -162,10 +162,10 @@ class TestWalOfADryRun:
         assert left == FETCHED
 
     @pytest.mark.parametrize(
-        "found", [Found(PidFile(4711)), Found(doubt="a container has it")], ids=["runs", "may run"]
+        "seen", [Found(PidFile(4711)), Found(doubt="a container has it")], ids=["runs", "may run"]
     )
-    def test_stays_when_a_server_runs(self, dry_run, monkeypatch, found):
-        monkeypatch.setattr(_feasibility, "look_for_server", lambda _path: found)
+    def test_stays_when_a_server_runs(self, dry_run, monkeypatch, seen):
+        monkeypatch.setattr(_feasibility, "look_for_server", lambda _path: seen)
         [reason], left = dry_run()
         assert "a server was started" in reason
         assert left == FETCHED
