@@ -94,11 +94,15 @@ def test_the_wal_stays_where_it_was(small: Small) -> None:
     small.assert_healthy()
 
 
-def test_wal_elsewhere_is_left_behind_and_reported(small: Small) -> None:
+def test_the_wal_elsewhere_does_not_move_without_a_word(small: Small) -> None:
     move_wal(small.host)
-    before = look(small.host, WALDIR)
+    before = look(small.host, DATA, WALDIR)
     done = small.to("second")
-    assert (done["action"], done["left_behind"]) == ("delta", [WALDIR]), done
+    assert (done.get("error_code"), f"waldir={WALDIR}" in done["msg"]) == ("waldir_missing", True), done
+    assert look(small.host, DATA, WALDIR) == before
+    small.host.run(["rm", f"{DATA}/pg_wal"])
+    before = look(small.host, WALDIR)
+    assert small.to("second")["action"] == "delta"
     assert small.host.run(["stat", "--format=%F", f"{DATA}/pg_wal"]).stdout.strip() == "directory"
     assert look(small.host, WALDIR) == before
 
