@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,31 @@ from modules import PLACE, Modules
 from podman import BOUND
 from standby_host import BINDIR, DATA, HOST, STATE
 
-__all__ = ["FAST", "PLACE", "Clone", "small_backup"]
+__all__ = ["FAST", "PLACE", "Clone", "recorded_as", "small_backup"]
 
 FAST = "/srv/tablespaces/fast"
+
+
+# The record of a finished copy becomes one of another phase, and its directories are known to it.
+_RECORD = """\
+import json, os, sys
+path, phase = sys.argv[1:]
+record = json.load(open(path))
+places = [record["data_directory"], *record["targets"]]
+run = None if phase == "rewinding" else "5f" * 16
+roots = {place: [os.stat(place).st_dev, os.stat(place).st_ino] for place in places}
+boot = open("/proc/sys/kernel/random/boot_id").read().strip()
+record.update(phase=phase, marked={"run": run, "roots": roots, "boot": boot})
+json.dump(record, open(path, "w"))
+for place in places if run else ():
+    with open(place + "/.pgfleet.mark", "w") as mark:
+        mark.write(run + chr(10))
+"""
+
+
+def recorded_as(phase: str) -> str:
+    """A shell command that turns the record of a finished copy into that of an unfinished one, or of a rewind."""
+    return f"python3 -c {shlex.quote(_RECORD)} {STATE}/state.json {phase}"
 
 
 def small_backup(name: str, directory: str, identifier: str, oid: str) -> dict[str, Any]:

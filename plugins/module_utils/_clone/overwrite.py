@@ -99,7 +99,7 @@ def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) ->
         return Permit("resume", pgdata, recorded_keep_old(pgdata.clone or {}))
     keep_plan = plan_to_keep(target) if consent.keep_old and admission.action in ("delta", "replace") else None
     if keep_plan is None:
-        require_wal_stays(target, pgdata)
+        require_wal_stays(backup, target, pgdata)
     return Permit("clone" if keep_plan is not None else admission.action, pgdata, keep_plan)
 
 
@@ -160,12 +160,12 @@ def require_empty_targets(backup: Backup, target: Target, pgdata: DataDir) -> No
         )
 
 
-def require_wal_stays(target: Target, pgdata: DataDir) -> None:
-    """That the WAL of a cluster that is overwritten is not moved to another volume by saying nothing about it.
+def require_wal_stays(backup: Backup, target: Target, pgdata: DataDir) -> None:
+    """That the WAL of a cluster that is brought to a backup's state is not moved to another volume without a word.
 
-    Raises StandbyError.
+    Another cluster goes as a whole, and what it leaves is told. Raises StandbyError.
     """
-    if pgdata.version is None or is_unfinished_copy(pgdata) or target.waldir is not None:
+    if target.waldir is not None or not contents_of(pgdata, backup.system_identifier).same_cluster:
         return
     place = links(target.data_directory).get("pg_wal")
     if place is not None:

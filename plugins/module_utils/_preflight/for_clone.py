@@ -73,7 +73,7 @@ def check_targets(case: Case, job: Job) -> Findings:
     _nothing, occupied = ask("tablespaces", lambda: require_empty_targets(job.backup, job.target, pgdata))
     if case.action not in ("delta", "replace"):
         return occupied
-    _nothing, elsewhere = ask("waldir", lambda: require_wal_stays(job.target, pgdata))
+    _nothing, elsewhere = ask("waldir", lambda: require_wal_stays(job.backup, job.target, pgdata))
     return merged(occupied, elsewhere)
 
 

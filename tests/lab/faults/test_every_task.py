@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from clone_on_host import Clone
+from clone_on_host import Clone, recorded_as
 from play import Run
 from podman import BOUND
-from standby_host import BINDIR, DATA, STATE
+from standby_host import BINDIR, DATA
 from story import Story, said
 
 # Tries to start a server there, as a hasty administrator does, with a configuration that is not to blame; says what
@@ -30,14 +30,14 @@ fi
 KILLED_REWIND = f"""\
 set -eu
 rm {DATA}/standby.signal
-sed -i 's/"phase": "[a-z]*"/"phase": "rewinding"/' {STATE}/state.json
+{recorded_as("rewinding")}
 chmod 0702 {DATA}
 """
 # What a killed copy leaves.
 KILLED_COPY = f"""\
 set -eu
 rm {DATA}/global/pg_control
-sed -i 's/"phase": "[a-z]*"/"phase": "copying"/' {STATE}/state.json
+{recorded_as("copying")}
 """
 COPY = "Clone | Copy the files, pg_control last"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clone_on_host import FAST, Clone
+from clone_on_host import FAST, Clone, recorded_as
 from first_and_second import TOP, compare
 from podman import Host
 from small_cluster import SMALL
@@ -48,7 +48,7 @@ TRAPS = {
     "the tablespace": f"ln -sfn {CANARY}/other $(echo pg_tblspc/1*)",
 }
 # Of a copy that was interrupted before its end.
-INTERRUPTED = f"rm -f {DATA}/global/pg_control {DATA}/standby.signal; sed -i s/committed/copying/ {STATE}/state.json"
+INTERRUPTED = f"rm -f {DATA}/global/pg_control {DATA}/standby.signal; {recorded_as('copying')}"
 
 
 def plant(clone: Clone, script: str) -> str:
@@ -93,8 +93,13 @@ def test_a_copy_writes_through_no_link(first: Clone, second: Clone, saved: str, 
         clone.host.run(["sh", "-c", f"rm -r {FAST}/*"])
         done = clone.run(**options)
         assert look(clone) == before
+    if (way, trap) == ("delta", "the WAL"):  # a cluster may have it like that, and it is not moved without a word
+        assert done["error_code"] == "waldir_missing"
+        clone.host.run(["rm", f"{DATA}/pg_wal"])
+        done = clone.run(**options)
+        assert look(clone) == before
     assert done.get("action") == way, done
-    elsewhere = trap in ("the WAL", "the tablespace")
+    elsewhere = trap == "the tablespace" or (way, trap) == ("resume", "the WAL")
     assert done["left_behind"] == ([f"{CANARY}/other"] if elsewhere else [])
     compare(clone, clone.options["backup"], DATA, FAST)
     assert clone.run()["action"] == "none"

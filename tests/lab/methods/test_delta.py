@@ -94,11 +94,17 @@ def test_the_wal_stays_where_it_was(small: Small) -> None:
     small.assert_healthy()
 
 
-def test_wal_elsewhere_is_not_moved_to_the_data_without_a_word(small: Small) -> None:
+def test_the_wal_elsewhere_does_not_move_without_a_word(small: Small) -> None:
     move_wal(small.host)
-    before = look(small.host, WALDIR), look(small.host, DATA)
-    assert small.to("second").get("error_code") == "waldir_missing"
-    assert (look(small.host, WALDIR), look(small.host, DATA)) == before
+    before = look(small.host, DATA, WALDIR)
+    done = small.to("second")
+    assert (done.get("error_code"), f"waldir={WALDIR}" in done["msg"]) == ("waldir_missing", True), done
+    assert look(small.host, DATA, WALDIR) == before
+    small.host.run(["rm", f"{DATA}/pg_wal"])
+    before = look(small.host, WALDIR)
+    assert small.to("second")["action"] == "delta"
+    assert small.host.run(["stat", "--format=%F", f"{DATA}/pg_wal"]).stdout.strip() == "directory"
+    assert look(small.host, WALDIR) == before
 
 
 def test_a_former_primary_becomes_a_standby(small: Small) -> None:

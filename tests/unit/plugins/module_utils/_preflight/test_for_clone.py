@@ -21,6 +21,7 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._prefli
     of_check,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import DATA, TABLESPACE, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import control_text, upstream
 
 
@@ -250,3 +251,38 @@ class TestSpace:
 
     def test_over_a_cluster_may_be_less_than_the_backup(self, needed, diverged):
         assert codes(needed(diverged, free=1 << 30)[1]) == []
+
+
+class TestRemovals:
+    """What a copy could not remove is told with all other problems, before anything changes."""
+
+    @pytest.fixture
+    def diverged(self, host, answers):
+        host.copy()
+        answers.upstream = upstream(**LEFT)
+        return {"overwrite": "same_cluster", "backup": host.second_backup(timeline=2)}
+
+    @pytest.mark.parametrize("method", ["rsync", "barman"])
+    def test_across_the_border_of_a_file_system_are_a_problem(self, host, examine, diverged, method):
+        def work():
+            mount_tmpfs(host.pgdata / "dumps")
+            return "mount_point_inside" in codes(examine(host.job(method=method, **diverged)))
+
+        assert in_own_mounts(work)
+
+    def test_of_what_is_on_the_wals_own_file_system_are_none(self, host, examine, diverged):
+        def work():
+            mount_tmpfs(host.pgdata / "pg_wal")
+            return codes(examine(host.job(**diverged)))
+
+        assert in_own_mounts(work) == []
+
+    def test_of_a_link_to_the_wal_are_a_problem(self, host, examine, diverged):
+        (host.pgdata / "pg_wal").rename(host.root / "wal")
+        (host.pgdata / "pg_wal").symlink_to(host.root / "wal")
+        assert codes(examine(host.job(**diverged))) == ["waldir_missing"]
+
+    def test_are_none_where_everything_is_kept(self, host, examine, diverged):
+        (host.pgdata / "pg_wal").rename(host.root / "wal")
+        (host.pgdata / "pg_wal").symlink_to(host.root / "wal")
+        assert codes(examine(host.job(keep_old=True, **diverged))) == []
