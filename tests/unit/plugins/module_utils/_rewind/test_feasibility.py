@@ -161,9 +161,7 @@ class TestWalOfADryRun:
         assert "a server was started" in reason
         assert left == FETCHED
 
-    @pytest.mark.parametrize(
-        "seen", [Found(PidFile(4711)), Found(doubt="a container has it")], ids=["runs", "may run"]
-    )
+    @pytest.mark.parametrize("seen", [Found(PidFile(4711)), Found(doubt="a container has it")], ids=["runs", "may run"])
     def test_stays_when_a_server_runs(self, dry_run, monkeypatch, seen):
         monkeypatch.setattr(_feasibility, "look_for_server", lambda _path: seen)
         [reason], left = dry_run()
