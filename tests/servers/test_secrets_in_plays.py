@@ -21,6 +21,8 @@ from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES,
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND
 
 MAJOR = 17
+# Seconds between two looks at what is soon gone.
+LOOK = 0.005
 CANARY = "canary7Hq2"
 PASSWORD, PASSPHRASE = f"{CANARY}-password", f"{CANARY}-passphrase"
 
@@ -101,7 +103,7 @@ def watched(seen: Seen, results: Path) -> Iterator[None]:
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(0.005):
+        while not ended.wait(LOOK):
             for pid in filter(str.isdigit, os.listdir("/proc")):
                 with suppress(OSError):
                     arguments.add(Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace"))
@@ -153,7 +155,7 @@ def play(fleet: Fleet, top: Path, conninfo: Any, password: str) -> Seen:
             cwd=top,
             capture_output=True,
             text=True,
-            timeout=10 * BOUND,
+            timeout=BOUND,
             check=False,
         )
     seen.texts.update(stdout=done.stdout, stderr=done.stderr, log=(top / "log").read_text(encoding="utf-8"))

@@ -7,7 +7,6 @@ import errno
 import os
 import signal
 import threading
-import time
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
@@ -177,7 +176,7 @@ class TestSyncing:
     @pytest.mark.parametrize(
         "work",
         [
-            pytest.param(lambda: time.sleep(FOR_EVER), id="sleeps"),
+            pytest.param(signal.pause, id="waits for a signal"),
             pytest.param(lambda: threading.Event().wait(), id="waits for a thread"),
             pytest.param(lambda: os.read(os.pipe()[0], 1), id="waits for a program"),
         ],
