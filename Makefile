@@ -78,6 +78,7 @@ long: prepare lab $(if $(filter tests/lab%,$(LAB)),,release-images) ## what `mak
 ifdef LAB
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 $(LAB)
 else
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 tests/servers
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 tests/lab
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long -n 2 --dist loadscope --durations 0 tests/releases
 	@python $(GATES)/versions.py kinds $(LAB_DIR)/matrix docs/kinds.md

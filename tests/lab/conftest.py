@@ -25,7 +25,7 @@ from standby_host import HOST, ROOT  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has 45 minutes")
+    config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has an hour")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,6 +24,10 @@ settings.register_profile(
 settings.load_profile("pgfleet-servers")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: run by `make long` and not by `make test`, which has an hour")
+
+
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Fleet]:
     """The servers of this run."""

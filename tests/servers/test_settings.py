@@ -107,7 +107,12 @@ class Standby:
         assert self.postmaster() == before
 
 
-@pytest.fixture(scope="module", params=sorted(RELEASES))
+# The oldest and the newest, and the first in which a boolean became a list of words. The others are for `make long`.
+OFTEN = (10, 15, 18)
+MAJORS = [pytest.param(major, marks=() if major in OFTEN else pytest.mark.long) for major in sorted(RELEASES)]
+
+
+@pytest.fixture(scope="module", params=MAJORS)
 def streaming(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[Standby]:
     """One that streams, of each major version."""
     with pytest.MonkeyPatch.context() as environment:

@@ -95,8 +95,24 @@ def upstream(backup: Backup, server: Upstream) -> list[Verdict]:
     return [_timeline(backup, server)]
 
 
+def _behind(backup: Backup, server: Upstream) -> Verdict:
+    """A sender refuses a position beyond its own end (PostgreSQL 15, walsender.c, StartReplication)."""
+    return problem(
+        "timeline",
+        Refusal(
+            "upstream_behind_backup",
+            f"Backup {backup.backup_id} ends at {backup.end_lsn}, and the upstream {server.host} has come to"
+            f" {format_lsn(server.lsn)} only, on the same timeline {server.timeline}: it lags, or it has lost what the"
+            " backup has.",
+            "wait, if it is a standby that catches up; otherwise follow the server that was backed up",
+        ),
+    )
+
+
 def _timeline(backup: Backup, server: Upstream) -> Verdict:
     if backup.timeline in (None, server.timeline):
+        if backup.end_lsn and server.lsn < parse_lsn(backup.end_lsn):
+            return _behind(backup, server)
         return Verdict("timeline", "ok", f"backup and upstream are on timeline {server.timeline}")
     left = dict(server.history).get(int(backup.timeline or 0))
     if left is not None and backup.end_lsn and left >= parse_lsn(backup.end_lsn):

@@ -16,8 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats import co
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import RECOVERY_CONF, needs_signal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, uncertain
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, is_ours, uncertain
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream

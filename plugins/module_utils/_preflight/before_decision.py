@@ -17,8 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import plan_to_keep
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import describe, inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (

@@ -383,6 +383,7 @@ def test_the_role_in_debians_layout_on_a_mount_point(fresh: Host, playbook: Play
     assert [fresh.exists(place) for place in (FAST, *mapping.values())] == [False, True]
 
 
+@pytest.mark.long
 def test_the_role_in_red_hats_layout(fresh: Host, playbook: Playbook) -> None:
     data, options = RHEL
     run = playbook.run("--limit", HOST, data_directory=data, service="", **options)

@@ -73,6 +73,7 @@ class TestSlot:
         assert slots(story) == ""
         story.does("start")
 
+    @pytest.mark.long
     def test_of_an_upstream_that_is_itself_a_standby(self, story: Story) -> None:
         story.lab.reset(HOST)
         story.host.run(["bash", "-c", MIDDLE], user="postgres")
@@ -111,6 +112,7 @@ class TestPassword:
         assert story.play(upstream_password=secret).recap[HOST]["changed"] == 0
         assert secret not in story.host.run(["ps", "axww", "-o", "args"]).stdout
 
+    @pytest.mark.long
     def test_may_be_in_the_conninfo(self, story: Story, secret: str) -> None:
         story.systemctl("stop")
         extra = {"upstream_password": secret, "use_primary_conninfo_password": True}
@@ -139,6 +141,7 @@ class TestDrift:
         self.mended(story, started)
         assert setting(story, "restore_command") == command
 
+    @pytest.mark.long
     def test_an_edited_file_that_nobody_has_loaded(self, story: Story) -> None:
         started = story.started
         story.host.run(["sed", "-i", "s/^restore_command.*/restore_command = 'false'/", AUTO_CONF])
@@ -228,6 +231,7 @@ class TestRestoreCommand:
         assert story.play().recap[HOST]["changed"] > 0
         assert "barman-wal-restore" in setting(story, "restore_command")
 
+    @pytest.mark.long
     def test_has_switches_of_the_script(self, story: Story) -> None:
         story.systemctl("stop")
         story.archive_and_forget()

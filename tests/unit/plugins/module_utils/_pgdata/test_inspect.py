@@ -19,7 +19,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     BACKUP_ID,
-    CONTROL,
     CONTROL_TEXT,
     SYSTEM_IDENTIFIER,
     noted,
@@ -403,34 +402,3 @@ class TestRunning:
         process.kill()
         process.wait()
         assert not inspect().running
-
-
-class TestControlData:
-    def test_is_read_again_while_a_server_writes_it(self, pgdata, monkeypatch):
-        write_tree(pgdata, CLUSTER)
-        whole = (pgdata / "global/pg_control").read_bytes()
-        torn = iter([bytes(8192), whole[:200].ljust(8192, b"x"), whole])
-        monkeypatch.setattr(_inspect, "_control_bytes", lambda path: next(torn))
-        assert _inspect.control_data(str(pgdata)) == CONTROL
-
-    def test_is_not_waited_for_without_end(self, pgdata, monkeypatch):
-        changing = (bytes([number]) * 8192 for number in range(100))
-        monkeypatch.setattr(_inspect, "_control_bytes", lambda path: next(changing))
-        monkeypatch.setattr(_inspect, "_CONTROL_PAUSE", 0)
-        with pytest.raises(StandbyError, match="all the time") as refused:
-            _inspect.control_data(str(pgdata))
-        assert refused.value.code == "control_data_unreadable"
-
-    @pytest.mark.parametrize(
-        ("files", "said"),
-        [
-            ({}, "Cannot read .*/global/pg_control: No such file or directory. Next: "),
-            ({"global/pg_control": "x"}, "^Backup B: pg_control has 1 bytes instead of 8192. Next: "),
-            ({"global/pg_control": "x" * 8192}, "^Backup B: pg_control has version .* Next: "),
-        ],
-    )
-    def test_that_cannot_be_had_is_told(self, pgdata, files, said):
-        write_tree(pgdata, files)
-        with pytest.raises(StandbyError, match=said) as refused:
-            _inspect.control_data(str(pgdata), "Backup B")
-        assert refused.value.code == "control_data_unreadable"
