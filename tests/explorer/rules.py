@@ -156,7 +156,8 @@ _OF_CONSENT = frozenset(f"data_directory_{what}" for what in ("foreign", "cluste
 def all_problems(state: State, asked: Outcome) -> Iterator[Violation]:
     """Of the preflight: what is wrong for reasons of its own is told, whatever else is wrong."""
     if not asked.refused:
-        if state.upstream == "silent":
+        # Where nothing is to be done a standby streams as it is wanted: who does not answer is no problem.
+        if state.upstream == "silent" and asked.action != "none":
             yield Violation("all_problems", "the upstream is silent, and nothing is said of that")
         return
     expected = []
