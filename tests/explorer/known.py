@@ -59,8 +59,17 @@ CASES: tuple[tuple[str, State], ...] = (
     # lost+found of a file system at pg_wal.
     ("copy", State("used_same", wal="mounted", overwrite="same_cluster")),
     ("copy", State("used_same", wal="mounted", overwrite="same_cluster", fault="killed_at_pull")),
+    # An upstream that does not answer.
+    ("judge", State("standby_same", upstream="silent")),
+    # What is locked is a link, or in root's directory.
+    ("copy", State(planted="lock_link")),
+    ("copy", State(planted="runner_link")),
+    ("copy", State(planted="state_link_to_roots")),
+    # A data directory of another user.
+    ("copy", State("empty", owner="theirs")),
+    ("copy", State("empty", owner="theirs", fault="unsent")),
+    ("serve", State("standby_ours", owner="theirs")),
     # A data directory that is a link to nothing.
-    ("copy", State(mount="link")),
     ("copy", State(mount="link", fault="unsent")),
 )
 
@@ -74,10 +83,6 @@ class Cause:
 
 
 CAUSES = {
-    "silent": Cause(
-        "An upstream that does not answer leaves a standby's position unknown, and that counts as diverged.",
-        lambda state: state.upstream in ("silent", "not_asked"),
-    ),
     "dangling": Cause(
         "A data directory that is a link to nothing is refused when the record is written.",
         lambda state: state.mount == "link" and state.disk == "missing",
@@ -85,14 +90,6 @@ CAUSES = {
     "state_link": Cause(
         "A state directory that is a link is followed, and what it leads to gets mode 0700.",
         lambda state: state.planted == "state_link",
-    ),
-    "locks": Cause(
-        "Check mode does not look at the files and the directory that a copy locks.",
-        lambda state: state.planted in ("lock_link", "runner_link", "state_link_to_roots"),
-    ),
-    "theirs": Cause(
-        "Whose the data directory is matters to the preflight alone: a copy finds out after its first change.",
-        lambda state: state.owner != "ours",
     ),
 }
 
@@ -128,12 +125,6 @@ def is_known(question: str, state: State, violation: Violation) -> bool:
 _GONE = "directory_not_writable"
 
 KNOWN = (
-    Known("silent", "advice", "judge", State("standby_same", upstream="silent")),
     Known("dangling", "plan", "copy", State(mount="link"), _GONE),
     Known("state_link", "outside", "copy", State(planted="state_link")),
-    Known("locks", "plan", "copy", State(planted="lock_link"), "write_failed"),
-    Known("theirs", "refusal", "copy", State("empty", owner="theirs")),
-    Known("theirs", "plan", "copy", State("empty", owner="theirs")),
-    Known("theirs", "goes_on", "copy", State("empty", owner="theirs", fault="unsent")),
-    Known("theirs", "code", "serve", State("standby_ours", owner="theirs"), "PermissionError"),
 )
