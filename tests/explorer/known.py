@@ -84,7 +84,8 @@ class Cause:
 
 CAUSES = {
     "dangling": Cause(
-        "A data directory that is a link to nothing is refused when the record is written.",
+        "A data directory that is a link to nothing: check mode plans a copy, as standby_directories makes what"
+        " the link leads to; a copy that is called alone refuses.",
         lambda state: state.mount == "link" and state.disk == "missing",
     ),
     "state_link": Cause(

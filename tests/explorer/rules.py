@@ -207,9 +207,9 @@ def plan(planned: Outcome, done: Outcome) -> Iterator[Violation]:
         yield Violation("plan", f"{words[0]} was planned, and {words[1]} was done")
 
 
-# Owner and mode are the preflight's to look at, and the plan ends there.
+# The mode is the preflight's to look at: a copy gives the directory the one that it needs.
 _OF_THE_DIRECTORY = re.compile(
-    r"data_directory_(?!owner|mode)|server_running|primary_running|path_|target_not_empty|cluster_diverged"
+    r"data_directory_(?!mode)|server_running|primary_running|path_|target_not_empty|cluster_diverged"
 )
 
 
