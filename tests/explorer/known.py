@@ -10,11 +10,68 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.tests.explorer.rules import Violation
-from ansible_collections.pgfleet.standby.tests.explorer.state import CLUSTERS, RUNNING, State
+from ansible_collections.pgfleet.standby.tests.explorer.state import State
 
 __all__ = ["CASES", "KNOWN", "Known", "is_known"]
 
-CASES: tuple[tuple[str, State], ...] = ()
+CASES: tuple[tuple[str, State], ...] = (
+    # A server without its pid file, by another name than `postgres`.
+    ("look", State("used_same", runs="postmaster_without_file")),
+    ("judge", State("used_other", runs="edb_without_file", overwrite="always")),
+    ("copy", State("used_other", runs="edb_without_file", overwrite="always")),
+    ("judge", State("used_other", runs="postmaster_without_file")),
+    ("copy", State("used_other", runs="postmaster_without_file")),
+    # A server that works in the directory by another path.
+    ("look", State("used_same", runs="server_by_another_mount")),
+    ("judge", State("used_other", runs="server_by_another_mount", overwrite="always")),
+    ("copy", State("used_other", runs="server_by_another_mount", overwrite="always")),
+    ("judge", State("used_other", runs="server_by_another_mount")),
+    ("copy", State("used_other", runs="server_by_another_mount")),
+    # A server in another mount namespace, at the same path there.
+    ("serve", State("pristine", runs="server_of_the_same_path")),
+    # A server in a directory that has lost its cluster.
+    ("look", State("empty", runs="server_without_file")),
+    ("judge", State("empty", runs="server_without_file")),
+    ("copy", State("empty", runs="server_without_file")),
+    # A server that cannot be asked.
+    ("judge", State("standby_ours", runs="server", overwrite="same_cluster")),
+    ("judge", State("standby_ours", runs="server")),
+    # A postmaster.pid of another pid namespace names process 1.
+    ("judge", State("used_other", runs="pid_file_of_1", overwrite="always")),
+    ("copy", State("used_other", runs="pid_file_of_1", overwrite="always")),
+    ("judge", State("used_other", runs="pid_file_of_1")),
+    ("copy", State("used_other", runs="pid_file_of_1")),
+    # A pg_control of a later version.
+    ("judge", State("unknown_control")),
+    ("copy", State("unknown_control")),
+    ("judge", State("unknown_control", overwrite="always")),
+    ("copy", State("unknown_control", overwrite="always")),
+    # The record of an unfinished copy, and something else at its path.
+    ("judge", State("stale_record_foreign")),
+    ("copy", State("stale_record_foreign")),
+    # Letters in a place that the record of an interrupted rewind does not know.
+    ("judge", State("rewinding_other", tablespace="stranger")),
+    ("judge", State("rewinding_same", tablespace="stranger")),
+    ("copy", State("rewinding_same", tablespace="stranger")),
+    # A file system mounted among strangers.
+    ("copy", State("used_other", mount="inside", overwrite="always")),
+    ("copy", State("used_other", mount="inside", overwrite="always", fault="killed_at_pull")),
+    # lost+found of a file system at pg_wal.
+    ("copy", State("used_same", wal="mounted", overwrite="same_cluster")),
+    ("copy", State("used_same", wal="mounted", overwrite="same_cluster", fault="killed_at_pull")),
+    # An upstream that does not answer.
+    ("judge", State("standby_same", upstream="silent")),
+    # What is locked is a link, or in root's directory.
+    ("copy", State(planted="lock_link")),
+    ("copy", State(planted="runner_link")),
+    ("copy", State(planted="state_link_to_roots")),
+    # A data directory of another user.
+    ("copy", State("empty", owner="theirs")),
+    ("copy", State("empty", owner="theirs", fault="unsent")),
+    ("serve", State("standby_ours", owner="theirs")),
+    # A data directory that is a link to nothing.
+    ("copy", State(mount="link", fault="unsent")),
+)
 
 
 @dataclass(frozen=True)
@@ -26,69 +83,14 @@ class Cause:
 
 
 CAUSES = {
-    "other_name": Cause(
-        "Without its pid file a server is found by the name `postgres` alone.",
-        lambda state: state.runs in ("postmaster_without_file", "edb_without_file"),
-    ),
-    "other_mount": Cause(
-        "A server's working directory is compared by its path, not by device and inode.",
-        lambda state: state.runs == "server_by_another_mount",
-    ),
-    "same_path": Cause(
-        "A server in another mount namespace, at the same path there, counts as this directory's.",
-        lambda state: state.runs == "server_of_the_same_path",
-    ),
-    "no_cluster": Cause(
-        "A server is looked for only in a directory that still holds its cluster.",
-        lambda state: state.runs in RUNNING and (state.disk not in CLUSTERS or state.disk == "stale_record_salvage"),
-    ),
-    "cannot_ask": Cause(
-        "A server that cannot be asked counts as one whose position is unknown, and that as diverged.",
-        lambda state: state.runs in RUNNING and state.answer == "refused",
-    ),
-    "container": Cause(
-        "A postmaster.pid of another pid namespace names process 1, and counts as left over.",
-        lambda state: state.runs == "pid_file_of_1",
-    ),
-    "later_version": Cause(
-        "A pg_control of a later version cannot be read, and counts as damaged.",
-        lambda state: state.disk == "unknown_control",
-    ),
-    "silent": Cause(
-        "An upstream that does not answer leaves a standby's position unknown, and that counts as diverged.",
-        lambda state: state.upstream in ("silent", "not_asked"),
-    ),
-    "by_path": Cause(
-        "The record of an unfinished copy is believed by its path, whatever is there now.",
-        lambda state: state.disk.startswith("stale_record"),
-    ),
-    "places_by_path": Cause(
-        "The places that a record names are believed to be its own, whatever they hold now.",
-        lambda state: state.tablespace == "stranger" and state.disk.startswith(("rewinding", "stale_record")),
-    ),
-    "mount_inside": Cause(
-        "Strangers are removed across the border of a file system, after pg_control has gone.",
-        lambda state: state.mount == "inside",
-    ),
-    "wal_volume": Cause(
-        "lost+found of a file system at pg_wal is a stranger, and cannot be removed.",
-        lambda state: state.wal == "mounted",
-    ),
     "dangling": Cause(
-        "A data directory that is a link to nothing is refused when the record is written.",
+        "A data directory that is a link to nothing: check mode plans a copy, as standby_directories makes what"
+        " the link leads to; a copy that is called alone refuses.",
         lambda state: state.mount == "link" and state.disk == "missing",
     ),
     "state_link": Cause(
         "A state directory that is a link is followed, and what it leads to gets mode 0700.",
         lambda state: state.planted == "state_link",
-    ),
-    "locks": Cause(
-        "Check mode does not look at the files and the directory that a copy locks.",
-        lambda state: state.planted in ("lock_link", "runner_link", "state_link_to_roots"),
-    ),
-    "theirs": Cause(
-        "Whose the data directory is matters to the preflight alone: a copy finds out after its first change.",
-        lambda state: state.owner != "ours",
     ),
 }
 
@@ -121,63 +123,9 @@ def is_known(question: str, state: State, violation: Violation) -> bool:
     return any(known.tells(question, state, violation) for known in KNOWN)
 
 
-_HALF = "remove_failed"
 _GONE = "directory_not_writable"
 
 KNOWN = (
-    Known("other_name", "seen", "look", State("used_same", runs="postmaster_without_file")),
-    Known("other_name", "server", "judge", State("used_other", runs="edb_without_file", overwrite="always")),
-    Known("other_name", "server", "copy", State("used_other", runs="edb_without_file", overwrite="always")),
-    Known("other_name", "advice", "judge", State("used_other", runs="postmaster_without_file")),
-    Known("other_name", "advice", "copy", State("used_other", runs="postmaster_without_file")),
-    Known("other_mount", "seen", "look", State("used_same", runs="server_by_another_mount")),
-    Known("other_mount", "server", "judge", State("used_other", runs="server_by_another_mount", overwrite="always")),
-    Known("other_mount", "server", "copy", State("used_other", runs="server_by_another_mount", overwrite="always")),
-    Known("other_mount", "advice", "judge", State("used_other", runs="server_by_another_mount")),
-    Known("other_mount", "advice", "copy", State("used_other", runs="server_by_another_mount")),
-    Known("same_path", "server", "serve", State("pristine", runs="server_of_the_same_path"), "got signal"),
-    Known("no_cluster", "seen", "look", State("empty", runs="server_without_file")),
-    Known("no_cluster", "server", "judge", State("empty", runs="server_without_file")),
-    Known("no_cluster", "server", "copy", State("empty", runs="server_without_file")),
-    Known("cannot_ask", "server", "judge", State("standby_ours", runs="server", overwrite="same_cluster"), "stop the"),
-    Known("cannot_ask", "advice", "judge", State("standby_ours", runs="server")),
-    Known("container", "server", "judge", State("used_other", runs="pid_file_of_1", overwrite="always")),
-    Known("container", "server", "copy", State("used_other", runs="pid_file_of_1", overwrite="always")),
-    Known("container", "advice", "judge", State("used_other", runs="pid_file_of_1")),
-    Known("container", "advice", "copy", State("used_other", runs="pid_file_of_1")),
-    Known("later_version", "advice", "judge", State("unknown_control")),
-    Known("later_version", "advice", "copy", State("unknown_control")),
-    Known("later_version", "consent", "judge", State("unknown_control", overwrite="always")),
-    Known("later_version", "consent", "copy", State("unknown_control", overwrite="always")),
-    Known("silent", "advice", "judge", State("standby_same", upstream="silent")),
-    Known("by_path", "consent", "judge", State("stale_record_foreign")),
-    Known("by_path", "consent", "copy", State("stale_record_foreign")),
-    Known("by_path", "plan", "copy", State("stale_record_foreign"), "resume was planned, and clone was done"),
-    Known("places_by_path", "all_problems", "judge", State("rewinding_other", tablespace="stranger")),
-    Known("places_by_path", "consent", "judge", State("rewinding_same", tablespace="stranger"), "letters"),
-    Known("places_by_path", "consent", "copy", State("rewinding_same", tablespace="stranger"), "letters"),
-    Known("mount_inside", "border", "copy", State("used_other", mount="inside", overwrite="always")),
-    Known("mount_inside", "refusal", "copy", State("used_other", mount="inside", overwrite="always")),
-    Known("mount_inside", "plan", "copy", State("used_other", mount="inside", overwrite="always"), _HALF),
-    Known(
-        *("mount_inside", "goes_on", "copy"),
-        State("used_other", mount="inside", overwrite="always", fault="killed_at_pull"),
-        _HALF,
-    ),
-    Known("wal_volume", "refusal", "copy", State("used_same", wal="mounted", overwrite="same_cluster")),
-    Known("wal_volume", "plan", "copy", State("used_same", wal="mounted", overwrite="same_cluster"), _HALF),
-    Known(
-        *("wal_volume", "goes_on", "copy"),
-        State("used_same", wal="mounted", overwrite="same_cluster", fault="killed_at_pull"),
-        _HALF,
-    ),
-    Known("dangling", "refusal", "copy", State(mount="link")),
     Known("dangling", "plan", "copy", State(mount="link"), _GONE),
-    Known("dangling", "goes_on", "copy", State(mount="link", fault="unsent"), _GONE),
     Known("state_link", "outside", "copy", State(planted="state_link")),
-    Known("locks", "plan", "copy", State(planted="lock_link"), "write_failed"),
-    Known("theirs", "refusal", "copy", State("empty", owner="theirs")),
-    Known("theirs", "plan", "copy", State("empty", owner="theirs")),
-    Known("theirs", "goes_on", "copy", State("empty", owner="theirs", fault="unsent")),
-    Known("theirs", "code", "serve", State("standby_ours", owner="theirs"), "PermissionError"),
 )

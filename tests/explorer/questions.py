@@ -108,7 +108,7 @@ def judge(host: Host, state: State) -> Iterator[Violation]:
         stops = not preflight.refused and preflight.result.get("plan", {}).get("stop")
         if stops:
             host.end_server()
-        copy, found = _look(host, state, "standby_clone")
+        copy, found = _look(host, replace(state, upstream="there"), "standby_clone")  # which asks no upstream
     yield from found
     yield from _rules.consent(state, copy)
     yield from _rules.server(replace(state, runs="nothing") if stops else state, copy)

@@ -156,7 +156,8 @@ _OF_CONSENT = frozenset(f"data_directory_{what}" for what in ("foreign", "cluste
 def all_problems(state: State, asked: Outcome) -> Iterator[Violation]:
     """Of the preflight: what is wrong for reasons of its own is told, whatever else is wrong."""
     if not asked.refused:
-        if state.upstream == "silent":
+        # Where nothing is to be done a standby streams as it is wanted: who does not answer is no problem.
+        if state.upstream == "silent" and asked.action != "none":
             yield Violation("all_problems", "the upstream is silent, and nothing is said of that")
         return
     expected = []
@@ -206,9 +207,9 @@ def plan(planned: Outcome, done: Outcome) -> Iterator[Violation]:
         yield Violation("plan", f"{words[0]} was planned, and {words[1]} was done")
 
 
-# Owner and mode are the preflight's to look at, and the plan ends there.
+# The mode is the preflight's to look at: a copy gives the directory the one that it needs.
 _OF_THE_DIRECTORY = re.compile(
-    r"data_directory_(?!owner|mode)|server_running|primary_running|path_|target_not_empty|cluster_diverged"
+    r"data_directory_(?!mode)|server_running|primary_running|path_|target_not_empty|cluster_diverged"
 )
 
 

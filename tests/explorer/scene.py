@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import linked_directories
 from ansible_collections.pgfleet.standby.tests.explorer.clusters import (
     OID,
     OTHER_IDENTIFIER,
@@ -29,6 +32,7 @@ from ansible_collections.pgfleet.standby.tests.explorer.system import (
     private_mounts,
     temporary_fs,
 )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import SYSTEM_IDENTIFIER
 
 if TYPE_CHECKING:
     from ansible_collections.pgfleet.standby.tests.explorer.hosts import Host
@@ -59,6 +63,8 @@ def make(host: Host, state: State) -> None:
             _links(host, state)
     with acting_as(host.user):
         _tablespace(host, state)
+        if state.disk.startswith(("rewinding", "stale_record")):
+            _interrupted(host, state.disk)
     plant(host, state)
     if state.owner != "ours":
         os.chown(host.main, *host.other_user)
@@ -107,14 +113,9 @@ def _disk(host: Host, state: State) -> None:
     records = {
         "standby_ours": {},
         "standby_ours_older": {"backup_id": "20250101T000000"},
-        "stale_record_foreign": {"phase": "copying"},
-        "stale_record_salvage": {"phase": "copying"},
-        "rewinding_same": {"phase": "rewinding"},
-        "rewinding_other": {"phase": "rewinding", "system_identifier": OTHER_IDENTIFIER},
     }
     if disk in records:
-        write(host.state_directory, {"state.json": record(host.main, host.fast, **records[disk])})
-        host.state_directory.chmod(0o700)
+        _record(host, **records[disk])
     if disk == "lost_and_found":
         (top / "lost+found").mkdir()
     elif disk in ("foreign", "stale_record_foreign"):
@@ -127,6 +128,23 @@ def _disk(host: Host, state: State) -> None:
             (host.waldir / "archive_status").mkdir()
         cluster.make(top, used=not disk.startswith("pristine"))
         _spoil(top, disk)
+
+
+def _record(host: Host, **changed: object) -> None:
+    write(host.state_directory, {"state.json": record(host.main, host.fast, **changed)})
+    host.state_directory.chmod(0o700)
+
+
+def _interrupted(host: Host, disk: str) -> None:
+    """The record of a run that has not come to its end, with the directories that it knows as its own.
+
+    A rewind leaves no mark in them. A copy does, and what has come in its place since has none.
+    """
+    rewind = disk.startswith("rewinding")
+    places = {str(host.main), *linked_directories(str(host.main))} if rewind else {str(host.main), str(host.fast)}
+    marked = Marked.of(None if rewind else "an earlier run", {place: place for place in places if os.path.isdir(place)})
+    identifier = OTHER_IDENTIFIER if disk == "rewinding_other" else SYSTEM_IDENTIFIER
+    _record(host, phase="rewinding" if rewind else "copying", marked=marked.noted, system_identifier=identifier)
 
 
 def _spoil(top: Path, disk: str) -> None:
@@ -237,7 +255,9 @@ def _processes(host: Host, state: State) -> None:
         process = host.start(names.get(runs, "postgres"), top)
         pid = process.pid if runs == "server" else None
     if pid is not None:
-        text = f"{pid}\n{top}\n1700000000\n5432\n/nowhere\n*\n  5432001    32768\nready   \n"
+        # One that a server has written before this host was started is left over, whatever else it says.
+        started = int(time.time()) if runs == "pid_file_of_1" else 1_700_000_000
+        text = f"{pid}\n{top}\n{started}\n5432\n/nowhere\n*\n  5432001    32768\nready   \n"
         with acting_as(host.user if state.owner == "ours" else User(os.geteuid(), os.getegid())):
             write(top, {"postmaster.pid": text.encode()})
 

@@ -31,7 +31,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old i
     plan_keep_old,
     recorded_keep_old,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import require_lockable
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import still_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import user_name
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
     home_directories,
@@ -86,8 +88,8 @@ def inspect_target(target: Target) -> DataDir:
 def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) -> Permit:
     """What the copy may do with what is there. Changes nothing.
 
-    Raises StandbyError if it may do nothing: a server runs there, a higher level of overwrite is needed, a place of a
-    tablespace or of the WAL is not empty, or what is there cannot be renamed aside.
+    Raises StandbyError if it may do nothing: a server runs there, a higher level of overwrite is needed, the directory
+    is another user's, a place of a tablespace or of the WAL is not empty, or what is there cannot be renamed aside.
     """
     require_stopped(pgdata)
     contents = contents_of(pgdata, backup.system_identifier, backup)
@@ -98,6 +100,7 @@ def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) ->
         raise StandbyError(replace(admission.refusal, found=found))
     if admission.action == "none":
         return Permit("none", pgdata)
+    _require_own(pgdata.path)
     require_empty_targets(backup, target, pgdata)
     if admission.action == "resume":
         return Permit("resume", pgdata, recorded_keep_old(pgdata.clone or {}))
@@ -105,6 +108,25 @@ def permit(backup: Backup, target: Target, consent: Consent, pgdata: DataDir) ->
     if keep_plan is None:
         require_wal_stays(backup, target, pgdata)
     return Permit("clone" if keep_plan is not None else admission.action, pgdata, keep_plan)
+
+
+def _require_own(data_directory: str) -> None:
+    """That the directory is ours, if it is there: a server refuses one of another user (PostgreSQL source, miscinit.c,
+    checkDataDir). Raises StandbyError.
+    """
+    try:
+        owner = os.stat(data_directory).st_uid
+    except FileNotFoundError:
+        return
+    if owner != os.geteuid():
+        raise StandbyError(
+            Refusal(
+                "data_directory_owner",
+                f"Data directory {data_directory} belongs to {user_name(owner)}, not to {user_name(os.geteuid())}: the"
+                " server refuses to start there. Nothing was changed.",
+                f"chown {user_name(os.geteuid())} {data_directory}, if the directory is meant for the server",
+            )
+        )
 
 
 def preview(job: Job) -> Result:
@@ -190,9 +212,13 @@ def _holds_only(path: str, prefix: str) -> bool:
 
 
 def require_place(target: Target, method: str) -> None:
-    """What no copy may begin without: safe paths, seen through links, and rsync if it is used. Raises StandbyError."""
+    """What no copy may begin without: safe paths, seen through links, locks, and rsync if it is used.
+
+    Raises StandbyError.
+    """
     others = {name: os.path.realpath(path) for name, path in target.other_places.items()}
     for refusal in refusals(paths(os.path.realpath(target.data_directory), others, home_directories())):
         raise StandbyError(refusal)
+    require_lockable(*(os.path.join(target.state_directory, name) for name in ("lock", "runner")))
     if method != "pg_basebackup" and shutil.which("rsync") is None:
         raise StandbyError(Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync"))

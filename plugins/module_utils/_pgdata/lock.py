@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -17,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, read_note
 
-__all__ = ["Lock", "holding"]
+__all__ = ["Lock", "holding", "require_lockable"]
 
 # What a note tells of the process that wrote it.
 _WRITER, _STARTED = "writer", "started"
@@ -30,14 +31,34 @@ def _open(path: str, how: int = 0) -> int:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as failed:
-        raise StandbyError(
-            Refusal(
-                "write_failed",
-                f"Cannot open {path}: {failed.strerror}. Nothing was changed.",
-                "remove it unless it is a plain file of"
-                " the database's OS user, and check free space and inodes (df, df -i)",
-            )
-        ) from failed
+        raise _unopened(path, failed.strerror) from failed
+
+
+def _unopened(path: str, why: str | None) -> StandbyError:
+    return StandbyError(
+        Refusal(
+            "write_failed",
+            f"Cannot open {path}: {why}. Nothing was changed.",
+            "remove it unless it is a plain file of"
+            " the database's OS user, and check free space and inodes (df, df -i)",
+        )
+    )
+
+
+def require_lockable(*paths: str) -> None:
+    """That these files could be opened for a lock, or made in the directory that is there. Changes nothing.
+
+    Raises StandbyError. A directory that is missing says nothing: who makes it may write to it.
+    """
+    for path in paths:
+        directory = os.path.dirname(path)
+        try:
+            os.close(_open(path))
+        except FileNotFoundError:
+            if os.path.isdir(directory) and not os.access(directory, os.W_OK | os.X_OK):
+                raise _unopened(path, os.strerror(errno.EACCES)) from None
+        except NotADirectoryError:
+            pass  # refused where the directory is made
 
 
 class Lock:

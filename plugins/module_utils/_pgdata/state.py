@@ -78,8 +78,20 @@ class ResultFile:
 
 
 def read_clone_state(state_directory: str) -> dict[str, Any] | None:
-    """What an earlier run of the copy left: phase, backup id, process. None if there was none."""
-    text = read_small(os.path.join(state_directory, "state.json"))
+    """What an earlier run of the copy left: phase, backup id, process. None if there was none.
+
+    Raises StandbyError for a record that may not be read, or is none.
+    """
+    try:
+        text = read_small(os.path.join(state_directory, "state.json"))
+    except OSError as failed:
+        raise StandbyError(
+            Refusal(
+                "state_unreadable",
+                f"Cannot read {state_directory}/state.json: {failed.strerror}.",
+                "run as the database's OS user, and give it the directory",
+            )
+        ) from failed
     if text is None:
         return None
     try:

@@ -10,6 +10,7 @@ import json
 import shutil
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
     inspect_target,
     permit,
@@ -364,7 +365,25 @@ class TestPreview:
         assert read_tree(host.root / "standby") == files
 
 
+@pytest.mark.parametrize("work", [preview, permitted])
+@pytest.mark.parametrize("files", [{}, CLUSTER])
+def test_a_directory_of_another_user_is_refused_before_anything_is_begun(host, monkeypatch, work, files):
+    host.pgdata.mkdir()
+    write_tree(host.pgdata, files)
+    monkeypatch.setattr(_overwrite.os, "geteuid", lambda: host.pgdata.stat().st_uid + 1)
+    assert refused(work, host.job(overwrite="always")).code == "data_directory_owner"
+    assert read_tree(host.pgdata) == files
+    assert not host.state.exists()
+
+
 class TestPlace:
+    @pytest.mark.parametrize("name", ["lock", "runner"])
+    def test_has_to_have_plain_files_for_locks(self, host, name):
+        host.state.mkdir()
+        (host.state / name).symlink_to(host.root / "precious")
+        assert refused(preview, host.job()).code == "write_failed"
+        assert not (host.root / "precious").exists()
+
     @pytest.mark.parametrize(
         ("changed", "code"),
         [

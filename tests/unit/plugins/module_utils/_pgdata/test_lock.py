@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import lock as _lock
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
 
 NOTE = {"pid": 4711, "run": "x"}
@@ -187,3 +187,24 @@ class TestLock:
             Lock(path, NOTE).take()
         assert error.value.code == "write_failed"
         assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"
+
+
+class TestWhatCouldBeLocked:
+    def test_is_a_plain_file_or_nothing_yet(self, tmp_path, path):
+        require_lockable(path, str(tmp_path / "missing" / "lock"))
+        assert list(tmp_path.iterdir()) == []
+        Lock(path, NOTE).take()
+        require_lockable(path)
+        assert Lock.holder(path) == NOTE
+
+    def test_is_no_link(self, tmp_path, path):
+        (tmp_path / "lock").symlink_to("nowhere")
+        with pytest.raises(StandbyError, match="symbolic link") as error:
+            require_lockable(path)
+        assert error.value.code == "write_failed"
+
+    def test_is_in_a_directory_that_may_be_written(self, monkeypatch, path):
+        monkeypatch.setattr(_lock.os, "access", lambda *_asked: False)
+        with pytest.raises(StandbyError, match=f"Cannot open {path}: Permission denied") as error:
+            require_lockable(path)
+        assert error.value.code == "write_failed"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import (
     ResultFile,
     now,
@@ -69,6 +70,13 @@ class TestResultFile:
 def test_what_is_saved_is_read_back(tmp_path):
     save_state(str(tmp_path), phase="copying", targets=["/a"], digest=None)
     assert read_clone_state(str(tmp_path)) == {"phase": "copying", "targets": ["/a"], "digest": None}
+
+
+def test_a_record_that_may_not_be_read_is_refused(tmp_path):
+    (tmp_path / "state.json").mkdir()  # not even root may read that as a file
+    with pytest.raises(StandbyError, match=f"Cannot read {tmp_path}/state.json: ") as refused:
+        read_clone_state(str(tmp_path))
+    assert refused.value.code == "state_unreadable"
 
 
 def test_what_a_killed_run_had_begun_to_write_is_swept_away_and_nothing_else(tmp_path):
