@@ -156,7 +156,6 @@ class CloneRun:
         the directory gets the right modes: a wrong one is what keeps a server from starting on a directory that
         pg_rewind has left half way.
         """
-        self._locks.make()
         self._note_left_behind(self.permit.pgdata.clone or {})
         if self.permit.keep_plan is not None:
             self._keep(self.permit.keep_plan)

@@ -39,6 +39,9 @@ _WHOLE = "data"
 
 _SETTINGS = "postgresql.auto.conf"
 
+# What speaks of the host that the backup was taken of: the mark of a copy, and a server that does not run here.
+_OF_ANOTHER_HOST = (MARK, "postmaster.pid")
+
 # What the steps after this one leave if they are interrupted.
 _UNFINISHED = re.compile(r"global/pg_control\.new|\.(postgresql\.auto\.conf|standby\.signal|recovery\.conf)\..{8}")
 
@@ -151,8 +154,9 @@ class HoldingDirectory:
 def _lift(top: str) -> None:
     whole = os.path.join(top, HOLDING_DIRECTORY, _WHOLE)
     if os.path.isdir(whole):
-        with contextlib.suppress(FileNotFoundError):  # of the standby that the backup was taken of
-            os.unlink(os.path.join(whole, MARK))
+        for name in _OF_ANOTHER_HOST:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(whole, name))
         for name in os.listdir(whole):
             os.rename(os.path.join(whole, name), os.path.join(top, name))
         os.rmdir(whole)
