@@ -61,6 +61,7 @@ CASES: tuple[tuple[str, State], ...] = (
     ("copy", State("used_same", wal="mounted", overwrite="same_cluster", fault="killed_at_pull")),
     # An upstream that does not answer.
     ("judge", State("standby_same", upstream="silent")),
+    ("judge", State("standby_same", upstream="not_asked")),
     # What is locked is a link, or in root's directory.
     ("copy", State(planted="lock_link")),
     ("copy", State(planted="runner_link")),

@@ -171,7 +171,8 @@ def all_problems(state: State, asked: Outcome) -> Iterator[Violation]:
         yield Violation("all_problems", f"{', '.join(missing)} is missing among {', '.join(asked.codes)}")
 
 
-_DESTROYS = re.compile(r"overwrite=(same_cluster|always)")
+# A standby that is taken over as it is keeps what it has.
+_DESTROYS = re.compile(r"overwrite=(same_cluster(?! to take it over as it is)|always)")
 
 
 def _not_to_be_advised(state: State) -> bool:
