@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.tests.explorer import rules as _rules
 from ansible_collections.pgfleet.standby.tests.explorer.asking import Outcome, ask, remembering
 from ansible_collections.pgfleet.standby.tests.explorer.clusters import OID, tablespace_name

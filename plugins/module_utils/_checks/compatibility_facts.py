@@ -18,8 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks import slo
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Shell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import look
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directory_rules import who_makes
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import look, who_makes
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import this_user
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts, libraries_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import (

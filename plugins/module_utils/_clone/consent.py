@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 
 __all__ = ["Admission", "Contents", "admit", "admit_as_it_is", "admit_rewind", "contents_of"]
 

@@ -19,12 +19,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import NO_CONTENT, is_empty
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, DataDir
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import (
-    describe,
-    inspect,
-    is_unfinished_copy,
-    require_stopped,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_unfinished_copy
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.keep_old import (
     KeepOldPlan,
     observe,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -37,6 +38,7 @@ else:
     _PSYCOPG2_ERROR = None
 
 __all__ = [
+    "NOTHING_SPARE",
     "LocalServer",
     "asking",
     "identify",
@@ -82,6 +84,13 @@ UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE oid >= 16384 AND n
 # Known to the server from PostgreSQL 12 on; before that it stood in recovery.conf only.
 _DELAY = "recovery_min_apply_delay"
 
+# The code of a login that fails because nothing is spare for it.
+NOTHING_SPARE = "walsenders_exhausted"
+
+# A server says no more at that point than its words (PostgreSQL 15, walsender.c, proc.c, postinit.c). The name of a
+# setting is the same in every language; in another language the rest is taken for a login that is refused.
+_SPARE = re.compile(r"max_wal_senders|too many (clients|connections)|connection slots are reserved")
+
 _SETTINGS_SQL = "SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)"
 
 
@@ -109,10 +118,9 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
         connection = replication_connection(keywords, _CONNECT_SECONDS)
     except psycopg2.Error as failed:
         said = f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."
-        # The name of a setting is the same in every language.
-        if "max_wal_senders" in str(failed):
-            step = "end one of its WAL senders, or raise max_wal_senders there"
-            raise StandbyError(Refusal("walsenders_exhausted", said, step)) from failed
+        if _SPARE.search(str(failed)):
+            step = "end one of its WAL senders or connections, or raise the limit there"
+            raise StandbyError(Refusal(NOTHING_SPARE, said, step)) from failed
         raise StandbyError(
             Refusal(
                 "upstream_unreachable",

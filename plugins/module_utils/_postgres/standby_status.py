@@ -16,11 +16,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats import co
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import RECOVERY_CONF, needs_signal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Instance, Upstream, as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, is_ours, uncertain
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, uncertain
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import NOTHING_SPARE, identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_server import Answer, ask_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 
@@ -47,8 +48,9 @@ def standby_status(params: dict[str, Any]) -> dict[str, Any]:
         astray = _readiness.not_following(instance, keywords, upstream, params["slot_name"])
     elif instance is not None:
         astray = _without_upstream.reasons(instance)
-    # A receiver that streams from there has logged in to it, whatever keeps us from doing the same.
-    by_receiver = unreached is not None and instance is not None and not astray
+    # A receiver that streams from there has logged in to it, and nothing is spare for us. A login that is refused for
+    # another reason is one that the receiver could not repeat with what it is to be given.
+    by_receiver = unreached is not None and unreached.code == NOTHING_SPARE and instance is not None and not astray
     reasons = [unreached.msg, *astray] if unreached is not None and not by_receiver else astray
     behind: list[str] = []
     if instance is not None and instance.in_recovery and asked:

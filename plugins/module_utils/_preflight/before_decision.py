@@ -17,9 +17,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import plan_to_keep
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import paths as _paths
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import describe, inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import NOTHING_SPARE
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import (
     UPSTREAM_UNASKED,
     Decision,
@@ -134,11 +136,16 @@ def _kept_old(job: Job) -> Findings:
 
 
 def without_need(of_upstream: Findings, decision: Decision | None) -> Findings:
-    """What the question to the upstream has found: no problem for a standby that streams from it as it is wanted."""
+    """What the question to the upstream has found.
+
+    That nothing is spare for a question is no problem for a standby that streams from there as it is wanted.
+    """
     if decision is None or decision.action != "none":
         return of_upstream
     shown = tuple(
-        warning(verdict.check, verdict.refusal) if verdict.severity == "error" and verdict.refusal else verdict
+        warning(verdict.check, verdict.refusal)
+        if verdict.severity == "error" and verdict.refusal and verdict.error_code == NOTHING_SPARE
+        else verdict
         for verdict in of_upstream.verdicts
     )
     return Findings(shown, of_upstream.plan)

@@ -22,7 +22,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_backup_label
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Instance, Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import is_ours, uncertain
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import uncertain
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import readiness as _readiness
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import signs_of_use

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import describe
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     DATA,
     NOT_COPIED,

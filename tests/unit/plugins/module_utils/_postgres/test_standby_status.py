@@ -110,10 +110,17 @@ def seen(monkeypatch):
 FROM = {"upstream_conninfo": {"host": "primary"}}
 
 
-@pytest.mark.parametrize("code", ["walsenders_exhausted", "upstream_unreachable", "upstream_refuses"])
-def test_that_it_streams_although_the_upstream_cannot_be_asked(seen, ask, code):
+@pytest.mark.parametrize("code", ["upstream_unreachable", "upstream_refuses"])
+def test_that_it_streams_and_the_upstream_refuses_what_it_is_to_be_given(seen, ask, code):
+    """With a user that is not known there, or a wrong password, it would not stream again."""
+    seen.upstream = StandbyError(Refusal(code, "Not so.", "see the upstream"))
+    said = ask(**FROM)
+    assert (said["ready"], said["reasons"][0].startswith("Not so.")) == (False, True)
+
+
+def test_that_it_streams_although_the_upstream_has_nothing_spare_for_a_question(seen, ask):
     """By its own WAL receiver, which has logged in there."""
-    seen.upstream = StandbyError(Refusal(code, "Not now.", "see the upstream"))
+    seen.upstream = StandbyError(Refusal("walsenders_exhausted", "Not now.", "see the upstream"))
     said = ask(**FROM)
     assert (said["ready"], said["state"], said["upstream"], said["lag_bytes"]) == (True, "streaming", None, None)
     assert "Not now." in said["warnings_to_show"][0]

@@ -16,7 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.begin impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.consent import _LEVELS, contents_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import inspect_target, preview
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import HostState, decide
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree

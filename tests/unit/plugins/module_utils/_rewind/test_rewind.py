@@ -11,7 +11,7 @@ import signal
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import permit
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import is_ours
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import rewind as _rewind

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import describe, is_ours
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.describe import describe, is_ours
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
     RECORD,
     REWINDING,

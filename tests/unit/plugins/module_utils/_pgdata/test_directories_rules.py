@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directory_rules import Sight, who_makes
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.directories import Sight, who_makes
 
 THERE = Sight("/srv/pg", owned=True, owner="postgres", writable=True)
 FOREIGN = Sight("/etc", owner="root", roots_own=True)
