@@ -155,7 +155,7 @@ def writable(standby: Standby) -> list[tuple[str, str, str, str, str]]:
         list(NOT_OURS),
     )
     assert len(rows) > 200
-    return [(name, setting, unit, vartype, source) for name, setting, unit, vartype, source in rows]
+    return list(rows)
 
 
 def words_of_enums(standby: Standby) -> dict[str, dict[str, list[str]]]:

@@ -176,7 +176,8 @@ def _errors(rows: Iterable[tuple[Any, ...]]) -> tuple[tuple[str, str], ...]:
 
 def _line(text: str, path: str, _number: int, error: str | None, loaded_at: float) -> FileLine:
     try:
-        loaded = os.stat(path).st_mtime <= loaded_at
+        # Not its time of modification: tar, rsync and `cp -p` set that to a time before they wrote the file.
+        loaded = os.stat(path).st_ctime <= loaded_at
     except OSError:
         loaded = False
     return FileLine(text, error == _WAITS, loaded)

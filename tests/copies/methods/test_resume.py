@@ -182,8 +182,11 @@ class TestMarks:
         assert_copied(host)
 
     def test_that_a_killed_run_has_left_after_its_last_rename_go_with_the_next(self, host, monkeypatch):
+        def killed(_marks):
+            raise OSError("killed")
+
         with monkeypatch.context() as patched:
-            patched.setattr(Marked, "take_away", lambda _marks: (_ for _ in ()).throw(OSError("killed")))
+            patched.setattr(Marked, "take_away", killed)
             with pytest.raises(OSError, match="killed"):
                 host.copy()
         assert (host.pgdata / CONTROL).exists()

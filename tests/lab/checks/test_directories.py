@@ -133,6 +133,7 @@ def test_what_is_not_his_stays_as_it_is(places: Places, options: dict[str, Any],
     assert places.listing() == before
 
 
+@pytest.mark.long
 def test_the_play_refuses_a_planted_state_directory(lab: Lab, playbook: Playbook, empty: None, places: Places) -> None:
     """Before it has made or stopped or claimed anything, in check mode as well."""
     places.as_postgres(f"mkdir -p {os.path.dirname(DATA)}; rm -rf {STATE} {DATA}; ln -s {VICTIM} {STATE}")

@@ -96,6 +96,7 @@ class TestPassword:
         story.host.write(PGPASS, before, owner="postgres", mode=0o600)
         story.play()
 
+    @pytest.mark.long
     def test_is_kept_in_the_file_and_shown_nowhere(self, story: Story, secret: str) -> None:
         story.systemctl("stop")
         story.refuses("upstream_unreachable")
@@ -157,6 +158,7 @@ class TestDrift:
         self.mended(story, started)
         assert setting(story, "restore_command") == command
 
+    @pytest.mark.long
     def test_a_setting_that_needs_a_restart(self, story: Story) -> None:
         started = story.started
         story.sql("ALTER SYSTEM SET recovery_target_timeline = 'current'")

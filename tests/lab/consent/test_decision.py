@@ -70,6 +70,7 @@ class TestStandby:
         story.archive_and_forget()
         story.becomes("start")
 
+    @pytest.mark.long
     def test_one_whose_wal_is_gone(self, story: Story) -> None:
         story.systemctl("stop")
         story.archive_and_forget()

@@ -95,7 +95,8 @@ def copy(at=0):
         return said, events.read().splitlines()
 
 # --- what is there ---
-LEFT_OUT = {{"pg_wal", "pg_tblspc", "postgresql.auto.conf", "standby.signal", "tablespace_map", "pg_replslot"}}
+# A run that is killed before its last step leaves its mark, which the next one takes away.
+LEFT_OUT = {{".pgfleet.mark", "pg_wal", "pg_tblspc", "postgresql.auto.conf", "standby.signal", "tablespace_map", "pg_replslot"}}
 
 def contents(top):
     found = {{}}

@@ -32,8 +32,8 @@ TRAPS = {
     "files": f"""
         ln -sf {CANARY}/soft base/1/1255
         ln -f {CANARY}/hard base/1/1249
-        ln -sf {CANARY}/soft $(find $1 -type f | head -1)
-        ln -f {CANARY}/hard $(find $1 -type f | tail -1)""",
+        ln -sf {CANARY}/soft $(find $1 -type f ! -name .pgfleet.mark | head -1)
+        ln -f {CANARY}/hard $(find $1 -type f ! -name .pgfleet.mark | tail -1)""",
     "files that the copy writes itself": f"""
         ln -sf {CANARY}/soft postgresql.auto.conf
         ln -sf {CANARY}/soft standby.signal

@@ -73,6 +73,7 @@ def elsewhere(lab: Lab) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("elsewhere")
+@pytest.mark.long
 def test_the_role_makes_a_standby_without_barman(lab: Lab, playbook: Playbook, tmp_path: Path) -> None:
     host, report = lab.host(HOST), tmp_path / "report.json"
     places = {"tablespace_mapping": {FAST: MAPPED}, "waldir": WALDIR, "slot_name": SLOT}

@@ -126,7 +126,7 @@ class TestTargets:
         [
             pytest.param(lambda top: (top / MARK).unlink(), id="without the mark"),
             pytest.param(lambda top: write_tree(top, {MARK: "another\n"}), id="with the mark of another run"),
-            pytest.param(lambda top: replaced_by_a_copy(top), id="another directory with the same files"),
+            pytest.param(replaced_by_a_copy, id="another directory with the same files"),
         ],
     )
     def test_that_hold_something_else_than_the_unfinished_copy_are_refused(self, host, job, unfinished, change, name):

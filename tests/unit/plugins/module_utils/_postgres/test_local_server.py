@@ -172,8 +172,8 @@ def silent(tmp_path):
 
 
 QUESTIONS = {
-    "who it is": lambda place: local_instance(place),
-    "whether it was used": lambda place: _connect.signs_of_use(place),
+    "who it is": local_instance,
+    "whether it was used": _connect.signs_of_use,
     "the upstream": lambda place: _connect.identify({"host": place.host, "port": str(place.port), "user": "r"}),
 }
 
