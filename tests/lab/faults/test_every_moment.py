@@ -96,7 +96,8 @@ def copy(at=0):
 
 # --- what is there ---
 # A run that is killed before its last step leaves its mark, which the next one takes away.
-LEFT_OUT = {{".pgfleet.mark", "pg_wal", "pg_tblspc", "postgresql.auto.conf", "standby.signal", "tablespace_map", "pg_replslot"}}
+LEFT_OUT = {{".pgfleet.mark", "pg_wal", "pg_tblspc", "postgresql.auto.conf", "standby.signal"}}
+LEFT_OUT |= {{"tablespace_map", "pg_replslot"}}
 
 def contents(top):
     found = {{}}
