@@ -34,7 +34,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     boot_id,
     empty,
     fsync_directory,
-    private_directory,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
@@ -135,15 +134,13 @@ class CloneRun:
     ``places`` are all directories that it writes. ``began`` is when it began, by the monotonic clock.
     """
 
-    def __init__(
-        self, job: Job, permitted: Permit, progress: Progress, began: float, locks: TargetLocks | None = None
-    ) -> None:
+    def __init__(self, job: Job, permitted: Permit, progress: Progress, began: float, locks: TargetLocks) -> None:
         self.job = job
         self.permit = permitted
         self.places = [job.target.data_directory, *job.target.places_outside]
         self._progress = progress
         self._began = began
-        self._locks = locks or TargetLocks(())
+        self._locks = locks
         self._left_behind: tuple[str, ...] = ()
         self._guard = threading.Lock()
         self._distrusted = False
@@ -228,9 +225,6 @@ class CloneRun:
         The record comes first: without a mark it gives no right to anything. A run that goes on keeps the name that
         the marks have. A directory that is there keeps its mode until no server can start on it.
         """
-        for place in self.places:
-            if not os.path.isdir(place):
-                private_directory(place)
         earlier = recorded(self.permit.pgdata.clone or {}).run if self.permit.action == "resume" else None
         self._marked = Marked.of(earlier or uuid.uuid4().hex, {place: place for place in self.places})
         self.record("copying", name)

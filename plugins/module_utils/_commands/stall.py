@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
 import time
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands import processes as _processes
 
 __all__ = ["Stall"]
 
@@ -23,7 +22,7 @@ class Stall:
     """
 
     def __init__(self, group: int, seconds: float) -> None:
-        self._group = str(group)
+        self._group = group
         self._seconds = seconds
         self._read = -1
         self._since = self._looked = time.monotonic()
@@ -34,22 +33,7 @@ class Stall:
         if now - self._looked < self._seconds / _LOOKS:
             return False
         self._looked = now
-        read = self._bytes_read()
+        read = sum(_processes.bytes_read(pid) for pid, _stat in _processes.group(self._group))
         if read != self._read:
             self._read, self._since = read, now
         return now - self._since >= self._seconds
-
-    def _bytes_read(self) -> int:
-        """proc(5): the fifth field of ``stat`` is the group; ``rchar`` of ``io`` counts reads of every kind."""
-        total = 0
-        for pid in filter(str.isdecimal, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                if _text(f"/proc/{pid}/stat").rpartition(")")[2].split()[2] == self._group:
-                    found = re.search(r"^rchar: (\d+)", _text(f"/proc/{pid}/io"), re.MULTILINE)
-                    total += int(found[1]) if found else 0
-        return total
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        return stream.read()

@@ -6,19 +6,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import threading
 import time
 from collections.abc import Iterator
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands import processes as _processes
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 
 __all__ = ["killed_if_still"]
 
 _LOOKS = 20  # within the time for which the programs may do nothing
-
-_MOVED = re.compile(r"^(?:rchar|wchar|read_bytes|write_bytes): (\d+)$", re.MULTILINE)
 
 
 class _Stillness:
@@ -59,20 +56,8 @@ def killed_if_still(group: ProgramGroup, seconds: float) -> Iterator[threading.E
 
 
 def _work_of_group(number: int) -> int:
-    """A number that grows while a process of a group computes, reads or writes (proc(5), stat and io).
+    """A number that grows while a process of a group computes, reads or writes.
 
     What comes from the network costs time to compute, and what is written of it is counted.
     """
-    total = 0
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-            if fields[2] == str(number):
-                total += int(fields[11]) + int(fields[12])
-                total += sum(map(int, _MOVED.findall(_text(f"/proc/{pid}/io"))))
-    return total
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        return stream.read()
+    return sum(_processes.ticks(stat) + _processes.bytes_moved(pid) for pid, stat in _processes.group(number))

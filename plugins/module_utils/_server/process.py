@@ -5,20 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands import processes as _processes
 
 __all__ = ["StalledError", "lives", "wait", "work_of", "working_directory"]
 
 _PAUSE = 0.2
-
-_MOVED = re.compile(r"^(?:rchar|wchar|read_bytes|write_bytes): (\d+)$", re.MULTILINE)
 
 
 class StalledError(Exception):
@@ -42,8 +38,8 @@ def wait(come: Callable[[], bool], moved: Callable[[], Any], patience: float, pa
 
 def lives(pid: int) -> bool:
     """Whether there is a process of that number that has not ended."""
-    stat = _stat(str(pid))
-    return stat is not None and stat[0] not in ("Z", "X")
+    stat = _processes.stat_of(pid)
+    return stat is not None and not _processes.is_over(stat)
 
 
 def working_directory(pid: int) -> str | None:
@@ -55,30 +51,5 @@ def working_directory(pid: int) -> str | None:
 
 
 def work_of(pid: int) -> int:
-    """A number that grows while a process or one of its children computes, reads or writes (proc(5), stat and io)."""
-    return sum(_ticks(stat) + _bytes(name) for name, stat in _family(pid))
-
-
-def _family(pid: int) -> Iterator[tuple[str, list[str]]]:
-    for name in os.listdir("/proc"):
-        stat = _stat(name) if name.isdigit() else None
-        if stat is not None and str(pid) in (name, stat[1]):
-            yield name, stat
-
-
-def _stat(pid: str) -> list[str] | None:
-    """The fields of /proc/PID/stat from the third on, the state: the second, a name, may hold anything."""
-    with contextlib.suppress(OSError):
-        text = read_small(f"/proc/{pid}/stat")
-        return text.rpartition(")")[2].split() if text else None
-    return None
-
-
-def _ticks(stat: list[str]) -> int:
-    return int(stat[11]) + int(stat[12])
-
-
-def _bytes(pid: str) -> int:
-    with contextlib.suppress(OSError):
-        return sum(map(int, _MOVED.findall(read_small(f"/proc/{pid}/io") or "")))
-    return 0
+    """A number that grows while a process or one of its children computes, reads or writes."""
+    return sum(_processes.ticks(stat) + _processes.bytes_moved(name) for name, stat in _processes.family(pid))
