@@ -27,29 +27,16 @@ from ansible_collections.pgfleet.standby.tests.explorer.system import (
     temporary_fs,
     unmount,
 )
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import FAR_END
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_postgres import POSTGRES
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BACKUP_ID
 from ansible_collections.pgfleet.standby.tests.waiting import FOR_EVER, wait_until
 
 __all__ = ["Host"]
 
-_SSH = """\
-#!/bin/sh
-while :; do
-    case $1 in
-    -[oliFp]) shift 2 ;;
-    --) shift; break ;;
-    -*) shift ;;
-    *) break ;;
-    esac
-done
-shift
-command=$*
-[ ! -e "{base}/hook" ] || . "{base}/hook"
-exec sh -c "$command"
-"""
-_SYNC = '#!/bin/sh\ncommand=sync\n[ ! -e "{base}/hook" ] || . "{base}/hook"\n'
-_PG_CTL = '#!/bin/sh\necho "$*" >>"{base}/started"\necho "pg_ctl: could not start server" >&2\nexit 1\n'
+_SSH = f"#!/bin/sh\n{FAR_END}"
+_SYNC = '#!/bin/sh\ncommand=sync\n[ ! -e "{root}/hook" ] || . "{root}/hook"\n'
+_PG_CTL = '#!/bin/sh\necho "$*" >>"{root}/started"\necho "pg_ctl: could not start server" >&2\nexit 1\n'
 _KILL = 'kill -9 $(sed "s/.*\\"pid\\": \\([0-9]*\\).*/\\1/" "{state}/runner"); exit 1'
 # What the fake ssh does meanwhile: the moment, and what happens.
 _FAULTS = {
@@ -93,7 +80,7 @@ class Host:
         self.programs.mkdir()
         texts = {"ssh": _SSH, "sync": _SYNC, "pg_ctl": _PG_CTL}
         for name, text in texts.items():
-            self._program(self.programs / name, text.replace("{base}", str(self.base)))
+            self._program(self.programs / name, text.replace("{root}", str(self.base)))
         for name in ("postgres", "postmaster", "edb-postgres", "bash", "cron"):
             place = self.programs / "processes" / name
             place.parent.mkdir(exist_ok=True)

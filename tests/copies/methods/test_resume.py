@@ -126,6 +126,18 @@ class TestWhatHasComeToItsPlaceSince:
         assert refused(interrupted).code == "data_directory_damaged"
 
 
+def killed_while_marking(moment):
+    """In place of the marks: a run that ends before them, or after the first one."""
+    put = Marked.put
+
+    def killed(marks):
+        if moment != "before the marks":
+            put(replace(marks, roots=dict([next(iter(marks.roots.items()))])))
+        raise StandbyError(Refusal("interrupted", "ended", "run again"))
+
+    return killed
+
+
 class TestMarks:
     def test_are_in_every_directory_while_it_is_unfinished_and_nowhere_afterwards(self, host):
         wal = host.root / "standby" / "wal"
@@ -151,15 +163,8 @@ class TestMarks:
 
     @pytest.mark.parametrize("moment", ["before the marks", "after the first mark"])
     def test_a_run_that_is_killed_there_leaves_the_cluster_as_it_was(self, older, monkeypatch, moment):
-        put = Marked.put
-
-        def killed(marks):
-            if moment != "before the marks":
-                put(replace(marks, roots=dict([next(iter(marks.roots.items()))])))
-            raise StandbyError(Refusal("interrupted", "ended", "run again"))
-
         with monkeypatch.context() as patched:
-            patched.setattr(Marked, "put", killed)
+            patched.setattr(Marked, "put", killed_while_marking(moment))
             assert refused(older, overwrite="same_cluster").code == "interrupted"
         assert (older.pgdata / CONTROL).exists()
         assert refused(older).code == "data_directory_cluster"
@@ -168,15 +173,8 @@ class TestMarks:
 
     @pytest.mark.parametrize("moment", ["before the marks", "after the first mark"])
     def test_a_run_into_nothing_that_is_killed_there_is_done_again(self, host, monkeypatch, moment):
-        put = Marked.put
-
-        def killed(marks):
-            if moment != "before the marks":
-                put(replace(marks, roots=dict([next(iter(marks.roots.items()))])))
-            raise StandbyError(Refusal("interrupted", "ended", "run again"))
-
         with monkeypatch.context() as patched:
-            patched.setattr(Marked, "put", killed)
+            patched.setattr(Marked, "put", killed_while_marking(moment))
             assert refused(host).code == "interrupted"
         host.copy()
         assert_copied(host)

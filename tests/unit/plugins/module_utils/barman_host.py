@@ -43,10 +43,8 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 )
 from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
-SSH = """\
-#!/bin/sh
-printf '%s\\0' "$@" "
-" >>"{root}/argv"
+# The other end of an ssh is this host: what a hook makes of the command is run here.
+FAR_END = """\
 while :; do
     case $1 in
     -[oliFp]) shift 2 ;;
@@ -60,6 +58,11 @@ command=$*
 [ ! -e "{root}/hook" ] || . "{root}/hook"
 exec sh -c "$command"
 """
+SSH = f"""\
+#!/bin/sh
+printf '%s\\0' "$@" "
+" >>"{{root}}/argv"
+{FAR_END}"""
 # In a hook: what a worker's connection runs, and what pulls files, be it one that is fetched by itself or a shard.
 CONNECTS, PULLS, PULLS_A_SHARD = "cat)", "*--server*)", "*nice*--server*)"
 

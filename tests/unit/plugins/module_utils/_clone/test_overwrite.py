@@ -13,13 +13,18 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone import overwrite as _overwrite
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
     inspect_target,
-    permit,
     preview,
     require_empty_targets,
     require_place,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import MARK, DataDir
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._clone.permits import (
+    CLUSTER,
+    CONTROL,
+    LEVELS,
+    permitted,
+    refused,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     PULLS,
     TABLESPACE,
@@ -30,31 +35,15 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
     CONTROL_TEXT,
     RECORD,
     REWINDING,
-    SYSTEM_IDENTIFIER,
     noted,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import data_directory as found
-
-CONTROL = "global/pg_control"
-CLUSTER = {"PG_VERSION": "15\n", CONTROL: CONTROL_TEXT}
-IDENTIFIER = f"system identifier {SYSTEM_IDENTIFIER}"
-LEVELS = ("never", "pristine", "same_cluster", "always")
-
-
-def refused(work, *given):
-    with pytest.raises(StandbyError) as error:
-        work(*given)
-    return error.value
 
 
 def replaced_by_a_copy(top):
     shutil.copytree(top, top.parent / "copy")
     top.rename(top.parent / "away")
     (top.parent / "copy").rename(top)
-
-
-def permitted(job, directory=None):
-    return permit(job.backup, job.target, job.consent, directory or inspect_target(job.target))
 
 
 def require_empty(job, directory=None):

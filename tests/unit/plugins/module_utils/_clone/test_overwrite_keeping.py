@@ -7,38 +7,23 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.overwrite import (
-    inspect_target,
-    permit,
     preview,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._clone.permits import (
+    CLUSTER,
+    permitted,
+    refused,
+)
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import (
     TABLESPACE,
     read_tree,
     write_tree,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import (
-    CONTROL_TEXT,
     RECORD,
     REWINDING,
-    SYSTEM_IDENTIFIER,
 )
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import data_directory as found
-
-CONTROL = "global/pg_control"
-CLUSTER = {"PG_VERSION": "15\n", CONTROL: CONTROL_TEXT}
-IDENTIFIER = f"system identifier {SYSTEM_IDENTIFIER}"
-LEVELS = ("never", "pristine", "same_cluster", "always")
-
-
-def refused(work, *given):
-    with pytest.raises(StandbyError) as error:
-        work(*given)
-    return error.value
-
-
-def permitted(job, directory=None):
-    return permit(job.backup, job.target, job.consent, directory or inspect_target(job.target))
 
 
 class TestKeeping:

@@ -36,19 +36,6 @@ def linked(mark):
     mark.symlink_to(mark.parent.parent / "mark")
 
 
-@pytest.fixture
-def pgdata(tmp_path):
-    return tmp_path / "pgdata"
-
-
-@pytest.fixture
-def inspect(host, pgdata):
-    def run():
-        return _inspect.inspect(str(pgdata))
-
-    return run
-
-
 def record(pgdata, **changed):
     state = {"phase": "copying", "backup_id": BACKUP_ID, "data_directory": str(pgdata), **changed}
     write_tree(pgdata.parent / f".{pgdata.name}.standby", {"state.json": json.dumps(state)})

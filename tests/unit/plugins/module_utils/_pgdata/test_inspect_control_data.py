@@ -14,11 +14,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 CLUSTER = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT}
 
 
-@pytest.fixture
-def pgdata(tmp_path):
-    return tmp_path / "pgdata"
-
-
 class TestControlData:
     def test_is_read_again_while_a_server_writes_it(self, pgdata, monkeypatch):
         write_tree(pgdata, CLUSTER)

@@ -18,19 +18,6 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
 CLUSTER = {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT}
 
 
-@pytest.fixture
-def pgdata(tmp_path):
-    return tmp_path / "pgdata"
-
-
-@pytest.fixture
-def inspect(host, pgdata):
-    def run():
-        return _inspect.inspect(str(pgdata))
-
-    return run
-
-
 class TestRunning:
     """A process counts as the directory's server when it works there."""
 
