@@ -46,7 +46,9 @@ def as_user(path: Path) -> None:
     if os.geteuid() == 0:
         account = pwd.getpwnam(_ACCOUNT)
         for place in [path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())]:
-            os.lchown(place, account.pw_uid, account.pw_gid)
+            # What is the user's already keeps its time of change, by which we know what a server has loaded.
+            if place.lstat().st_uid != account.pw_uid:
+                os.lchown(place, account.pw_uid, account.pw_gid)
 
 
 def _command(argv: list[str]) -> list[str]:
