@@ -124,10 +124,10 @@ class Small(Clone):
             # The first stream may have been opened a moment before.
             wait_for(lambda: self.state().get("phase") == "copying", "the copy to begin")
         else:
-            hold.at_sync()
+            hold.before_control()
             copy = self.start(**{**DELTA, **options})
             # Strangers have gone, the former standby's among them, before the first file is brought.
-            wait_for(lambda: self.progress().get("phase") == "syncing", "all but pg_control to be there")
+            wait_for(hold.has_come_to_control, "all but pg_control to be there")
             assert self.host.exists(f"{DATA}/standby.signal")
         self.host.run(["python3", "-"], input=KILLER)
         assert self.finish(copy).get("error_code") == "copy_killed"

@@ -1,7 +1,8 @@
 """A copy that is held at a state until the test lets it go on, however quick or slow the machine is.
 
 On the standby every ssh that brings files passes on what comes through a gate, which stops after so many bytes of each
-stream; and a sync may have to wait. Only files are held: their senders give way to others (nice), nothing else does.
+stream; and the ssh that brings pg_control, the last file, may have to wait. Of the others only those of files are held:
+their senders give way to others (nice), nothing else does.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from podman import File, Host, wait_for
+from standby_host import STATE
 
 __all__ = ["MIB", "Held", "held"]
 
 MIB = 1 << 20
 PLACE = "/run/pgfleet-held"
 # They come before those of the system in every PATH.
-SSH, SYNC, GATE = "/usr/local/bin/ssh", "/usr/local/bin/sync", "/usr/local/bin/pgfleet-gate"
+SSH, GATE = "/usr/local/bin/ssh", "/usr/local/bin/pgfleet-gate"
 PROGRAMS = {
     # Under its own name, for those who look for it in a list of processes.
     SSH: f"""\
 #!/bin/bash
+if [ -e {PLACE}/control ] && [[ $* = *--server* ]] && grep --quiet '"committing"' {STATE}/progress.json; then
+    touch {PLACE}/held-control
+    while [ -e {PLACE}/control ]; do sleep 0.02; done
+fi
 # A question for the version of the far end's rsync, by the same command, is no stream of files.
 case "$*" in *--version*) true ;; *nice*) [ ! -e {PLACE}/bytes ] ;; esac && exec -a ssh /usr/bin/ssh "$@"
 (exec -a ssh /usr/bin/ssh "$@") | {GATE}
@@ -31,11 +37,6 @@ ended=("${{PIPESTATUS[@]}}")
 [ "${{ended[0]}}" -le 128 ] || [ "${{ended[0]}}" -eq 255 ] || kill -$((ended[0] - 128)) $$
 [ "${{ended[0]}}" -eq 0 ] || exit "${{ended[0]}}"
 exit "${{ended[1]}}"
-""",
-    SYNC: f"""\
-#!/bin/sh
-while [ -e {PLACE}/sync ]; do sleep 0.02; done
-exec /usr/bin/sync "$@"
 """,
     # It ends with whoever reads from it.
     GATE: f"""\
@@ -93,13 +94,16 @@ class Held:
 
         wait_for(is_there, "a copy to come as far as it may")
 
-    def at_sync(self) -> None:
-        """Hold what makes durable what was written, and so the end of the copy, which comes after that."""
-        self.host.run(["touch", f"{PLACE}/sync"])
+    def before_control(self) -> None:
+        """Hold the end of a copy: everything is there and durable but pg_control."""
+        self.host.run(["touch", f"{PLACE}/control"])
+
+    def has_come_to_control(self) -> bool:
+        return self.host.exists(f"{PLACE}/held-control")
 
     def go_on(self) -> None:
         """Hold nothing any more."""
-        self.host.run(["sh", "-c", f"rm -f {PLACE}/bytes {PLACE}/sync {PLACE}/held-*"])
+        self.host.run(["sh", "-c", f"rm -f {PLACE}/bytes {PLACE}/control {PLACE}/held-*"])
 
 
 @contextmanager

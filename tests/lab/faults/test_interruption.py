@@ -55,9 +55,9 @@ def with_many_files(clone: Clone, hold: Held) -> Callable[[], bool]:
     return lambda: int(clone.host.run(FILES).stdout) > 700
 
 
-def with_all_but_pg_control(clone: Clone, hold: Held) -> Callable[[], bool]:
-    hold.at_sync()
-    return lambda: clone.host.exists(f"{DATA}/standby.signal")
+def with_all_but_pg_control(_clone: Clone, hold: Held) -> Callable[[], bool]:
+    hold.before_control()
+    return hold.has_come_to_control
 
 
 @pytest.fixture
