@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ __all__ = [
     "VALUES",
     "State",
     "can_be_made",
+    "every_word",
     "from_text",
     "normal",
     "states",
@@ -180,6 +182,19 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "serve": (*_OF_COPIES, *_OF_SERVERS),
     "copy": _OF_SERVERS,
 }
+
+
+def every_word(question: str, overwrite: tuple[str, ...], beside: tuple[str, ...]) -> list[State]:
+    """Each word of what a question depends on alone, beside each of a few directories. A seed may leave one out."""
+    found: dict[State, None] = {}
+    names = [name for name in VALUES if name not in LEFT_OUT[question]]
+    for level, disk, name in product(overwrite, beside, names):
+        base = State(disk=disk) if "overwrite" in LEFT_OUT[question] else State(disk=disk, overwrite=level)
+        for word in overwrite if name == "overwrite" else VALUES[name]:
+            state = normal(replace(base, **{name: word}))
+            if state.possible:
+                found[state] = None
+    return list(found)
 
 
 def states(**fixed: tuple[str, ...]) -> st.SearchStrategy[State]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generated states of a host against the real modules: what must not be is in RULES, what is today in KNOWN.
+"""Generated states of a host against the real modules: what must not be is in RULES.
 
 The same seed makes the same states: EXPLORER_SEED, which the first lines of a run tell.
 """
@@ -12,21 +12,24 @@ from itertools import combinations
 from typing import NamedTuple
 
 import pytest
-from ansible_collections.pgfleet.standby.tests.explorer.known import CASES, KNOWN, is_known
+from ansible_collections.pgfleet.standby.tests.explorer.cases import CASES
 from ansible_collections.pgfleet.standby.tests.explorer.questions import QUESTIONS, violations
-from ansible_collections.pgfleet.standby.tests.explorer.rules import RULES
-from ansible_collections.pgfleet.standby.tests.explorer.state import LEFT_OUT, VALUES
+from ansible_collections.pgfleet.standby.tests.explorer.state import LEFT_OUT, VALUES, every_word
 from ansible_collections.pgfleet.standby.tests.explorer.walk import Walk
 
 LEVELS = VALUES["overwrite"]
 
 
 class Part(NamedTuple):
-    """So many states of a question. Those of other parts are others: of another question, or of another level."""
+    """So many states of a question. Those of other parts are others: of another question, or of another level.
+
+    ``beside``: the directories beside which every word is asked, whatever the seed.
+    """
 
     question: str
     number: int
     overwrite: tuple[str, ...] = LEVELS
+    beside: tuple[str, ...] = ("missing", "used_same", "unfinished")
 
     @property
     def name(self) -> str:
@@ -35,15 +38,11 @@ class Part(NamedTuple):
 
 # Copies are dear: about a second each.
 PARTS = (
-    *(Part("copy", 40, (level,)) for level in LEVELS),
+    *(Part("copy", 40, (level,), ()) for level in LEVELS if level != "always"),
+    Part("copy", 60, ("always",), ("used_same",)),
     *(Part("judge", 310, (level,)) for level in LEVELS),
     *(Part(question, 220) for question in ("look", "directories", "serve")),
 )
-
-
-def unknown(host, question, state):
-    """What is wrong and not known to be."""
-    return [one for one in violations(host, question, state) if not is_known(question, state, one)]
 
 
 def test_there_are_enough_states_and_none_twice():
@@ -56,24 +55,13 @@ def test_there_are_enough_states_and_none_twice():
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_every_rule_holds_in_every_state(host, kept, with_seed, part):
-    walk = Walk(part.question, lambda state: unknown(host, part.question, state), kept)
+    walk = Walk(part.question, lambda state: violations(host, part.question, state), kept)
     walk.replay(part.overwrite)
+    walk.visit(every_word(part.question, part.overwrite, part.beside))
     walk.explore(part.number, with_seed, part.overwrite)
     assert len(walk.passed) >= part.number
 
 
 def test_what_broke_a_rule_once_does_so_no_more(host):
-    broken = {case: unknown(host, *case) for case in CASES if case[1].possible}
+    broken = {case: list(violations(host, *case)) for case in CASES if case[1].possible}
     assert {case: found for case, found in broken.items() if found} == {}
-
-
-@pytest.mark.parametrize("known", [one for one in KNOWN if one.state.possible], ids=lambda known: known.name)
-def test_what_is_known_still_happens(host, known):
-    """If not, it is mended: its row goes from KNOWN, and its state to CASES."""
-    found = violations(host, known.question, known.state)
-    assert [one for one in found if known.tells(known.question, known.state, one)] != []
-
-
-def test_every_known_one_breaks_a_rule_and_says_why():
-    assert [known.name for known in KNOWN if known.rule not in RULES or not known.why] == []
-    assert len({known.name for known in KNOWN}) == len(KNOWN)

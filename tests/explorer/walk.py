@@ -74,6 +74,12 @@ class Walk:
                 self._check(state)
                 self._kept.forget(self.question, state)
 
+    def visit(self, states: Iterable[State]) -> None:
+        """These states. Raises RuleError for the first one in which a rule breaks."""
+        for state in states:
+            self._check(state)
+            self.passed.add(state)
+
     def explore(self, number: int, with_seed: int, overwrite: tuple[str, ...] = VALUES["overwrite"]) -> None:
         """So many different states. Raises RuleError for one that is as simple as one in which a rule breaks can be."""
         fixed = {name: VALUES[name][:1] for name in LEFT_OUT[self.question]}

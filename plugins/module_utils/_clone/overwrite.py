@@ -215,6 +215,6 @@ def require_place(target: Target, method: str) -> None:
     others = {name: os.path.realpath(path) for name, path in target.other_places.items()}
     for refusal in refusals(paths(os.path.realpath(target.data_directory), others, home_directories())):
         raise StandbyError(refusal)
-    require_lockable(*(os.path.join(target.state_directory, name) for name in ("lock", "runner")))
+    require_lockable(target.state_directory)
     if method != "pg_basebackup" and shutil.which("rsync") is None:
         raise StandbyError(Refusal("rsync_missing_local", "rsync is not installed on this host.", "install rsync"))

@@ -37,10 +37,13 @@ class TargetLocks:
             self._take(place)
 
     def make(self) -> None:
-        """Make those that were not there, and lock them. Raises StandbyError if another copy was quicker."""
+        """Make those that were not there, and lock them; of a link to nothing, what it leads to.
+
+        Raises StandbyError if another copy was quicker.
+        """
         for place in self._places:
             if not os.path.isdir(place):
-                private_directory(place)
+                private_directory(os.path.realpath(place))
                 self._take(place)
                 if not is_empty(place):
                     raise _busy(place)

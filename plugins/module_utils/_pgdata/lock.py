@@ -20,6 +20,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state impo
 
 __all__ = ["Lock", "holding", "require_lockable"]
 
+# The lock of the process that copies or rewinds, and that of all that write for it.
+_LOCKS = ("runner", "lock")
+
 # What a note tells of the process that wrote it.
 _WRITER, _STARTED = "writer", "started"
 
@@ -45,17 +48,27 @@ def _unopened(path: str, why: str | None) -> StandbyError:
     )
 
 
-def require_lockable(*paths: str) -> None:
-    """That these files could be opened for a lock, or made in the directory that is there. Changes nothing.
+def require_lockable(state_directory: str) -> None:
+    """That a run could take its locks in this state directory, or in one that is made there. Changes nothing.
 
-    Raises StandbyError. A directory that is missing says nothing: who makes it may write to it.
+    Raises StandbyError. That the directory is missing says nothing: who makes it may write to it. A link is refused:
+    what it leads to may be somebody else's, and would get the notes and the mode of a state directory.
     """
-    for path in paths:
-        directory = os.path.dirname(path)
+    if os.path.islink(state_directory):
+        raise StandbyError(
+            Refusal(
+                "link_untrusted",
+                f"The state directory {state_directory} is a link, to {os.path.realpath(state_directory)}. Nothing was"
+                " changed.",
+                "remove the link; if the notes of copies are meant to be where it leads, name that path in"
+                " state_directory",
+            )
+        )
+    for path in (os.path.join(state_directory, name) for name in _LOCKS):
         try:
             os.close(_open(path))
         except FileNotFoundError:
-            if os.path.isdir(directory) and not os.access(directory, os.W_OK | os.X_OK):
+            if os.path.isdir(state_directory) and not os.access(state_directory, os.W_OK | os.X_OK):
                 raise _unopened(path, os.strerror(errno.EACCES)) from None
         except NotADirectoryError:
             pass  # refused where the directory is made

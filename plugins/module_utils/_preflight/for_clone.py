@@ -29,6 +29,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.removals im
     unremovable_whole,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import require_lockable
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_every_standby as _for_every_standby
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
@@ -66,15 +67,19 @@ def _no_backup(case: Case) -> Findings:
 
 
 def check_targets(case: Case, job: Job) -> Findings:
-    """Whether the directories of tablespaces and WAL hold nothing but what belongs to the cluster that is to go."""
+    """Whether a copy may write its notes, and directories of tablespaces and WAL hold only what the cluster has there.
+
+    The cluster is the one that is to go.
+    """
     pgdata = case.pgdata
+    _nothing, no_notes = ask("state_directory", lambda: require_lockable(job.target.state_directory))
     if pgdata is None:
-        return Findings()
+        return no_notes
     _nothing, occupied = ask("tablespaces", lambda: require_empty_targets(job.backup, job.target, pgdata))
     if case.action not in ("delta", "replace"):
-        return occupied
+        return merged(no_notes, occupied)
     _nothing, elsewhere = ask("waldir", lambda: require_wal_stays(job.backup, job.target, pgdata))
-    return merged(occupied, elsewhere)
+    return merged(no_notes, occupied, elsewhere)
 
 
 def check_removals(case: Case, job: Job, roots: Sequence[Root] | None) -> Findings:

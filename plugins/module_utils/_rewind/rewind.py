@@ -29,7 +29,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import ControlData, DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect, require_stopped
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import holding
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import holding, require_lockable
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
@@ -149,6 +149,7 @@ def require_rewindable(task: RewindTask) -> Rewindable:
             raise StandbyError(refusal)
     if task.timeout <= 0:
         raise StandbyError(Refusal("option_out_of_range", f"timeout={task.timeout:g} is less than 1.", "correct it"))
+    require_lockable(task.state_directory)
     pgdata, how = _judged(task)
     proof = prove_rewind(pgdata, task.keywords, task.bindir, task.upstream, task.timeout, task.restore_command)
     if proof.reasons:

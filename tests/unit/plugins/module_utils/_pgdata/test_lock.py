@@ -190,21 +190,33 @@ class TestLock:
 
 
 class TestWhatCouldBeLocked:
-    def test_is_a_plain_file_or_nothing_yet(self, tmp_path, path):
-        require_lockable(path, str(tmp_path / "missing" / "lock"))
+    def test_is_in_a_directory_of_its_own_or_that_is_not_there_yet(self, tmp_path, path):
+        require_lockable(str(tmp_path))
+        require_lockable(str(tmp_path / "missing"))
         assert list(tmp_path.iterdir()) == []
         Lock(path, NOTE).take()
-        require_lockable(path)
+        require_lockable(str(tmp_path))
         assert Lock.holder(path) == NOTE
 
-    def test_is_no_link(self, tmp_path, path):
-        (tmp_path / "lock").symlink_to("nowhere")
+    @pytest.mark.parametrize("name", ["lock", "runner"])
+    def test_is_no_link(self, tmp_path, name):
+        (tmp_path / name).symlink_to("nowhere")
         with pytest.raises(StandbyError, match="symbolic link") as error:
-            require_lockable(path)
+            require_lockable(str(tmp_path))
         assert error.value.code == "write_failed"
 
-    def test_is_in_a_directory_that_may_be_written(self, monkeypatch, path):
+    @pytest.mark.parametrize("target", ["theirs", "nothing"])
+    def test_is_not_where_a_link_leads(self, tmp_path, target):
+        (tmp_path / "theirs").mkdir(mode=0o755)
+        link = tmp_path / "state"
+        link.symlink_to(target)
+        with pytest.raises(StandbyError, match=f"{link} is a link, to {tmp_path / target}") as error:
+            require_lockable(str(link))
+        assert error.value.code == "link_untrusted"
+        assert (tmp_path / "theirs").stat().st_mode & 0o777 == 0o755
+
+    def test_is_in_a_directory_that_may_be_written(self, monkeypatch, tmp_path):
         monkeypatch.setattr(_lock.os, "access", lambda *_asked: False)
-        with pytest.raises(StandbyError, match=f"Cannot open {path}: Permission denied") as error:
-            require_lockable(path)
+        with pytest.raises(StandbyError, match=f"Cannot open {tmp_path / 'runner'}: Permission denied") as error:
+            require_lockable(str(tmp_path))
         assert error.value.code == "write_failed"

@@ -1,18 +1,13 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What breaks a rule today, and why: to be emptied. What broke one before is in CASES, and is asked in every run."""
+"""What broke a rule once, and is asked in every run."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from ansible_collections.pgfleet.standby.tests.explorer.rules import Violation
 from ansible_collections.pgfleet.standby.tests.explorer.state import State
 
-__all__ = ["CASES", "KNOWN", "Known", "is_known"]
+__all__ = ["CASES"]
 
 CASES: tuple[tuple[str, State], ...] = (
     # A server without its pid file, by another name than `postgres`.
@@ -72,61 +67,9 @@ CASES: tuple[tuple[str, State], ...] = (
     ("serve", State("standby_ours", owner="theirs")),
     # A data directory that is a link to nothing.
     ("copy", State(mount="link", fault="unsent")),
-)
-
-
-@dataclass(frozen=True)
-class Cause:
-    """``why`` a rule breaks in the states that ``of`` tells."""
-
-    why: str
-    of: Callable[[State], bool]
-
-
-CAUSES = {
-    "dangling": Cause(
-        "A data directory that is a link to nothing: check mode plans a copy, as standby_directories makes what"
-        " the link leads to; a copy that is called alone refuses.",
-        lambda state: state.mount == "link" and state.disk == "missing",
-    ),
-    "state_link": Cause(
-        "A state directory that is a link is followed, and what it leads to gets mode 0700.",
-        lambda state: state.planted == "state_link",
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Known:
-    """A rule that breaks by a cause; ``state`` is a simple one in which it does. ``seen`` narrows what is seen."""
-
-    cause: str
-    rule: str
-    question: str
-    state: State
-    seen: str = ""
-
-    @property
-    def why(self) -> str:
-        return CAUSES[self.cause].why
-
-    @property
-    def name(self) -> str:
-        return f"{self.cause}-{self.rule}-{self.question}"
-
-    def tells(self, question: str, state: State, violation: Violation) -> bool:
-        """Whether it is this one that broke the rule there."""
-        same = (question, violation.rule) == (self.question, self.rule)
-        return same and CAUSES[self.cause].of(state) and re.search(self.seen, violation.seen) is not None
-
-
-def is_known(question: str, state: State, violation: Violation) -> bool:
-    return any(known.tells(question, state, violation) for known in KNOWN)
-
-
-_GONE = "directory_not_writable"
-
-KNOWN = (
-    Known("dangling", "plan", "copy", State(mount="link"), _GONE),
-    Known("state_link", "outside", "copy", State(planted="state_link")),
+    ("copy", State(mount="link")),
+    # Notes that a copy could not write where the preflight sees them.
+    ("judge", State(planted="lock_link")),
+    ("judge", State(planted="state_link")),
+    ("copy", State(planted="state_link")),
 )
