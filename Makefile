@@ -48,7 +48,7 @@ copies: prepare ## copies by real rsyncs; COPIES=path/to/test.py for some
 plays: prepare ## plays of the role on hosts that are stood in for; PLAYS=path/to/test.py for some
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/folder.sh plays $(PLAYS)
 
-explorer: prepare ## generated states of a host against the real modules; EXPLORER=path for some, EXPLORER_SEED=number for the same ones
+explorer: prepare ## generated states of a host against the real modules; EXPLORER=path for some, EXPLORER_SEED=fresh and EXPLORER_TIMES=10 for others and more
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections $(GATES)/explorer.sh $(EXPLORER)
 
 servers: prepare ## a real server of every major version; SERVERS=path/to/test.py for some
@@ -78,6 +78,7 @@ long: prepare lab $(if $(filter tests/lab%,$(LAB)),,release-images) ## what `mak
 ifdef LAB
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 $(LAB)
 else
+	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections EXPLORER_SEED=fresh EXPLORER_TIMES=5 $(GATES)/explorer.sh
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 tests/servers
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long --durations 0 tests/lab
 	@cd $(COPY) && PYTHONPATH=$(BUILD)/collections pytest -v -p no:cacheprovider -m long -n 2 --dist loadscope --durations 0 tests/releases

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Generated states of a host against the real modules, in the copy.
 # usage: explorer.sh [FILE...]
-# EXPLORER_SEED=NUMBER makes the states of an earlier run. States in which a rule broke are kept in $BUILD/explorer.
+# Every run of `make test` has the same states, so that what fails is of the change. EXPLORER_SEED=NUMBER makes others,
+# EXPLORER_SEED=fresh those of a seed that nobody has tried, EXPLORER_TIMES=NUMBER more of them. States in which a rule
+# broke are kept in $BUILD/explorer.
 set -eu -o pipefail
 log=$BUILD/explorer.log
-export EXPLORER_SEED=${EXPLORER_SEED:-$((RANDOM << 15 | RANDOM))} EXPLORER_KEPT=$BUILD/explorer
+[ "${EXPLORER_SEED-}" != fresh ] || EXPLORER_SEED=$((RANDOM << 15 | RANDOM))
+export EXPLORER_SEED=${EXPLORER_SEED:-1} EXPLORER_KEPT=$BUILD/explorer
 echo "EXPLORER_SEED=$EXPLORER_SEED"
 [ $# -gt 0 ] || set -- tests/explorer
 pytest -p no:cacheprovider -n 2 --dist worksteal --durations 15 "$@" 2>&1 | tee "$log" || {

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 
 __all__ = [
     "AUTO_CONF",
@@ -82,12 +83,18 @@ def parse_backup_label(text: str) -> BackupLabel:
     return BackupLabel(start.group(1), start.group(2), int(timeline.group(1)) if timeline else None)
 
 
-def parse_history(text: str) -> tuple[tuple[int, str], ...]:
-    """A timeline history file: (timeline, LSN at which it was left) for every ancestor."""
-    return tuple(
-        (int(match.group(1)), match.group(2))
+def parse_history(text: str) -> tuple[tuple[int, int], ...]:
+    """A timeline history file: (timeline, WAL position at which it ended) for every ancestor, the oldest first.
+
+    The positions may go backwards: a lagging standby that was promoted has seen the history of a timeline whose WAL it
+    never had. The server looks for a position from the newest timeline on (timeline.c, tliOfPointInHistory), so a
+    timeline ends at the least of its own position and all later ones.
+    """
+    left = [
+        (int(match.group(1)), parse_lsn(match.group(2)))
         for match in re.finditer(r"^\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)", text, re.MULTILINE)
-    )
+    ]
+    return tuple((timeline, min(at for _later, at in left[place:])) for place, (timeline, _at) in enumerate(left))
 
 
 def standby_mode(recovery_conf: str) -> bool:

@@ -142,7 +142,7 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
                 cursor.execute(f"TIMELINE_HISTORY {int(timeline)}")
                 content = _row(cursor)[1]
                 text = content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")
-                history = tuple((left, parse_lsn(at)) for left, at in parse_history(text))
+                history = parse_history(text)
         except psycopg2.Error as failed:
             raise StandbyError(
                 Refusal(

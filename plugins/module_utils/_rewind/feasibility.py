@@ -21,13 +21,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import mount_points, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import NO_SERVER, look_for_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean, of_stopped
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import (
     room_missing,
     tablespaces_inside,
@@ -94,7 +94,7 @@ def own_history(pgdata: DataDir) -> tuple[tuple[int, int], ...]:
     control = pgdata.control
     timeline = max(control.timeline, control.min_recovery_timeline) if control is not None else 1
     text = read_small(os.path.join(pgdata.path, "pg_wal", f"{timeline:08X}.history"))
-    return tuple((left, parse_lsn(at)) for left, at in parse_history(text or ""))
+    return parse_history(text or "")
 
 
 def reasons_impossible(
@@ -142,7 +142,9 @@ def prove_rewind(
             wal.restore()
     if wal.server_ran:
         return RewindProof((f"a server was started on {pgdata.path} during the dry run",))
-    return _judged(pgdata, done, restore_command)
+    proof = _judged(pgdata, done, restore_command)
+    too_late = _begins_too_late(proof, of_stopped(pgdata, upstream, own_history(pgdata)).fork)
+    return RewindProof((too_late,)) if too_late is not None else proof
 
 
 class _WalAsItWas:
@@ -281,6 +283,18 @@ def _judged(pgdata: DataDir, done: Done, restore_command: str | None) -> RewindP
         help_missing = _no_help(pgdata, restore_command)
         return RewindProof((f"WAL from before the fork is not in {pgdata.path}/pg_wal any more{help_missing}: {said}",))
     return RewindProof((f"its dry run fails: {said}",))
+
+
+def _begins_too_late(proof: RewindProof, fork: int | None) -> str | None:
+    """Pages that changed between both positions would stay. pg_rewind takes each timeline's position by itself
+    (pg_rewind.c, findCommonAncestorTimeline), even if that of a later timeline is lower.
+    """
+    if proof.reasons or fork is None or proof.fork <= fork:
+        return None
+    return (
+        f"pg_rewind would begin at {format_lsn(proof.fork)}, although the upstream left timeline {proof.timeline} at"
+        f" {format_lsn(fork)}: the positions in its history go backwards"
+    )
 
 
 def _no_help(pgdata: DataDir, restore_command: str | None) -> str:

@@ -62,9 +62,12 @@ def test_backup_label_has_to_tell_where_replay_begins(text):
     ("text", "found"),
     [
         pytest.param("", (), id="empty"),
-        pytest.param("1\t0/5000000\tno recovery target specified\n", ((1, "0/5000000"),), id="one"),
-        pytest.param("1\t0/5000000\tx\n\n2\t1/A\tbefore 2000-01-01\n", ((1, "0/5000000"), (2, "1/A")), id="two"),
-        pytest.param("# 1\t0/1\n1\t0/2\tx\n", ((1, "0/2"),), id="comment"),
+        pytest.param("1\t0/5000000\tno recovery target specified\n", ((1, 0x5000000),), id="one"),
+        pytest.param("1\t0/5000000\tx\n\n2\t1/A\tbefore 2000-01-01\n", ((1, 0x5000000), (2, 0x10000000A)), id="two"),
+        pytest.param("# 1\t0/1\n1\t0/2\tx\n", ((1, 0x2),), id="comment"),
+        # What a lagging standby of PostgreSQL 18 wrote that had seen another one's promotion, and was promoted then.
+        pytest.param("1\t0/50000A0\tno\n2\t0/5000000\tno\n", ((1, 0x5000000), (2, 0x5000000)), id="backwards"),
+        pytest.param("1\t0/3\tx\n2\t0/9\tx\n3\t0/5\tx\n", ((1, 0x3), (2, 0x5), (3, 0x5)), id="backwards later"),
     ],
 )
 def test_history(text, found):

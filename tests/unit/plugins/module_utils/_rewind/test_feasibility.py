@@ -104,6 +104,17 @@ def test_the_dry_run_ends_before_it_would_copy(ask, programs):
     assert ask(timeout=BOUND).reasons == ()
 
 
+@pytest.mark.parametrize(("left_at", "fits"), [(0x3019F70, True), (0x3019F71, True), (0x3019F00, False)])
+def test_where_it_begins_is_where_the_histories_part(ask, left_at, fits):
+    """pg_rewind looks at a timeline's own position; a later one that is lower ends the timeline before that."""
+    reasons = ask(there=upstream(timeline=3, history=((1, left_at), (2, left_at)))).reasons
+    assert (reasons == ()) == fits
+    assert fits or reasons == (
+        "pg_rewind would begin at 0/3019F70, although the upstream left timeline 1 at 0/3019F00: the positions in its"
+        " history go backwards",
+    )
+
+
 # A pg_rewind that lets the restore_command fetch two files, as a shell, and what else happens meanwhile.
 FETCHING = """\
 #!/bin/sh
