@@ -27,6 +27,9 @@ __all__ = ["Barman", "RestoreOrder"]
 
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 
+# What get-wal says of a file that is in none of its directories (Barman 2 to 3.20).
+_NOT_FOUND = "not found in server"
+
 
 @dataclass(frozen=True)
 class RestoreOrder:
@@ -122,6 +125,17 @@ class Barman:
         if done.rc != 0:
             self._fail(done)
         return tuple(filter(_SEGMENT.fullmatch, done.out.splitlines()))
+
+    def history(self, timeline: int) -> str | None:
+        """The history file of a timeline, where a restore_command would find it; None if Barman has none.
+
+        Raises StandbyError.
+        """
+        self._require_names(self.server)
+        done = self.shell.run([*self._command, "get-wal", self.server, f"{timeline:08X}.history"], timeout=300)
+        if done.rc != 0 and _NOT_FOUND not in done.err:
+            self._fail(done)
+        return done.out if done.rc == 0 else None
 
     def restore_argv(self, order: RestoreOrder) -> list[str]:
         """The command that restores a backup to another host. Ask for the version before. Raises StandbyError.

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
     SegmentRange,
     are_consecutive,
@@ -75,7 +76,7 @@ def prove(
     search = _Search(segments, upstream, keywords, barman)
     search.run()
     return WalProof(
-        search.verdicts(),
+        (*search.verdicts(), *_of_later_timeline(upstream, barman if search.failed is None else None)),
         segments.name(0),
         upstream.lsn - begin[1],
         search.from_upstream,
@@ -235,6 +236,40 @@ class _Search:
             return problem("wal", Refusal("wal_unproven", f"{unknown} {archive}.", step))
         text = f"WAL segment {missing} is missing. {begins}; {said}, and {archive}."
         return problem("wal", Refusal("wal_missing", text, _CHOOSE))
+
+
+def _of_later_timeline(upstream: Upstream, barman: Barman | None) -> tuple[Verdict, ...]:
+    """A problem if the archive leads replay to a timeline that the upstream does not have.
+
+    A standby asks its archive for the history of one timeline after the other, until one is missing, and follows the
+    last one that is there (xlogrecovery.c and timeline.c, findNewestTimeLine).
+    """
+    if barman is None:
+        return ()
+    later = upstream.timeline + 1
+    try:
+        there = barman.history(later)
+    except StandbyError as failed:
+        cause = failed.refusal
+        unasked = f"Whether Barman has the history of a timeline {later} cannot be told: {cause.found}"
+        return (problem("wal_archive", Refusal("wal_unproven", unasked, cause.next_step)),)
+    if there is None:
+        return ()
+    name, ancestors = f"{later:08X}.history", parse_history(there)
+    left = f", which left timeline {ancestors[-1][0]} at {format_lsn(ancestors[-1][1])}" if ancestors else ""
+    return (
+        problem(
+            "wal_archive",
+            Refusal(
+                "archive_timeline_ahead",
+                f"Barman on {barman.shell.where} has {name} for server {barman.server}{left}: somebody has promoted a"
+                f" copy that archives there. The upstream {upstream.host} is on timeline {upstream.timeline}; a standby"
+                f" would replay into timeline {later} and never stream from it.",
+                f"if timeline {later} is nobody's any more, take {name} and its segments out of Barman's archive; if"
+                " the upstream has failed over, name the new primary as upstream",
+            ),
+        ),
+    )
 
 
 def _not_in_history(begin: tuple[int, int], upstream: Upstream) -> Verdict:

@@ -20,9 +20,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state impo
 
 __all__ = ["Lock", "holding", "require_lockable"]
 
-# The lock of the process that copies or rewinds, and that of all that write for it.
-_LOCKS = ("runner", "lock")
-
 # What a note tells of the process that wrote it.
 _WRITER, _STARTED = "writer", "started"
 
@@ -64,7 +61,8 @@ def require_lockable(state_directory: str) -> None:
                 " state_directory",
             )
         )
-    for path in (os.path.join(state_directory, name) for name in _LOCKS):
+    for own in ("runner", "lock"):
+        path = os.path.join(state_directory, own)
         try:
             os.close(_open(path))
         except FileNotFoundError:

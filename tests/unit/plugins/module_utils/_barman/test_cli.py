@@ -192,6 +192,28 @@ class TestPeek:
         assert refused.value.code == code
 
 
+class TestHistory:
+    def test_is_the_file_as_barman_has_it(self, host):
+        host.program("barman", "#!/bin/sh\nprintf '1\\t0/3000000\\tno recovery target specified\\n'\n")
+        assert Barman(LocalShell(), "pg").history(2) == "1\t0/3000000\tno recovery target specified\n"
+        assert host.calls() == []
+
+    def test_is_asked_for_by_its_name(self, host):
+        host.program("barman", "#!/bin/sh\n")
+        Barman(SshShell("backup"), "pg").history(27)
+        assert host.calls()[0][-1] == "barman get-wal pg 0000001B.history"
+
+    def test_that_is_not_there_is_an_answer(self, host):
+        host.program("barman", "#!/bin/sh\necho \"ERROR: WAL file '$3' not found in server 'pg'\" >&2; exit 1\n")
+        assert Barman(LocalShell(), "pg").history(2) is None
+
+    def test_no_answer_is_no_answer(self, host):
+        host.program("barman", "#!/bin/sh\necho \"ERROR: Unknown server 'pg'\" >&2; exit 1\n")
+        with pytest.raises(StandbyError) as refused:
+            Barman(LocalShell(), "pg").history(2)
+        assert refused.value.code == "barman_unknown_server"
+
+
 class TestFailures:
     def run(self, host, script, call=Barman.list_backups):
         host.program("barman", f"#!/bin/sh\n{script}\n")

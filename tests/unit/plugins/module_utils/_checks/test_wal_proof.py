@@ -34,10 +34,16 @@ class Archive:
     server = "pg"
     shell = LocalShell()
 
-    def __init__(self, *names: str, fails_after: int | None = None) -> None:
+    def __init__(self, *names: str, fails_after: int | None = None, histories: dict[int, str] | None = None) -> None:
         self.names = set(names)
+        self.histories = histories or {}
         self.fails_after = fails_after
         self.asked: list[tuple[str, int]] = []
+
+    def history(self, timeline: int) -> str | None:
+        if self.fails_after is not None:
+            raise StandbyError(Refusal("ssh_refused", "Cannot reach the Barman host.", "start sshd there"))
+        return self.histories.get(timeline)
 
     def peek_wal(self, first: str, count: int) -> tuple[str, ...]:
         if self.fails_after is not None and len(self.asked) >= self.fails_after:
@@ -263,3 +269,35 @@ def test_another_history_is_unknown(look):
 
 def test_a_proof_can_be_a_result(look):
     assert as_dict(look(Archive(), names(ALL))[0])["verdicts"][0]["check"] == "wal"
+
+
+class TestTimelinesOfTheArchive:
+    """A standby follows the last history that its archive has in a row, whoever left it there."""
+
+    @pytest.mark.parametrize(
+        ("histories", "of_upstream", "ahead"),
+        [
+            pytest.param({}, {}, None, id="none"),
+            pytest.param({2: "1\t0/600050\tx\n"}, FORK, None, id="the upstream's own"),
+            pytest.param({2: "1\t0/600050\tx\n"}, {}, "left timeline 1 at 0/600050", id="of a promoted copy"),
+            pytest.param({3: "1\t0/600050\tx\n2\t0/8\tx\n"}, FORK, "left timeline 2 at 0/8", id="after a failover"),
+            pytest.param({3: "1\t0/600050\tx\n"}, {}, None, id="never reached, for one is missing before it"),
+            pytest.param({2: ""}, {}, "00000002.history for server pg: somebody", id="empty"),
+        ],
+    )
+    def test_one_that_the_upstream_does_not_have_is_refused(self, look, histories, of_upstream, ahead):
+        proof, _asked = look(Archive(histories=histories), names(ALL) + names(ALL, 2), **of_upstream)
+        assert codes(proof) == ([("error", "archive_timeline_ahead")] if ahead else [])
+        assert ahead is None or ahead in proof.verdicts[-1].msg
+
+    def test_an_archive_that_does_not_say_proves_nothing(self, look):
+        class Silent(Archive):
+            def history(self, timeline):
+                raise StandbyError(Refusal("ssh_refused", "Cannot reach the Barman host.", "start sshd there"))
+
+        proof, _asked = look(Silent(), names(ALL))
+        assert codes(proof) == UNPROVEN
+
+    def test_without_an_archive_nothing_leads_away(self, look):
+        proof, _asked = look(None, names(ALL))
+        assert codes(proof) == []
