@@ -283,6 +283,16 @@ def test_barman_lists_on_after_some_gaps_but_the_proof_does_not(proof):
     assert found["verdicts"][0]["msg"].startswith(f"WAL segment {name} is missing.")
 
 
+@pytest.mark.parametrize("place", [WALS, f"{THERE}/own/incoming"])
+def test_a_promoted_copy_has_left_its_history(proof, place):
+    """Every standby of this archive would follow it, and end on a timeline that nobody writes."""
+    left = f"2\\t{proof.sql('select pg_current_wal_lsn()')}\\tno recovery target specified\\n"
+    proof.there("sh", "-euc", f"mkdir -p {place}; printf '{left}' >{place}/00000003.history")
+    found = proof.prove()
+    assert outcome(found) == [*OK, ("error", "archive_timeline_ahead")]
+    assert "has 00000003.history for server own, which left timeline 2 at " in found["verdicts"][1]["msg"]
+
+
 def test_barman_is_down_but_the_upstream_has_all(proof):
     archive = {"host": "barman@nowhere.invalid", "server": "own"}
     now = proof.sql("select pg_current_wal_lsn()")
