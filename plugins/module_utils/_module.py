@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, Dict, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
@@ -16,6 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Consent, Job, Target, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.one_login import one_login
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError, of_os_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK, free_of_secrets, secrets
@@ -25,8 +26,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import parse_duration
 
-__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "job_of"]
+__all__ = ["backup_of", "barman_of", "expiry_of", "finish", "in_one_login", "job_of"]
 
+
+# A module's work: its options, and whether it runs in check mode; what it returns.
+Work = Callable[[Dict[str, Any], bool], Dict[str, Any]]
 
 _PATHS = ("data_directory", "state_directory", "waldir")
 
@@ -116,7 +120,17 @@ def _default_jobs() -> int:
     return min(8, max(2, (os.cpu_count() or 2) // 2))
 
 
-def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
+def in_one_login(work: Work) -> Work:
+    """The same work, for which this host logs in at the Barman host at most once."""
+
+    def with_login(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        with one_login(params) as asked:
+            return work(asked, check_mode)
+
+    return with_login
+
+
+def finish(module: AnsibleModule, work: Work) -> None:
     """Do a module's work and end it: the only place where an error becomes a failed task."""
     try:
         result = work(_with_paths_written_once(module.params), module.check_mode)

@@ -181,7 +181,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import choose_from_catalog, request_now
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, in_one_login
 
 _LISTED = ("backup_id", "status", "type", "name", "end_time", "end_timestamp", "size")
 
@@ -216,7 +216,7 @@ def main() -> None:
         required_by={"before": "backup_id", "max_age": "backup_id"},
         supports_check_mode=True,
     )
-    finish(module, work)
+    finish(module, in_one_login(work))
 
 
 if __name__ == "__main__":

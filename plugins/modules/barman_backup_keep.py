@@ -118,7 +118,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, claim_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep import ClaimRequest, Pin, pin
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, barman_of, expiry_of, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import (
+    backup_of,
+    barman_of,
+    expiry_of,
+    finish,
+    in_one_login,
+)
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -148,7 +154,7 @@ def main() -> None:
         argument_spec=dict(barman_options(), **claim_options()),
         supports_check_mode=True,
     )
-    finish(module, work)
+    finish(module, in_one_login(work))
 
 
 if __name__ == "__main__":

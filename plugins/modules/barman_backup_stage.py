@@ -141,7 +141,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options, claim_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.staging import Staging, stage, unstage
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, barman_of, expiry_of, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import (
+    backup_of,
+    barman_of,
+    expiry_of,
+    finish,
+    in_one_login,
+)
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -171,7 +177,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    finish(module, work)
+    finish(module, in_one_login(work))
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
-from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, in_one_login
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_upstream import derive
 
 
@@ -165,7 +165,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    finish(module, work)
+    finish(module, in_one_login(work))
 
 
 if __name__ == "__main__":

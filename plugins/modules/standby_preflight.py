@@ -251,6 +251,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.one_login import one_login
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
@@ -267,7 +268,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import al
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    examined = run(request_of(params))
+    with one_login(params) as asked:
+        examined = run(request_of(params, asked))
     plan = examined.plan
     result = {
         "changed": False,
@@ -305,9 +307,9 @@ def _no_backup(told: Mapping[str, Any]) -> Refusal | None:
     return Refusal(str(told.get("error_code")), found, step.rstrip(".") or "see the task that chose the backup")
 
 
-def request_of(params: dict[str, Any]) -> Request:
-    """What the options ask for. Raises StandbyError."""
-    job = job_of(params, params["method"]) if params["backup"] is not None else None
+def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
+    """What the options ask for, and those by which the Barman host is asked meanwhile. Raises StandbyError."""
+    job = job_of(asked, params["method"]) if params["backup"] is not None else None
     state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
     server = params["barman_server"] or (job.backup.server if job is not None else None)
     named = {**params, "barman_server": server}
@@ -327,7 +329,7 @@ def request_of(params: dict[str, Any]) -> Request:
         restore_command=command.text,
         restore_trial=command.trial,
         restore_note=command.note,
-        barman=barman_of(named) if server else None,
+        barman=barman_of({**asked, "barman_server": server}) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
         no_backup=_no_backup(params["no_backup"] or {}),
         service=params["service"] or None,
