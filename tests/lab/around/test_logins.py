@@ -26,22 +26,25 @@ def logins(clone: Clone) -> int:
 
 
 @pytest.mark.parametrize(
-    ("module", "options"),
+    ("module", "options", "expected"),
     [
-        pytest.param("barman_server_info", {}, id="what Barman says of the server"),
-        pytest.param("barman_backup_info", {"backup_id": "latest"}, id="the choice of a backup"),
+        pytest.param("barman_server_info", {}, 1, id="what Barman says of the server"),
+        pytest.param("barman_backup_info", {"backup_id": "latest"}, 1, id="the choice of a backup"),
         pytest.param(
             "standby_preflight",
             {"data_directory": DATA, "upstream_conninfo": "host=primary user=replicator", "application_name": HOST},
-            id="every check of a copy",
+            2,
+            id="every check of a copy, and restore_command as the server runs it",
         ),
     ],
 )
-def test_a_module_logs_in_once_and_leaves_nothing(clone: Clone, module: str, options: dict[str, Any]) -> None:
+def test_a_module_logs_in_once_and_leaves_nothing(
+    clone: Clone, module: str, options: dict[str, Any], expected: int
+) -> None:
     if module == "standby_preflight":
         options = {**options, "backup": clone.options["backup"]}
     before = logins(clone)
     said = clone.module(module, barman_host="barman@barman", barman_server="pg", **options)
     assert "error_code" not in said, said
-    assert logins(clone) - before == 1
+    assert logins(clone) - before == expected
     assert clone.host.run(["sh", "-c", LEFT], check=False).stdout == ""

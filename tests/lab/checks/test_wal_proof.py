@@ -283,7 +283,7 @@ def test_barman_lists_on_after_some_gaps_but_the_proof_does_not(proof):
     assert found["verdicts"][0]["msg"].startswith(f"WAL segment {name} is missing.")
 
 
-@pytest.mark.parametrize("place", [WALS, f"{THERE}/own/incoming"])
+@pytest.mark.parametrize("place", [WALS, f"{THERE}/own/incoming"], ids=["archive", "incoming"])
 def test_a_promoted_copy_has_left_its_history(proof, place):
     """Every standby of this archive would follow it, and end on a timeline that nobody writes."""
     left = f"2\\t{proof.sql('select pg_current_wal_lsn()')}\\tno recovery target specified\\n"
