@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import in_the_way as there
@@ -19,15 +19,13 @@ LEVELS = ("never", "pristine", "same_cluster", "always")
 
 # What makes a situation: it may hold something while the questions are asked, or say which options they have.
 Maker = Callable[[Bed], "AbstractContextManager[Any] | Mapping[str, Any] | None"]
-# An error_code or an action, the same at all levels, or one for each.
-Answer = "str | tuple[str, str, str, str]"
 
 
 @dataclass(frozen=True)
 class Row:
-    """``preflight`` and ``clone`` are the answers of the two modules; a clone is asked in check mode first.
+    """``preflight`` and ``clone`` are the two modules' answers: an error_code or an action, for all levels or for each.
 
-    ``victims`` are what stays as it is even if a clone does something, and ``options`` those of both modules.
+    ``victims`` are what stays as it is even if a clone does something.
     """
 
     kind: str
@@ -36,7 +34,6 @@ class Row:
     preflight: str | tuple[str, ...]
     clone: str | tuple[str, ...]
     victims: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def four(answers: str) -> tuple[str, ...]:
@@ -53,6 +50,7 @@ FIXED = four("not_removable not_removable")
 # A tablespace of the old copy is in the way, and stays.
 DAMAGED = four("data_directory_damaged data_directory_damaged data_directory_damaged target_not_empty")
 FOREIGN, FULL, UNREADABLE = "data_directory_foreign", "target_not_empty", "data_directory_unreadable"
+LINKED = "link_untrusted"
 LOST, WAL_LOST = f"{DATA}/lost+found", f"{DATA}/pg_wal/lost+found"
 
 SITUATIONS = (
@@ -105,13 +103,8 @@ SITUATIONS = (
     Row("others", "letters, where a tablespace was", there.letters_at_a_tablespace_of_an_unfinished_copy, FULL, FULL),
     Row("others", "letters, mounted over a copy", there.letters_mounted_over_an_unfinished_copy, FOREIGN, FOREIGN),
     Row("others", "a user's", there.of_the_user_nobody, UNREADABLE, UNREADABLE),
-    Row(
-        "links",
-        "the state directory",
-        there.a_state_directory_linked_to_roots,
-        "directory_not_writable",
-        "write_failed",
-    ),
+    Row("links", "the state directory", there.a_linked_state_directory, LINKED, LINKED),
+    Row("links", "the state directory, to root's", there.a_state_directory_linked_to_roots, LINKED, LINKED),
     Row("links", "a tablespace", there.a_linked_tablespace, FULL, FULL),
     Row("links", "waldir", there.a_linked_waldir, FULL, FULL),
     Row("links", "the data directory", there.a_linked_data_directory, FOREIGN, FOREIGN),

@@ -1,4 +1,4 @@
-"""The whole role on a standby that runs and lets nobody in: the same process runs on, at every level that would copy."""
+"""The whole role on a standby that runs and lets nobody in: the same process runs on, whatever is allowed."""
 
 from __future__ import annotations
 
