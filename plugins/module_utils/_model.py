@@ -238,7 +238,10 @@ class DataDir:
 
 @dataclass(frozen=True)
 class Upstream:
-    """What the upstream says of itself over the replication protocol."""
+    """What the upstream says of itself over the replication protocol.
+
+    ``wal_segment_size`` is in bytes, None if it is not known.
+    """
 
     host: str
     port: str
@@ -248,6 +251,7 @@ class Upstream:
     version: int
     settings: dict[str, int]
     history: tuple[tuple[int, int], ...] = ()
+    wal_segment_size: int | None = None
 
 
 @dataclass(frozen=True)

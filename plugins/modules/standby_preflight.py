@@ -122,7 +122,8 @@ options:
     description:
       - What to do when C(max_connections), C(max_worker_processes), C(max_wal_senders),
         C(max_prepared_transactions) or C(max_locks_per_transaction) would be lower than on the primary.
-        A standby does not start with lower ones.
+        A standby does not start with lower ones. The same for C(hot_standby) that is off, with which a standby lets
+        nobody in, so that it cannot be seen whether it streams.
       - V(raise) plans the values that are needed, V(refuse) is a problem.
     type: str
     choices: [raise, refuse]

@@ -9,7 +9,7 @@ from typing import Any
 
 from podman import Host, wait_for
 
-__all__ = ["look", "motionless", "python"]
+__all__ = ["LOOK", "look", "motionless", "python"]
 
 # Everything that can be seen of some trees: names, kinds, modes, times, and contents.
 LOOK = """\

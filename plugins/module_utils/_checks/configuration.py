@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["configuration", "hot_standby", "settings_to_raise", "starter"]
+__all__ = ["configuration", "hot_standby", "lets_in", "settings_to_raise", "starter"]
 
 
 def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:
@@ -57,6 +57,17 @@ def hot_standby(effective: Mapping[str, int], to_raise: Mapping[str, int], polic
             ),
         )
     ]
+
+
+def lets_in(on: bool, policy: str) -> list[Verdict]:
+    """Whether the standby takes connections, without which it cannot be proven that it streams; ``policy`` as above."""
+    if on:
+        return []
+    said = "hot_standby is off in the configuration that the standby will have: it would let nobody in"
+    if policy == "raise":
+        return [Verdict("hot_standby", "warning", f"{said}. It is set to on in postgresql.auto.conf of the standby.")]
+    step = "set hot_standby=on in this host's configuration, or allow it with hot_standby_settings=raise"
+    return [problem("hot_standby", Refusal("hot_standby_off", f"{said}.", step))]
 
 
 def configuration(config_file: str, exists: bool, names_directory: str | None, data_directory: str) -> list[Verdict]:

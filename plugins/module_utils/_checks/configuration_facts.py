@@ -38,6 +38,7 @@ __all__ = ["Configuration", "ConfigurationPlaces", "of_backup", "of_directory", 
 _CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
 
 _PRELOAD = "shared_preload_libraries"
+_HOT_STANDBY = "hot_standby"
 
 # Where the role has Debian's packaging make the cluster that comes with a new configuration.
 _REGISTERING = re.compile(r"/var/lib/pgfleet-[^/]+/initdb")
@@ -62,13 +63,15 @@ class Configuration:
     """``limits`` are a hot standby's settings as the server would have them; None if there is no configuration.
 
     ``control`` is the backup's, or the directory's; of a packed backup it holds what the catalogue tells, and no
-    limits and no block size (0). It is None for a copy that has not been taken yet.
+    limits and no block size (0). It is None for a copy that has not been taken yet. ``lets_in``: a standby with this
+    configuration takes connections.
     """
 
     control: ControlData | None
     verdicts: tuple[Verdict, ...]
     limits: dict[str, int] | None = None
     preload: str = ""
+    lets_in: bool = True
 
 
 def of_backup(barman_host: BarmanHost, backup: Backup, root: Root, places: ConfigurationPlaces) -> Configuration:
@@ -164,7 +167,8 @@ def _read(
     verdicts = _configuration.configuration(named, read is not None, sets, places.data_directory)
     if read is None:
         return Configuration(control, tuple(verdicts))
-    values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD))
+    values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD, _HOT_STANDBY))
     preload = values.pop(_PRELOAD)
+    lets_in = values.pop(_HOT_STANDBY) != "off"
     limits = {name: int(value) for name, value in values.items()}
-    return Configuration(control, tuple(verdicts), limits, preload)
+    return Configuration(control, tuple(verdicts), limits, preload, lets_in)

@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import in_unit
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
@@ -137,6 +138,8 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
             for name in HOT_STANDBY_SETTINGS:
                 cursor.execute(f"SHOW {name}")
                 settings[name] = int(_row(cursor)[0])
+            cursor.execute("SHOW wal_segment_size")  # such as 16MB
+            segment_size = in_unit(str(_row(cursor)[0]), "B")
             history: tuple[tuple[int, int], ...] = ()
             if int(timeline) > 1:
                 cursor.execute(f"TIMELINE_HISTORY {int(timeline)}")
@@ -162,6 +165,7 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
             version=connection.server_version,
             settings=settings,
             history=history,
+            wal_segment_size=int(segment_size) if segment_size is not None else None,
         )
 
 

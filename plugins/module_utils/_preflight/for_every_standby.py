@@ -37,8 +37,14 @@ def check_configuration(case: Case, read: Configuration | None) -> Findings:
         return Findings(read.verdicts)
     needed = [*([read.control.settings] if read.control else []), *([case.upstream.settings] if case.upstream else [])]
     to_raise = _configuration.settings_to_raise(read.limits, *needed)
-    verdicts = _configuration.hot_standby(read.limits, to_raise, case.request.hot_standby_settings)
+    policy = case.request.hot_standby_settings
+    verdicts = (
+        *_configuration.hot_standby(read.limits, to_raise, policy),
+        *_configuration.lets_in(read.lets_in, policy),
+    )
     settings = {name: str(value) for name, value in to_raise.items()}
+    if not read.lets_in:
+        settings["hot_standby"] = "on"
     return Findings((*read.verdicts, *verdicts), {"settings": settings})
 
 

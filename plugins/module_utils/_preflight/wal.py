@@ -23,16 +23,24 @@ def check_wal(
 
     ``control`` is the backup's pg_control. Raises StandbyError if psycopg2 is missing.
     """
+    segment_size = _segment_size(control, upstream)
     of_source = () if request.upstream_asked else tuple(_without_upstream.wal_source(request.restore_command))
-    proof = _proof(request, backup, control.wal_segment_size, upstream, questions)
+    proof = _proof(request, backup, segment_size, upstream, questions)
     if proof is None:
         return of_source
     if not request.restore_command or not proof.in_archive:
         return (*of_source, *proof.verdicts)
     identifier = control.system_identifier or (upstream.system_identifier if upstream is not None else None)
     trial = request.restore_trial or request.restore_command
-    fetched = questions.fetch(trial, proof.in_archive, control.wal_segment_size, identifier)
+    fetched = questions.fetch(trial, proof.in_archive, segment_size, identifier)
     return (*of_source, *proof.verdicts, fetched)
+
+
+def _segment_size(control: ControlData, upstream: Upstream | None) -> int:
+    """In bytes. What the catalogue tells of a packed backup may fit several sizes; the upstream knows its own."""
+    if control.block_size == 0 and upstream is not None and upstream.wal_segment_size is not None:
+        return upstream.wal_segment_size
+    return control.wal_segment_size
 
 
 def _proof(

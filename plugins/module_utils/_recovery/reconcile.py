@@ -20,6 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect im
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import parsed_conninfo
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_server import ask_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import Login
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
     configured,
@@ -38,6 +39,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import needs, of_server
 
 __all__ = ["RecoveryRequest", "reconcile"]
+
+_UNKNOWN = "It is not known which settings the running server uses, and no restart is asked for:"
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,9 @@ class _Change:
     """What has to change. ``settings`` are all that are to be in place, those that overrule a file included.
 
     ``neutralised`` are the names of the latter. ``running`` is what the server uses, None where it cannot be asked;
-    ``outdated`` are the settings of which it uses another value. ``reload`` and ``restart`` are the settings that the
-    server takes up by that, or not at all. ``left_slot`` is the slot that the standby does not use any more.
+    ``unasked`` says why one that runs could not be. ``outdated`` are the settings of which it uses another value.
+    ``reload`` and ``restart`` are the settings that the server takes up by that, or not at all. ``left_slot`` is the
+    slot that the standby does not use any more.
     """
 
     settings: Mapping[str, str]
@@ -88,6 +92,7 @@ class _Change:
     reload: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
     left_slot: UpstreamSlot | None = None
+    unasked: str | None = None
 
     @property
     def need(self) -> str | None:
@@ -159,7 +164,22 @@ def _compare(request: RecoveryRequest, observed: _Observed) -> _Change:
     running = _pg_settings.read_settings(observed.pgdata, {*settings, *files.settings})
     left = left_slot(_slot(_files.current(path, observed.major)), _slot(settings))
     change = _Change(settings, tuple(sorted(harmless)), files, strays, running, (), left_slot=left)
-    return _with_needs(request, observed, change) if observed.pgdata.running else change
+    if not observed.pgdata.running:
+        return change
+    if running is None:
+        return _of_unasked(observed, change)
+    return _with_needs(request, observed, change, running)
+
+
+def _of_unasked(observed: _Observed, change: _Change) -> _Change:
+    """What a server that could not be asked has to take up: what a reload brings, which interrupts nothing.
+
+    Whether anything waits for a restart only the server itself can say.
+    """
+    unasked = ask_server(observed.pgdata).unasked
+    found = unasked.refusal.found if unasked is not None else f"The server on {observed.pgdata.path} did not answer."
+    written = of_server(dict.fromkeys(change.files.settings, ""), observed.major)
+    return replace(change, reload=tuple(written), unasked=found)
 
 
 def _slot(settings: Mapping[str, str]) -> UpstreamSlot | None:
@@ -168,9 +188,10 @@ def _slot(settings: Mapping[str, str]) -> UpstreamSlot | None:
     return UpstreamSlot.of(settings.get("primary_slot_name", ""), keywords)
 
 
-def _with_needs(request: RecoveryRequest, observed: _Observed, change: _Change) -> _Change:
+def _with_needs(
+    request: RecoveryRequest, observed: _Observed, change: _Change, running: _pg_settings.RunningSettings
+) -> _Change:
     """Which of the settings the running server has to take up, and how. What it uses already needs nothing."""
-    running = change.running if change.running is not None else _pg_settings.RunningSettings()
     live = running.settings
     # A line that goes leaves the value that is built in.
     left = {name: live[name].default for name in change.files.settings if name in live}
@@ -282,6 +303,8 @@ def _difference(path: str, files: _files.FileChange, passfile: str | None) -> di
 def _warnings(command: RestoreCommand, change: _Change) -> list[str]:
     """What a person should know of what is new. Runs the own test of a restore_command's script."""
     warnings = [warning_of(change.left_slot).msg] if change.left_slot is not None else []
+    if change.unasked is not None:
+        warnings.append(f"{_UNKNOWN} {change.unasked} Next: run again when it takes connections.")
     if "restore_command" not in change.files.settings:
         return warnings
     if command.note is not None:

@@ -70,19 +70,6 @@ def test_a_second_run_changes_nothing_and_says_so(recover):
     assert result["diff"]["before"] == result["diff"]["after"] == ""
 
 
-@pytest.mark.parametrize(
-    ("settings", "reload", "restart"),
-    [({}, True, False), ({"max_connections": 120}, False, True)],
-    ids=["conninfo", "limit"],
-)
-def test_a_running_server_needs_it(recover, running, settings, reload, restart):
-    recover()
-    result = recover(upstream_conninfo="host=other", settings=settings)
-    assert (result["reload_required"], result["restart_required"]) == (reload, restart)
-    again = recover(upstream_conninfo="host=other", settings=settings)
-    assert (again["reload_required"], again["restart_required"]) == (False, False)
-
-
 def test_a_stopped_server_needs_nothing(recover):
     result = recover()
     assert (result["reload_required"], result["restart_required"]) == (False, False)
@@ -185,6 +172,29 @@ def test_a_slot_that_is_left_behind_is_warned_of(recover):
     assert "pg_drop_replication_slot('old')" in warning
     assert told == [warning]
     assert warned(upstream_conninfo="host=other") == []
+
+
+class TestUnasked:
+    """A server that runs and cannot be asked: that is no reason to restart it, and it is told."""
+
+    @pytest.mark.parametrize(
+        "settings", [{}, {"max_connections": 120}], ids=["conninfo", "what a restart changes"]
+    )
+    def test_no_restart_is_asked_for(self, recover, running, settings):
+        recover()
+        result = recover(upstream_conninfo="host=other", settings=settings)
+        assert result["files"] == ["postgresql.auto.conf"]
+        assert (result["reload_required"], result["restart_required"]) == (True, False)
+        assert result["server_state"] == "reloaded"
+        [warning] = map(str, result["warnings"])
+        assert "is not known" in warning
+        assert "A server runs on" in warning
+
+    def test_nothing_is_asked_for_that_is_there(self, recover, running):
+        recover()
+        result = recover()
+        assert (result["changed"], result["server_state"]) == (False, "started")
+        assert len(result["warnings"]) == 1
 
 
 class TestLive:

@@ -23,6 +23,16 @@ class TestConfiguration:
         assert codes(examined) == expected
         assert examined.plan["settings"] == {"max_connections": "100"}
 
+    @pytest.mark.parametrize(
+        ("policy", "expected"), [("raise", []), ("refuse", ["hot_standby_off"])], ids=["overruled", "refused"]
+    )
+    def test_that_would_let_nobody_in(self, host, examine, prepare, policy, expected):
+        write_tree(host.data, {"postgresql.conf": "max_connections = 200\nhot_standby = off\n"})
+        prepare(host)
+        examined = examine(hot_standby_settings=policy)
+        assert codes(examined) == expected
+        assert examined.plan["settings"] == {"hot_standby": "on"}
+
     def test_elsewhere(self, host, examine, prepare):
         prepare(host)
         elsewhere = host.root / "etc"

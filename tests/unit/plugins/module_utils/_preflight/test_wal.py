@@ -75,6 +75,36 @@ def test_a_backup_that_does_not_tell_where_it_begins(check, of):
     assert check(upstream(), backup(**of))[0] == ()
 
 
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("block_size", "of_upstream", "size"),
+    [
+        pytest.param(8192, 64 * MIB, 16 * MIB, id="pg_control tells"),
+        pytest.param(0, 64 * MIB, 64 * MIB, id="of tars, the upstream tells"),
+        pytest.param(0, None, 16 * MIB, id="of tars, no other than the catalogue"),
+    ],
+)
+def test_how_large_a_segment_is(block_size, of_upstream, size):
+    """The names and positions of a packed backup may fit several sizes."""
+    sizes = []
+
+    def wal(_begin, _upstream, _keywords, segment_size, _archive):
+        sizes.append(segment_size)
+        return ALL_WAL
+
+    def fetch(_command, _segment, segment_size, _identifier):
+        sizes.append(segment_size)
+        return FETCHED
+
+    control = replace(CONTROL, block_size=block_size, wal_segment_size=16 * MIB)
+    request = Request("/srv/pg", "/srv/.pg", {}, None, restore_command="fetch %f %p")
+    questions = replace(Answers().questions(), wal=wal, fetch=fetch)
+    check_wal(request, backup(), control, upstream(wal_segment_size=of_upstream), questions)
+    assert sizes == [size, size]
+
+
 def test_an_upstream_that_does_not_answer_is_another_checks_problem(check):
     assert check(None)[0] == ()
 

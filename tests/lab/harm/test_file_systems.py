@@ -1,0 +1,13 @@
+"""What is mounted, or is the other end of a link, is no part of a clone."""
+
+from __future__ import annotations
+
+import pytest
+from bed import Bed
+from harm_of import assert_harmless
+from situations import Row, rows
+
+
+@pytest.mark.parametrize("row", [*rows("mounts"), *rows("links")], ids=lambda row: row.situation)
+def test_no_harm_comes_of_it(bed: Bed, row: Row) -> None:
+    assert_harmless(bed, row)
