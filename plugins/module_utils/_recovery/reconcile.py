@@ -40,8 +40,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings
 
 __all__ = ["RecoveryRequest", "reconcile"]
 
-_UNKNOWN = "It is not known which settings the running server uses, and no restart is asked for:"
-
 
 @dataclass(frozen=True)
 class RecoveryRequest:
@@ -300,11 +298,17 @@ def _difference(path: str, files: _files.FileChange, passfile: str | None) -> di
     return {"before_header": path, "after_header": path, **texts}
 
 
+def _unknown(why: str) -> Refusal:
+    """What is not known of a server that could not be asked, as a warning."""
+    found = f"It is not known which settings the running server uses, and no restart is asked for: {why}"
+    return Refusal("instance_unreachable", found, "run again when it takes connections")
+
+
 def _warnings(command: RestoreCommand, change: _Change) -> list[str]:
     """What a person should know of what is new. Runs the own test of a restore_command's script."""
     warnings = [warning_of(change.left_slot).msg] if change.left_slot is not None else []
     if change.unasked is not None:
-        warnings.append(f"{_UNKNOWN} {change.unasked} Next: run again when it takes connections.")
+        warnings.append(_unknown(change.unasked).msg)
     if "restore_command" not in change.files.settings:
         return warnings
     if command.note is not None:
