@@ -84,9 +84,7 @@ WHOLE = "a:whole play"
             {"serial": 1, "order": "reverse_sorted", "healthy": "ab"}, ["c", "d"], ["a"], 1, id="the last need nothing"
         ),
         pytest.param({"serial": 2, "failing": "b"}, ["a", "b"], ["c", "d"], 1, id="one fails, the play goes on"),
-        pytest.param(
-            {"serial": 2, "failing": "ab"}, ["a", "b"], ["a", "b"], 1, id="a whole batch fails"
-        ),
+        pytest.param({"serial": 2, "failing": "ab"}, ["a", "b"], ["a", "b"], 1, id="a whole batch fails"),
         pytest.param({"serial": 1, "failing": "b"}, ["a", "b"], ["b"], 1, id="a batch fails, the play ends"),
     ],
 )

@@ -177,9 +177,7 @@ def test_a_slot_that_is_left_behind_is_warned_of(recover):
 class TestUnasked:
     """A server that runs and cannot be asked: that is no reason to restart it, and it is told."""
 
-    @pytest.mark.parametrize(
-        "settings", [{}, {"max_connections": 120}], ids=["conninfo", "what a restart changes"]
-    )
+    @pytest.mark.parametrize("settings", [{}, {"max_connections": 120}], ids=["conninfo", "what a restart changes"])
     def test_no_restart_is_asked_for(self, recover, running, settings):
         recover()
         result = recover(upstream_conninfo="host=other", settings=settings)
