@@ -157,6 +157,22 @@ class TestAProgram:
 
 
 class TestEndedWithUs:
+    def test_a_group_is_asked_by_the_signal_that_it_understands(self, tmp_path):
+        child = os.fork()
+        if child == 0:
+            try:
+                text = f"trap 'touch {tmp_path}/asked; exit' QUIT; touch {tmp_path}/ready; while :; do sleep 0.01; done"
+                with shell(text) as group, ended_with_us(group, signal.SIGQUIT):
+                    wait_until((tmp_path / "ready").exists)
+                    (tmp_path / "guarded").touch()
+                    group.exit_code()
+            finally:
+                os._exit(0)
+        wait_until((tmp_path / "guarded").exists)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        wait_until((tmp_path / "asked").exists)
+
     def test_a_group_goes_when_whoever_started_it_was_killed(self, tmp_path):
         child = os.fork()
         if child == 0:
