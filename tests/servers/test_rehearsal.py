@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -201,6 +202,16 @@ def test_a_configuration_that_includes_a_file_of_the_data_directory_is_not_judge
     assert failed.value.code == "rehearsal_failed"
 
 
+def is_free(lock: Path) -> bool:
+    """Whether no process holds it, the server's included."""
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def test_of_a_rehearsal_that_is_killed_nothing_stays(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server ends by itself and takes its sockets away; the next rehearsal removes the rest. Nobody was let in."""
     Files().write(host.backup, host.top)
@@ -226,7 +237,8 @@ def test_of_a_rehearsal_that_is_killed_nothing_stays(host: Host, monkeypatch: py
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     wait_until(lambda: list(host.sockets.iterdir()) == [])
-    wait_until(lambda: not list(host.base.glob("*/data/postmaster.pid")))
-    assert len(list(host.base.iterdir())) == 1
+    [left] = host.base.iterdir()
+    wait_until(lambda: is_free(left / "rehearsal.lock"), "the end of the server")
+    assert not (left / "data" / "postmaster.pid").exists()
     assert host.rehearse(host.standby(18)).refusals == ()
     assert list(host.base.iterdir()) == []

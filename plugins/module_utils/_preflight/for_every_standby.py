@@ -84,8 +84,11 @@ def check_start(
         return of_configuration
     if case.request.rehearse == "never":
         return merged(of_configuration, Findings(plan={"not_checked": [_THAT_IT_STARTS]}))
+    unknown, major = _unknown_yet(case, rehearsal), rehearsal.major
+    if unknown is not None or major is None:
+        return merged(of_configuration, _without_rehearsal(case, unknown or "is for a version that is not known"))
     try:
-        rehearsed = questions.rehearse(_rehearsed(case, rehearsal, read, of_configuration))
+        rehearsed = questions.rehearse(_rehearsed(case, rehearsal, major, read, of_configuration))
     except StandbyError as failed:
         if case.request.rehearse == "always":
             return merged(of_configuration, Findings((problem("rehearsal", failed.refusal),)))
@@ -106,41 +109,42 @@ def _instead(before: Findings, told: Findings) -> Findings:
     return merged(Findings(kept, before.plan), told)
 
 
+def _unknown_yet(case: Case, rehearsal: Rehearsal) -> str | None:
+    """Why nobody knows yet which configuration the server will have; None if it is known."""
+    directory = case.request.config_directory
+    if rehearsal.bring is None and (directory is None or case.request.config_from_backup):
+        return "comes with the copy"
+    if directory and case.request.config_created and not os.path.exists(os.path.join(directory, "postgresql.conf")):
+        return "is made by the packaging, before the server starts"
+    return None
+
+
+def _without_rehearsal(case: Case, why: str) -> Findings:
+    """There is nothing to rehearse yet. That is no mistake of anybody's, and so no warning."""
+    if case.request.rehearse != "always":
+        return Findings(plan={"not_checked": [f"{_THAT_IT_STARTS}, which {why}"]})
+    found = f"The start of the server cannot be rehearsed: its configuration {why}. Nothing was changed."
+    return Findings((problem("rehearsal", Refusal("rehearsal_failed", found, "set rehearse=auto")),))
+
+
 def _rehearsed(
-    case: Case, rehearsal: Rehearsal, read: Configuration | None, of_configuration: Findings
+    case: Case, rehearsal: Rehearsal, major: int, read: Configuration | None, of_configuration: Findings
 ) -> _cluster.Standby:
-    """The standby whose start is rehearsed. Raises StandbyError if its configuration is not known yet."""
+    """The standby whose start is rehearsed."""
     request, pgdata = case.request, case.pgdata
     control = read.control if read is not None else None
-    directory = request.config_directory
-    if rehearsal.bring is None and (directory is None or request.config_from_backup):
-        raise _not_known("comes with the copy")
-    if directory and request.config_created and not os.path.exists(os.path.join(directory, "postgresql.conf")):
-        raise _not_known("is made by the packaging, before the server starts")
-    if rehearsal.major is None:
-        raise _not_known("is for a version that is not known")
     return _cluster.Standby(
         data_directory=request.data_directory,
         state_directory=request.state_directory,
         bindir=rehearsal.bindir,
-        major=rehearsal.major,
+        major=major,
         segment_size=control.wal_segment_size if control is not None else _SEGMENT_SIZE,
         checksums=control is not None and control.data_checksums,
-        config_directory=directory,
+        config_directory=request.config_directory,
         from_backup=request.config_from_backup,
         settings=of_configuration.plan.get("settings", {}),
         bring=rehearsal.bring,
         beside_another=pgdata is not None and pgdata.running,
-    )
-
-
-def _not_known(why: str) -> StandbyError:
-    return StandbyError(
-        Refusal(
-            "rehearsal_failed",
-            f"The start of the server cannot be rehearsed: its configuration {why}.",
-            "see that it is right, or rely on the start itself",
-        )
     )
 
 

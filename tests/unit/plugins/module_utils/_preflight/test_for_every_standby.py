@@ -131,10 +131,14 @@ class TestStart:
         answers.rehearsed = rehearsed
         assert codes(examine()) == expected
 
-    def test_a_configuration_that_is_made_later_cannot_be_tried(self, host, examine, answers):
-        examined = examine(config_directory=str(host.root / "etc"), config_created=True)
-        assert severities(examined) == [("warning", "rehearsal_failed")]
-        assert "made by the packaging" in of_check(examined, "rehearsal")[0].msg
+    @pytest.mark.parametrize(
+        ("policy", "expected"), [("auto", []), ("always", [("error", "rehearsal_failed")])], ids=["auto", "always"]
+    )
+    def test_a_configuration_that_is_made_later_cannot_be_tried(self, host, examine, policy, expected):
+        examined = examine(config_directory=str(host.root / "etc"), config_created=True, rehearse=policy)
+        assert severities(examined) == expected
+        told = " ".join([*examined.plan["not_checked"], *(one.msg for one in of_check(examined, "rehearsal"))])
+        assert "is made by the packaging" in told
 
     def test_what_is_not_checked_for_several_reasons_is_all_told(self, examine, answers):
         answers.rehearsed = NOT_HAD
