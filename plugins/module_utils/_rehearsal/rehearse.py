@@ -152,7 +152,7 @@ def _judge(standby: Standby, furnished: Furnished, said: Said) -> Rehearsed:
         Refusal(
             "server_would_not_listen",
             f"The server would start with its configuration, and not listen everywhere: {' / '.join(unheard)}.",
-            "correct listen_addresses",
+            "correct the addresses in that configuration, or give them to the host first",
         )
     ]
     return Rehearsed(refused, tuple(warnings if unheard else ()), tuple(_not_shown(standby, furnished)))
