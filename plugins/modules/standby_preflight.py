@@ -128,6 +128,19 @@ options:
     type: str
     choices: [raise, refuse]
     default: raise
+  rehearse:
+    description:
+      - Whether the start of the server is rehearsed, if something is to be copied. The standby's own programs make a
+        scratch cluster with the configuration that the standby will have, and start it. What the server refuses to
+        start with is a problem, in the server's own words, before anything is copied. Nothing is left of it, in check
+        mode as well.
+      - V(auto) rehearses if it can be done. If not, that is a warning, and in C(not_checked) of RV(plan).
+      - With V(always) a rehearsal that cannot be had is a problem. So is a configuration that only comes with the copy,
+        such as that of O(method=pg_basebackup) or in a tar.
+      - With V(never) nothing is started.
+    type: str
+    choices: [auto, always, never]
+    default: auto
 requirements:
   - psycopg2
   - rsync and an ssh client
@@ -340,6 +353,7 @@ def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
         basebackup=source_of(params),
         upstream_asked=params["upstream_connection"] == "required",
         upstream_derived=params["upstream_derived"] or None,
+        rehearse=params["rehearse"],
     )
 
 
@@ -367,6 +381,7 @@ def main() -> None:
             rewind_user={"type": "str"},
             service={"type": "str"},
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
+            rehearse={"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
             **restore_options(),
         ),
         required_if=[("method", "rsync", ("barman_host",)), ("method", "barman", ("barman_host",))],

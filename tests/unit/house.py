@@ -67,6 +67,10 @@ FOLDERS = {
         "Makes a directory a standby: the recovery settings and restore_command.",
         ("_files", "_commands", "_formats", "_pgdata", "_postgres"),
     ),
+    "_rehearsal": Folder(
+        "Tries the start of a standby's server with a scratch cluster, of which nothing stays.",
+        ("_files", "_commands", "_formats", "_backup", "_postgres", "_server", "_recovery"),
+    ),
     "_rewind": Folder(
         "Rewinds a diverged cluster to the upstream's history by pg_rewind.",
         ("_files", "_commands", "_formats", "_pgdata", "_postgres", "_recovery"),
@@ -93,7 +97,7 @@ FOLDERS = {
         "Asks all checks, and plans the smallest change that makes the host a standby.",
         (
             *("_files", "_formats", "_pgdata", "_backup", "_barman"),
-            *("_postgres", "_transfer", "_rewind", "_clone", "_checks"),
+            *("_postgres", "_transfer", "_rehearsal", "_rewind", "_clone", "_checks"),
         ),
     ),
     "_argspec": Folder("Declares the options of modules."),
@@ -168,6 +172,11 @@ NEVERS = (
         "`_server` never changes what is in a data directory.",
         who=("_server",),
         whom=("_recovery", "_rewind", "_clone", "_methods"),
+    ),
+    Never(
+        "`_rehearsal` never knows a clone, a method or a check.",
+        who=("_rehearsal",),
+        whom=("_clone", "_methods", "_checks", "_preflight"),
     ),
     Never("`_backup` never knows Barman or repmgr.", who=("_backup",), whom=("_barman", "_barman_host", "_repmgr")),
     Never("`_barman` never knows a backup's files or repmgr.", who=("_barman",), whom=("_backup", "_repmgr")),

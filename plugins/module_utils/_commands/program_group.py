@@ -33,7 +33,7 @@ _LONGEST = 2_000_000
 
 _FIRST_LOOK, _LAST_LOOK = 0.0005, 0.05
 
-_GUARD = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
+_GUARD = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), int(sys.argv[2]))"
 
 
 def _environment() -> dict[str, str]:
@@ -149,6 +149,10 @@ class ProgramGroup:
         """Ask the whole group to end."""
         self._signal(signal.SIGTERM)
 
+    def quit(self) -> None:
+        """Have the program give up what it does and clean up: an immediate shutdown of a PostgreSQL server."""
+        self._signal(signal.SIGQUIT)
+
     def kill(self) -> None:
         """End the whole group at once."""
         self._signal(signal.SIGKILL)
@@ -208,12 +212,12 @@ class ProgramGroup:
 
 
 @contextlib.contextmanager
-def ended_with_us(group: ProgramGroup) -> Iterator[None]:
-    """Have a group killed when this is left, or when this process is gone, however that ends.
+def ended_with_us(group: ProgramGroup, by: signal.Signals = signal.SIGKILL) -> Iterator[None]:
+    """Have a group killed when this is left, and sent the signal ``by`` when this process is gone, however that ends.
 
     A program of ours in a group of its own waits for the end of its input, which is open for as long as we live.
     """
-    argv = [sys.executable, "-I", "-S", "-c", _GUARD, str(group.number)]
+    argv = [sys.executable, "-I", "-S", "-c", _GUARD, str(group.number), str(int(by))]
     with ProgramGroup(argv, stdin=PIPE) as guard:
         try:
             yield

@@ -21,10 +21,10 @@ MASK = "********"
 # (PostgreSQL manual of 18, 32.1.2); sslkey and passfile are names of files.
 _SECRET = re.compile(r"password|secret|token|scram_\w+_key")
 
-# A secret in a text that somebody else has written: name = value as in a conninfo or in a URI's parameters, and a URI's
-# user:password@.
+# A secret in a text that somebody else has written: name = value as in a conninfo, in a URI's parameters or in a line
+# of pg_hba.conf, and a URI's user:password@.
 _ASSIGNED = re.compile(
-    r"\b((?:ssl)?password|oauth_client_secret|scram_(?:client|server)_key)(\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&'\"]+)"
+    r"\b((?:ssl)?password|oauth_client_secret|ldapbindpasswd|radiussecrets|scram_(?:client|server)_key)(\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&'\"]+)"
 )
 _IN_URI = re.compile(r"(//[^/@\s:]*:)([^/@\s]+)(?=@)")
 

@@ -19,6 +19,8 @@ __all__ = ["Findings", "ask", "merged"]
 
 T = TypeVar("T")
 
+_JOINED = "not_checked"
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -29,8 +31,10 @@ class Findings:
 
 
 def merged(*parts: Findings) -> Findings:
-    """All findings as one. If two bring the same key of the plan, the later one wins."""
+    """All findings as one. If two bring the same key of the plan, the later one wins; ``not_checked`` is joined."""
     plan = {name: value for part in parts for name, value in part.plan.items()}
+    unchecked = [reason for part in parts for reason in part.plan.get(_JOINED, ())]
+    plan.update({_JOINED: unchecked} if unchecked else {})
     return Findings(tuple(verdict for part in parts for verdict in part.verdicts), plan)
 
 

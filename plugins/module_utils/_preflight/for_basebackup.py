@@ -40,6 +40,8 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
     of_version = (_basebackup.version(upstream, version),) if version is not None else ()
     places = case.configuration_places(job.target.bindir)
     read, invalid = ask("configuration", lambda: _configuration_facts.of_upstream(places))
+    rehearsal = _for_every_standby.Rehearsal(job.target.bindir, job.backup.major)
+    of_configuration = merged(invalid, _for_every_standby.check_configuration(case, read))
     return merged(
         check_targets(case, job),
         check_removals(case, job, None),
@@ -49,8 +51,7 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
         Findings(_basebackup.tablespaces(upstream, files.refused)),
         Findings((_basebackup.wal(request.slot_name, request.restore_command),)),
         _space_of_upstream(files),
-        invalid,
-        _for_every_standby.check_configuration(case, read),
+        _for_every_standby.check_start(case, questions, rehearsal, read, of_configuration),
         _for_every_standby.check_compatibility(case, questions, job.target.bindir, job.backup.major, read),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
@@ -36,6 +37,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case im
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.wal import check_wal
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.carried import bring
 from ansible_collections.pgfleet.standby.plugins.module_utils._transfer.capabilities import probe
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
@@ -133,6 +135,10 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
     places = case.configuration_places(job.target.bindir)
     host, backup = job.barman_host, job.backup
     read, invalid = ask("configuration", lambda: _configuration_facts.of_backup(host, backup, roots[0], places))
+    rehearsal = _for_every_standby.Rehearsal(
+        job.target.bindir, backup.major, None if roots[0].archive is not None else partial(bring, host, roots[0])
+    )
+    of_configuration = merged(invalid, _for_every_standby.check_configuration(case, read))
     of_wal = Findings()
     if read is not None and read.control is not None:
         of_wal = Findings(check_wal(case.request, job.backup, read.control, case.upstream, questions))
@@ -141,8 +147,7 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
         of_rsync,
         check_removals(case, job, roots),
         of_room,
-        invalid,
-        _for_every_standby.check_configuration(case, read),
+        _for_every_standby.check_start(case, questions, rehearsal, read, of_configuration),
         of_wal,
         _for_every_standby.check_compatibility(case, questions, job.target.bindir, job.backup.major, read, new_files),
         Findings(plan={"files": sum(len(root.files) for root in roots), **sizes(roots)}),

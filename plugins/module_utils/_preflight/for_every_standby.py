@@ -8,22 +8,45 @@ Private to the collection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility_facts as _compatibility_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration as _configuration
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.configuration_facts import Configuration
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import public
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import is_secret
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal import cluster as _cluster
+from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem, warning
 
-__all__ = ["check_compatibility", "check_configuration"]
+__all__ = ["Rehearsal", "check_compatibility", "check_configuration", "check_start"]
+
+# What every cluster has unless it was made otherwise.
+_SEGMENT_SIZE = 16 << 20
+
+_THAT_IT_STARTS = "that the server starts with its configuration"
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal needs: the programs, their version, and what brings the configuration files of the backup.
+
+    ``bring`` is None if they cannot be had before the copy.
+    """
+
+    bindir: str
+    major: int | None
+    bring: Callable[[str], None] | None = None
 
 
 def check_configuration(case: Case, read: Configuration | None) -> Findings:
@@ -46,6 +69,83 @@ def check_configuration(case: Case, read: Configuration | None) -> Findings:
     if not read.lets_in:
         settings["hot_standby"] = "on"
     return Findings((*read.verdicts, *verdicts), {"settings": settings})
+
+
+def check_start(
+    case: Case, questions: Questions, rehearsal: Rehearsal, read: Configuration | None, of_configuration: Findings
+) -> Findings:
+    """What the server itself says of the configuration, and ``of_configuration``: what the checks found before.
+
+    Only for a copy: the cluster that stays is asked by its own start, which has cost nothing. What cannot be read
+    without the server (``configuration_invalid``) the rehearsal tells better.
+    """
+    known = {verdict.error_code for verdict in errors(of_configuration.verdicts)}
+    if case.action not in COPYING or known - {"configuration_invalid", "hot_standby_settings"}:
+        return of_configuration
+    if case.request.rehearse == "never":
+        return merged(of_configuration, Findings(plan={"not_checked": [_THAT_IT_STARTS]}))
+    unknown, major = _unknown_yet(case, rehearsal), rehearsal.major
+    if unknown is not None or major is None:
+        return merged(of_configuration, _without_rehearsal(case, unknown or "is for a version that is not known"))
+    try:
+        rehearsed = questions.rehearse(_rehearsed(case, rehearsal, major, read, of_configuration))
+    except StandbyError as failed:
+        if case.request.rehearse == "always":
+            return merged(of_configuration, Findings((problem("rehearsal", failed.refusal),)))
+        left_out = {"not_checked": [_THAT_IT_STARTS]}
+        return merged(of_configuration, Findings((warning("rehearsal", failed.refusal),), left_out))
+    verdicts = [problem("rehearsal", refusal) for refusal in rehearsed.refusals]
+    verdicts += [warning("rehearsal", refusal) for refusal in rehearsed.warnings]
+    if not verdicts:
+        verdicts = [Verdict("rehearsal", "ok", "a scratch cluster starts with the configuration of the standby")]
+    return _instead(of_configuration, Findings(verdicts, {"not_checked": list(rehearsed.not_shown)}))
+
+
+def _instead(before: Findings, told: Findings) -> Findings:
+    """The server's words in place of what its program has said of the same configuration."""
+    if not errors(told.verdicts):
+        return merged(before, told)
+    kept = tuple(verdict for verdict in before.verdicts if verdict.error_code != "configuration_invalid")
+    return merged(Findings(kept, before.plan), told)
+
+
+def _unknown_yet(case: Case, rehearsal: Rehearsal) -> str | None:
+    """Why nobody knows yet which configuration the server will have; None if it is known."""
+    directory = case.request.config_directory
+    if rehearsal.bring is None and (directory is None or case.request.config_from_backup):
+        return "comes with the copy"
+    if directory and case.request.config_created and not os.path.exists(os.path.join(directory, "postgresql.conf")):
+        return "is made by the packaging, before the server starts"
+    return None
+
+
+def _without_rehearsal(case: Case, why: str) -> Findings:
+    """There is nothing to rehearse yet. That is no mistake of anybody's, and so no warning."""
+    if case.request.rehearse != "always":
+        return Findings(plan={"not_checked": [f"{_THAT_IT_STARTS}, which {why}"]})
+    found = f"The start of the server cannot be rehearsed: its configuration {why}. Nothing was changed."
+    return Findings((problem("rehearsal", Refusal("rehearsal_failed", found, "set rehearse=auto")),))
+
+
+def _rehearsed(
+    case: Case, rehearsal: Rehearsal, major: int, read: Configuration | None, of_configuration: Findings
+) -> _cluster.Standby:
+    """The standby whose start is rehearsed."""
+    request, pgdata = case.request, case.pgdata
+    control = read.control if read is not None else None
+    return _cluster.Standby(
+        data_directory=request.data_directory,
+        state_directory=request.state_directory,
+        bindir=rehearsal.bindir,
+        major=major,
+        segment_size=control.wal_segment_size if control is not None else _SEGMENT_SIZE,
+        checksums=control is not None and control.data_checksums,
+        config_directory=request.config_directory,
+        from_backup=request.config_from_backup,
+        settings=of_configuration.plan.get("settings", {}),
+        bring=rehearsal.bring,
+        beside_another=pgdata is not None and pgdata.running,
+    )
 
 
 def check_compatibility(

@@ -16,6 +16,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upst
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _connect
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import upstream_facts as _upstream_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal import rehearse as _rehearse
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.cluster import Standby
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Questions"]
@@ -28,6 +31,7 @@ class Questions:
     ``identify`` asks the upstream who it is, ``upstream_files`` what pg_basebackup would copy. ``wal`` asks the
     upstream and Barman for every WAL segment. ``upstream_compatibility`` judges all else that only the upstream can
     tell. ``fetch`` lets ``restore_command`` fetch one segment. ``rate`` measures how fast the Barman host sends.
+    ``rehearse`` starts a scratch cluster with the configuration that the standby will have.
     """
 
     identify: Callable[[Mapping[str, str]], Upstream] = _connect.identify
@@ -36,3 +40,4 @@ class Questions:
     wal: Callable[..., _wal_proof.WalProof] = _wal_proof.prove
     fetch: Callable[..., Verdict] = _restore_command.fetches_segment
     rate: Callable[..., float | None] = _space_facts.rate
+    rehearse: Callable[[Standby], Rehearsed] = _rehearse.rehearse

@@ -29,6 +29,7 @@ class Request:
     ``restore_command`` is the command that the server will run, ``restore_trial`` the same for a trial;
     ``restore_note`` is the reason why that is not Barman's own script. ``barman_checks`` are the lines of
     ``barman check``, None if Barman was not asked.
+    ``rehearse`` is ``always`` if a rehearsal that cannot be had is a problem, ``auto`` if it is not, or ``never``.
     ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
 
@@ -56,6 +57,7 @@ class Request:
     basebackup: UpstreamSource | None = None
     upstream_asked: bool = True
     upstream_derived: Mapping[str, Any] | None = None
+    rehearse: str = "auto"
 
     @property
     def method(self) -> str:

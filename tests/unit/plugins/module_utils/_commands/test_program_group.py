@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import (
@@ -156,7 +157,33 @@ class TestAProgram:
             ProgramGroup([program])
 
 
+# As a server, it has a handler of its own, also where whoever started it ignores the signal.
+HEEDS_QUIT = """
+import os, signal, sys
+signal.signal(signal.SIGQUIT, lambda *_signal: (open(sys.argv[1], "w").close(), os._exit(0)))
+open(sys.argv[2], "w").close()
+while True:
+    signal.pause()
+"""
+
+
 class TestEndedWithUs:
+    def test_a_group_is_asked_by_the_signal_that_it_understands(self, tmp_path):
+        child = os.fork()
+        if child == 0:
+            try:
+                argv = [sys.executable, "-c", HEEDS_QUIT, str(tmp_path / "asked"), str(tmp_path / "ready")]
+                with ProgramGroup(argv) as group, ended_with_us(group, signal.SIGQUIT):
+                    wait_until((tmp_path / "ready").exists)
+                    (tmp_path / "guarded").touch()
+                    group.exit_code()
+            finally:
+                os._exit(0)
+        wait_until((tmp_path / "guarded").exists)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        wait_until((tmp_path / "asked").exists)
+
     def test_a_group_goes_when_whoever_started_it_was_killed(self, tmp_path):
         child = os.fork()
         if child == 0:

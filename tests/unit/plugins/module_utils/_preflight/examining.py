@@ -15,6 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upst
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examined
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
 
@@ -33,7 +34,8 @@ class Answers:
 
     ``upstream`` is who the upstream is, or what is raised instead. ``wal`` is the proof for a clone of the backup,
     ``wal_of_cluster`` that for the cluster which is there. Without a ``rate`` the real measurement is made.
-    ``no_rewind`` are reasons why pg_rewind cannot help.
+    ``no_rewind`` are reasons why pg_rewind cannot help. ``rehearsed`` is what becomes of the rehearsal, or what is
+    raised instead.
     """
 
     upstream: Upstream | Exception = field(default_factory=upstream)
@@ -44,6 +46,7 @@ class Answers:
     files: ClusterFiles | str = "it was not asked"
     rate: float | None = None
     no_rewind: list[str] = field(default_factory=lambda: ["no checksums"])
+    rehearsed: Rehearsed | Exception = field(default_factory=Rehearsed)
     asked: dict[str, Any] = field(default_factory=dict)
 
     def questions(self) -> Questions:
@@ -55,6 +58,7 @@ class Answers:
             upstream_compatibility=self._compatibility,
             wal=lambda begin, *rest: self._noted("begin", begin, self.wal),
             fetch=lambda command, *segment: self._noted("restore_command", command, self.fetched),
+            rehearse=self._rehearse,
             **measured,
         )
 
@@ -67,6 +71,12 @@ class Answers:
         if isinstance(self.upstream, Exception):
             raise self.upstream
         return self.upstream
+
+    def _rehearse(self, standby):
+        self.asked["rehearse"] = standby
+        if isinstance(self.rehearsed, Exception):
+            raise self.rehearsed
+        return self.rehearsed
 
     def _compatibility(self, standby, *_rest):
         return self._noted("standby", standby, ([], self.facts))

@@ -57,6 +57,7 @@ def test_verdicts_come_in_the_order_in_which_a_person_reads_them(examine):
         "space",
         "configuration",
         "hot_standby_settings",
+        "rehearsal",
         "wal",
         "restore_command",
         "ownership",

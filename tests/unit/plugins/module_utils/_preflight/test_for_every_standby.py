@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import codes, of_check
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 
@@ -57,6 +59,92 @@ def test_a_configuration_of_another_directory(host, examine, sets, expected):
     elsewhere = host.root / "etc"
     write_tree(elsewhere, {"postgresql.conf": f"data_directory = {sets}\nmax_connections = 200\n"})
     assert codes(examine(config_directory=str(elsewhere), config_created=True)) == expected
+
+
+REFUSED = Refusal("server_would_not_start", "It says: FATAL: no.", "mend it")
+NOT_HAD = StandbyError(Refusal("rehearsal_failed", "There is no initdb.", "install it"))
+INVALID = (
+    "#!/bin/sh\n[ $1 != --version ] || { echo 'postgres (PostgreSQL) 15.20'; exit; }\necho 'FATAL: no' >&2; exit 1\n"
+)
+THAT_IT_STARTS = "that the server starts with its configuration"
+
+
+def severities(examined):
+    return [(verdict.severity, verdict.error_code) for verdict in of_check(examined, "rehearsal")]
+
+
+class TestStart:
+    """Whether the server would start is asked of the server."""
+
+    def test_it_gets_what_the_standby_will_have(self, host, examine, answers):
+        write_tree(host.data, {"postgresql.conf": "max_connections = 20\n", "server.key": "key", "mine/a.crt": "crt"})
+        examined = examine()
+        standby = answers.asked["rehearse"]
+        assert severities(examined) == [("ok", None)]
+        assert (standby.major, standby.segment_size, standby.settings) == (15, 16 << 20, {"max_connections": "100"})
+        target = host.root / "target"
+        target.mkdir()
+        standby.bring(str(target))
+        assert (target / "mine" / "a.crt").read_text() == "crt"
+        assert not (target / "global").exists()
+
+    def test_what_the_server_says_is_a_problem(self, examine, answers):
+        answers.rehearsed = Rehearsed((REFUSED,))
+        examined = examine()
+        assert codes(examined) == ["server_would_not_start"]
+        assert examined.plan["action"] == "refuse"
+
+    def test_what_it_says_and_starts_is_a_warning(self, examine, answers):
+        answers.rehearsed = Rehearsed(warnings=(Refusal("server_would_not_listen", "There.", "see"),), not_shown=("x",))
+        examined = examine()
+        assert severities(examined) == [("warning", "server_would_not_listen")]
+        assert examined.plan["not_checked"] == ["x"]
+
+    @pytest.mark.parametrize(
+        ("policy", "severity", "unchecked"),
+        [("auto", "warning", [THAT_IT_STARTS]), ("always", "error", [])],
+        ids=["is told", "is a problem if it has to be had"],
+    )
+    def test_a_rehearsal_that_cannot_be_had(self, examine, answers, policy, severity, unchecked):
+        answers.rehearsed = NOT_HAD
+        examined = examine(rehearse=policy)
+        assert severities(examined) == [(severity, "rehearsal_failed")]
+        assert examined.plan["not_checked"] == unchecked
+
+    def test_none_that_is_not_wanted(self, examine, answers):
+        examined = examine(rehearse="never")
+        assert (severities(examined), examined.plan["not_checked"]) == ([], [THAT_IT_STARTS])
+        assert "rehearse" not in answers.asked
+
+    def test_none_for_a_cluster_that_stays(self, host, examine, answers):
+        host.copy()
+        assert severities(examine()) == []
+        assert "rehearse" not in answers.asked
+
+    @pytest.mark.parametrize(
+        ("rehearsed", "expected"),
+        [(Rehearsed((REFUSED,)), ["server_would_not_start"]), (NOT_HAD, ["configuration_invalid"])],
+        ids=["in the server's words", "in those of its program"],
+    )
+    def test_a_configuration_that_cannot_be_read_is_told_once(self, host, examine, answers, rehearsed, expected):
+        host.program("postgres", INVALID)
+        answers.rehearsed = rehearsed
+        assert codes(examine()) == expected
+
+    @pytest.mark.parametrize(
+        ("policy", "expected"), [("auto", []), ("always", [("error", "rehearsal_failed")])], ids=["auto", "always"]
+    )
+    def test_a_configuration_that_is_made_later_cannot_be_tried(self, host, examine, policy, expected):
+        examined = examine(config_directory=str(host.root / "etc"), config_created=True, rehearse=policy)
+        assert severities(examined) == expected
+        told = " ".join([*examined.plan["not_checked"], *(one.msg for one in of_check(examined, "rehearsal"))])
+        assert "is made by the packaging" in told
+
+    def test_what_is_not_checked_for_several_reasons_is_all_told(self, examine, answers):
+        answers.rehearsed = NOT_HAD
+        unchecked = examine(upstream_asked=False).plan["not_checked"]
+        assert THAT_IT_STARTS in unchecked
+        assert len(unchecked) > 1
 
 
 class TestHost:
