@@ -32,6 +32,12 @@ class Refusal:
         """The whole text for a person."""
         return f"{self.found} Next: {self.next_step}."
 
+    @classmethod
+    def of_result(cls, result: Mapping[str, Any]) -> Refusal:
+        """The refusal of which a module's result tells, by its ``error_code`` and ``msg``."""
+        found, _next, step = str(result["msg"]).rpartition(" Next: ")
+        return cls(result["error_code"], found, step.rstrip("."))
+
 
 class StandbyError(Exception):
     """A refusal or failure that a user reads.

@@ -140,6 +140,22 @@ msg:
   sample: >-
     The standby on /var/lib/postgresql/15/main is not ready: its replay is paused. Next: if nobody needs the pause, run
     SELECT pg_wal_replay_resume() on the standby, then run again.
+server_log:
+  description:
+    - What the server itself has said since its last start of why it does not run or does not stream, a line for each
+      thing, out of its log. Empty if it has said nothing, or if its log cannot be read.
+  returned: if it was waited for in vain, and does not stream
+  type: list
+  elements: str
+  sample:
+    - 'FATAL:  could not start WAL streaming: ERROR:  replication slot "n1" does not exist'
+cause:
+  description:
+    - What RV(server_log) means, as a name for machines; null if it is not known, such as in a language other than
+      English. The names are listed in docs/troubleshooting.md.
+  returned: if it was waited for in vain, and does not stream
+  type: str
+  sample: slot_missing
 catching_up:
   description: Whether it streams as it should, and all that it lacks is WAL that it has yet to receive or to replay.
   returned: success

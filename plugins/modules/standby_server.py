@@ -121,6 +121,23 @@ enabled_changed:
   returned: success
   type: bool
   sample: false
+server_log:
+  description:
+    - What the server has said since the beginning of the act that failed, a line for each thing, out of its log,
+      without secrets. That is looked for in the journal of O(service), in the file that C(pg_ctl) or Debian's packaging
+      writes, and in the files of the logging collector.
+  returned: if the server does not start or end
+  type: list
+  elements: str
+  sample:
+    - 'FATAL:  could not access file "pg_stat_statements": No such file or directory'
+cause:
+  description:
+    - What RV(server_log) means, as a name for machines; null if it is not known, such as in a language other than
+      English. The names are listed in docs/troubleshooting.md.
+  returned: if the server does not start or end
+  type: str
+  sample: library_missing
 """
 
 from typing import Any

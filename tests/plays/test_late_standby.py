@@ -180,6 +180,15 @@ def test_the_proof_fails_with_the_words_and_the_code_of_what_was_seen(run, ready
     assert ("standby_catching_up: It is late." in told) is not ready
 
 
+@pytest.mark.parametrize("msg", ["It does not start. It says: FATAL:  no. Next: mend it.", ""])
+def test_the_last_word_of_a_failed_host_is_the_reason(run, msg):
+    record = {"state": "failed", "task": "Start | Start", "error_code": "server_start_failed", "msg": msg}
+    last = [task for task in tasks("report") if "ansible.builtin.fail" in task]
+    _asked, told = run(last, {"__standby_from_barman_record": record}, True)
+    assert (msg or "read the output of the play") in told
+    assert "(server_start_failed, at the task `Start | Start`)" in told
+
+
 def test_every_run_judges_lag_and_replay_as_the_first_does():
     options = [task[INFO] for name in ("look", "prove") for task in tasks(name) if INFO in task]
     assert len(options) == 2

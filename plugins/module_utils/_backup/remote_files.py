@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Entry
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import FIND_FORMAT, parse_listing
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, rsync_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import rsync_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import NO_PROGRAM, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.stall import Stall
@@ -36,7 +37,7 @@ def list_backup(barman_host: BarmanHost, backup: Backup) -> Iterator[Entry]:
             Refusal(
                 "backup_files_missing",
                 f"Cannot list backup {backup.backup_id} in {directory} on {barman_host.where}:"
-                f" {first_line(stderr) or f'exit code {rc}'}.",
+                f" {said_by('find', stderr) or f'exit code {rc}'}.",
                 "check on the Barman host that the backup still exists and that our user may read it",
             ),
             rc=rc,
@@ -67,7 +68,7 @@ def fetch(barman_host: BarmanHost, remote_directory: str, names: Iterable[str], 
             Refusal(
                 reason.code,
                 f"Cannot fetch files of the backup from {barman_host.where}:{remote_directory}: {reason.meaning}"
-                f" ({first_line(stderr)}).",
+                f" ({said_by('rsync', stderr)}).",
                 reason.next_step,
             ),
             rc=rc,

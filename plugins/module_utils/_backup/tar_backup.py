@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing im
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_roots import archives_of, packed_roots
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.tar_stream import TarStream
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     ManifestEntry,
@@ -90,7 +90,7 @@ def _promises(barman_host: BarmanHost, backup: Backup) -> Iterator[ManifestEntry
         return StandbyError(
             Refusal(
                 "backup_files_missing",
-                f"Cannot read {path} on {barman_host.where}: {first_line(stderr) or f'exit code {rc}'}.",
+                f"Cannot read {path} on {barman_host.where}: {said_by('cat', stderr) or f'exit code {rc}'}.",
                 "check on the Barman host that the backup still exists and that our user may read it",
             ),
             rc=rc,

@@ -16,9 +16,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_h
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     CONNECTION_ENDED,
     Diagnosis,
-    first_line,
     tar_failure,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import NOTHING, PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
@@ -117,7 +117,7 @@ class TarStream:
     @property
     def first_words(self) -> str:
         """The first line of that, for a message."""
-        return first_line(self.stderr)
+        return said_by("cat", self.stderr)
 
     def _start(self, argv: Sequence[str], stdin: int) -> None:
         errors = os.memfd_create("errors")  # on a full disk it could not say that it is full

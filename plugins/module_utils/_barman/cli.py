@@ -19,7 +19,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
     LocalShell,
     Shell,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import barman_failure, first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import barman_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer, CheckItem
 
@@ -232,7 +233,7 @@ class Barman:
             Refusal(
                 "backup_info_unreadable",
                 f"Cannot read backup.info of backup {backup_id} on {self.shell.where}:"
-                f" {first_line(done.err) or 'cat said nothing'}.",
+                f" {said_by('cat', done.err) or 'cat said nothing'}.",
                 "let the user that logs in there read Barman's directories",
             )
         )
@@ -270,7 +271,7 @@ class Barman:
             Refusal(
                 reason.code,
                 f"Barman on {self.shell.where} failed for server {self.server}: {reason.meaning}"
-                f" ({first_line(said) or first_line(done.err) or f'exit code {done.rc}'}).",
+                f" ({said_by('barman', said) or said_by('barman', done.err) or f'exit code {done.rc}'}).",
                 reason.next_step,
             ),
             rc=done.rc,

@@ -10,7 +10,7 @@ import re
 import stat
 import tempfile
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import HEADER_BYTES, segment_error
@@ -21,9 +21,6 @@ __all__ = ["barman_cli", "fetches_segment"]
 _FETCH_SECONDS = 60
 
 _STDERR_BYTES = 64 << 10
-
-# ssh and barman often have some before they tell what is wrong.
-_WARNING = re.compile(r"^\s*warning\b.*", re.IGNORECASE | re.MULTILINE)
 
 _PLACEHOLDER = re.compile(r"%[%fpr]")
 
@@ -96,7 +93,7 @@ def _run(command: str, directory: str) -> tuple[int | None, str]:
 def _command_failed(segment: str, rc: int | None, stderr: str) -> Verdict:
     """The command itself is not repeated: it may hold a secret."""
     ended = f"exit code {rc}" if rc is not None else f"it did not end within {_FETCH_SECONDS} seconds and was ended"
-    reason = first_line(_WARNING.sub("", stderr)) or first_line(stderr)
+    reason = said_by("barman-wal-restore", stderr)
     said = f" ({reason})" if reason else ""
     return problem(
         "restore_command",

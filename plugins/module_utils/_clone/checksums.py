@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.backup_manifest import (
     CHECKSUM_BYTES,
@@ -119,7 +119,7 @@ def _verdicts(done: Completed) -> set[int]:
             Refusal(
                 "verification_failed",
                 f"{done.argv[0]} could not compare the copied files with the backup's manifest"
-                f" (exit code {done.rc}; {first_line(done.err) or 'it said nothing'}).",
+                f" (exit code {done.rc}; {said_by(done.argv[0], done.err) or 'it said nothing'}).",
                 "run it by hand with --version; if that works, look at free space and memory",
             ),
             cmd=list(done.argv),

@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import ssh_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import (
     NO_PROGRAM,
     PIPE,
@@ -224,7 +225,7 @@ class SshShell(Shell):
             Refusal(
                 reason.code,
                 f"Cannot reach the Barman host {self.where} by ssh: {reason.meaning}"
-                f" ({first_line(stderr) or 'ssh said nothing'}).",
+                f" ({said_by('ssh', stderr) or 'ssh said nothing'}).",
                 reason.next_step,
             ),
             rc=rc,

@@ -1,20 +1,20 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the exit codes and first words of ssh, rsync and barman mean. Pure. Private to the collection."""
+"""What the exit codes and words of ssh, rsync and barman mean. Pure. Private to the collection."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import by_ssh, without_chatter
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
 __all__ = [
     "CONNECTION_ENDED",
     "Diagnosis",
     "barman_failure",
-    "first_line",
     "rsync_failure",
     "ssh_failure",
     "tar_failure",
@@ -48,7 +48,11 @@ class Diagnosis(NamedTuple):
 
 CONNECTION_ENDED = Diagnosis(Refusal("ssh_failed", "the connection was ended", "run again"), retry=True)
 
-_ACCOUNT = ("password has expired", "Password change required", "account has expired", "account is locked")
+# Each is looked for at the beginning of a line: a banner may hold any of these words.
+_ACCOUNT = re.compile(
+    r"(?m)^\s*((WARNING: )?Your password has expired|Password change required but|Your account has expired"
+    r"|This account is (currently not available|locked))"
+)
 
 _ACCOUNT_REFUSED = Refusal(
     "ssh_account",
@@ -56,9 +60,17 @@ _ACCOUNT_REFUSED = Refusal(
     "have the account on the Barman host renewed (chage, passwd)",
 )
 
+_KEY_REFUSED = r"^(\S+: )?Permission denied \("
+
+# ssh goes on without a key of its own that it cannot use, and is then refused.
+_KEY_UNUSABLE = re.compile(
+    r"(?m)^(Load key \"|no such identity: |Warning: Identity file .* not accessible"
+    r"|Permissions 0\d+ for '|@ +WARNING: UNPROTECTED PRIVATE KEY|sign_and_send_pubkey: )"
+)
+
 _SSH = (
     (
-        ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key is known"),
+        r"^(Host key verification failed\.$|@ +WARNING: REMOTE HOST IDENTIFICATION|No \S+ host key is known)",
         Diagnosis(
             Refusal(
                 "ssh_host_key",
@@ -67,8 +79,9 @@ _SSH = (
             )
         ),
     ),
+    (_ACCOUNT.pattern.replace("(?m)", ""), Diagnosis(_ACCOUNT_REFUSED)),
     (
-        ("Permission denied", "Too many authentication failures"),
+        rf"{_KEY_REFUSED}|^Permission denied, please|^(Received disconnect|Disconnect).*Too many authentication f",
         Diagnosis(
             Refusal(
                 "ssh_auth",
@@ -78,7 +91,18 @@ _SSH = (
         ),
     ),
     (
-        ("Could not resolve hostname",),
+        r"^ssh: Could not resolve hostname .*: (Temporary failure|Try again|Resource temporarily|System error)",
+        Diagnosis(
+            Refusal(
+                "ssh_unknown_host",
+                "its name could not be resolved just now",
+                "see that this host's DNS answers (resolv.conf), or put the name into /etc/hosts",
+            ),
+            retry=True,
+        ),
+    ),
+    (
+        r"^ssh: Could not resolve hostname ",
         Diagnosis(
             Refusal(
                 "ssh_unknown_host", "its name does not resolve", "correct barman_host, or add it to DNS or ssh_config"
@@ -86,29 +110,8 @@ _SSH = (
         ),
     ),
     (
-        # After login these lines, too, may end in "Connection reset by peer" or "timed out".
-        ("Read from remote host", "client_loop: send disconnect"),
-        Diagnosis(Refusal("ssh_failed", "the connection broke", "check the network, then run again"), retry=True),
-    ),
-    (
-        ("kex_exchange_identification", "Connection closed by", "Connection reset by"),
-        Diagnosis(
-            Refusal(
-                "ssh_dropped",
-                "it dropped the connection before login",
-                "raise MaxStartups in its sshd_config, or start fewer hosts at a time",
-            ),
-            retry=True,
-        ),
-    ),
-    (
-        ("Connection refused",),
-        Diagnosis(
-            Refusal("ssh_refused", "it refused the connection", "start sshd there, or correct the port in ssh_config")
-        ),
-    ),
-    (
-        ("Bad owner or permissions on", "Bad configuration option", "terminating, "),
+        r"^(Bad owner or permissions on |\S+: terminating, \d+ bad |\S+:? line \d+: "
+        r"([Bb]ad|[Mm]issing|[Uu]nsupported|[Kk]eyword|[Gg]arbage|[Ii]nvalid|extra) )",
         Diagnosis(
             Refusal(
                 "ssh_config_invalid",
@@ -118,7 +121,7 @@ _SSH = (
         ),
     ),
     (
-        ("no matching", "Unable to negotiate"),
+        r"^Unable to negotiate with |^(ssh_dispatch_run_fatal: .*)?no matching .* (found|method)",
         Diagnosis(
             Refusal(
                 "ssh_no_match",
@@ -127,10 +130,35 @@ _SSH = (
             )
         ),
     ),
-    (_ACCOUNT, Diagnosis(_ACCOUNT_REFUSED)),
     (
-        ("timed out", "No route to host", "Network is unreachable"),
+        # After login these lines, too, may end in "Connection reset by peer" or "timed out".
+        r"^(Read from remote host |client_loop: send disconnect)",
+        Diagnosis(Refusal("ssh_failed", "the connection broke", "check the network, then run again"), retry=True),
+    ),
+    (
+        r"^(ssh: connect to .*|channel \d+: open failed: connect failed): Connection refused",
+        Diagnosis(
+            Refusal("ssh_refused", "it refused the connection", "start sshd there, or correct the port in ssh_config")
+        ),
+    ),
+    (
+        r"^((ssh: connect to .*|channel \d+: open failed: connect failed): "
+        r"(.*timed out|No route to host|(Network|Host) is (unreachable|down))"
+        r"|Connection timed out during banner|Connection to \S+ port \d+ timed out)",
         Diagnosis(Refusal("ssh_timeout", "it did not answer", "check the network and the firewall"), retry=True),
+    ),
+    (
+        r"^((kex|ssh)_exchange_identification: |Connection (closed|reset) by \S+ port )",
+        Diagnosis(
+            Refusal(
+                "ssh_dropped",
+                "it dropped the connection before login",
+                "raise MaxStartups in its sshd_config, or start fewer hosts at a time; from OpenSSH 9.8 on sshd also"
+                " turns an address away for a while after logins from it that failed: mend those, and name the address"
+                " in PerSourcePenaltyExemptList",
+            ),
+            retry=True,
+        ),
     ),
 )
 
@@ -146,25 +174,37 @@ _REFUSED_HERE = re.compile(
 
 _SAID_BY_RSYNC = re.compile(r"rsync(:| error:)|\[")
 
-# What ssh and rsync say before the reason: since OpenSSH 10.1 three lines with two asterisks about the key exchange of
-# an older server (ssh_config(5), WarnWeakCrypto), and what is added to known_hosts.
-_WARNING = re.compile(r"\*\* |warning: |@+$", re.IGNORECASE)
+_NO_RSYNC = re.compile(r"(?m)^(\S*sh: )?((line )?\d+: )?(exec: )?(\S*/)?rsync: (command )?not found")
+
+_UNCLEAN = re.compile(r"(?m)^protocol version mismatch -- is your shell clean")
+
+# What the programs say that read a tar, or the shell that starts them.
+_OF_FILE = re.compile(
+    r"(?m)^(\S*/)?(cat|tar|gzip|gunzip|pigz|zstd|zstdcat|lz4|lz4cat|bzip2|xz|sh|bash|dash)\b"
+    r".*(No such file|Permission denied)"
+)
 
 _BROKEN = ("Input/output error", "Read-only file system", "Structure needs cleaning")
 
 
-def first_line(text: str) -> str:
-    """The first line that says something, for a message; a warning only if there is nothing else."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if not _WARNING.match(line)), lines[0] if lines else "")
-
-
 def ssh_failure(stderr: str) -> Diagnosis:
-    """Why ssh itself failed (exit code 255)."""
-    for marks, diagnosis in _SSH:
-        if any(mark in stderr for mark in marks):
+    """Why ssh itself failed (exit code 255), by the lines that are ssh's own."""
+    said = by_ssh(stderr)
+    for words, diagnosis in _SSH:
+        if any(re.search(words, line) for line in said):
+            if diagnosis.code == "ssh_auth" and _KEY_UNUSABLE.search("\n".join(said)):
+                return _OWN_KEY
             return diagnosis
     return Diagnosis(Refusal("ssh_failed", "the connection failed", "try the same ssh command by hand"), retry=True)
+
+
+_OWN_KEY = Diagnosis(
+    Refusal(
+        "ssh_key_unusable",
+        "ssh here cannot use its own key, and was refused without it",
+        "mend the key file that ssh names: whole, in a form that this OpenSSH reads, and readable by its owner alone",
+    )
+)
 
 
 # Not what else Barman says of its configuration, such as that an option in it is deprecated.
@@ -190,7 +230,7 @@ def barman_failure(rc: int, text: str) -> Diagnosis:
         return Diagnosis(
             Refusal("barman_wrong_user", "Barman refuses to run as that user", "connect as Barman's own user")
         )
-    if any(mark in text for mark in _ACCOUNT):  # the shell there refuses, after ssh has logged in
+    if _ACCOUNT.search(text):  # the shell there refuses, after ssh has logged in
         return Diagnosis(_ACCOUNT_REFUSED)
     if "Unknown server" in text:
         return Diagnosis(
@@ -202,7 +242,7 @@ def barman_failure(rc: int, text: str) -> Diagnosis:
         )
     if "Unknown backup" in text:
         return Diagnosis(Refusal("backup_unknown", "there is no such backup", "choose one of `barman list-backups`"))
-    if _NO_CONFIG.search(text):
+    if _NO_CONFIG.search("\n".join(without_chatter(text))):
         return Diagnosis(Refusal("barman_config", "Barman could not read its configuration", "correct barman_config"))
     return Diagnosis(Refusal("barman_failed", "the command failed", "run the same command by hand on the Barman host"))
 
@@ -213,11 +253,11 @@ def rsync_failure(rc: int, stderr: str) -> Diagnosis:
     of_connection = ssh_failure("\n".join(line for line in stderr.splitlines() if not _SAID_BY_RSYNC.match(line)))
     if rc == 255 or (rc == 12 and of_connection.code != "ssh_failed"):
         return of_connection
-    if rc == 127 or "rsync: command not found" in stderr or "rsync: not found" in stderr:
+    if rc == 127 or _NO_RSYNC.search(stderr):
         return Diagnosis(
             Refusal("rsync_missing_remote", "rsync is not installed there", "install rsync on the Barman host")
         )
-    if "is your shell clean" in stderr:
+    if _UNCLEAN.search(stderr):
         return Diagnosis(
             Refusal(
                 "ssh_stdout_polluted",
@@ -234,7 +274,7 @@ def tar_failure(rc: int, stderr: str, decompresses: bool) -> Diagnosis:
         return ssh_failure(stderr)
     if rc < 0:
         return CONNECTION_ENDED
-    if decompresses and "No such file" not in stderr and "Permission denied" not in stderr:
+    if decompresses and not _OF_FILE.search(stderr):
         return Diagnosis(
             Refusal(
                 "archive_damaged",
@@ -253,7 +293,8 @@ def tar_failure(rc: int, stderr: str, decompresses: bool) -> Diagnosis:
 
 def _of_files(rc: int, stderr: str) -> Diagnosis | None:
     """What the two ends say of files. The far end, which only reads, calls itself the sender."""
-    here = "\n".join(line for line in stderr.splitlines() if "[sender]" not in line)
+    said = [line for line in stderr.splitlines() if _SAID_BY_RSYNC.match(line)]
+    here = "\n".join(line for line in said if "[sender]" not in line)
     if any(mark in here for mark in _FULL):
         return Diagnosis(Refusal("disk_full", "the disk here is full", "make room, in bytes and inodes (df, df -i)"))
     if rc == 11 or any(mark in here for mark in _BROKEN):
@@ -262,7 +303,7 @@ def _of_files(rc: int, stderr: str) -> Diagnosis | None:
         return Diagnosis(
             Refusal("directory_not_writable", "files here cannot be written", "give them to the database's OS user")
         )
-    if rc in (23, 24) or (rc == 12 and "change_dir" in stderr):
+    if rc in (23, 24) or (rc == 12 and any("change_dir" in line for line in said)):
         return Diagnosis(
             Refusal(
                 "backup_files_missing",

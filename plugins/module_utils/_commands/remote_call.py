@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, Shell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["call"]
@@ -81,7 +81,7 @@ def call(
         raise StandbyError(
             Refusal(
                 "barman_host_refused",
-                f"Our key may not run our program on {shell.where}: {first_line(done.err)}.",
+                f"Our key may not run our program on {shell.where}: {said_by('python3', done.err)}.",
                 "give its forced command --keep and --stage, and plugins/module_utils of this version of the collection"
                 " (docs/restricted_key.md)",
             ),
@@ -89,12 +89,11 @@ def call(
             stderr=done.err,
         )
     if "done" not in answer:
-        told = done.err.strip().splitlines()
         raise StandbyError(
             Refusal(
                 "barman_host_python",
                 f"Python 3.8 or later could not be run on {shell.where}:"
-                f" {told[-1] if told else first_line(done.out) or f'exit code {done.rc}'}.",
+                f" {said_by('python3', done.err) or said_by('python3', done.out) or f'exit code {done.rc}'}.",
                 "install python3 there, or let our key run it",
             ),
             rc=done.rc,

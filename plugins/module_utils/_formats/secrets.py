@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["MASK", "free_of_secrets", "is_secret", "secrets"]
+__all__ = ["MASK", "free_of_secrets", "is_secret", "secrets", "without_secrets"]
 
 MASK = "********"
 
@@ -27,10 +27,14 @@ _ASSIGNED = re.compile(
     r"\b((?:ssl)?password|oauth_client_secret|ldapbindpasswd|radiussecrets|scram_(?:client|server)_key)(\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&'\"]+)"
 )
 _IN_URI = re.compile(r"(//[^/@\s:]*:)([^/@\s]+)(?=@)")
+# A role's in SQL, which a log quotes.
+_IN_SQL = re.compile(r"(?i)(\bpassword\s+)(e?'(?:[^'\\]|\\.|'')*'?)")
 
 # The keys of a module's result that hold text for people. All others may steer a later task, which acts on what they
 # say: a path in which a part is masked is another path.
-_TEXTS = frozenset({"msg", "reason", "reasons", "before", "diff", "not_checked", "invocation", "exception"})
+_TEXTS = frozenset(
+    {"msg", "reason", "reasons", "before", "diff", "not_checked", "invocation", "exception", "server_log"}
+)
 
 # What machines read of a failure as well.
 _OF_MACHINES = frozenset({"error_code", "error_codes", "plan"})
@@ -74,14 +78,15 @@ def free_of_secrets(result: Mapping[str, Any], hidden: Iterable[str], failed: bo
             return value
         for secret in longest_first:
             value = value.replace(secret, MASK)
-        return _redacted(value)
+        return without_secrets(value)
 
     return dict(clean(result, failed))
 
 
-def _redacted(text: str) -> str:
-    """A text without what reads like a secret of a conninfo: another program may have written it."""
-    return _IN_URI.sub(rf"\g<1>{MASK}", _ASSIGNED.sub(rf"\g<1>\g<2>{MASK}", text))
+def without_secrets(text: str) -> str:
+    """A text without what reads like a secret of a conninfo or of a role: another program may have written it."""
+    without = _ASSIGNED.sub(rf"\g<1>\g<2>{MASK}", text)
+    return _IN_SQL.sub(rf"\g<1>{MASK}", _IN_URI.sub(rf"\g<1>{MASK}", without))
 
 
 def _decoded(text: str) -> str:

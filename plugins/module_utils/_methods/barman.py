@@ -28,7 +28,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_dir
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, TransferOptions
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.roots import plan
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell, ssh_argv
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line, ssh_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import ssh_failure
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.quoting import remote_command
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.remote_call import call
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
@@ -234,11 +235,13 @@ class Restore(Filler):
         if done.rc == 0 and done.out == here.out:
             return
         user = pwd.getpwuid(os.geteuid()).pw_name
-        said = first_line(done.err)
+        said = said_by("ssh", done.err)
         if done.rc != 0:
             found = f"{ssh_failure(done.err).meaning} ({said or f'exit code {done.rc}'})"
         else:
-            found = f"that is another host or user, or something prints on login ({first_line(done.out)})"
+            found = (
+                f"that is another host or user, or something prints on login ({done.out.strip().partition(chr(10))[0]})"
+            )
         raise StandbyError(
             Refusal(
                 "standby_unreachable",

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import in_unit
@@ -118,7 +118,9 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
     try:
         connection = replication_connection(keywords, _CONNECT_SECONDS)
     except psycopg2.Error as failed:
-        said = f"Cannot log in to the upstream for replication with {masked(keywords)}: {first_line(str(failed))}."
+        said = (
+            f"Cannot log in to the upstream for replication with {masked(keywords)}: {said_by('libpq', str(failed))}."
+        )
         if _SPARE.search(str(failed)):
             step = "end one of its WAL senders or connections, or raise the limit there"
             raise StandbyError(Refusal(NOTHING_SPARE, said, step)) from failed
@@ -151,7 +153,7 @@ def identify(keywords: Mapping[str, str]) -> Upstream:
                 Refusal(
                     "upstream_refuses",
                     "The upstream accepts a replication login but refuses to identify itself:"
-                    f" {first_line(str(failed))}.",
+                    f" {said_by('libpq', str(failed))}.",
                     "see its log, and that host and port are those of a PostgreSQL server",
                 )
             ) from failed
@@ -260,7 +262,7 @@ def asking(connection: Any, server: LocalServer) -> Iterator[Any]:
                 Refusal(
                     "instance_unreachable",
                     f"The server on port {server.port} in {server.host} lets us in and does not answer:"
-                    f" {first_line(str(failed))}.",
+                    f" {said_by('libpq', str(failed))}.",
                     "see the server's log, then run again",
                 )
             ) from failed
@@ -283,7 +285,7 @@ def local_connection(server: LocalServer, user: str | None = None, dbname: str =
             Refusal(
                 "instance_unreachable",
                 f"Cannot connect to database {dbname} of the server on port {server.port} in {server.host}:"
-                f" {first_line(str(failed))}.",
+                f" {said_by('libpq', str(failed))}.",
                 "see the server's log, and let the database's OS user log in there (pg_hba.conf, local)",
             )
         ) from failed

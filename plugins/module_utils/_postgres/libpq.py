@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import MASK
@@ -54,7 +54,7 @@ def keywords_of(conninfo: Any) -> dict[str, str]:
             given = dict(psycopg2.extensions.parse_dsn(str(conninfo)))
     except psycopg2.ProgrammingError as wrong:
         # Only a keyword's name may be told: libpq quotes what it cannot parse, which can be part of a password.
-        said = first_line(str(wrong))
+        said = said_by("libpq", str(wrong))
         said = said if "invalid connection option" in said or "invalid URI query" in said else said.partition('"')[0]
         raise StandbyError(
             Refusal(

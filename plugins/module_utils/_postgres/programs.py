@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
@@ -52,7 +52,7 @@ def server_version(bindir: str) -> str:
         raise StandbyError(
             Refusal(
                 "postgresql_not_installed",
-                f"{bindir}/postgres does not run: {first_line(done.err)}.",
+                f"{bindir}/postgres does not run: {said_by('postgres', done.err)}.",
                 "install the server package, or correct pg_bindir",
             )
         )
@@ -99,7 +99,7 @@ def effective(bindir: str, config_file: str, data_directory: str, names: Iterabl
             raise StandbyError(
                 Refusal(
                     "configuration_invalid",
-                    f"The server refuses its configuration {config_file}: {first_line(done.err)}.",
+                    f"The server refuses its configuration {config_file}: {said_by('postgres', done.err)}.",
                     "mend that file",
                 ),
                 stderr=done.err,
@@ -197,7 +197,7 @@ def require_valid(bindir: str, settings: Mapping[str, str]) -> None:
     """That the server takes these settings from a file. Raises StandbyError with what it says against one of them."""
     done = _asked(bindir, "data_directory", settings)
     if done.rc != 0:
-        said = _PLACE.sub("", _STAMP.sub("", first_line(done.err)))
+        said = _PLACE.sub("", _STAMP.sub("", said_by("postgres", done.err)))
         raise StandbyError(
             Refusal(
                 "setting_invalid",

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.bounded import bounded
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import replication_connection
@@ -180,7 +180,7 @@ def _connect(keywords: Mapping[str, str]) -> Any:
             with connection.cursor() as cursor, bounded(connection):
                 cursor.execute(_PREPARE)
         except psycopg2.Error as failed:
-            reason = reason or first_line(str(failed)) or "the server said nothing"
+            reason = reason or said_by("libpq", str(failed)) or "the server said nothing"
             if time.monotonic() - begun > _CONNECT_SECONDS / 2:
                 break
         else:

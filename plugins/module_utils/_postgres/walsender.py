@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.bounded import bounded
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import replication_connection
@@ -58,14 +58,14 @@ def holds_wal(keywords: Mapping[str, str], timeline: int, lsn: int) -> HeldWal:
     try:
         connection = replication_connection({**keywords, "application_name": _PROBE}, _SECONDS)
     except psycopg2.Error as failed:
-        return HeldWal(None, f"the login failed: {first_line(str(failed))}")
+        return HeldWal(None, f"the login failed: {said_by('libpq', str(failed))}")
     with contextlib.closing(connection), bounded(connection, _SECONDS) as overdue:
         try:
             _await_data(connection, f"START_REPLICATION PHYSICAL {format_lsn(lsn)} TIMELINE {timeline}")
         except psycopg2.Error as failed:
             if overdue.is_set():
                 return HeldWal(None, f"no WAL came within {_SECONDS} seconds")
-            said = first_line(str(failed))
+            said = said_by("libpq", str(failed))
             gone = failed.pgcode == _UNDEFINED_FILE or _SEGMENT.search(said) is not None
             return HeldWal(False if gone else None, said)
     return HeldWal(True)

@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
     LocalShell,
     ssh_destination,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["RestoreCommand", "restore_command"]
@@ -67,7 +67,7 @@ class RestoreCommand:
             return None
         program, *rest = self.script
         done = LocalShell().run([program, "--test", *rest, "-", "-"], timeout=_TEST_SECONDS)
-        return None if done.rc == 0 else first_line(done.err or done.out) or f"exit code {done.rc}"
+        return None if done.rc == 0 else said_by(program, done.err or done.out) or f"exit code {done.rc}"
 
 
 def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreCommand:

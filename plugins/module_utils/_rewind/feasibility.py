@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import mount_points, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import masked
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import format_lsn, parse_lsn
@@ -236,7 +236,7 @@ def _of_upstream(pgdata: DataDir, keywords: Mapping[str, str], bindir: str, upst
     if done.rc != 0:
         shown = {name: value for name, value in keywords.items() if name in ("host", "hostaddr", "port", "user")}
         return [
-            f"the SQL login to database postgres of the upstream with {shown} fails: {first_line(done.err)}"
+            f"the SQL login to database postgres of the upstream with {shown} fails: {said_by('psql', done.err)}"
             " (it needs a line in its pg_hba.conf, and in ~/.pgpass here one for that database)"
         ]
     return _of_answer(dict(json.loads(done.out)), pgdata, upstream)

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
@@ -35,6 +33,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision i
     act,
     require_own_unit,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.last_words import LastWords
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_files import LogPlaces, ServerLog
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import (
     StalledError,
     lives,
@@ -64,11 +64,6 @@ _UP = ("ready", "standby")
 # What pg_control says of a server that has begun to replay: how far it is is not a question of starting any more.
 _REPLAYING = "in archive recovery"
 
-_ENDS = re.compile("(?:FATAL|PANIC|ERROR|HINT):")
-
-# A line of the server's from its level on, without the time and whatever else log_line_prefix puts before that.
-_LEVEL = re.compile("(?:LOG|WARNING|DETAIL|FATAL|PANIC|ERROR|HINT): .*")
-
 
 @dataclass(frozen=True)
 class ServerRequest:
@@ -93,7 +88,8 @@ class Server:
             self.pgdata: DataDir = inspect(request.data_directory, request.state_directory)
         self.unit = self._unit()
         self.seen = self._see()
-        self._log_begin = 0
+        # What it says from the beginning of an act on.
+        self._log: ServerLog | None = None
 
     def action(self, state: str) -> str:
         """What is to be done for a state of the module's option. Raises StandbyError if that is refused."""
@@ -196,38 +192,30 @@ class Server:
     # --- what is done --------------------------------------------------------------------
 
     def _start(self, before: int | None = None) -> None:
-        began = time.time()
+        self._log = self._listen()
         if self.unit is not None:
             self._systemctl("start" if before is None else "restart", "--no-block")
         else:
             self._pg_ctl()
         try:
-            wait(lambda: self._is_up(before, began), self._movement, self.request.patience)
+            wait(lambda: self._is_up(before), self._movement, self.request.patience)
         except StalledError:
-            raise StandbyError(
-                Refusal(
-                    "server_stalled",
-                    f"The server of {self.pgdata.path} does not get on with its start: for {self.request.patience:g}"
-                    f" seconds it has neither computed nor read nor written. {self._words(began)}",
-                    "look at what it waits for (its log, its disk), or raise timeout",
-                )
-            ) from None
+            raise self._stalled("start") from None
 
     def _pg_ctl(self) -> None:
         bindir = find_bindir(self.pgdata.major, self.request.bindir)
         log = os.path.join(self.request.state_directory, "server.log")
         argv = [os.path.join(bindir, "pg_ctl"), "start", "--wait", "--silent", f"--timeout={_PG_CTL_SECONDS}"]
-        self._log_begin = len(read_small(log) or "")
         done = LocalShell().run([*argv, f"--pgdata={self.pgdata.path}", f"--log={log}"], _SECONDS)
         if done.rc != 0 and self.running is None:
-            raise self._failed(0, first_line(done.err))
+            raise self._failed(said_by("pg_ctl", done.err))
 
-    def _is_up(self, before: int | None, began: float) -> bool:
+    def _is_up(self, before: int | None) -> bool:
         """Raises StandbyError if it has ended, or the unit has started something else."""
         now, unit = self.running, self._unit()
         if now is None or now.pid == before:
             if unit is None or (unit.at_rest and self.running is None):
-                raise self._failed(began, "")
+                raise self._failed("")
             self._require_no_other(unit, before)
             return False
         if unit is not None and unit.main_pid != now.pid and unit.active != "activating":
@@ -264,7 +252,12 @@ class Server:
             )
         )
 
+    def _listen(self) -> ServerLog:
+        unit = self.unit.name if self.unit is not None else None
+        return ServerLog(LogPlaces(self.request.data_directory, self.request.state_directory, unit))
+
     def _stop(self) -> None:
+        self._log = self._listen()
         pid = self.seen.pid
         if self.unit is not None and (self.seen.by_unit or pid is None):
             self._systemctl("stop", "--no-block")
@@ -273,14 +266,7 @@ class Server:
         try:
             wait(lambda: self._is_down(pid), self._movement, self.request.patience)
         except StalledError:
-            raise StandbyError(
-                Refusal(
-                    "server_stalled",
-                    f"The server of {self.pgdata.path} (pid {pid}) does not get on with its shutdown: for"
-                    f" {self.request.patience:g} seconds it has neither computed nor read nor written.",
-                    "look at what it waits for (its log, its disk), or raise timeout",
-                )
-            ) from None
+            raise self._stalled(f"shutdown (pid {pid})") from None
 
     def _is_down(self, pid: int | None) -> bool:
         unit = self._unit()
@@ -330,45 +316,33 @@ class Server:
         now, unit = self.running, self._unit()
         return (now, unit, work_of(now.pid) if now is not None else 0)
 
-    def _failed(self, began: float, said: str) -> StandbyError:
-        words = self._words(began) or (f"It says: {said}." if said else "")
+    def _failed(self, said: str) -> StandbyError:
+        words = self._log.words() if self._log is not None else LastWords()
+        told = words.sentence or (f"It says: {said}." if said else "It has said nothing that could be read here.")
         return StandbyError(
             Refusal(
                 "server_start_failed",
-                f"The server of {self.pgdata.path} does not start. {words}",
-                "mend what its log tells, then run again",
-            )
+                f"The server of {self.pgdata.path} does not start. {told}",
+                words.step("mend what its log tells, then run again"),
+            ),
+            **words.result,
         )
 
-    def _words(self, began: float) -> str:
-        """What the server itself has said since then."""
-        if self.unit is not None:
-            argv = ["journalctl", "--no-pager", "--output=cat", f"--since=@{began:.0f}", f"--unit={self.unit.name}"]
-            lines = LocalShell().run(argv, _SECONDS).out.splitlines()
-        else:
-            log = read_small(os.path.join(self.request.state_directory, "server.log")) or ""
-            lines = log[self._log_begin :].splitlines()
-        return _last_words(lines)
-
-
-def _last_words(lines: Sequence[str]) -> str:
-    """The last words of a server that did not start, out of the lines of its log; empty if there are none.
-
-    What is wrong with a configuration is said by a line of the level LOG, before the FATAL one that ends the start.
-    """
-    ends = [number for number, line in enumerate(lines) if _ENDS.search(line)]
-    if not ends:
-        return ""
-    told = [_LEVEL.search(line) for line in lines[max(0, ends[-1] - 2) : ends[-1] + 1]]
-    said = " / ".join(match.group().strip() for match in told if match is not None)
-    return f"It says: {said.rstrip('.')}."
+    def _stalled(self, what: str) -> StandbyError:
+        words = self._log.words() if self._log is not None else LastWords()
+        found = (
+            f"The server of {self.pgdata.path} does not get on with its {what}: for {self.request.patience:g} seconds"
+            f" it has neither computed nor read nor written. {words.sentence}"
+        )
+        step = words.step("look at what it waits for (its log, its disk), or raise timeout")
+        return StandbyError(Refusal("server_stalled", found.rstrip(), step), **words.result)
 
 
 def _systemd(done: Completed, what: str, step: str) -> StandbyError:
     return StandbyError(
         Refusal(
             "systemd_failed",
-            f"{what}: {first_line(done.err) or f'exit code {done.rc}'}.",
+            f"{what}: {said_by('systemctl', done.err) or f'exit code {done.rc}'}.",
             f"{step}, and run this module as root",
         ),
         cmd=list(done.argv),

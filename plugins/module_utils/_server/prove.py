@@ -9,8 +9,12 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import standby_status
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.last_words import LastWords
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_files import LogPlaces, words_of_last_start
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import StalledError, wait, work_of
 
 __all__ = ["prove"]
@@ -19,8 +23,12 @@ __all__ = ["prove"]
 _PAUSE = 0.5
 
 
-def prove(params: dict[str, Any], look: Callable[[dict[str, Any]], dict[str, Any]] = standby_status) -> dict[str, Any]:
-    """The last look at a standby, in the words of standby_info.
+def prove(
+    params: dict[str, Any],
+    look: Callable[[dict[str, Any]], dict[str, Any]] = standby_status,
+    words: Callable[[LogPlaces, int | None], LastWords] = words_of_last_start,
+) -> dict[str, Any]:
+    """The last look at a standby, in the words of standby_info; of one that was waited for in vain, with its own.
 
     ``wait`` says for what it is looked at again, ``timeout`` how many seconds may pass without a change. What the
     upstream had written at the first look, where no other position is given, is what has to be replayed. Raises
@@ -38,7 +46,24 @@ def prove(params: dict[str, Any], look: Callable[[dict[str, Any]], dict[str, Any
     if _may_become_ready(last, params["wait"]):
         with contextlib.suppress(StalledError):
             wait(come, lambda: _movement(last, minimum), params["timeout"], _PAUSE)
-    return last
+    if last["ready"] or params["wait"] == "none" or _streams(last):
+        return last
+    path = params["data_directory"]
+    places = LogPlaces(path, params["state_directory"] or default_state_directory(path))
+    return _explained(last, words(places, last["pgdata"]["pid"]))
+
+
+def _streams(status: Mapping[str, Any]) -> bool:
+    """Whether it streams, from wherever: what it has said before that is over."""
+    receiver = status["instance"]["receiver"] if status["instance"] is not None else None
+    return receiver is not None and receiver.get("status") == "streaming"
+
+
+def _explained(status: dict[str, Any], said: LastWords) -> dict[str, Any]:
+    """What was seen, with what the server itself says, and what helps against that."""
+    seen = Refusal.of_result(status)
+    told = Refusal(seen.code, f"{seen.found} {said.sentence}".rstrip(), said.step(seen.next_step))
+    return {**status, **said.result, "msg": told.msg}
 
 
 def _written(status: Mapping[str, Any]) -> str | None:

@@ -21,9 +21,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.shards imp
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     Diagnosis,
-    first_line,
     rsync_failure,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.rsync import write_names
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.stall import Stall
@@ -171,7 +171,7 @@ class RsyncPull(Workers):
             Refusal(
                 reason.code,
                 f"Copying {len(shard)} files from {where}:{shard.root.source} to {shard.root.target}"
-                f" failed at attempt {attempt}: {reason.meaning} ({first_line(stderr) or f'exit code {rc}'})."
+                f" failed at attempt {attempt}: {reason.meaning} ({said_by('rsync', stderr) or f'exit code {rc}'})."
                 " The directory cannot be started; a new run resumes.",
                 reason.next_step,
             ),

@@ -43,3 +43,8 @@ def test_an_error_of_another_process_is_the_same_error():
 def test_a_record_of_something_else_is_none(record):
     with pytest.raises(KeyError):
         StandbyError.from_record(record)
+
+
+def test_a_refusal_is_found_again_in_a_result():
+    asked = Refusal("standby_not_ready", "It is not ready: it is late. Next: wait.", "look")
+    assert Refusal.of_result(StandbyError(asked).as_result()) == asked

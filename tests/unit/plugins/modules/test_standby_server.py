@@ -154,6 +154,25 @@ class TestWhatCannotBe:
         result = ask(service=named(unit))
         assert (result["failed"], result["error_code"]) == (True, "server_start_failed")
         assert "does not start. It says: LOG:  starting / FATAL:  no room / HINT:  Make some. Next: " in result["msg"]
+        assert result["server_log"] == ["LOG:  starting", "FATAL:  no room", "HINT:  Make some."]
+        assert result["cause"] is None
+
+    @WAYS
+    def test_a_reason_that_is_known_has_a_name_and_a_step_and_no_secret(self, data, ask, named, unit):
+        (data / "words").write_text(
+            'FATAL:  could not access file "pg_nosuch": No such file\nDETAIL:  password=hunter2\n'
+        )
+        result = ask(service=named(unit))
+        assert result["cause"] == "library_missing"
+        assert "Next: install the package that brings the library on this host" in result["msg"]
+        assert "hunter2" not in str(result)
+
+    @WAYS
+    def test_a_server_that_says_nothing(self, data, ask, named, unit):
+        (data / "words").write_text("")
+        result = ask(service=named(unit))
+        assert result["server_log"] == []
+        assert "does not start." in result["msg"]
 
     def test_what_an_earlier_start_said_is_not_told(self, servers, data, ask):
         (data.parent / ".pgdata.standby" / "server.log").write_text("FATAL:  long ago\n")

@@ -49,7 +49,12 @@ class TestListBackup:
         ("hook", "code", "said"),
         [
             pytest.param("echo Welcome", "ssh_stdout_polluted", "Welcome", id="login scripts"),
-            pytest.param("echo 'Connection refused' >&2; exit 255", "ssh_refused", "backup-host", id="ssh"),
+            pytest.param(
+                "echo 'ssh: connect to host backup-host port 22: Connection refused' >&2; exit 255",
+                "ssh_refused",
+                "backup-host",
+                id="ssh",
+            ),
             pytest.param("exit 4", "backup_files_missing", "exit code 4", id="it says nothing"),
             pytest.param("echo no >&2; exit 127", "backup_files_missing", "on barman@backup-host: no", id="no find"),
             pytest.param("printf 'f 600 1 1.0'; exit 0", "listing_incomplete", "breaks off", id="breaks off"),
@@ -108,7 +113,11 @@ class TestFetch:
             pytest.param("echo 'bash: rsync: command not found' >&2; exit 127", "rsync_missing_remote", id="bash"),
             pytest.param("echo 'sh: 1: rsync: not found' >&2; exit 127", "rsync_missing_remote", id="dash"),
             pytest.param("echo Welcome", "ssh_stdout_polluted", id="login scripts"),
-            pytest.param("echo 'Connection refused' >&2; exit 255", "ssh_refused", id="ssh"),
+            pytest.param(
+                "echo 'ssh: connect to host backup-host port 22: Connection refused' >&2; exit 255",
+                "ssh_refused",
+                id="ssh",
+            ),
         ],
     )
     def test_tells_why_it_failed(self, host, target, hook, code):

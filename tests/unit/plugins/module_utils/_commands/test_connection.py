@@ -151,14 +151,18 @@ class TestFailure:
             pytest.param(DROPPED, "ssh_dropped", WAITS, WAITS, id="dropped"),
             pytest.param("Connection reset by 10.0.0.1 port 22", "ssh_dropped", WAITS, WAITS, id="reset"),
             # A host that was there a moment ago is being started anew; another one's address is wrong.
-            pytest.param("connect to host b port 22: Connection refused", "ssh_refused", [], WAITS, id="refused"),
-            pytest.param("connect to host b port 22: No route to host", "ssh_timeout", [], WAITS, id="no route"),
-            pytest.param("connect to host b: Connection timed out", "ssh_timeout", [], WAITS, id="timed out"),
+            pytest.param("ssh: connect to host b port 22: Connection refused", "ssh_refused", [], WAITS, id="refused"),
+            pytest.param("ssh: connect to host b port 22: No route to host", "ssh_timeout", [], WAITS, id="no route"),
+            pytest.param(
+                "ssh: connect to host b port 22: Connection timed out", "ssh_timeout", [], WAITS, id="timed out"
+            ),
             pytest.param("something else", "ssh_failed", [], WAITS, id="unknown"),
             # These do not get better.
             pytest.param("Host key verification failed.", "ssh_host_key", [], [], id="host key"),
             pytest.param("Permission denied (publickey).", "ssh_auth", [], [], id="key"),
-            pytest.param("Could not resolve hostname b", "ssh_unknown_host", [], [], id="name"),
+            pytest.param(
+                "ssh: Could not resolve hostname b: Name or service not known", "ssh_unknown_host", [], [], id="name"
+            ),
         ],
     )
     def test_is_waited_out_where_that_can_help(self, host, connect, waits, before, says, code, first, later):

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import (
     barman_failure,
-    first_line,
     rsync_failure,
     ssh_failure,
     tar_failure,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import BARMAN_VERSIONS, barman
 
 UNKNOWN_KEY = """\
@@ -179,14 +179,7 @@ def test_why_ssh_failed(stderr, code, retry, before):
 def test_what_trying_again_cannot_mend_is_not_tried_again(stderr, code, reason):
     found = ssh_failure(WEAK_KEY_EXCHANGE + stderr)
     assert (found.code, found.retry) == (code, False)
-    assert first_line(WEAK_KEY_EXCHANGE + stderr) == reason
-
-
-@pytest.mark.parametrize("warning", [WEAK_KEY_EXCHANGE, NEW_HOST, "WARNING: deprecated\n"])
-@pytest.mark.parametrize("reason", [DENIED, REFUSED, "bash: barman: command not found\n", "ERROR: no such segment\n"])
-def test_a_warning_is_not_the_reason_unless_nothing_else_is_said(warning, reason):
-    assert first_line(warning + reason) == reason.strip()
-    assert first_line(warning) == warning.splitlines()[0]
+    assert said_by("ssh", WEAK_KEY_EXCHANGE + stderr) == reason
 
 
 @pytest.mark.parametrize("stderr", AFTER_LOGIN)
@@ -293,13 +286,6 @@ def test_why_barman_failed(rc, text, code):
 )
 def test_why_every_barman_failed(version, name, code):
     assert barman_failure(1, barman(version, f"{name}.json")).code == code
-
-
-@pytest.mark.parametrize(
-    ("text", "line"), [("", ""), (" \n\t\n", ""), ("\n  one  \ntwo\n", "one")], ids=["nothing", "blanks", "text"]
-)
-def test_first_line(text, line):
-    assert first_line(text) == line
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples
             id="no server",
         ),
         pytest.param(
-            lambda host: host.hook("echo 'Connection refused' >&2; exit 255"), ["ssh_refused"], id="no Barman host"
+            lambda host: host.hook("echo 'ssh: connect to host backup-host port 22: Connection refused' >&2; exit 255"),
+            ["ssh_refused"],
+            id="no Barman host",
         ),
     ],
 )

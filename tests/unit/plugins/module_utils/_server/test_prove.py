@@ -11,6 +11,8 @@ from itertools import count
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import process
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import prove as _prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.last_words import last_words
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_lines import of_stderr
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import _may_become_ready, prove
 
 
@@ -34,6 +36,8 @@ def at(replayed, received=None, **changed):
         "instance": instance,
         "upstream": {"lsn": "0/100"},
         "pgdata": {"pid": None},
+        "error_code": "standby_not_ready",
+        "msg": "It is not ready: it is late. Next: read the server's log.",
         **changed,
     }
 
@@ -54,8 +58,12 @@ class Looks:
         return status
 
 
+SAID = last_words(of_stderr('FATAL:  could not start WAL streaming: ERROR:  replication slot "n1" does not exist\n'))
+
+
 def run(looks, awaited="ready", timeout=60, minimum=None):
-    return prove({"wait": awaited, "timeout": timeout, "min_replay_lsn": minimum}, looks)
+    params = {"wait": awaited, "timeout": timeout, "min_replay_lsn": minimum}
+    return prove({**params, "data_directory": "/srv/pg", "state_directory": None}, looks, lambda _places, _pid: SAID)
 
 
 def test_one_look_is_enough(clock):
@@ -126,6 +134,36 @@ def test_gives_up_on_a_server_that_looks_for_wal_that_does_not_come(clock, monke
     status = run(Looks(unasked(f"waiting for {5:024X}")), awaited)
     assert not status["ready"]
     assert 60 < clock[0] < 70
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        at(1, catching_up=False),
+        at(1, catching_up=False, instance={**at(1)["instance"], "receiver": None}),
+        at(1, catching_up=False, instance=None, running=False),
+    ],
+    ids=["its receiver does not stream", "it has no receiver", "no server runs"],
+)
+def test_what_the_server_says_is_told_at_the_end(clock, seen):
+    status = run(Looks(seen))
+    assert status["msg"] == (
+        'It is not ready: it is late. It says: FATAL:  could not start WAL streaming: ERROR:  replication slot "n1"'
+        " does not exist. Next: run the role again, which makes the slot, or take primary_slot_name out of the"
+        " standby's settings."
+    )
+    assert (status["error_code"], status["cause"]) == ("standby_not_ready", "slot_missing")
+    assert status["server_log"] == list(SAID.lines)
+
+
+@pytest.mark.parametrize(("seen", "awaited"), [(at(1), "none"), (at(0x100), "ready")], ids=["one look", "ready"])
+def test_what_it_says_is_not_asked_of_one_that_is_ready_or_only_looked_at(clock, seen, awaited):
+    assert "server_log" not in run(Looks(seen), awaited)
+
+
+def test_what_one_that_streams_has_said_before_is_over(clock):
+    streaming = {**at(1)["instance"], "receiver": {"status": "streaming"}}
+    assert "server_log" not in run(Looks(at(1, instance=streaming)))
 
 
 PRIMARY = {"in_recovery": False}

@@ -102,7 +102,7 @@ class TestProbe:
         assert refused.value.code == "rsync_missing_remote"
 
     def test_a_far_end_that_cannot_be_reached_is_asked_once(self, host):
-        host.hook("echo 'Connection refused' >&2; exit 255")
+        host.hook("echo 'ssh: connect to host backup-host port 22: Connection refused' >&2; exit 255")
         with pytest.raises(StandbyError) as refused:
             probe(host.source, "auto")
         assert (refused.value.code, len(host.calls())) == ("ssh_refused", 1)
