@@ -267,6 +267,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import all_in_one, refusals, shown
 
+_SETTINGS = ("archive_cleanup_command", "recovery_min_apply_delay", "settings")
+
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     with one_login(params) as asked:
@@ -330,6 +332,7 @@ def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
         restore_command=command.text,
         restore_trial=command.trial,
         restore_note=command.note,
+        settings={name: params[name] for name in _SETTINGS},
         barman=barman_of({**asked, "barman_server": server}) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
         no_backup=_no_backup(params["no_backup"] or {}),

@@ -93,7 +93,7 @@ FOLDERS = {
         "Asks all checks, and plans the smallest change that makes the host a standby.",
         (
             *("_files", "_formats", "_pgdata", "_backup", "_barman"),
-            *("_postgres", "_transfer", "_rewind", "_clone", "_checks"),
+            *("_postgres", "_transfer", "_recovery", "_rewind", "_clone", "_checks"),
         ),
     ),
     "_argspec": Folder("Declares the options of modules."),

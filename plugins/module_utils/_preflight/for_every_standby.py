@@ -18,10 +18,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import is_secret
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import require_valid, server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import requested_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import of_server
 
 __all__ = ["check_compatibility", "check_configuration"]
 
@@ -58,7 +61,23 @@ def check_compatibility(
 ) -> Findings:
     """Whether the standby suits this host and its upstream. ``files`` are to be made, by file system."""
     standby = _standby(case, bindir, major, read)
-    return merged(_of_host(case, standby, files or {}), _of_upstream(case, standby, questions))
+    return merged(
+        _of_settings(case, bindir, major),
+        _of_host(case, standby, files or {}),
+        _of_upstream(case, standby, questions),
+    )
+
+
+def _of_settings(case: Case, bindir: str, major: int | None) -> Findings:
+    """Whether a server takes the recovery settings that are asked for, whose conninfo the upstream itself judges."""
+    request = case.request
+    wanted, refused = ask("settings", lambda: requested_settings("", request.restore_command, request.settings))
+    program, _missing = ask("settings", lambda: server_version(bindir))
+    if wanted is None or program is None:  # that no server program runs has a verdict of its own
+        return refused
+    mine = of_server(wanted, major) if major is not None else wanted
+    _nothing, invalid = ask("settings", lambda: require_valid(bindir, mine))
+    return invalid
 
 
 def _standby(case: Case, bindir: str, major: int | None, read: Configuration | None) -> _compatibility_facts.Standby:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
@@ -29,6 +29,7 @@ class Request:
     ``restore_command`` is the command that the server will run, ``restore_trial`` the same for a trial;
     ``restore_note`` is the reason why that is not Barman's own script. ``barman_checks`` are the lines of
     ``barman check``, None if Barman was not asked.
+    ``settings`` are what the recovery settings are to hold beside, as options of a module.
     ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
 
@@ -46,6 +47,7 @@ class Request:
     restore_command: str | None = None
     restore_trial: str | None = None
     restore_note: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     barman: Barman | None = None
     barman_checks: tuple[CheckItem, ...] | None = None
     no_backup: Refusal | None = None

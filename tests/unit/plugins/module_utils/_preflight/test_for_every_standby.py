@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import codes, of_check
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_postgres import POSTGRES
 
 
 @pytest.mark.parametrize("prepare", [lambda host: None, lambda host: host.copy()], ids=["a clone", "a cluster"])
@@ -39,6 +40,38 @@ class TestConfiguration:
         write_tree(elsewhere, {"postgresql.conf": f"data_directory = {host.pgdata}\nmax_connections = 20\n"})
         examined = examine(config_directory=str(elsewhere))
         assert (codes(examined), examined.plan["settings"]) == ([], {"max_connections": "100"})
+
+
+@pytest.mark.parametrize("prepare", [lambda host: None, lambda host: host.copy()], ids=["a clone", "a cluster"])
+class TestSettings:
+    """What the recovery settings will hold is judged before anything changes."""
+
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            ({"archive_cleanup_command": "pg_archivecleanup /a %r", "recovery_min_apply_delay": "24d"}, []),
+            ({"archive_cleanup_command": "clean %f"}, ["command_placeholder_unknown"]),
+            ({"recovery_min_apply_delay": "30d"}, ["setting_invalid"]),
+            ({"settings": {"Ho Hum": 1}}, ["setting_invalid"]),
+            ({"settings": {"hot_standby": False}}, ["setting_invalid"]),
+        ],
+    )
+    def test_by_the_rules_of_every_server(self, host, examine, prepare, settings, expected):
+        prepare(host)
+        assert codes(examine(settings=settings)) == expected
+
+    def test_by_the_servers_own_parser(self, host, examine, prepare):
+        refuses = 'grep -q nonsense "$file" && { echo "FATAL:  unrecognized parameter" >&2; exit 1; }\n'
+        host.program("postgres", POSTGRES.replace("value=$(sed", f"{refuses}value=$(sed", 1))
+        prepare(host)
+        examined = examine(settings={"settings": {"nonsense": 1}})
+        assert codes(examined) == ["setting_invalid"]
+        assert "unrecognized parameter" in of_check(examined, "settings")[0].msg
+
+    def test_a_command_that_would_end_the_server_is_not_tried(self, host, examine, answers, prepare):
+        prepare(host)
+        assert codes(examine(restore_command="cp %f %p || date +%s")) == ["command_placeholder_unknown"]
+        assert "restore_command" not in answers.asked
 
 
 @pytest.mark.parametrize(
