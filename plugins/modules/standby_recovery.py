@@ -15,9 +15,10 @@ description:
     Until PostgreSQL 11 the recovery settings are in C(recovery.conf).
   - Recovery settings that came along with the files from their source, such as C(recovery_target_time) or another
     node's C(primary_conninfo), are removed. If a configuration file of the host sets one of them, the setting is
-    overruled, as is C(archive_mode=always), with which a standby would archive what its upstream archives.
-  - If the data directory holds the server's C(postgresql.conf), lines in it that name files of another host
-    are turned into comments.
+    overruled, as is C(archive_mode=always), with which a standby would archive what its upstream archives, and
+    C(hot_standby=off), with which it would let nobody in.
+  - If the data directory holds the server's C(postgresql.conf), lines that name files of another host are turned into
+    comments, in that file and in the files of the data directory that it includes.
   - A running server is compared with the files as well. A setting that it does not use yet, perhaps because an
     earlier run was interrupted before the reload, is reported as a change.
   - Run it on the standby as the database's OS user.
