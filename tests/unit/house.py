@@ -67,6 +67,10 @@ FOLDERS = {
         "Makes a directory a standby: the recovery settings and restore_command.",
         ("_files", "_commands", "_formats", "_pgdata", "_postgres"),
     ),
+    "_starter": Folder(
+        "Whether what is to start the server starts it on this data directory, and again after a reboot.",
+        ("_files", "_commands", "_formats", "_server", "_recovery"),
+    ),
     "_rewind": Folder(
         "Rewinds a diverged cluster to the upstream's history by pg_rewind.",
         ("_files", "_commands", "_formats", "_pgdata", "_postgres", "_recovery"),
@@ -93,7 +97,7 @@ FOLDERS = {
         "Asks all checks, and plans the smallest change that makes the host a standby.",
         (
             *("_files", "_formats", "_pgdata", "_backup", "_barman"),
-            *("_postgres", "_transfer", "_recovery", "_rewind", "_clone", "_checks"),
+            *("_postgres", "_transfer", "_recovery", "_starter", "_rewind", "_clone", "_checks"),
         ),
     ),
     "_argspec": Folder("Declares the options of modules."),

@@ -8,6 +8,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks.configurat
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import public
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import is_secret
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import this_user
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import require_valid, server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
@@ -25,8 +27,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questio
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import requested_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import of_server
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter import verdicts as _starter
 
-__all__ = ["check_compatibility", "check_configuration"]
+__all__ = ["check_compatibility", "check_configuration", "check_unit"]
 
 
 def check_configuration(case: Case, read: Configuration | None) -> Findings:
@@ -78,6 +81,30 @@ def _of_settings(case: Case, bindir: str, major: int | None) -> Findings:
     mine = of_server(wanted, major) if major is not None else wanted
     _nothing, invalid = ask("settings", lambda: require_valid(bindir, mine))
     return invalid
+
+
+def check_unit(case: Case, questions: Questions) -> Findings:
+    """Whether the unit that is named starts the server of this data directory, and again after a reboot."""
+    request = case.request
+    if request.service is None:
+        return Findings()
+    if _starter.is_template(request.service):
+        return Findings((_starter.template(request.service),))
+    service, user = request.service, this_user()
+    seen, unknown = ask("service", lambda: questions.starter(service))
+    if seen is None:
+        return unknown
+    wanted = _starter.WantedServer(
+        data_directory=request.data_directory,
+        real=os.path.realpath(request.data_directory),
+        os_user=user.name,
+        uid=user.uid,
+        config_directory=request.config_directory,
+        wal_to_replay=case.wal_to_replay,
+        limits=case.upstream.settings if case.upstream is not None else {},
+        settings=request.settings.get("settings") or {},
+    )
+    return Findings(tuple(_starter.starts(seen, wanted)))
 
 
 def _standby(case: Case, bindir: str, major: int | None, read: Configuration | None) -> _compatibility_facts.Standby:

@@ -16,6 +16,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upst
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import connect as _connect
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import upstream_facts as _upstream_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter import unit_facts as _unit_facts
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Questions"]
@@ -27,12 +29,13 @@ class Questions:
 
     ``identify`` asks the upstream who it is, ``upstream_files`` what pg_basebackup would copy. ``wal`` asks the
     upstream and Barman for every WAL segment. ``upstream_compatibility`` judges all else that only the upstream can
-    tell. ``fetch`` lets ``restore_command`` fetch one segment. ``rate`` measures how fast the Barman host sends.
+    tell. ``starter`` asks what the unit that is named starts. ``fetch`` lets ``restore_command`` fetch one segment. ``rate`` measures how fast the Barman host sends.
     """
 
     identify: Callable[[Mapping[str, str]], Upstream] = _connect.identify
     upstream_files: Callable[[Mapping[str, str]], ClusterFiles | str] = _upstream_facts.files
     upstream_compatibility: Callable[..., tuple[list[Verdict], UpstreamFacts]] = _compatibility_facts.suits_upstream
+    starter: Callable[[str], Starter] = _unit_facts.look
     wal: Callable[..., _wal_proof.WalProof] = _wal_proof.prove
     fetch: Callable[..., Verdict] = _restore_command.fetches_segment
     rate: Callable[..., float | None] = _space_facts.rate

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter, StartUnit
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import codes, of_check
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_postgres import POSTGRES
@@ -90,6 +91,28 @@ def test_a_configuration_of_another_directory(host, examine, sets, expected):
     elsewhere = host.root / "etc"
     write_tree(elsewhere, {"postgresql.conf": f"data_directory = {sets}\nmax_connections = 200\n"})
     assert codes(examine(config_directory=str(elsewhere), config_created=True)) == expected
+
+
+class TestUnit:
+    def test_it_is_asked_about_this_server(self, host, examine, answers):
+        answers.starter = Starter(StartUnit("u", command="/b/postgres -D /srv/other"), "/srv/other")
+        assert codes(examine(service="u")) == ["service_other_server"]
+        assert answers.asked["service"] == "u"
+        answers.starter = Starter(StartUnit("u", file_state="enabled"), str(host.pgdata))
+        assert codes(examine(service="u")) == []
+
+    def test_a_template_is_not_asked(self, examine, answers):
+        assert codes(examine(service="postgresql@.service")) == ["service_template"]
+        assert "service" not in answers.asked
+
+    def test_its_time_is_that_for_the_wal_to_replay(self, examine, answers):
+        answers.starter = Starter(StartUnit("u", kind="notify", timeout=1.0, file_state="enabled"))
+        [verdict] = of_check(examine(service="u"), "service")
+        assert (verdict.severity, verdict.error_code) == ("warning", "service_timeout_short")
+
+    def test_its_options_are_not_below_what_the_upstream_needs(self, examine, answers):
+        answers.starter = Starter(StartUnit("u", command="/b/postgres -c max_connections=1"))
+        assert codes(examine(service="u")) == ["setting_overridden"]
 
 
 class TestHost:

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the unit that is to run the standby would start, as systemd and Debian's packaging tell it. Changes nothing.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import debian_cluster
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import (
+    PROPERTIES,
+    DebianCluster,
+    Starter,
+    StartUnit,
+    environment_of,
+    parse_start_unit,
+)
+
+__all__ = ["look"]
+
+_CLUSTERS = "/etc/postgresql"
+
+# What starts Debian's clusters at boot, those whose start.conf says auto.
+_UMBRELLA = "postgresql.service"
+
+
+def look(service: str) -> Starter:
+    """Ask systemd and read what the packaging has. Raises StandbyError if there is no systemd to ask."""
+    unit = _unit(service)
+    for path in unit.environment_files:
+        with contextlib.suppress(OSError):  # one that only root may read
+            unit = replace(unit, environment={**unit.environment, **environment_of(read_small(path) or "")})
+    directory = unit.directory()
+    real = os.path.realpath(directory) if directory is not None else None
+    return Starter(unit, real, _cluster(service))
+
+
+def _unit(service: str) -> StartUnit:
+    done = LocalShell().run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", service])
+    if done.rc != 0:
+        raise StandbyError(
+            Refusal(
+                "systemd_missing",
+                f"systemd on this host tells nothing of the unit {service}: {first_line(done.err)}.",
+                "leave out service where there is no systemd, so that pg_ctl starts the server; or correct service",
+            )
+        )
+    return parse_start_unit(service, done.out)
+
+
+def _cluster(service: str) -> DebianCluster | None:
+    words = debian_cluster(service)
+    if words is None:
+        return None
+    directory = os.path.join(_CLUSTERS, *words)
+    # Without that file the generator of the packaging takes auto for it.
+    start = [line.partition("#")[0].strip() for line in _text(directory, "start.conf").splitlines()]
+    options = {item.name: item.value for item in _conf.read(_text(directory, "pg_ctl.conf"))}
+    return DebianCluster(
+        directory,
+        start=next(filter(None, start), "auto"),
+        options=options.get("pg_ctl_options", ""),
+        umbrella_at_boot=_unit(_UMBRELLA).at_boot,
+    )
+
+
+def _text(directory: str, name: str) -> str:
+    with contextlib.suppress(OSError):
+        return read_small(os.path.join(directory, name)) or ""
+    return ""
