@@ -1,4 +1,4 @@
-"""A configuration that another host has written, in all the files that it includes: the standby starts with it, and streams."""
+"""A configuration that another host has written, in all the files that it includes: the standby starts and streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.pgfleet.standby.tests.servers.releases import programs_
 from ansible_collections.pgfleet.standby.tests.servers.servers import SUPERUSER, Server, as_user
 
 STREAMS = "SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
-# What each file says, and where the next one is: relative to itself. None of these files is the configuration's by name.
+# What each file says, and where the next one is: relative to itself. None of them is the configuration's by name.
 FILES = {
     "pg.conf.d/10-places.conf": "hba_file = '/nowhere/pg_hba.conf'\ninclude '../more/tuning.inc'\n",
     "pg.conf.d/20-old.conf/kept": "max_connections = nonsense\n",

@@ -61,10 +61,13 @@ def asking(fleet: Fleet) -> Any:
     standby.kill()
 
 
+def is_taken(command: str) -> bool:
+    """Whether the table refuses nothing of it."""
+    return unknown_placeholder("restore_command", command) is None
+
+
 @settings(max_examples=25)
-@given(
-    command=st.text(alphabet="%fprx", max_size=8).filter(lambda text: unknown_placeholder("restore_command", text) is None)
-)
+@given(command=st.text(alphabet="%fprx", max_size=8).filter(is_taken))
 def test_what_the_table_takes_the_server_takes(asking: Server, command: str) -> None:
     """The server of 18 runs every command that is not refused: it writes what it was told where we can see it."""
     seen = asking.top / "seen"

@@ -29,7 +29,8 @@ class Questions:
 
     ``identify`` asks the upstream who it is, ``upstream_files`` what pg_basebackup would copy. ``wal`` asks the
     upstream and Barman for every WAL segment. ``upstream_compatibility`` judges all else that only the upstream can
-    tell. ``starter`` asks what the unit that is named starts. ``fetch`` lets ``restore_command`` fetch one segment. ``rate`` measures how fast the Barman host sends.
+    tell. ``starter`` asks what the unit that is named starts. ``fetch`` lets ``restore_command`` fetch one segment.
+    ``rate`` measures how fast the Barman host sends.
     """
 
     identify: Callable[[Mapping[str, str]], Upstream] = _connect.identify

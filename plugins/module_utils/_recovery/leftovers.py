@@ -33,8 +33,8 @@ def neutralised(
 ) -> dict[str, str]:
     """Settings that must not act on a standby although a configuration file makes them, with harmless values.
 
-    ``configured`` is what postgresql.conf and its includes set. ``auto_conf`` is the text of postgresql.auto.conf, which
-    is read after them and wins: what ALTER SYSTEM has put there stays, the leftovers excepted. A setting that is
+    ``configured`` is what postgresql.conf and its includes set. ``auto_conf`` is the text of postgresql.auto.conf,
+    which is read after them and wins: what ALTER SYSTEM has put there stays, the leftovers excepted. A setting that is
     ``wanted`` stays.
     """
     stays = {item.name: item.value for item in _conf.read(auto_conf) if item.name not in LEFTOVERS}

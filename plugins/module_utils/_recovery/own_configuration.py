@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
@@ -28,11 +29,12 @@ def localised(directory: str, becomes: str | None = None) -> dict[str, str]:
     """The files that have to change so that they speak of this host, with their new texts, by their paths in it.
 
     The configuration begins with postgresql.conf. Of what it includes those files count that are in the directory, and
-    no link is followed out of it. ``becomes``: the directory is a copy of what will be there; includes by that path lead
-    into the copy. Raises StandbyError for a directory that cannot be listed.
+    no link is followed out of it. ``becomes``: the directory is a copy of what will be there; includes by that path
+    lead into the copy. Raises StandbyError for a directory that cannot be listed.
     """
     top = os.path.realpath(directory)
-    pending, seen, changed = [_FIRST], {_FIRST}, {}
+    changed: dict[str, str] = {}
+    pending, seen = [_FIRST], {_FIRST}
     while pending:
         name = pending.pop()
         text = read_small(os.path.join(top, name))
@@ -40,7 +42,7 @@ def localised(directory: str, becomes: str | None = None) -> dict[str, str]:
             continue
         base = os.path.dirname(os.path.join(top, name))
         here = includes_at(text, lambda value: _moved(value, becomes, top)) if becomes is not None else text
-        new = foreign_paths(here, lambda setting, value, base=base: _is_here(top, base, setting, value))
+        new = foreign_paths(here, partial(_is_here, top, base))
         if new != text:
             changed[name] = new
         found = (_own(top, path) for path in _included(new, base))

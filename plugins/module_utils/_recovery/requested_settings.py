@@ -45,9 +45,9 @@ def requested_settings(conninfo: str, command: str | None, params: Mapping[str, 
         raise StandbyError(
             Refusal(
                 "setting_invalid",
-                "settings holds hot_standby=off, with which the standby lets nobody in: it could never be seen whether"
-                " it streams.",
-                "take it out",
+                "With a hot standby switched off in settings the standby lets nobody in: it could never be seen"
+                " whether it streams.",
+                "take that out of settings",
             )
         )
     return checked_settings(wanted)
@@ -102,7 +102,7 @@ def _delay(value: str) -> str:
         raise StandbyError(
             Refusal(
                 "setting_invalid",
-                f"recovery_min_apply_delay={value!r} is no delay that a server takes: {_LONGEST_DELAY} ms is the longest.",
+                f"recovery_min_apply_delay={value!r} is not what a server takes: the longest is {_LONGEST_DELAY} ms.",
                 "give at most 24d",
             )
         )

@@ -24,10 +24,8 @@ _FILE = re.compile(r"(\S.*?) \(ignore_errors=(?:yes|no)\)")
 
 _SPAN = re.compile(r"([\d.]+)(y|month|w|d|h|min|s|ms|us)\b")
 
-_SECONDS = {
-    **{"y": 31557600.0, "month": 2629800.0, "w": 604800.0, "d": 86400.0},
-    **{"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001},
-}
+_SECONDS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
+_SECONDS.update({"y": 31557600.0, "month": 2629800.0, "w": 604800.0, "d": 86400.0})
 
 # `-c name=value` and `--name=value`, of postgres itself or in pg_ctl's -o. systemd prints words without their quotes.
 _SETTING = re.compile(r"(?:^|[\s'\"])(?:-c\s*['\"]?|--)([A-Za-z_][\w.-]*)\s*=\s*('[^']*'|[^\s'\"]*)")
@@ -144,13 +142,14 @@ def parse_start_unit(name: str, text: str) -> StartUnit:
 
 def environment_of(text: str) -> dict[str, str]:
     """``A=1 "B=two words"`` as systemd prints it, or the lines of a file of such assignments."""
-    found = {}
+    found: dict[str, str] = {}
     for line in text.splitlines():
         try:
             words = shlex.split(line, comments=True)
         except ValueError:  # a quote that has no end: systemd takes that line for nothing, too
             continue
-        found.update(word.split("=", 1) for word in words if "=" in word)
+        pairs = (word.partition("=") for word in words)
+        found.update({name: value for name, equals, value in pairs if equals})
     return found
 
 

@@ -64,7 +64,7 @@ def test_debians_cluster(systemd, files, start, options):
 
 @pytest.mark.parametrize(
     ("program", "said"),
-    [(f"echo \"{NO_SYSTEMD.strip()}\" >&2; exit 1", "System has not been booted"), (None, "command not found")],
+    [(f'echo "{NO_SYSTEMD.strip()}" >&2; exit 1', "System has not been booted"), (None, "command not found")],
     ids=["another init", "no systemctl"],
 )
 def test_no_systemd(systemd, monkeypatch, program, said):
