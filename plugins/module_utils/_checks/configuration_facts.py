@@ -25,6 +25,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segme
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, Backup, ControlData
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import libraries_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
     configured_data_directory,
     effective,
@@ -45,7 +46,9 @@ __all__ = ["Configuration", "ConfigurationPlaces", "of_backup", "of_directory", 
 # known when that has been read.
 _CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
 
-_PRELOAD = "shared_preload_libraries"
+# Libraries that the server loads at its start, and at each login. The last are in a directory of their own
+# (PostgreSQL manual of 18, 19.11.3 "Shared Library Preloading").
+_PRELOADS = ("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries")
 _HOT_STANDBY = "hot_standby"
 
 # Where the role has Debian's packaging make the cluster that comes with a new configuration.
@@ -176,6 +179,12 @@ def _file(scratch: str, places: ConfigurationPlaces) -> tuple[str, str | None]:
     return named, read
 
 
+def _preloaded(shared: str, session: str, local: str) -> str:
+    """All that is preloaded, as one list."""
+    names = (name if "/" in name else f"$libdir/plugins/{name}" for name in libraries_of(local))
+    return ", ".join([*filter(None, (shared, session)), *(f'"{name}"' for name in names)])
+
+
 def _read(
     named: str, read: str | None, data_directory: str, control: ControlData | None, places: ConfigurationPlaces
 ) -> Configuration:
@@ -186,8 +195,9 @@ def _read(
     verdicts = _configuration.configuration(named, read is not None, sets, places.data_directory)
     if read is None:
         return Configuration(control, tuple(verdicts))
-    values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD, _HOT_STANDBY))
-    preload = values.pop(_PRELOAD)
+    names = (*HOT_STANDBY_SETTINGS, *_PRELOADS, _HOT_STANDBY)
+    values = effective(places.bindir, read, data_directory, names)
+    preload = _preloaded(*(values.pop(name) for name in _PRELOADS))
     lets_in = values.pop(_HOT_STANDBY) != "off"
     limits = {name: int(value) for name, value in values.items()}
     return Configuration(control, tuple(verdicts), limits, preload, lets_in)
