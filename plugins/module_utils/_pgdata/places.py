@@ -21,8 +21,8 @@ __all__ = [
     "spool_of",
 ]
 
-# Where packages put the programs of a major version: those of Debian and Ubuntu, of the PGDG for Red Hat and its kin, of
-# SUSE, and of EDB's Advanced Server. The last is where PostgreSQL installs itself from its source.
+# Where packages put the programs of a major version: those of Debian and Ubuntu, of the PGDG for Red Hat and its kin,
+# of SUSE, and of EDB's Advanced Server. The last is where PostgreSQL installs itself from its source.
 _BINDIRS = (
     "/usr/lib/postgresql/{major}/bin",
     "/usr/pgsql-{major}/bin",

@@ -91,9 +91,9 @@ def check_unit(case: Case, questions: Questions) -> Findings:
     if _starter.is_template(request.service):
         return Findings((_starter.template(request.service),))
     service, user = request.service, this_user()
-    seen, unknown = ask("service", lambda: questions.starter(service))
+    seen, unknown = ask("service", lambda: questions.starter(service, request.units))
     if seen is None:
-        return unknown
+        return merged(unknown, Findings(() if unknown.verdicts else (_starter.unasked(service, user.name),)))
     wanted = _starter.WantedServer(
         data_directory=request.data_directory,
         real=os.path.realpath(request.data_directory),

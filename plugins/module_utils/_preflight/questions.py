@@ -36,7 +36,7 @@ class Questions:
     identify: Callable[[Mapping[str, str]], Upstream] = _connect.identify
     upstream_files: Callable[[Mapping[str, str]], ClusterFiles | str] = _upstream_facts.files
     upstream_compatibility: Callable[..., tuple[list[Verdict], UpstreamFacts]] = _compatibility_facts.suits_upstream
-    starter: Callable[[str], Starter] = _unit_facts.look
+    starter: Callable[[str, Mapping[str, Mapping[str, str]]], Starter | None] = _unit_facts.look
     wal: Callable[..., _wal_proof.WalProof] = _wal_proof.prove
     fetch: Callable[..., Verdict] = _restore_command.fetches_segment
     rate: Callable[..., float | None] = _space_facts.rate

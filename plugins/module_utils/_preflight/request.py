@@ -30,6 +30,7 @@ class Request:
     ``restore_note`` is the reason why that is not Barman's own script. ``barman_checks`` are the lines of
     ``barman check``, None if Barman was not asked.
     ``settings`` are what the recovery settings are to hold beside, as options of a module.
+    ``units`` are the properties of systemd's units about which root has asked, by their names.
     ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
 
@@ -52,6 +53,7 @@ class Request:
     barman_checks: tuple[CheckItem, ...] | None = None
     no_backup: Refusal | None = None
     service: str | None = None
+    units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     directories_created: bool = False
     slot_created: bool = False
     rewind_user: str | None = None

@@ -10,7 +10,15 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["PROPERTIES", "DebianCluster", "StartUnit", "Starter", "environment_of", "parse_start_unit"]
+__all__ = [
+    "PROPERTIES",
+    "DebianCluster",
+    "StartUnit",
+    "Starter",
+    "environment_of",
+    "parse_start_unit",
+    "start_unit",
+]
 
 # What `systemctl show` is asked for (org.freedesktop.systemd1(5)); an older systemd leaves out what it does not know.
 PROPERTIES = (
@@ -122,7 +130,11 @@ class Starter:
 
 def parse_start_unit(name: str, text: str) -> StartUnit:
     """A unit from what ``systemctl show`` has printed, a line ``NAME=value`` for each property."""
-    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return start_unit(name, dict(line.split("=", 1) for line in text.splitlines() if "=" in line))
+
+
+def start_unit(name: str, values: Mapping[str, str]) -> StartUnit:
+    """A unit from its properties as ``systemctl show`` names and writes them."""
     command = _ARGV.search(values.get("ExecStart", ""))
     fragment = values.get("FragmentPath", "")
     return StartUnit(

@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit impo
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
-__all__ = ["WantedServer", "is_template", "starts", "template"]
+__all__ = ["WantedServer", "is_template", "starts", "template", "unasked"]
 
 _CHECK = "service"
 
@@ -67,6 +67,11 @@ def template(service: str) -> Verdict:
             "name an instance in service, such as postgresql@15-main",
         ),
     )
+
+
+def unasked(service: str, user: str) -> Verdict:
+    """That it is not known what the unit starts. It is judged again by root, before the server is started."""
+    return Verdict(_CHECK, "ok", f"{service}, of which systemd tells {user} nothing here (there is no D-Bus)")
 
 
 def starts(seen: Starter, wanted: WantedServer) -> list[Verdict]:

@@ -113,7 +113,9 @@ class TestOfBackup:
         assert (codes(read), read.limits["max_connections"]) == ([None], 500)
 
     def test_all_that_is_preloaded_is_one_list(self, host, read_backup):
-        text = "shared_preload_libraries = a, b\nsession_preload_libraries = c\nlocal_preload_libraries = d, $libdir/e\n"
+        text = (
+            "shared_preload_libraries = a, b\nsession_preload_libraries = c\nlocal_preload_libraries = d, $libdir/e\n"
+        )
         write_tree(host.data, {"postgresql.conf": text})
         assert read_backup().preload == 'a, b, c, "$libdir/plugins/d", "$libdir/e"'
 

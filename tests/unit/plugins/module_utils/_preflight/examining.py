@@ -43,7 +43,7 @@ class Answers:
     fetched: Verdict = FETCHED
     facts: UpstreamFacts = field(default_factory=UpstreamFacts)
     files: ClusterFiles | str = "it was not asked"
-    starter: Starter = field(default_factory=lambda: Starter(StartUnit("postgresql-15", file_state="enabled")))
+    starter: Starter | None = field(default_factory=lambda: Starter(StartUnit("postgresql-15", file_state="enabled")))
     rate: float | None = None
     no_rewind: list[str] = field(default_factory=lambda: ["no checksums"])
     asked: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Answers:
             upstream_files=lambda keywords: self.files,
             upstream_compatibility=self._compatibility,
             wal=lambda begin, *rest: self._noted("begin", begin, self.wal),
-            starter=lambda service: self._noted("service", service, self.starter),
+            starter=lambda service, told: self._noted("service", service, self.starter),
             fetch=lambda command, *segment: self._noted("restore_command", command, self.fetched),
             **measured,
         )

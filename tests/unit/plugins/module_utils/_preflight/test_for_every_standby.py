@@ -101,6 +101,11 @@ class TestUnit:
         answers.starter = Starter(StartUnit("u", file_state="enabled"), str(host.pgdata))
         assert codes(examine(service="u")) == []
 
+    def test_one_that_only_root_may_ask_about_is_no_problem(self, examine, answers):
+        answers.starter = None
+        [verdict] = of_check(examine(service="u"), "service")
+        assert (verdict.severity, "there is no D-Bus" in verdict.msg) == ("ok", True)
+
     def test_a_template_is_not_asked(self, examine, answers):
         assert codes(examine(service="postgresql@.service")) == ["service_template"]
         assert "service" not in answers.asked

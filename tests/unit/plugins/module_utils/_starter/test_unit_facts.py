@@ -34,7 +34,7 @@ def test_a_directory_is_told_by_its_real_path(systemd):
     (systemd / "link").symlink_to("/srv/real")
     text = f"LoadState=loaded\nEnvironment=PGDATA={systemd}/link/data/\n"
     write_tree(systemd, {"units/u": text})
-    starter = look("u")
+    starter = look("u", {})
     assert (starter.real, starter.cluster) == ("/srv/real/data", None)
 
 
@@ -42,9 +42,9 @@ def test_environment_files_count(systemd):
     write_tree(systemd, {"pg": "PGDATA=/srv/of/file\n", "units/u": f"{shown('252')['postgresql-15']}"})
     text = shown("252")["postgresql-15"] + f"EnvironmentFiles={systemd}/pg (ignore_errors=yes)\n"
     write_tree(systemd, {"units/u": text})
-    assert look("u").real == "/srv/of/file"
+    assert look("u", {}).real == "/srv/of/file"
     (systemd / "pg").unlink()
-    assert look("u").real == "/var/lib/pgsql/15/data"
+    assert look("u", {}).real == "/var/lib/pgsql/15/data"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_environment_files_count(systemd):
 )
 def test_debians_cluster(systemd, files, start, options):
     write_tree(systemd / "etc/15/main", files)
-    cluster = look("postgresql@15-main").cluster
+    cluster = look("postgresql@15-main", {}).cluster
     assert (cluster.directory, cluster.start, cluster.options) == (f"{systemd}/etc/15/main", start, options)
     assert cluster.umbrella_at_boot is True
 
@@ -68,10 +68,29 @@ def test_debians_cluster(systemd, files, start, options):
     ids=["another init", "no systemctl"],
 )
 def test_no_systemd(systemd, monkeypatch, program, said):
+    monkeypatch.setattr(_unit_facts, "_BOOTED", str(systemd / "nowhere"))
     if program is None:
         monkeypatch.setenv("PATH", str(systemd / "nowhere"))
     else:
         write_tree(systemd, {"bin/systemctl": f"#!/bin/sh\n{program}\n"})
     with pytest.raises(StandbyError, match=said) as refused:
-        look("postgresql-15")
+        look("postgresql-15", {})
     assert refused.value.code == "systemd_missing"
+
+
+def test_a_systemd_that_lets_only_root_ask(systemd, monkeypatch):
+    """As systemd 252 says it to others where there is no D-Bus."""
+    monkeypatch.setattr(_unit_facts, "_BOOTED", str(systemd))
+    said = "Failed to connect to bus: No such file or directory"
+    write_tree(systemd, {"bin/systemctl": f"#!/bin/sh\necho '{said}' >&2; exit 1\n"})
+    assert look("postgresql@15-main", {}) is None
+
+
+def test_what_root_was_told_counts(systemd, monkeypatch):
+    write_tree(systemd, {"bin/systemctl": "#!/bin/sh\nexit 1\n"})
+    told = {
+        "postgresql@15-main": {"LoadState": "masked"},
+        "postgresql.service": {"LoadState": "loaded", "UnitFileState": "disabled"},
+    }
+    starter = look("postgresql@15-main", told)
+    assert (starter.unit.load, starter.cluster.umbrella_at_boot) == ("masked", False)
