@@ -50,7 +50,7 @@ class StartUnit:
     """A unit as systemd has loaded it.
 
     ``load`` and ``kind`` (its Type) are systemd's words, ``command`` the words of its ExecStart, without quotes.
-    ``timeout`` is for how many seconds a start may last, None for ever. ``user`` is empty for root. ``wanted_by`` are
+    ``start_limit`` is for how many seconds a start may last, None for ever. ``user`` is empty for root. ``wanted_by`` are
     the units that start it along. ``files`` are those that it was made of, ``environment_files`` those that it reads.
     """
 
@@ -60,7 +60,7 @@ class StartUnit:
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     environment_files: tuple[str, ...] = ()
-    timeout: float | None = None
+    start_limit: float | None = None
     user: str = ""
     file_state: str = ""
     wanted_by: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ def start_unit(name: str, values: Mapping[str, str]) -> StartUnit:
         command=command.group(1) if command is not None else "",
         environment=environment_of(values.get("Environment", "")),
         environment_files=tuple(_FILE.findall(values.get("EnvironmentFiles", ""))),
-        timeout=_seconds(values.get("TimeoutStartUSec", "infinity")),
+        start_limit=_seconds(values.get("TimeoutStartUSec", "infinity")),
         user=values.get("User", ""),
         file_state=values.get("UnitFileState", ""),
         wanted_by=(*values.get("WantedBy", "").split(), *values.get("RequiredBy", "").split()),

@@ -181,11 +181,11 @@ def _disabled(cluster: DebianCluster | None) -> Refusal | None:
 
 def _too_short(unit: StartUnit, wanted: WantedServer) -> Refusal | None:
     seconds = wanted.wal_to_replay / _REPLAYED
-    if unit.timeout is None or unit.kind not in _WAITS or unit.timeout >= seconds:
+    if unit.start_limit is None or unit.kind not in _WAITS or unit.start_limit >= seconds:
         return None
     return Refusal(
         "service_timeout_short",
-        f"The unit {unit.name} gives a start {unit.timeout:g} seconds, and {wanted.wal_to_replay} bytes of WAL are to"
+        f"The unit {unit.name} gives a start {unit.start_limit:g} seconds, and {wanted.wal_to_replay} bytes of WAL are to"
         f" be replayed, which may take more than {seconds:.0f}: systemd would end the server in the middle.",
         "set TimeoutStartSec=infinity in a drop-in of the unit (systemctl edit)",
     )

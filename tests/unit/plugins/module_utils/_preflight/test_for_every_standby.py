@@ -111,7 +111,7 @@ class TestUnit:
         assert "service" not in answers.asked
 
     def test_its_time_is_that_for_the_wal_to_replay(self, examine, answers):
-        answers.starter = Starter(StartUnit("u", kind="notify", timeout=1.0, file_state="enabled"))
+        answers.starter = Starter(StartUnit("u", kind="notify", start_limit=1.0, file_state="enabled"))
         [verdict] = of_check(examine(service="u"), "service")
         assert (verdict.severity, verdict.error_code) == ("warning", "service_timeout_short")
 

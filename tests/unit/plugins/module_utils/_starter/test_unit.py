@@ -52,7 +52,8 @@ class TestRecorded:
     )
     def test_what_each_tells(self, version, name, load, stands, directory, timeout, at_boot, can_be_enabled):
         unit = self.unit(version, name)
-        assert (unit.load, unit.stands_for_others, unit.directory(), unit.timeout) == (load, stands, directory, timeout)
+        told = (unit.load, unit.stands_for_others, unit.directory(), unit.start_limit)
+        assert told == (load, stands, directory, timeout)
         assert (unit.at_boot, unit.can_be_enabled) == (at_boot, can_be_enabled)
 
     def test_a_drop_in(self, version):
@@ -91,7 +92,7 @@ def test_what_a_command_starts(command, environment, directory, settings):
     [("1min 30s", 90), ("5min", 300), ("1h 2min 3s", 3723), ("1d", 86400), ("500ms", 0.5), ("infinity", None)],
 )
 def test_a_span_of_time(text, seconds):
-    assert parse_start_unit("u", f"TimeoutStartUSec={text}\n").timeout == seconds
+    assert parse_start_unit("u", f"TimeoutStartUSec={text}\n").start_limit == seconds
 
 
 def test_an_environment_is_read_as_systemd_does():

@@ -108,7 +108,7 @@ class TestTimeout:
         ],
     )
     def test_lasts_for_the_wal_to_replay(self, kind, timeout, wal, expected):
-        assert told(replace(PLAIN, kind=kind, timeout=timeout), wal_to_replay=wal) == expected
+        assert told(replace(PLAIN, kind=kind, start_limit=timeout), wal_to_replay=wal) == expected
 
 
 class TestCommandLine:
@@ -176,7 +176,7 @@ def test_a_template(service, expected):
 
 
 def test_everything_is_told_at_once():
-    unit = replace(PLAIN, user="pgsql", timeout=5.0, command=f"{PLAIN.command} -c hot_standby=off")
+    unit = replace(PLAIN, user="pgsql", start_limit=5.0, command=f"{PLAIN.command} -c hot_standby=off")
     assert told(unit, wal_to_replay=1 << 30) == [
         ("error", "service_other_user"),
         ("error", "setting_overridden"),
