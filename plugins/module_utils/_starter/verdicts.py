@@ -185,8 +185,8 @@ def _too_short(unit: StartUnit, wanted: WantedServer) -> Refusal | None:
         return None
     return Refusal(
         "service_timeout_short",
-        f"The unit {unit.name} gives a start {unit.start_limit:g} seconds, and {wanted.wal_to_replay} bytes of WAL are to"
-        f" be replayed, which may take more than {seconds:.0f}: systemd would end the server in the middle.",
+        f"The unit {unit.name} gives a start {unit.start_limit:g} seconds, and {wanted.wal_to_replay} bytes of WAL are"
+        f" to be replayed, which may take more than {seconds:.0f}: systemd would end the server in the middle.",
         "set TimeoutStartSec=infinity in a drop-in of the unit (systemctl edit)",
     )
 
