@@ -50,8 +50,9 @@ class StartUnit:
     """A unit as systemd has loaded it.
 
     ``load`` and ``kind`` (its Type) are systemd's words, ``command`` the words of its ExecStart, without quotes.
-    ``start_limit`` is for how many seconds a start may last, None for ever. ``user`` is empty for root. ``wanted_by``
-    are the units that start it along. ``files`` are those that it was made of, ``environment_files`` those that it reads.
+    ``start_limit`` is for how many seconds a start may last, None for ever. ``user`` is empty for root.
+    ``wanted_by`` are the units that start it along. ``files`` are those that it was made of, ``environment_files``
+    those that it reads.
     """
 
     name: str
