@@ -26,4 +26,21 @@ options:
     type: str
     choices: [none, gzip, bzip2, keep]
     default: none
+  archive_cleanup_command:
+    description: The setting of this name.
+    type: str
+  recovery_min_apply_delay:
+    description:
+      - The setting of this name, such as V(30min); V(24d) is the longest.
+      - It does not delay C(DROP DATABASE), and the lock of an C(ALTER TABLE) is held on the standby for all that time.
+    type: str
+  settings:
+    description:
+      - Further settings to write along, such as C(hot_standby_feedback), or C(settings) in
+        RV(pgfleet.standby.standby_preflight#module:plan). The server's own parser checks them before anything is
+        written.
+      - With C(sync_replication_slots) (PostgreSQL 17) a C(dbname) in O(upstream_conninfo) is kept.
+      - A setting that is no longer given stays as it is.
+    type: dict
+    default: {}
 """

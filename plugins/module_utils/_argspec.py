@@ -121,9 +121,12 @@ def login_options() -> dict[str, Any]:
 
 
 def restore_options() -> dict[str, Any]:
-    """How it fetches WAL from Barman."""
+    """How it fetches WAL from Barman, and what else is set for its recovery."""
     return {
         "restore_command": {"type": "str", "default": "auto"},
         "restore_jobs": {"type": "int"},
         "restore_compression": {"type": "str", "choices": ["none", "gzip", "bzip2", "keep"], "default": "none"},
+        "archive_cleanup_command": {"type": "str"},
+        "recovery_min_apply_delay": {"type": "str"},
+        "settings": {"type": "dict", "default": {}},
     }

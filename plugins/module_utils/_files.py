@@ -27,6 +27,7 @@ __all__ = [
     "fsync_directory",
     "is_empty",
     "locked_directory",
+    "mode_of",
     "mount_points",
     "nearest_existing",
     "other_file_systems",
@@ -60,6 +61,14 @@ def read_small(path: str) -> str | None:
 def boot_id() -> str:
     """The kernel's name for this start of the host: after another start, what was not synced may be gone."""
     return (read_small("/proc/sys/kernel/random/boot_id") or "").strip()
+
+
+def mode_of(path: str) -> int:
+    """The mode of a file that is to be replaced; that of a file which only its owner may read, if there is none."""
+    try:
+        return os.stat(path).st_mode & 0o777
+    except FileNotFoundError:
+        return 0o600
 
 
 def fsync_directory(path: str) -> None:

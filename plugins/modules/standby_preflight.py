@@ -116,8 +116,16 @@ options:
     type: str
   service:
     description:
-      - The service that will start the server. Without one C(pg_ctl) will, which limits what paths may hold.
+      - The systemd unit that will start the server. It has to start that of O(data_directory), by O(config_directory).
+      - Without one C(pg_ctl) will, which limits what paths may hold.
     type: str
+  units:
+    description:
+      - What systemd has told root of O(service), and of Debian's C(postgresql.service), by their names. That is
+        C(status) of M(ansible.builtin.systemd_service).
+      - Without it systemd is asked as the user of the task, which takes D-Bus.
+    type: dict
+    default: {}
   hot_standby_settings:
     description:
       - What to do when C(max_connections), C(max_worker_processes), C(max_wal_senders),
@@ -280,6 +288,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import all_in_one, refusals, shown
 
+_SETTINGS = ("archive_cleanup_command", "recovery_min_apply_delay", "settings")
+
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     with one_login(params) as asked:
@@ -343,10 +353,12 @@ def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
         restore_command=command.text,
         restore_trial=command.trial,
         restore_note=command.note,
+        settings={name: params[name] for name in _SETTINGS},
         barman=barman_of({**asked, "barman_server": server}) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
         no_backup=_no_backup(params["no_backup"] or {}),
         service=params["service"] or None,
+        units=params["units"],
         directories_created=params["directories_created"],
         slot_created=params["slot_created"],
         rewind_user=params["rewind_user"] or None,
@@ -380,6 +392,7 @@ def main() -> None:
             slot_created={"type": "bool", "default": False},
             rewind_user={"type": "str"},
             service={"type": "str"},
+            units={"type": "dict", "default": {}, "no_log": True},
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},
             rehearse={"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
             **restore_options(),

@@ -15,9 +15,10 @@ description:
     Until PostgreSQL 11 the recovery settings are in C(recovery.conf).
   - Recovery settings that came along with the files from their source, such as C(recovery_target_time) or another
     node's C(primary_conninfo), are removed. If a configuration file of the host sets one of them, the setting is
-    overruled, as is C(archive_mode=always), with which a standby would archive what its upstream archives.
-  - If the data directory holds the server's C(postgresql.conf), lines in it that name files of another host
-    are turned into comments.
+    overruled, as is C(archive_mode=always), with which a standby would archive what its upstream archives, and
+    C(hot_standby=off), with which it would let nobody in.
+  - If the data directory holds the server's C(postgresql.conf), lines that name files of another host are turned into
+    comments, in that file and in the files of the data directory that it includes.
   - A running server is compared with the files as well. A setting that it does not use yet, perhaps because an
     earlier run was interrupted before the reload, is reported as a change.
   - Run it on the standby as the database's OS user.
@@ -95,23 +96,6 @@ options:
     description: The C(barman) command at O(barman_host), for C(barman get-wal).
     type: str
     default: barman
-  archive_cleanup_command:
-    description: The setting of this name.
-    type: str
-  recovery_min_apply_delay:
-    description:
-      - The setting of this name, such as V(30min).
-      - It does not delay C(DROP DATABASE), and the lock of an C(ALTER TABLE) is held on the standby for all that time.
-    type: str
-  settings:
-    description:
-      - Further settings to write along, such as C(hot_standby_feedback), or C(settings) in
-        RV(pgfleet.standby.standby_preflight#module:plan). The server's own parser checks them before anything is
-        written.
-      - With C(sync_replication_slots) (PostgreSQL 17) a C(dbname) in O(upstream_conninfo) is kept.
-      - A setting that is no longer given stays as it is.
-    type: dict
-    default: {}
   rejoin:
     description:
       - Make a stopped primary a standby, such as a former primary after a switchover.
@@ -272,9 +256,6 @@ def main() -> None:
             barman_server={"type": "str"},
             barman_config={"type": "str"},
             barman_executable={"type": "str", "default": "barman"},
-            archive_cleanup_command={"type": "str"},
-            recovery_min_apply_delay={"type": "str"},
-            settings={"type": "dict", "default": {}},
             rejoin={"type": "bool", "default": False},
         ),
         required_if=[("restore_command", "auto", ("barman_host", "barman_server"))],

@@ -71,6 +71,10 @@ FOLDERS = {
         "Tries the start of a standby's server with a scratch cluster, of which nothing stays.",
         ("_files", "_commands", "_formats", "_backup", "_postgres", "_server", "_recovery"),
     ),
+    "_starter": Folder(
+        "Whether what is to start the server starts it on this data directory, and again after a reboot.",
+        ("_files", "_commands", "_formats", "_server", "_recovery"),
+    ),
     "_rewind": Folder(
         "Rewinds a diverged cluster to the upstream's history by pg_rewind.",
         ("_files", "_commands", "_formats", "_pgdata", "_postgres", "_recovery"),
@@ -97,7 +101,7 @@ FOLDERS = {
         "Asks all checks, and plans the smallest change that makes the host a standby.",
         (
             *("_files", "_formats", "_pgdata", "_backup", "_barman"),
-            *("_postgres", "_transfer", "_rehearsal", "_rewind", "_clone", "_checks"),
+            *("_postgres", "_transfer", "_recovery", "_rehearsal", "_starter", "_rewind", "_clone", "_checks"),
         ),
     ),
     "_argspec": Folder("Declares the options of modules."),

@@ -190,13 +190,16 @@ def locales(databases: Iterable[Database] | None, missing: Collection[str]) -> l
 def preload(
     host: str, directory: str, configured: Sequence[str], upstream: Sequence[str] | None, missing: Collection[str]
 ) -> list[Verdict]:
-    """Whether the libraries that are to be preloaded are here: the server does not start without those configured.
+    """Whether the libraries that are to be preloaded are here, at a server's start or at each login.
 
     ``directory`` was searched; ``missing`` are the names of both lists that were not found there.
     """
     absent = [name for name in configured if name in missing]
     if absent:
-        said = f"shared_preload_libraries names {', '.join(absent)}, not found in {directory}: no server starts so."
+        said = (
+            f"The configuration preloads {', '.join(absent)}, not found in {directory}: no server starts so, or lets"
+            " anybody in."
+        )
         return [
             problem("preload", Refusal("preload_library_missing", said, "install the package, or correct the setting"))
         ]

@@ -20,8 +20,10 @@ def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:
     """Whether the server can be started at these places. Without a service pg_ctl does, by a shell's command line
     in which it puts paths between double quotes (PostgreSQL's pg_ctl.c, start_postmaster)."""
     unfit = [place for place in places if set('"$`\\\n') & set(place)]
-    if service or not unfit:
-        return [Verdict("service", "ok", service or "pg_ctl")]
+    if service:
+        return []  # the unit is judged by itself
+    if not unfit:
+        return [Verdict("service", "ok", "pg_ctl")]
     return [
         problem(
             "service",

@@ -25,19 +25,30 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segme
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import HOT_STANDBY_SETTINGS, Backup, ControlData
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import libraries_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import (
     configured_data_directory,
     effective,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import foreign_paths
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import (
+    foreign_paths,
+    includes_at,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.own_configuration import (
+    localised,
+    named_files,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Configuration", "ConfigurationPlaces", "of_backup", "of_directory", "of_upstream"]
 
-# The configuration that a backup may carry in its data directory, includes of the usual names with it.
+# What is fetched at once of the configuration that a backup may carry in its data directory. What else it includes is
+# known when that has been read.
 _CARRIED = re.compile(r"[^/]+\.conf|conf\.d/[^/]+\.conf")
 
-_PRELOAD = "shared_preload_libraries"
+# Libraries that the server loads at its start, and at each login. The last are in a directory of their own
+# (PostgreSQL manual of 18, 19.11.3 "Shared Library Preloading").
+_PRELOADS = ("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries")
 _HOT_STANDBY = "hot_standby"
 
 # Where the role has Debian's packaging make the cluster that comes with a new configuration.
@@ -81,7 +92,7 @@ def of_backup(barman_host: BarmanHost, backup: Backup, root: Root, places: Confi
     """
     if root.archive is not None:
         return _of_tar(backup, root, root.archive, places)
-    with _fetched(barman_host, root) as scratch:
+    with _fetched(barman_host, root, places.data_directory) as scratch:
         control = control_data(scratch, f"Backup {backup.backup_id}")
         named, read = _file(scratch, places)
         return _read(named, read, scratch, control, places)
@@ -126,13 +137,17 @@ def of_upstream(places: ConfigurationPlaces) -> Configuration:
 
 
 @contextmanager
-def _fetched(barman_host: BarmanHost, root: Root) -> Iterator[str]:
+def _fetched(barman_host: BarmanHost, root: Root, data_directory: str) -> Iterator[str]:
+    """A directory with the backup's pg_control and its configuration, whatever files that includes."""
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
         os.mkdir(os.path.join(scratch, "global"), 0o700)
-        carried = list(filter(_CARRIED.fullmatch, root.files.paths))
-        for path in carried:
-            os.makedirs(os.path.join(scratch, os.path.dirname(path)), exist_ok=True)
-        fetch(barman_host, root.source, [CONTROL, *carried], scratch)
+        names = [CONTROL, *filter(_CARRIED.fullmatch, root.files.paths)]
+        while names:
+            for path in names:
+                os.makedirs(os.path.join(scratch, os.path.dirname(path)), exist_ok=True)
+            fetch(barman_host, root.source, names, scratch)
+            missing = named_files(scratch, data_directory, root.files.paths)
+            names = [path for path in missing if path not in names]
         yield scratch
 
 
@@ -144,7 +159,14 @@ def _file(scratch: str, places: ConfigurationPlaces) -> tuple[str, str | None]:
         text = read_small(read)
         if text is None:
             return named, None
-        write_atomically(read, foreign_paths(text, lambda name, value: place_exists(scratch, name, value)))
+        here = places.directory
+        if here is None:
+            texts = localised(scratch, places.data_directory)
+        else:  # it goes where the host's own is now, and includes what is there
+            own = foreign_paths(text, lambda name, value: place_exists(here, name, value))
+            texts = {"postgresql.conf": includes_at(own, lambda value: os.path.join(here, value))}
+        for name, changed in texts.items():
+            write_atomically(os.path.join(scratch, name), changed)
         return named, read
     named = os.path.join(places.directory, "postgresql.conf")
     if os.path.exists(named):
@@ -157,6 +179,12 @@ def _file(scratch: str, places: ConfigurationPlaces) -> tuple[str, str | None]:
     return named, read
 
 
+def _preloaded(shared: str, session: str, local: str) -> str:
+    """All that is preloaded, as one list."""
+    names = (name if "/" in name else f"$libdir/plugins/{name}" for name in libraries_of(local))
+    return ", ".join([*filter(None, (shared, session)), *(f'"{name}"' for name in names)])
+
+
 def _read(
     named: str, read: str | None, data_directory: str, control: ControlData | None, places: ConfigurationPlaces
 ) -> Configuration:
@@ -167,8 +195,9 @@ def _read(
     verdicts = _configuration.configuration(named, read is not None, sets, places.data_directory)
     if read is None:
         return Configuration(control, tuple(verdicts))
-    values = effective(places.bindir, read, data_directory, (*HOT_STANDBY_SETTINGS, _PRELOAD, _HOT_STANDBY))
-    preload = values.pop(_PRELOAD)
+    names = (*HOT_STANDBY_SETTINGS, *_PRELOADS, _HOT_STANDBY)
+    values = effective(places.bindir, read, data_directory, names)
+    preload = _preloaded(*(values.pop(name) for name in _PRELOADS))
     lets_in = values.pop(_HOT_STANDBY) != "off"
     limits = {name: int(value) for name, value in values.items()}
     return Configuration(control, tuple(verdicts), limits, preload, lets_in)

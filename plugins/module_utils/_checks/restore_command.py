@@ -76,7 +76,7 @@ def fetches_segment(
 
 
 def _rendered(command: str, segment: str, path: str) -> str:
-    """The command line. Another character after ``%`` is left as it is, as PostgreSQL did up to 15."""
+    """The command line. Another character after ``%`` is left as it is; such a command has been refused before."""
     values = {"%%": "%", "%f": segment, "%p": path, "%r": _NO_RESTARTPOINT}
     return _PLACEHOLDER.sub(lambda found: values[found.group()], command)
 

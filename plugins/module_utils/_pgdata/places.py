@@ -21,7 +21,15 @@ __all__ = [
     "spool_of",
 ]
 
-_BINDIRS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/usr/local/pgsql/bin")
+# Where packages put the programs of a major version: those of Debian and Ubuntu, of the PGDG for Red Hat and its kin,
+# of SUSE, and of EDB's Advanced Server. The last is where PostgreSQL installs itself from its source.
+_BINDIRS = (
+    "/usr/lib/postgresql/{major}/bin",
+    "/usr/pgsql-{major}/bin",
+    "/usr/lib/postgresql{major}/bin",
+    "/usr/edb/as{major}/bin",
+    "/usr/local/pgsql/bin",
+)
 
 
 def home_directories() -> list[str]:

@@ -24,6 +24,7 @@ __all__ = [
     "configured",
     "configured_data_directory",
     "effective",
+    "included_files",
     "meaning",
     "require_pg_basebackup",
     "require_valid",
@@ -162,12 +163,12 @@ def configured(config_file: str, depth: int = 0) -> dict[str, str]:
         if setting.name not in _conf.INCLUDES:
             found[setting.name] = setting.value
         elif depth < _DEPTH:
-            for path in _included(setting.name, os.path.join(directory, setting.value)):
+            for path in included_files(setting.name, os.path.join(directory, setting.value)):
                 found.update(configured(path, depth + 1))
     return found
 
 
-def _included(kind: str, path: str) -> list[str]:
+def included_files(kind: str, path: str) -> list[str]:
     """The files of an include line: of a directory, those whose names end in .conf and begin with no dot.
 
     A server passes over a directory in it, whatever it is called (PostgreSQL source, utils/misc/conffiles.c).

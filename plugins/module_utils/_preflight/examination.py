@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import before_decision as _before_decision
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_basebackup as _for_basebackup
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_clone as _for_clone
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_every_standby as _for_every_standby
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import for_existing as _for_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, merged
@@ -44,9 +45,11 @@ def run(request: Request, questions: Questions | None = None) -> Examined:
     of_upstream = _before_decision.without_need(of_upstream, decision)
     proof = observed.proof if observed is not None else None
     case = Case(request, job, upstream, files, pgdata, decision, proof, paths_fit=not errors(of_paths.verdicts))
+    of_unit = _for_every_standby.check_unit(case, questions)
     of_command, of_action = _before_decision.check_command(request), _for_action(case, questions)
     found = merged(
-        of_upstream, of_files, of_paths, of_service, of_directory, of_host, of_decision, of_command, of_action
+        *(of_upstream, of_files, of_paths, of_service, of_unit, of_directory, of_host),
+        *(of_decision, of_command, of_action),
     )
     return Examined(tuple(found.verdicts), plan_result(found.plan, case, refused=bool(errors(found.verdicts))))
 

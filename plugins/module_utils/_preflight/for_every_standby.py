@@ -20,16 +20,21 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import public
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import is_secret
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import this_user
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import UpstreamFacts
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import require_valid, server_version
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.case import Case
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.findings import Findings, ask, merged
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import requested_settings
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import of_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal import cluster as _cluster
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter import verdicts as _starter
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem, warning
 
-__all__ = ["Rehearsal", "check_compatibility", "check_configuration", "check_start"]
+__all__ = ["Rehearsal", "check_compatibility", "check_configuration", "check_start", "check_unit"]
 
 # What every cluster has unless it was made otherwise.
 _SEGMENT_SIZE = 16 << 20
@@ -158,7 +163,47 @@ def check_compatibility(
 ) -> Findings:
     """Whether the standby suits this host and its upstream. ``files`` are to be made, by file system."""
     standby = _standby(case, bindir, major, read)
-    return merged(_of_host(case, standby, files or {}), _of_upstream(case, standby, questions))
+    return merged(
+        _of_settings(case, bindir, major),
+        _of_host(case, standby, files or {}),
+        _of_upstream(case, standby, questions),
+    )
+
+
+def _of_settings(case: Case, bindir: str, major: int | None) -> Findings:
+    """Whether a server takes the recovery settings that are asked for, whose conninfo the upstream itself judges."""
+    request = case.request
+    wanted, refused = ask("settings", lambda: requested_settings("", request.restore_command, request.settings))
+    program, _missing = ask("settings", lambda: server_version(bindir))
+    if wanted is None or program is None:  # that no server program runs has a verdict of its own
+        return refused
+    mine = of_server(wanted, major) if major is not None else wanted
+    _nothing, invalid = ask("settings", lambda: require_valid(bindir, mine))
+    return invalid
+
+
+def check_unit(case: Case, questions: Questions) -> Findings:
+    """Whether the unit that is named starts the server of this data directory, and again after a reboot."""
+    request = case.request
+    if request.service is None:
+        return Findings()
+    if _starter.is_template(request.service):
+        return Findings((_starter.template(request.service),))
+    service, user = request.service, this_user()
+    seen, unknown = ask("service", lambda: questions.starter(service, request.units))
+    if seen is None:
+        return merged(unknown, Findings(() if unknown.verdicts else (_starter.unasked(service, user.name),)))
+    wanted = _starter.WantedServer(
+        data_directory=request.data_directory,
+        real=os.path.realpath(request.data_directory),
+        os_user=user.name,
+        uid=user.uid,
+        config_directory=request.config_directory,
+        wal_to_replay=case.wal_to_replay,
+        limits=case.upstream.settings if case.upstream is not None else {},
+        settings=request.settings.get("settings") or {},
+    )
+    return Findings(tuple(_starter.starts(seen, wanted)))
 
 
 def _standby(case: Case, bindir: str, major: int | None, read: Configuration | None) -> _compatibility_facts.Standby:

@@ -19,6 +19,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal import rehearse as _rehearse
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.cluster import Standby
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter import unit_facts as _unit_facts
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["Questions"]
@@ -30,13 +32,15 @@ class Questions:
 
     ``identify`` asks the upstream who it is, ``upstream_files`` what pg_basebackup would copy. ``wal`` asks the
     upstream and Barman for every WAL segment. ``upstream_compatibility`` judges all else that only the upstream can
-    tell. ``fetch`` lets ``restore_command`` fetch one segment. ``rate`` measures how fast the Barman host sends.
-    ``rehearse`` starts a scratch cluster with the configuration that the standby will have.
+    tell. ``starter`` asks what the unit that is named starts. ``fetch`` lets ``restore_command`` fetch one segment.
+    ``rate`` measures how fast the Barman host sends. ``rehearse`` starts a scratch cluster with the configuration that
+    the standby will have.
     """
 
     identify: Callable[[Mapping[str, str]], Upstream] = _connect.identify
     upstream_files: Callable[[Mapping[str, str]], ClusterFiles | str] = _upstream_facts.files
     upstream_compatibility: Callable[..., tuple[list[Verdict], UpstreamFacts]] = _compatibility_facts.suits_upstream
+    starter: Callable[[str, Mapping[str, Mapping[str, str]]], Starter | None] = _unit_facts.look
     wal: Callable[..., _wal_proof.WalProof] = _wal_proof.prove
     fetch: Callable[..., Verdict] = _restore_command.fetches_segment
     rate: Callable[..., float | None] = _space_facts.rate

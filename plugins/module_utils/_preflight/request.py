@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
@@ -30,6 +30,8 @@ class Request:
     ``restore_note`` is the reason why that is not Barman's own script. ``barman_checks`` are the lines of
     ``barman check``, None if Barman was not asked.
     ``rehearse`` is ``always`` if a rehearsal that cannot be had is a problem, ``auto`` if it is not, or ``never``.
+    ``settings`` are what the recovery settings are to hold beside, as options of a module.
+    ``units`` are the properties of systemd's units about which root has asked, by their names.
     ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
 
@@ -47,10 +49,12 @@ class Request:
     restore_command: str | None = None
     restore_trial: str | None = None
     restore_note: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     barman: Barman | None = None
     barman_checks: tuple[CheckItem, ...] | None = None
     no_backup: Refusal | None = None
     service: str | None = None
+    units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     directories_created: bool = False
     slot_created: bool = False
     rewind_user: str | None = None

@@ -11,6 +11,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._model import Back
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import without_upstream as _without_upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.placeholders import unknown_placeholder
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict
 
 __all__ = ["check_wal"]
@@ -28,10 +29,12 @@ def check_wal(
     proof = _proof(request, backup, segment_size, upstream, questions)
     if proof is None:
         return of_source
-    if not request.restore_command or not proof.in_archive:
+    command = request.restore_command
+    # A server would not run a command that holds what is no placeholder; that has a verdict of its own.
+    if not command or unknown_placeholder("restore_command", command) or not proof.in_archive:
         return (*of_source, *proof.verdicts)
     identifier = control.system_identifier or (upstream.system_identifier if upstream is not None else None)
-    trial = request.restore_trial or request.restore_command
+    trial = request.restore_trial or command
     fetched = questions.fetch(trial, proof.in_archive, segment_size, identifier)
     return (*of_source, *proof.verdicts, fetched)
 

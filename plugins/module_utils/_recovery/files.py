@@ -12,21 +12,20 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import mode_of, read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
     AUTO_CONF,
     RECOVERY_CONF,
     needs_signal,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import place_exists
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import masked_conninfo
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import (
-    foreign_paths,
     neutralised,
     without_leftovers,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.own_configuration import localised
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import LEFTOVERS, home
 
 __all__ = ["FileChange", "apply", "calm", "compare", "current", "shown", "stand_by"]
@@ -68,10 +67,7 @@ def compare(data_directory: str, wanted: Mapping[str, str], own_configuration: b
     else:
         obsolete = ("recovery.done",)
     if own_configuration:
-        copied = _read(data_directory, "postgresql.conf")
-        localised = foreign_paths(copied, lambda name, value: place_exists(data_directory, name, value))
-        if localised != copied:
-            changed["postgresql.conf"] = localised
+        changed.update(localised(data_directory))
     before, after = (_values(side[name] for name in new) for side in (old, new))
     names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     return FileChange(
@@ -86,7 +82,8 @@ def apply(data_directory: str, change: FileChange) -> None:
     """Make the change. What makes a server a standby comes first: after a crash none must start as a primary."""
     first = [name for name in ("standby.signal", RECOVERY_CONF) if name in change.texts]
     for name in [*first, *(name for name in change.texts if name not in first)]:
-        write_atomically(os.path.join(data_directory, name), change.texts[name])
+        path = os.path.join(data_directory, name)
+        write_atomically(path, change.texts[name], mode_of(path))
     for name in change.obsolete:
         os.unlink(os.path.join(data_directory, name))
 
@@ -109,8 +106,9 @@ def calm(data_directory: str, major: int, mode: int, settings: Mapping[str, str]
     ``settings`` are added: a start needs them. Raises StandbyError.
     """
     added = dict(settings or {})
-    harmless = neutralised(configured(os.path.join(data_directory, "postgresql.conf")), added, major)
-    text = without_leftovers(_read(data_directory, AUTO_CONF), {**added, **harmless})
+    auto_conf = _read(data_directory, AUTO_CONF)
+    harmless = neutralised(configured(os.path.join(data_directory, "postgresql.conf")), added, major, auto_conf)
+    text = without_leftovers(auto_conf, {**added, **harmless})
     write_atomically(os.path.join(data_directory, AUTO_CONF), text, mode)
 
 

@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings
     harmless_values,
 )
 
-__all__ = ["foreign_paths", "neutralised", "without_leftovers"]
+__all__ = ["foreign_paths", "includes_at", "neutralised", "without_leftovers"]
 
 
 def without_leftovers(text: str, settings: Mapping[str, str] | None = None) -> str:
@@ -28,13 +28,27 @@ def without_leftovers(text: str, settings: Mapping[str, str] | None = None) -> s
     return _conf.edit(text, settings or {}, LEFTOVERS)
 
 
-def neutralised(configured: Mapping[str, str], wanted: Mapping[str, str], major: int) -> dict[str, str]:
+def neutralised(
+    configured: Mapping[str, str], wanted: Mapping[str, str], major: int, auto_conf: str = ""
+) -> dict[str, str]:
     """Settings that must not act on a standby although a configuration file makes them, with harmless values.
 
-    ``configured`` is what postgresql.conf and its includes set: postgresql.auto.conf is read after them and wins.
-    A setting that is ``wanted`` stays.
+    ``configured`` is what postgresql.conf and its includes set. ``auto_conf`` is the text of postgresql.auto.conf,
+    which is read after them and wins: what ALTER SYSTEM has put there stays, the leftovers excepted. A setting that is
+    ``wanted`` stays.
     """
-    return {name: value for name, value in harmless_values(configured, major).items() if name not in wanted}
+    stays = {item.name: item.value for item in _conf.read(auto_conf) if item.name not in LEFTOVERS}
+    found = harmless_values({**configured, **stays}, major)
+    return {name: value for name, value in found.items() if name not in wanted}
+
+
+def includes_at(text: str, place: Callable[[str], str]) -> str:
+    """A configuration file whose includes name the places that ``place`` gives for those that they name now."""
+    lines = text.split("\n")
+    for setting in _conf.read(text):
+        if setting.name in _conf.INCLUDES and place(setting.value) != setting.value:
+            lines[setting.line] = f"{setting.name} = {_conf.quote(place(setting.value))}"
+    return "\n".join(lines)
 
 
 def foreign_paths(text: str, stays: Callable[[str, str], bool]) -> str:

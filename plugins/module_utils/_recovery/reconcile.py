@@ -15,6 +15,8 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import AUTO_CONF
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
@@ -149,7 +151,8 @@ def _observe(request: RecoveryRequest) -> _Observed:
 def _compare(request: RecoveryRequest, observed: _Observed) -> _Change:
     """What has to change, on disk and in the running server. Reads only."""
     path = request.data_directory
-    harmless = neutralised(observed.configured, request.settings, observed.major)
+    auto_conf = read_small(os.path.join(path, AUTO_CONF)) or ""
+    harmless = neutralised(observed.configured, request.settings, observed.major, auto_conf)
     settings = {**request.settings, **harmless}
     strays = _stray_config.find_strays(
         path,

@@ -14,12 +14,16 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import in_unit
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import in_unit, truth
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.placeholders import unknown_placeholders
 
 __all__ = ["SLOT_NAME", "checked_settings", "requested_settings"]
 
 # PostgreSQL manual of 18, 26.2.6.1 "Querying and Manipulating Replication Slots"; the length is NAMEDATALEN - 1.
 SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
+
+# A whole number of milliseconds in 32 bits (PostgreSQL's guc_tables.c): some 24 days.
+_LONGEST_DELAY = (1 << 31) - 1
 
 _NAME = re.compile(r"[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)*")
 
@@ -37,11 +41,23 @@ def requested_settings(conninfo: str, command: str | None, params: Mapping[str, 
         wanted["recovery_min_apply_delay"] = _delay(params["recovery_min_apply_delay"])
     wanted["recovery_target_timeline"] = "latest"
     wanted.update(checked_settings(params.get("settings") or {}))
+    if truth(wanted.get("hot_standby", "on")) is False:
+        raise StandbyError(
+            Refusal(
+                "setting_invalid",
+                "With a hot standby switched off in settings the standby lets nobody in: it could never be seen"
+                " whether it streams.",
+                "take that out of settings",
+            )
+        )
     return checked_settings(wanted)
 
 
 def checked_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Settings as a file holds them. Raises StandbyError for a name or value that no file can hold."""
+    """Settings as a file holds them.
+
+    Raises StandbyError for a name or value that no file can hold, and for a command that would end the server.
+    """
     checked = {name.lower(): _value(value) for name, value in settings.items()}
     for name, value in checked.items():
         if not _NAME.fullmatch(name):
@@ -54,6 +70,9 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, str]:
             raise StandbyError(
                 Refusal("setting_invalid", f"The value of {name} cannot be written: {wrong}.", f"correct {name}")
             ) from wrong
+    unknown = unknown_placeholders(checked)
+    if unknown is not None:
+        raise StandbyError(unknown)
     return checked
 
 
@@ -70,12 +89,21 @@ def _slot(name: str) -> str:
 
 
 def _delay(value: str) -> str:
-    if in_unit(value, "ms") is None:
+    amount = in_unit(value, "ms")
+    if amount is None:
         raise StandbyError(
             Refusal(
                 "setting_invalid",
                 f"recovery_min_apply_delay={value!r} is no time that a server understands.",
                 "give a number and one of the units ms, s, min, h and d",
+            )
+        )
+    if not 0 <= amount <= _LONGEST_DELAY:
+        raise StandbyError(
+            Refusal(
+                "setting_invalid",
+                f"recovery_min_apply_delay={value!r} is not what a server takes: the longest is {_LONGEST_DELAY} ms.",
+                "give at most 24d",
             )
         )
     return value

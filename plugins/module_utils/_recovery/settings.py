@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import (
     AUTO_CONF,
     RECOVERY_CONF,
@@ -57,7 +58,10 @@ class RecoverySetting:
 
     def does_harm(self, value: str) -> bool:
         """Whether a standby has to be kept from this value, if a configuration file makes it."""
-        return self.harmless is not None and (value.lower() == self.harmful if self.harmful else bool(value))
+        if self.harmless is None or self.harmful is None:
+            return self.harmless is not None and bool(value)
+        # A boolean has several words for off.
+        return value.lower() == self.harmful or (self.harmful == "off" and truth(value) is False)
 
 
 SETTINGS = (
@@ -88,7 +92,8 @@ SETTINGS = (
     RecoverySetting("hba_file", leftover=True, place=True),
     RecoverySetting("ident_file", leftover=True, place=True),
     # How a standby behaves: a user's choice, which a backup may bring along.
-    RecoverySetting("hot_standby"),
+    # Without it nobody can see whether the standby streams.
+    RecoverySetting("hot_standby", harmless="on", harmful="off"),
     RecoverySetting("hot_standby_feedback", reload_since=10),
     RecoverySetting("max_standby_archive_delay", reload_since=10),
     RecoverySetting("max_standby_streaming_delay", reload_since=10),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
     fsync_directory,
+    mode_of,
     private_directory,
     read_small,
     write_atomically,
@@ -78,7 +79,8 @@ def apply_strays(data_directory: str, strays: Strays) -> None:
         before = read_small(path)
         if before is not None:
             write_atomically(os.path.join(strays.aside, f"{os.path.basename(path)}.local"), before)
-        write_atomically(path, text)
+        # Others than the server may read it: Debian's own programs do.
+        write_atomically(path, text, mode_of(path))
     for name in strays.names:
         source = os.path.join(data_directory, name)
         write_atomically(os.path.join(strays.aside, name), read_small(source) or "")

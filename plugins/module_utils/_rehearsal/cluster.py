@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
@@ -108,7 +108,7 @@ def initdb(standby: Standby, scratch: Scratch) -> None:
         raise StandbyError(
             Refusal(
                 "rehearsal_failed",
-                f"{program} makes no scratch cluster: {first_line(done.err) or f'exit code {done.rc}'}.",
+                f"{program} makes no scratch cluster: {said_by(program, done.err) or f'exit code {done.rc}'}.",
                 "see why it does not",
             ),
             stderr=done.err,

@@ -14,7 +14,8 @@ __all__ = ["PROPERTIES", "Unit", "debian_cluster", "parse_unit", "unit_of_cgroup
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "UnitFileState", "Environment", "Job", "Result")
 
 # systemctl(1), is-enabled: what starts at boot, or is started by what does.
-_ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated", "linked", "linked-runtime")
+# A unit that is only linked is known to systemd, and started by nothing.
+_ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated")
 
 _ASSIGNMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 

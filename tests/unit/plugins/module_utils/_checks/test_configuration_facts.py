@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.configuration_facts import (
     ConfigurationPlaces,
@@ -17,6 +19,29 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_postgres import POSTGRES
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL
+
+# As POSTGRES, and follows includes as a server does.
+FOLLOWS_INCLUDES = f"""\
+#!{sys.executable}
+import os, re, sys
+found = dict(max_connections=100, max_wal_senders=10, max_worker_processes=8, shared_preload_libraries="")
+found.update(max_locks_per_transaction=64, max_prepared_transactions=0)
+def read(path):
+    for line in open(path):
+        name, value = re.fullmatch("(\\\\w+)[ =]+'?([^']*)'?\\n", line).groups() if line[0] != "#" else ("", "")
+        place = os.path.join(os.path.dirname(path), value)
+        if name == "include_dir":
+            inside = [os.path.join(place, one) for one in sorted(os.listdir(place)) if one.endswith(".conf")]
+            [read(one) for one in inside if os.path.isfile(one)]
+        elif name.startswith("include"):
+            read(place)
+        elif name.endswith("_file"):
+            sys.exit("FATAL: " + line)
+        elif name:
+            found[name] = value
+read(sys.argv[4].split("=")[1])
+print(found.get(sys.argv[2], ""))
+"""
 
 
 @pytest.fixture
@@ -54,6 +79,45 @@ class TestOfBackup:
     def test_includes_of_conf_d_come_with_it(self, host, read_backup):
         write_tree(host.data, {"postgresql.conf": "max_connections = 20\n", "conf.d/a.conf": "x", "conf.d/not": "x"})
         assert codes(read_backup()) == [None]
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"postgresql.conf": "include_dir 'pg.conf.d'\n", "pg.conf.d/1.conf": "max_connections = 500\n"},
+            {"postgresql.conf": "include 'tuning.inc'\n", "tuning.inc": "max_connections = 500\n"},
+            {
+                "postgresql.conf": "include_if_exists '{pgdata}/a/b'\n",
+                "a/b": "include 'c'\n",
+                "a/c": "max_connections = 500\n",
+            },
+            {
+                "postgresql.conf": "include_dir 'conf.d'\n",
+                "conf.d/1.conf": "max_connections = 500\nhba_file = '/nowhere/pg_hba.conf'\n",
+                "conf.d/old.conf/kept": "",
+            },
+        ],
+        ids=["a directory of another name", "a file of another name", "nested", "a directory among the files"],
+    )
+    def test_what_it_includes_comes_with_it(self, host, read_backup, files):
+        """The server is one that follows includes, and refuses places of another host and missing files."""
+        host.program("postgres", FOLLOWS_INCLUDES)
+        write_tree(host.data, {name: text.format(pgdata=host.pgdata) for name, text in files.items()})
+        read = read_backup()
+        assert (codes(read), read.limits["max_connections"]) == ([None], 500)
+
+    def test_from_backup_it_includes_what_is_here(self, host, read_backup):
+        host.program("postgres", FOLLOWS_INCLUDES)
+        write_tree(host.data, {"postgresql.conf": "include_dir 'conf.d'\n", "conf.d/1.conf": "max_connections = 20\n"})
+        write_tree(host.root / "etc", {"conf.d/1.conf": "max_connections = 500\n"})
+        read = read_backup(directory=str(host.root / "etc"), from_backup=True)
+        assert (codes(read), read.limits["max_connections"]) == ([None], 500)
+
+    def test_all_that_is_preloaded_is_one_list(self, host, read_backup):
+        text = (
+            "shared_preload_libraries = a, b\nsession_preload_libraries = c\nlocal_preload_libraries = d, $libdir/e\n"
+        )
+        write_tree(host.data, {"postgresql.conf": text})
+        assert read_backup().preload == 'a, b, c, "$libdir/plugins/d", "$libdir/e"'
 
     def test_none_is_a_problem(self, host, read_backup):
         (host.data / "postgresql.conf").unlink()

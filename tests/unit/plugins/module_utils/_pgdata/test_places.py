@@ -26,6 +26,22 @@ class TestFindBindir:
             _places.find_bindir(15, str(tmp_path))
         assert refused.value.code == "postgresql_not_installed"
 
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "/usr/lib/postgresql/15/bin",
+            "/usr/pgsql-15/bin",
+            "/usr/lib/postgresql15/bin",
+            "/usr/edb/as15/bin",
+            "/usr/local/pgsql/bin",
+        ],
+        ids=["Debian", "PGDG for Red Hat", "SUSE", "EDB", "from source"],
+    )
+    def test_looks_where_packages_put_them(self, monkeypatch, place):
+        """This machine is one that has them there alone."""
+        monkeypatch.setattr("os.access", lambda path, _mode: path == f"{place}/postgres")
+        assert _places.find_bindir(15) == place
+
     def test_looks_along_the_path_last(self, host):
         assert _places.find_bindir(99) == str(host.programs)
 

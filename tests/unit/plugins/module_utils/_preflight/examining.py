@@ -16,6 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts im
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examined
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter, StartUnit
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
 
@@ -34,8 +35,8 @@ class Answers:
 
     ``upstream`` is who the upstream is, or what is raised instead. ``wal`` is the proof for a clone of the backup,
     ``wal_of_cluster`` that for the cluster which is there. Without a ``rate`` the real measurement is made.
-    ``no_rewind`` are reasons why pg_rewind cannot help. ``rehearsed`` is what becomes of the rehearsal, or what is
-    raised instead.
+    ``starter`` is the unit that would start the server. ``no_rewind`` are reasons why pg_rewind cannot help.
+    ``rehearsed`` is what becomes of the rehearsal, or what is raised instead.
     """
 
     upstream: Upstream | Exception = field(default_factory=upstream)
@@ -44,6 +45,7 @@ class Answers:
     fetched: Verdict = FETCHED
     facts: UpstreamFacts = field(default_factory=UpstreamFacts)
     files: ClusterFiles | str = "it was not asked"
+    starter: Starter | None = field(default_factory=lambda: Starter(StartUnit("postgresql-15", file_state="enabled")))
     rate: float | None = None
     no_rewind: list[str] = field(default_factory=lambda: ["no checksums"])
     rehearsed: Rehearsed | Exception = field(default_factory=Rehearsed)
@@ -57,6 +59,7 @@ class Answers:
             upstream_files=lambda keywords: self.files,
             upstream_compatibility=self._compatibility,
             wal=lambda begin, *rest: self._noted("begin", begin, self.wal),
+            starter=lambda service, told: self._noted("service", service, self.starter),
             fetch=lambda command, *segment: self._noted("restore_command", command, self.fetched),
             rehearse=self._rehearse,
             **measured,

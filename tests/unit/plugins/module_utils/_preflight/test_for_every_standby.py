@@ -9,8 +9,10 @@ import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter, StartUnit
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._preflight.examining import codes, of_check
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.fake_postgres import POSTGRES
 
 
 @pytest.mark.parametrize("prepare", [lambda host: None, lambda host: host.copy()], ids=["a clone", "a cluster"])
@@ -41,6 +43,38 @@ class TestConfiguration:
         write_tree(elsewhere, {"postgresql.conf": f"data_directory = {host.pgdata}\nmax_connections = 20\n"})
         examined = examine(config_directory=str(elsewhere))
         assert (codes(examined), examined.plan["settings"]) == ([], {"max_connections": "100"})
+
+
+@pytest.mark.parametrize("prepare", [lambda host: None, lambda host: host.copy()], ids=["a clone", "a cluster"])
+class TestSettings:
+    """What the recovery settings will hold is judged before anything changes."""
+
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            ({"archive_cleanup_command": "pg_archivecleanup /a %r", "recovery_min_apply_delay": "24d"}, []),
+            ({"archive_cleanup_command": "clean %f"}, ["command_placeholder_unknown"]),
+            ({"recovery_min_apply_delay": "30d"}, ["setting_invalid"]),
+            ({"settings": {"Ho Hum": 1}}, ["setting_invalid"]),
+            ({"settings": {"hot_standby": False}}, ["setting_invalid"]),
+        ],
+    )
+    def test_by_the_rules_of_every_server(self, host, examine, prepare, settings, expected):
+        prepare(host)
+        assert codes(examine(settings=settings)) == expected
+
+    def test_by_the_servers_own_parser(self, host, examine, prepare):
+        refuses = 'grep -q nonsense "$file" && { echo "FATAL:  unrecognized parameter" >&2; exit 1; }\n'
+        host.program("postgres", POSTGRES.replace("value=$(sed", f"{refuses}value=$(sed", 1))
+        prepare(host)
+        examined = examine(settings={"settings": {"nonsense": 1}})
+        assert codes(examined) == ["setting_invalid"]
+        assert "unrecognized parameter" in of_check(examined, "settings")[0].msg
+
+    def test_a_command_that_would_end_the_server_is_not_tried(self, host, examine, answers, prepare):
+        prepare(host)
+        assert codes(examine(restore_command="cp %f %p || date +%s")) == ["command_placeholder_unknown"]
+        assert "restore_command" not in answers.asked
 
 
 @pytest.mark.parametrize(
@@ -145,6 +179,33 @@ class TestStart:
         unchecked = examine(upstream_asked=False).plan["not_checked"]
         assert THAT_IT_STARTS in unchecked
         assert len(unchecked) > 1
+
+
+class TestUnit:
+    def test_it_is_asked_about_this_server(self, host, examine, answers):
+        answers.starter = Starter(StartUnit("u", command="/b/postgres -D /srv/other"), "/srv/other")
+        assert codes(examine(service="u")) == ["service_other_server"]
+        assert answers.asked["service"] == "u"
+        answers.starter = Starter(StartUnit("u", file_state="enabled"), str(host.pgdata))
+        assert codes(examine(service="u")) == []
+
+    def test_one_that_only_root_may_ask_about_is_no_problem(self, examine, answers):
+        answers.starter = None
+        [verdict] = of_check(examine(service="u"), "service")
+        assert (verdict.severity, "there is no D-Bus" in verdict.msg) == ("ok", True)
+
+    def test_a_template_is_not_asked(self, examine, answers):
+        assert codes(examine(service="postgresql@.service")) == ["service_template"]
+        assert "service" not in answers.asked
+
+    def test_its_time_is_that_for_the_wal_to_replay(self, examine, answers):
+        answers.starter = Starter(StartUnit("u", kind="notify", start_limit=1.0, file_state="enabled"))
+        [verdict] = of_check(examine(service="u"), "service")
+        assert (verdict.severity, verdict.error_code) == ("warning", "service_timeout_short")
+
+    def test_its_options_are_not_below_what_the_upstream_needs(self, examine, answers):
+        answers.starter = Starter(StartUnit("u", command="/b/postgres -c max_connections=1"))
+        assert codes(examine(service="u")) == ["setting_overridden"]
 
 
 class TestHost:

@@ -77,6 +77,15 @@ def test_what_would_make_it_a_primary_goes(pgdata, name):
     assert not (pgdata / name).exists()
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_a_file_that_is_changed_keeps_its_mode(pgdata, mode):
+    write_tree(pgdata, {"postgresql.conf": "include 'a.inc'\n", "a.inc": "hba_file = '/nowhere/hba'\n"})
+    (pgdata / "a.inc").chmod(mode)
+    (pgdata / "postgresql.auto.conf").chmod(mode)
+    assert run(pgdata).files == ["a.inc", "postgresql.auto.conf"]
+    assert {(pgdata / name).stat().st_mode & 0o777 for name in ("a.inc", "postgresql.auto.conf")} == {mode}
+
+
 @pytest.mark.parametrize(("own", "files"), [(True, ["postgresql.conf"]), (False, [])], ids=["here", "elsewhere"])
 def test_a_copied_configuration_is_made_one_of_this_host(pgdata, own, files):
     run(pgdata)

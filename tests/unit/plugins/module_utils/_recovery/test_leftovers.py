@@ -25,10 +25,30 @@ class TestNeutralised:
             ({"archive_cleanup_command": "rm"}, {"archive_cleanup_command": ""}),
             ({"archive_mode": "always"}, {"archive_mode": "on"}),
             ({"archive_mode": "on"}, {}),
+            ({"hot_standby": "off"}, {"hot_standby": "on"}),
+            ({"hot_standby": "FALSE"}, {"hot_standby": "on"}),
+            ({"hot_standby": "0"}, {"hot_standby": "on"}),
+            ({"hot_standby": "yes"}, {}),
         ],
     )
     def test_is_what_nobody_asked_for(self, configured, found):
         assert neutralised(configured, {"restore_command": "mine"}, 15) == found
+
+    @pytest.mark.parametrize(
+        ("configured", "auto_conf", "found"),
+        [
+            ({}, "hot_standby = 'off'\narchive_mode = always\n", {"hot_standby": "on", "archive_mode": "on"}),
+            ({"hot_standby": "off"}, "hot_standby = 'on'\n", {}),
+            ({"hot_standby": "off"}, "hot_standby = on\nHot_Standby = off\n", {"hot_standby": "on"}),
+            ({"archive_mode": "always"}, "archive_mode = 'off'\n", {}),
+            ({}, "recovery_target_time = '2020-01-01'\n", {}),
+            ({"recovery_target_time": "2020-01-01"}, "recovery_target_time = ''\n", {"recovery_target_time": ""}),
+        ],
+        ids=["ALTER SYSTEM", "overruled already", "the last counts", "somebody's choice", "a leftover", "overruled"],
+    )
+    def test_is_also_what_alter_system_has_left(self, configured, auto_conf, found):
+        """A leftover goes from that file, so that it need not be overruled there; what overrules another file stays."""
+        assert neutralised(configured, {}, 15, auto_conf) == found
 
     def test_is_only_what_the_version_knows(self):
         assert neutralised({"recovery_target_time": "x", "archive_mode": "always"}, {}, 11) == {"archive_mode": "on"}

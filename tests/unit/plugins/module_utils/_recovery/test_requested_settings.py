@@ -64,6 +64,37 @@ class TestRequestedSettings:
             requested_settings("host=p", None, {"recovery_min_apply_delay": delay})
         assert refused.value.code == "setting_invalid"
 
+    @pytest.mark.parametrize("delay", ["25d", "2147483648", "600h", "-1", "1e10s"])
+    def test_refuses_a_delay_that_no_server_takes(self, delay):
+        with pytest.raises(StandbyError, match="give at most 24d") as refused:
+            requested_settings("host=p", None, {"recovery_min_apply_delay": delay})
+        assert refused.value.code == "setting_invalid"
+
+    @pytest.mark.parametrize("delay", ["24d", "2147483647", "0"])
+    def test_takes_the_longest_delay(self, delay):
+        wanted = requested_settings("host=p", None, {"recovery_min_apply_delay": delay})
+        assert wanted["recovery_min_apply_delay"] == delay
+
+    @pytest.mark.parametrize("off", ["off", False, "no", "0", "FALSE"])
+    def test_refuses_a_standby_that_lets_nobody_in(self, off):
+        with pytest.raises(StandbyError, match="switched off") as refused:
+            requested_settings("host=p", None, {"settings": {"hot_standby": off}})
+        assert refused.value.code == "setting_invalid"
+
+    @pytest.mark.parametrize(
+        ("command", "params"),
+        [
+            ("cp %f %p || date +%s", {}),
+            (None, {"archive_cleanup_command": "clean %f"}),
+            (None, {"settings": {"Recovery_End_Command": "touch %p"}}),
+            (None, {"settings": {"restore_command": "cp %f %p # 100%"}}),
+        ],
+    )
+    def test_refuses_a_command_that_would_end_the_server(self, command, params):
+        with pytest.raises(StandbyError) as refused:
+            requested_settings("host=p", command, params)
+        assert refused.value.code == "command_placeholder_unknown"
+
     def test_what_is_written_is_read_back(self):
         wanted = requested_settings("host=p password='it''s'", "cp '/a b/%f' \"%p\" \\", {"settings": {"a": "#'\\"}})
         assert {item.name: item.value for item in _conf.read(_conf.edit("", wanted, LEFTOVERS))} == wanted

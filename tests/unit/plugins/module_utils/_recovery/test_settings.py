@@ -80,7 +80,7 @@ class TestHarmlessValues:
 
     def test_are_those_of_settings_that_the_version_has_in_its_configuration(self):
         everything = {setting.name: setting.harmful or "x" for setting in SETTINGS}
-        assert harmless_values(everything, 11) == {"archive_mode": "on"}
+        assert harmless_values(everything, 11) == {"archive_mode": "on", "hot_standby": "on"}
         assert harmless_values(everything, 15).keys() - harmless_values(everything, 16).keys() == {
             "promote_trigger_file"
         }

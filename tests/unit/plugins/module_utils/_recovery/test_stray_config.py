@@ -44,6 +44,7 @@ def test_what_came_along_is_moved_aside(places, tmp_path):
 
 
 def test_what_came_along_replaces_the_hosts_own(places, tmp_path):
+    (tmp_path / "etc/postgresql.conf").chmod(0o644)
     run(places, from_backup=True)
     there = read_tree(tmp_path)
     assert there["etc/postgresql.conf"] == (
@@ -53,6 +54,8 @@ def test_what_came_along_replaces_the_hosts_own(places, tmp_path):
     )
     assert there["etc/pg_hba.conf"] == CARRIED["pg_hba.conf"]
     assert there["state/from_backup/pg_hba.conf.local"] == LOCAL["pg_hba.conf"]
+    # Debian's own programs read it as other users.
+    assert (tmp_path / "etc/postgresql.conf").stat().st_mode & 0o777 == 0o644
     # Once: what somebody changes there later is theirs.
     write_tree(tmp_path, {"etc/postgresql.conf": "# mine\n"})
     assert run(places, from_backup=True).names == ()

@@ -64,6 +64,7 @@ def test_parse(text, unit):
         (parse_unit("u", UNKNOWN), False, False, True),
         (Unit("u", load="masked", file_state="masked"), False, False, True),
         (Unit("u", active="failed", file_state="static"), True, True, True),
+        (Unit("u", file_state="linked"), True, False, True),
         (Unit("u", active="activating", sub="auto-restart"), True, False, False),
         (Unit("u", active="inactive", job=True), True, False, False),
     ],
