@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import first_line
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
@@ -67,7 +67,8 @@ def _unit(service: str, told: Mapping[str, Mapping[str, str]]) -> StartUnit | No
         raise StandbyError(
             Refusal(
                 "systemd_missing",
-                f"This host does not run systemd, which is to start the unit {service}: {first_line(done.err)}.",
+                f"This host does not run systemd, which is to start the unit {service}:"
+                f" {said_by('systemctl', done.err)}.",
                 "leave out service, so that pg_ctl starts the server",
             )
         )
