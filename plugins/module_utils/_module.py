@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
-from typing import Any, Dict, NoReturn
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import target_of
@@ -28,9 +28,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._times import pars
 
 __all__ = ["backup_of", "barman_of", "expiry_of", "finish", "in_one_login", "job_of"]
 
-
-# A module's work: its options, and whether it runs in check mode; what it returns.
-Work = Callable[[Dict[str, Any], bool], Dict[str, Any]]
 
 _PATHS = ("data_directory", "state_directory", "waldir")
 
@@ -120,7 +117,9 @@ def _default_jobs() -> int:
     return min(8, max(2, (os.cpu_count() or 2) // 2))
 
 
-def in_one_login(work: Work) -> Work:
+def in_one_login(
+    work: Callable[[dict[str, Any], bool], dict[str, Any]],
+) -> Callable[[dict[str, Any], bool], dict[str, Any]]:
     """The same work, for which this host logs in at the Barman host at most once."""
 
     def with_login(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -130,7 +129,7 @@ def in_one_login(work: Work) -> Work:
     return with_login
 
 
-def finish(module: AnsibleModule, work: Work) -> None:
+def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
     """Do a module's work and end it: the only place where an error becomes a failed task."""
     try:
         result = work(_with_paths_written_once(module.params), module.check_mode)

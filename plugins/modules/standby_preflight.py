@@ -259,7 +259,6 @@ error_code:
 
 import os
 import socket
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -274,14 +273,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.one_login import one_login
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import run
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request, why_no_backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
     RestoreCommand,
     restore_command,
@@ -323,14 +322,6 @@ def source_of(params: dict[str, Any]) -> UpstreamSource | None:
     return UpstreamSource(partial(job_of, params, "pg_basebackup"), options, tuple(params["tablespace_mapping"]))
 
 
-def _no_backup(told: Mapping[str, Any]) -> Refusal | None:
-    """Why no backup could be chosen, from what another module failed with."""
-    if not told:
-        return None
-    found, _next, step = str(told.get("msg")).partition(" Next: ")
-    return Refusal(str(told.get("error_code")), found, step.rstrip(".") or "see the task that chose the backup")
-
-
 def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
     """What the options ask for, and those by which the Barman host is asked meanwhile. Raises StandbyError."""
     job = job_of(asked, params["method"]) if params["backup"] is not None else None
@@ -356,7 +347,7 @@ def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
         settings={name: params[name] for name in _SETTINGS},
         barman=barman_of({**asked, "barman_server": server}) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
-        no_backup=_no_backup(params["no_backup"] or {}),
+        no_backup=why_no_backup(params["no_backup"] or {}),
         service=params["service"] or None,
         units=params["units"],
         directories_created=params["directories_created"],
