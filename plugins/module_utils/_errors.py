@@ -14,6 +14,9 @@ from typing import Any
 
 __all__ = ["Refusal", "StandbyError", "of_os_error"]
 
+# What helps if a failure is not one of ours.
+_NO_STEP = "see the task that failed"
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -35,8 +38,9 @@ class Refusal:
     @classmethod
     def of_result(cls, result: Mapping[str, Any]) -> Refusal:
         """The refusal of which a module's result tells, by its ``error_code`` and ``msg``."""
-        found, _next, step = str(result["msg"]).rpartition(" Next: ")
-        return cls(result["error_code"], found, step.rstrip("."))
+        msg = str(result.get("msg"))
+        found, said, step = msg.rpartition(" Next: ")
+        return cls(str(result.get("error_code")), found if said else msg, step.rstrip(".") if said else _NO_STEP)
 
 
 class StandbyError(Exception):

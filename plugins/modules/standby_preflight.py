@@ -273,14 +273,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import UpstreamSource
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.one_login import one_login
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import checked_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, job_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import run
-from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request, why_no_backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
     RestoreCommand,
     restore_command,
@@ -347,7 +347,7 @@ def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
         settings={name: params[name] for name in _SETTINGS},
         barman=barman_of({**asked, "barman_server": server}) if server else None,
         barman_checks=tuple(CheckItem(**item) for item in params["barman_checks"] or ()) or None,
-        no_backup=why_no_backup(params["no_backup"] or {}),
+        no_backup=Refusal.of_result(params["no_backup"]) if params["no_backup"] else None,
         service=params["service"] or None,
         units=params["units"],
         directories_created=params["directories_created"],

@@ -15,7 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 
-__all__ = ["Request", "why_no_backup"]
+__all__ = ["Request"]
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,3 @@ class Request:
         if self.basebackup is not None:
             return "pg_basebackup"
         return self.job.method if self.job is not None else "rsync"
-
-
-def why_no_backup(told: Mapping[str, Any]) -> Refusal | None:
-    """Why no backup could be chosen, from what another module failed with."""
-    if not told:
-        return None
-    found, _next, step = str(told.get("msg")).partition(" Next: ")
-    return Refusal(str(told.get("error_code")), found, step.rstrip(".") or "see the task that chose the backup")

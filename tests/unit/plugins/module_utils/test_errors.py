@@ -48,3 +48,7 @@ def test_a_record_of_something_else_is_none(record):
 def test_a_refusal_is_found_again_in_a_result():
     asked = Refusal("standby_not_ready", "It is not ready: it is late. Next: wait.", "look")
     assert Refusal.of_result(StandbyError(asked).as_result()) == asked
+
+
+def test_a_failure_that_is_none_of_ours_has_a_step_as_well():
+    assert Refusal.of_result({"msg": "Out of memory"}) == Refusal("None", "Out of memory", "see the task that failed")
