@@ -16,7 +16,7 @@ command -v npm >/dev/null || {
 }
 python tests/servers/releases.py
 [ $# -gt 0 ] || set -- tests/servers
-pytest -v -p no:cacheprovider -m 'not long' --durations 10 "$@" 2>&1 | tee "$log"
+pytest -v -p no:cacheprovider -n 2 --dist loadfile -m 'not long' --durations 10 "$@" 2>&1 | tee "$log"
 if grep -E '[0-9]+ skipped' "$log" >/dev/null; then
     echo "a skipped test proves nothing"
     exit 1

@@ -21,7 +21,12 @@ from ansible_collections.pgfleet.standby.tests.servers.servers import Server
 from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
 VERSIONS = (10, 15, 18)
-EACH = [pytest.param(major, cause, id=f"{major}, {cause}") for major in VERSIONS for cause in causes(major)]
+# The words of 15 are mostly those of 18: they are for `make long`.
+EACH = [
+    pytest.param(major, cause, id=f"{major}, {cause}", marks=pytest.mark.long if major == 15 else ())
+    for major in VERSIONS
+    for cause in causes(major)
+]
 
 
 @pytest.fixture(scope="module")
