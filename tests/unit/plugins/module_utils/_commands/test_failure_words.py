@@ -4,7 +4,8 @@
 """What a program said of its failure is told, whatever else stands on its stderr.
 
 ``ssh-9.2p1.json`` was recorded from OpenSSH 9.2p1 on both ends, with rsync 3.5.0, bash 5.2 and perl 5.36, and with a
-banner that says much of what ssh says. The three lines of OpenSSH 10.6 were recorded with a server of 8.4.
+banner that says much of what ssh says. The three lines in which OpenSSH warns since 10.1 are those of its source,
+sshconnect2.c.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ SAID = [
     for cause, text in log.items()
 ]
 
-# From the source of PostgreSQL 10 to 18, where a test machine cannot easily be brought to it.
+# Where a test machine cannot easily be brought to it: the texts that the programs of some major of 10 to 18 hold. Those of
+# io_uring and of System V's semaphores, without which these programs are built, are from the source of 18.
 OTHERS = {
     "FATAL:  hot standby is not possible because max_connections = 50 is a lower setting than on the master server"
     " (its value was 100)": "limits_below_primary",
@@ -43,8 +44,8 @@ OTHERS = {
     'FATAL:  could not connect to the primary server: connection to server at "p" (10.0.0.1), port 5432 failed: SSL'
     " error: certificate verify failed": "upstream_certificate",
     'FATAL:  could not start WAL streaming: ERROR:  replication slot "n1" is active for PID 4711': "slot_active",
-    'FATAL:  could not start WAL streaming: ERROR:  cannot read from physical replication slot "n1"\n'
-    "\tDETAIL:  This slot has been invalidated because it exceeded the maximum reserved size.": "slot_invalidated",
+    'FATAL:  could not start WAL streaming: ERROR:  can no longer access replication slot "n1"\n'
+    '\tDETAIL:  This replication slot has been invalidated due to "wal_removed".': "slot_invalidated",
     "FATAL:  could not create semaphores: No space left on device": "semaphores",
     'PANIC:  could not write to file "pg_wal/xlogtemp.12": No space left on device': "disk_full",
     "LOG:  startup process (PID 12) was terminated by signal 9: Killed": "killed",
@@ -52,6 +53,7 @@ OTHERS = {
     " /proc/sys/kernel/io_uring_disabled.": "io_uring",
     "FATAL:  WAL ends before consistent recovery point": "wal_too_short",
     "FATAL:  WAL was generated with wal_level=minimal, cannot continue recovering": "wal_level_minimal",
+    'FATAL:  WAL was generated with "wal_level=minimal", cannot continue recovering': "wal_level_minimal",
     "PANIC:  WAL contains references to invalid pages": "page_damaged",
     'FATAL:  using recovery command file "recovery.conf" is not supported': "recovery_conf_left",
     "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000003 has already"
