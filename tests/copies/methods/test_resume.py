@@ -246,7 +246,8 @@ class TestTrust:
                 patched.setattr(_rsync._local_tree, "mark_unverified", doubt)
                 assert refused(host, verify="size", overwrite="same_cluster").code == "interrupted"
         else:
-            host.hook(f"case $command in {PULLS_A_SHARD} echo 'barman@backup: Permission denied (publickey).' >&2; exit 255 ;; esac")
+            refuses = "echo 'barman@backup: Permission denied (publickey).' >&2; exit 255"
+            host.hook(f"case $command in {PULLS_A_SHARD} {refuses} ;; esac")
             assert refused(host, verify="size", overwrite="same_cluster").code == "ssh_auth"
             host.healthy()
         assert_cannot_be_started(host)
