@@ -34,7 +34,7 @@ SAID = [
     for cause, text in log.items()
 ]
 
-# Where a test machine cannot easily be brought to it: the texts that the programs of some major of 10 to 18 hold. Those of
+# Where a test machine cannot easily be brought to it: texts that the programs of some major of 10 to 18 hold. Those of
 # io_uring and of System V's semaphores, without which these programs are built, are from the source of 18.
 OTHERS = {
     "FATAL:  hot standby is not possible because max_connections = 50 is a lower setting than on the master server"
