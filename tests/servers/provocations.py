@@ -93,7 +93,7 @@ _in_file("log_directory", logging_collector="on", log_directory="/proc/nosuch")
 
 
 @_provokes("checkpoint_missing")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _checkpoint_missing(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     for segment in (server.data / "pg_wal").iterdir():
         if segment.is_file():
@@ -102,19 +102,19 @@ def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
 
 
 @_provokes("hba_invalid")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _hba_invalid(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     server.put("pg_hba.conf", "host all all nonsense\n")
     return server, {}
 
 
 @_provokes("address_in_use")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _address_in_use(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     return ground.copy(ground.base), {"port": str(ground.primary.port)}
 
 
 @_provokes("lock_file")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _lock_file(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     primary = ground.primary
     return ground.copy(ground.base), {
         "port": str(primary.port),
@@ -124,35 +124,35 @@ def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
 
 
 @_provokes("directory_mode")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _directory_mode(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     server.data.chmod(0o755)
     return server, {}
 
 
 @_provokes("version_incompatible")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _version_incompatible(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     server.put("PG_VERSION", "9.6\n")
     return server, {}
 
 
 @_provokes("min_wal_size")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _min_wal_size(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.other)
     server.edit("postgresql.conf", {"min_wal_size": "16MB"})
     return server, {}
 
 
 @_provokes("timeline_unknown")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _timeline_unknown(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     server.make_standby({"restore_command": "false", "recovery_target_timeline": "9"})
     return server, {}
 
 
 @_provokes("timeline_not_child")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _timeline_not_child(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     # Within the segment of its last checkpoint, and before that: it finds the checkpoint, on another timeline's WAL.
     high, low = control_data(str(server.data)).redo_lsn.split("/")
@@ -162,14 +162,14 @@ def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
 
 
 @_provokes("limits_below_primary")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _limits_below_primary(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary)
     return server, {"max_connections": "15"}
 
 
 @_provokes("slot_missing")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _slot_missing(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary)
     name = "recovery.conf" if ground.major < 12 else "postgresql.auto.conf"
@@ -178,35 +178,35 @@ def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
 
 
 @_provokes("upstream_role")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _upstream_role(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary, user="nosuch")
     return server, {}
 
 
 @_provokes("upstream_refused")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _upstream_refused(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary, port=str(free_port()))
     return server, {}
 
 
 @_provokes("upstream_unresolved")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _upstream_unresolved(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary, host="nosuch.invalid")
     return server, {}
 
 
 @_provokes("system_identifier_differs")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _system_identifier_differs(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.other)
     ground.standby(server, ground.primary)
     return server, {}
 
 
 @_provokes("upstream_timeline_behind")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _upstream_timeline_behind(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.promoted()
     ground.standby(server, ground.primary)
     return server, {}
@@ -232,21 +232,21 @@ HBA = {
 
 
 @_provokes("upstream_hba")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _upstream_hba(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary)
     return server, {}
 
 
 @_provokes("upstream_password")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _upstream_password(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary, password="a-secret-of-nobody")
     return server, {}
 
 
 @_provokes("wal_removed")
-def _(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+def _wal_removed(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.other)
     primary = ground.copy(ground.other)
     primary.edit("postgresql.conf", {"wal_keep_size" if ground.major >= 13 else "wal_keep_segments": "0"})

@@ -18,7 +18,7 @@ __all__ = ["LEVELS", "SITUATIONS", "Row", "rows"]
 LEVELS = ("never", "pristine", "same_cluster", "always")
 
 # What makes a situation: it may hold something while the questions are asked, or say which options they have.
-Maker = Callable[[Bed], "AbstractContextManager[Any] | Mapping[str, Any] | None"]
+Maker = Callable[[Bed], AbstractContextManager[Any] | Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
