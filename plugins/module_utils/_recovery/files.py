@@ -83,9 +83,19 @@ def apply(data_directory: str, change: FileChange) -> None:
     first = [name for name in ("standby.signal", RECOVERY_CONF) if name in change.texts]
     for name in [*first, *(name for name in change.texts if name not in first)]:
         path = os.path.join(data_directory, name)
-        write_atomically(path, change.texts[name], mode_of(path))
+        write_atomically(path, change.texts[name], mode_of(path) & _allowed(data_directory, name))
     for name in change.obsolete:
         os.unlink(os.path.join(data_directory, name))
+
+
+def _allowed(data_directory: str, name: str) -> int:
+    """The most that a file's mode may be: one that may tell how to log in is as private as its directory.
+
+    So is what the server itself writes (PostgreSQL source, file_perm.c, SetDataDirectoryCreatePerm).
+    """
+    if name not in (AUTO_CONF, RECOVERY_CONF):
+        return 0o777
+    return 0o640 if os.stat(data_directory).st_mode & 0o040 else 0o600
 
 
 def stand_by(data_directory: str, major: int, mode: int) -> None:

@@ -64,6 +64,7 @@ class TestSlot:
             story.play()
             story.lab.primary_sql(f"SELECT pg_drop_replication_slot('{HOST}')")
 
+    @pytest.mark.long
     def test_does_not_outlive_a_run_that_fails(self, story: Story) -> None:
         # The settings come after the slot.
         story.systemctl("stop")

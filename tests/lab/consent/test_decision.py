@@ -52,6 +52,7 @@ class TestStandby:
             run = story.play()
         assert (run.rc, said(run)) == (0, "start"), run.output
 
+    @pytest.mark.long
     def test_a_wrong_upstream(self, story: Story) -> None:
         address = story.lab.primary.address
         story.host.run(
@@ -65,6 +66,7 @@ class TestStandby:
     def test_an_upstream_that_is_down(self, story: Story) -> None:
         story.refuses("upstream_unreachable", upstream_conninfo={"host": "primary", "port": 1, "user": "replicator"})
 
+    @pytest.mark.long
     def test_one_whose_wal_is_in_barman_only(self, story: Story) -> None:
         story.systemctl("stop")
         story.archive_and_forget()

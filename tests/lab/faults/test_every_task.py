@@ -87,7 +87,9 @@ def split(notes: list[tuple[str, str]], task: str) -> tuple[list[str], list[str]
 @pytest.mark.parametrize(
     ("script", "why", "action"),
     [
-        pytest.param(KILLED_REWIND, "has invalid permissions", "delta", id="after a killed rewind"),
+        pytest.param(
+            KILLED_REWIND, "has invalid permissions", "delta", id="after a killed rewind", marks=pytest.mark.long
+        ),
         pytest.param(KILLED_COPY, "could not find the database system", "resume", id="after a killed copy"),
     ],
 )

@@ -9,6 +9,7 @@ from story import Story, errors
 
 
 @pytest.mark.usefixtures("healthy")
+@pytest.mark.long
 def test_a_play_leaves_one_with_hot_standby_off_alone(story: Story) -> None:
     story.sql("ALTER SYSTEM SET hot_standby = off")
     story.systemctl("restart")

@@ -83,7 +83,18 @@ def test_a_file_that_is_changed_keeps_its_mode(pgdata, mode):
     (pgdata / "a.inc").chmod(mode)
     (pgdata / "postgresql.auto.conf").chmod(mode)
     assert run(pgdata).files == ["a.inc", "postgresql.auto.conf"]
-    assert {(pgdata / name).stat().st_mode & 0o777 for name in ("a.inc", "postgresql.auto.conf")} == {mode}
+    assert (pgdata / "a.inc").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize(
+    ("directory", "before", "after"),
+    [(0o700, 0o644, 0o600), (0o700, 0o640, 0o600), (0o750, 0o644, 0o640), (0o750, 0o600, 0o600)],
+)
+def test_what_may_tell_how_to_log_in_is_as_private_as_its_directory(pgdata, directory, before, after):
+    pgdata.chmod(directory)
+    (pgdata / "postgresql.auto.conf").chmod(before)
+    run(pgdata)
+    assert (pgdata / "postgresql.auto.conf").stat().st_mode & 0o777 == after
 
 
 @pytest.mark.parametrize(("own", "files"), [(True, ["postgresql.conf"]), (False, [])], ids=["here", "elsewhere"])
