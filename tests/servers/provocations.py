@@ -85,11 +85,26 @@ def _in_file(cause: str, **settings: str) -> None:
     PROVOCATIONS[cause] = provocation
 
 
+def _as_standby(cause: str, **upstream: str) -> None:
+    """Of the primary; ``upstream`` is what its primary_conninfo says otherwise."""
+
+    def provocation(ground: Ground) -> tuple[Server, Mapping[str, str]]:
+        server = ground.copy(ground.base)
+        ground.standby(server, ground.primary, **upstream)
+        return server, {}
+
+    PROVOCATIONS[cause] = provocation
+
+
 _in_file("setting_invalid", nonsense="1")
 _in_file("library_missing", shared_preload_libraries="pg_nosuch")
 _in_file("tls_files", ssl="on", ssl_cert_file="/nosuch/server.crt", ssl_key_file="/nosuch/server.key")
 _in_file("shared_memory", shared_buffers="7TB")
 _in_file("log_directory", logging_collector="on", log_directory="/proc/nosuch")
+_as_standby("upstream_role", user="nosuch")
+_as_standby("upstream_unresolved", host="nosuch.invalid")
+_as_standby("upstream_hba")
+_as_standby("upstream_password", password="a-secret-of-nobody")
 
 
 @_provokes("checkpoint_missing")
@@ -177,24 +192,10 @@ def _slot_missing(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     return server, {}
 
 
-@_provokes("upstream_role")
-def _upstream_role(ground: Ground) -> tuple[Server, Mapping[str, str]]:
-    server = ground.copy(ground.base)
-    ground.standby(server, ground.primary, user="nosuch")
-    return server, {}
-
-
 @_provokes("upstream_refused")
 def _upstream_refused(ground: Ground) -> tuple[Server, Mapping[str, str]]:
     server = ground.copy(ground.base)
     ground.standby(server, ground.primary, port=str(free_port()))
-    return server, {}
-
-
-@_provokes("upstream_unresolved")
-def _upstream_unresolved(ground: Ground) -> tuple[Server, Mapping[str, str]]:
-    server = ground.copy(ground.base)
-    ground.standby(server, ground.primary, host="nosuch.invalid")
     return server, {}
 
 
@@ -229,20 +230,6 @@ HBA = {
     "upstream_hba": "local all all trust\nhost all all 127.0.0.1/32 trust\n",
     "upstream_password": "local all all trust\nhost replication all 127.0.0.1/32 md5\n",
 }
-
-
-@_provokes("upstream_hba")
-def _upstream_hba(ground: Ground) -> tuple[Server, Mapping[str, str]]:
-    server = ground.copy(ground.base)
-    ground.standby(server, ground.primary)
-    return server, {}
-
-
-@_provokes("upstream_password")
-def _upstream_password(ground: Ground) -> tuple[Server, Mapping[str, str]]:
-    server = ground.copy(ground.base)
-    ground.standby(server, ground.primary, password="a-secret-of-nobody")
-    return server, {}
 
 
 @_provokes("wal_removed")

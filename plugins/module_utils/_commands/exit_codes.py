@@ -49,8 +49,8 @@ class Diagnosis(NamedTuple):
 CONNECTION_ENDED = Diagnosis(Refusal("ssh_failed", "the connection was ended", "run again"), retry=True)
 
 # Each is looked for at the beginning of a line: a banner may hold any of these words.
-_ACCOUNT = re.compile(
-    r"(?m)^\s*((WARNING: )?Your password has expired|Password change required but|Your account has expired"
+_ACCOUNT = (
+    r"^\s*((WARNING: )?Your password has expired|Password change required but|Your account has expired"
     r"|This account is (currently not available|locked))"
 )
 
@@ -60,12 +60,18 @@ _ACCOUNT_REFUSED = Refusal(
     "have the account on the Barman host renewed (chage, passwd)",
 )
 
-_KEY_REFUSED = r"^(\S+: )?Permission denied \("
-
 # ssh goes on without a key of its own that it cannot use, and is then refused.
 _KEY_UNUSABLE = re.compile(
     r"(?m)^(Load key \"|no such identity: |Warning: Identity file .* not accessible"
     r"|Permissions 0\d+ for '|@ +WARNING: UNPROTECTED PRIVATE KEY|sign_and_send_pubkey: )"
+)
+
+_OWN_KEY = Diagnosis(
+    Refusal(
+        "ssh_key_unusable",
+        "ssh here cannot use its own key, and was refused without it",
+        "mend the key file that ssh names: whole, in a form that this OpenSSH reads, and readable by its owner alone",
+    )
 )
 
 _SSH = (
@@ -79,9 +85,10 @@ _SSH = (
             )
         ),
     ),
-    (_ACCOUNT.pattern.replace("(?m)", ""), Diagnosis(_ACCOUNT_REFUSED)),
+    (_ACCOUNT, Diagnosis(_ACCOUNT_REFUSED)),
     (
-        rf"{_KEY_REFUSED}|^Permission denied, please|^(Received disconnect|Disconnect).*Too many authentication f",
+        r"^(\S+: )?Permission denied \(|^Permission denied, please"
+        r"|^(Received disconnect|Disconnect).*Too many authentication f",
         Diagnosis(
             Refusal(
                 "ssh_auth",
@@ -198,15 +205,6 @@ def ssh_failure(stderr: str) -> Diagnosis:
     return Diagnosis(Refusal("ssh_failed", "the connection failed", "try the same ssh command by hand"), retry=True)
 
 
-_OWN_KEY = Diagnosis(
-    Refusal(
-        "ssh_key_unusable",
-        "ssh here cannot use its own key, and was refused without it",
-        "mend the key file that ssh names: whole, in a form that this OpenSSH reads, and readable by its owner alone",
-    )
-)
-
-
 # Not what else Barman says of its configuration, such as that an option in it is deprecated.
 _NO_CONFIG = re.compile(
     r"(could not|cannot|can't|unable to|failed to) (find|open|read|load|parse)[^\n]*config"
@@ -230,7 +228,7 @@ def barman_failure(rc: int, text: str) -> Diagnosis:
         return Diagnosis(
             Refusal("barman_wrong_user", "Barman refuses to run as that user", "connect as Barman's own user")
         )
-    if _ACCOUNT.search(text):  # the shell there refuses, after ssh has logged in
+    if re.search(_ACCOUNT, text, re.MULTILINE):  # the shell there refuses, after ssh has logged in
         return Diagnosis(_ACCOUNT_REFUSED)
     if "Unknown server" in text:
         return Diagnosis(

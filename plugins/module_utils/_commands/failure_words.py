@@ -62,7 +62,6 @@ _POSTGRESQL = (
     r".*(connection to server|could not connect|failed:)",
 )
 _PREFERRED = {
-    "ssh": (),
     "rsync": (
         r"rsync: (?!connection unexpectedly closed)|\[\w+\] ",
         r"protocol version mismatch",
@@ -131,7 +130,7 @@ def said_by(program: str, text: str) -> str:
     if family == "python3":
         return next((line for line in reversed(lines) if re.match(_PREFERRED[family][0], line)), lines[-1])
     kinds = _PREFERRED.get(family, (rf"(\S*/)?{re.escape(name)}: ",))
-    if family in _PREFERRED and _PREFERRED[family] is _POSTGRESQL:
+    if kinds is _POSTGRESQL:
         lines = [line for line in lines if not _POSTGRESQL_ROUTINE.match(line) or "FATAL:" in line] or lines
     if family == "barman":
         lines = [line for line in lines if not _BARMAN_ROUTINE.match(line)] or lines

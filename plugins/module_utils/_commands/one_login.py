@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,17 +34,15 @@ def one_login(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     end the connection goes. Where no socket can be made, each program logs in by itself.
     """
     host = BarmanHost.from_params(params)
-    place = tempfile.mkdtemp(prefix="pgfleet.")
-    socket = os.path.join(place, "ssh")
-    if not host.destination or len(os.fsencode(socket)) > _LONGEST or "%" in socket:
-        shutil.rmtree(place)
-        yield dict(params)
-        return
-    shared = ("-o", "ControlMaster=auto", "-o", f"ControlPath={socket}", "-o", f"ControlPersist={_STAYS}")
-    options = (*host.ssh_options, *shared)
-    try:
-        yield {**params, "ssh_options": list(options)}
-    finally:
-        if os.path.exists(socket):
-            LocalShell().run([*ssh_argv(options), "-O", "exit", "--", host.where], _SECONDS)
-        shutil.rmtree(place, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="pgfleet.") as place:
+        socket = os.path.join(place, "ssh")
+        if not host.destination or len(os.fsencode(socket)) > _LONGEST or "%" in socket:
+            yield dict(params)
+            return
+        shared = ("-o", "ControlMaster=auto", "-o", f"ControlPath={socket}", "-o", f"ControlPersist={_STAYS}")
+        options = (*host.ssh_options, *shared)
+        try:
+            yield {**params, "ssh_options": list(options)}
+        finally:
+            if os.path.exists(socket):
+                LocalShell().run([*ssh_argv(options), "-O", "exit", "--", host.where], _SECONDS)

@@ -11,10 +11,10 @@ Private to the collection.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["INCLUDES", "Setting", "edit", "quote", "read"]
+__all__ = ["INCLUDES", "Setting", "edit", "quote", "read", "revalued"]
 
 # Every byte above ASCII is a letter, that of a no-break space as well; only these three separate words.
 _SPACE = r"[ \t\r]"
@@ -73,6 +73,16 @@ def read(text: str) -> list[Setting]:
             value = match.group("bare") if quoted is None else _unquoted(quoted)
             found.append(Setting(number, match.group("name").lower(), value))
     return found
+
+
+def revalued(text: str, value_of: Callable[[Setting], str]) -> str:
+    """The text in which each line sets the value that ``value_of`` gives for it; a line with that value stays."""
+    lines = text.split("\n")
+    for setting in read(text):
+        value = value_of(setting)
+        if value != setting.value:
+            lines[setting.line] = f"{setting.name} = {quote(value)}"
+    return "\n".join(lines)
 
 
 def edit(text: str, wanted: Mapping[str, str], unwanted: Iterable[str] = ()) -> str:

@@ -42,6 +42,11 @@ class PidFile(NamedTuple):
     listen_address: str | None = None
     started: int | None = None
 
+    @property
+    def is_up(self) -> bool:
+        """Whether its start is over: it takes connections, or is a standby that takes none."""
+        return self.status in ("ready", "standby")
+
 
 class BackupLabel(NamedTuple):
     """backup_label: the position from which replay has to begin (PostgreSQL source, xlogbackup.c; before 15 xlog.c)."""

@@ -239,9 +239,8 @@ class Restore(Filler):
         if done.rc != 0:
             found = f"{ssh_failure(done.err).meaning} ({said or f'exit code {done.rc}'})"
         else:
-            found = (
-                f"that is another host or user, or something prints on login ({done.out.strip().partition(chr(10))[0]})"
-            )
+            printed = done.out.strip().partition("\n")[0]
+            found = f"that is another host or user, or something prints on login ({printed})"
         raise StandbyError(
             Refusal(
                 "standby_unreachable",

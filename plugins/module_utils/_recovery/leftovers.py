@@ -44,11 +44,7 @@ def neutralised(
 
 def includes_at(text: str, place: Callable[[str], str]) -> str:
     """A configuration file whose includes name the places that ``place`` gives for those that they name now."""
-    lines = text.split("\n")
-    for setting in _conf.read(text):
-        if setting.name in _conf.INCLUDES and place(setting.value) != setting.value:
-            lines[setting.line] = f"{setting.name} = {_conf.quote(place(setting.value))}"
-    return "\n".join(lines)
+    return _conf.revalued(text, lambda line: place(line.value) if line.name in _conf.INCLUDES else line.value)
 
 
 def foreign_paths(text: str, stays: Callable[[str, str], bool]) -> str:

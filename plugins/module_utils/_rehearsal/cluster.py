@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small, write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import mode_of, read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import files as _recovery_files
@@ -167,13 +166,9 @@ def _relocate(directory: str, places: Relocation) -> None:
         for name in (name for name in names if name.endswith(".conf")):
             file = os.path.join(top, name)
             text = read_small(file) or ""
-            lines = text.split("\n")
-            for setting in _conf.read(text):
-                moved = places.path(setting.value)
-                if moved != setting.value:
-                    lines[setting.line] = f"{setting.name} = {_conf.quote(moved)}"
-            if lines != text.split("\n"):
-                write_atomically(file, "\n".join(lines), stat.S_IMODE(os.stat(file).st_mode))
+            moved = _conf.revalued(text, lambda line: places.path(line.value))
+            if moved != text:
+                write_atomically(file, moved, mode_of(file))
 
 
 def _copy(source: str, target: str) -> None:

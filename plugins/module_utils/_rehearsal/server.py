@@ -28,9 +28,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.process im
 
 __all__ = ["Said", "free_port", "start"]
 
-# A server that has written one of these to postmaster.pid replays, which is all that a standby has to come to.
-_UP = ("ready", "standby")
-
 # How often it is looked at, and for how many seconds it may neither compute nor read nor write.
 _PAUSE, _PATIENCE = 0.02, 120.0
 
@@ -68,7 +65,7 @@ def start(argv: Sequence[str], scratch: Scratch) -> Said:
     with group, ended_with_us(group, signal.SIGQUIT):
         try:
             ended = _look(group, scratch, log)
-            ready = ended is None and _status(scratch) in _UP
+            ready = ended is None and _is_up(scratch)
         finally:
             group.quit()
             group.wait(_END_SECONDS)
@@ -79,7 +76,7 @@ def _look(group: ProgramGroup, scratch: Scratch, log: str) -> int | None:
     """Its exit code; None if it is ready, or stands still."""
     try:
         wait(
-            lambda: not group.is_running() or _status(scratch) in _UP,
+            lambda: not group.is_running() or _is_up(scratch),
             lambda: (work_of(group.number), os.path.getsize(log)),
             _PATIENCE,
             _PAUSE,
@@ -89,6 +86,7 @@ def _look(group: ProgramGroup, scratch: Scratch, log: str) -> int | None:
     return group.wait(0)
 
 
-def _status(scratch: Scratch) -> str | None:
+def _is_up(scratch: Scratch) -> bool:
+    """Whether it replays, which is all that a standby has to come to."""
     noted = parse_pid_file(read_small(os.path.join(scratch.data, "postmaster.pid")) or "")
-    return noted.status if noted is not None else None
+    return noted is not None and noted.is_up

@@ -45,7 +45,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.process im
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import (
     PROPERTIES,
     Unit,
-    debian_cluster,
+    debian_directory,
     parse_unit,
     unit_of_cgroup,
 )
@@ -57,9 +57,6 @@ _PG_CTL_SECONDS = 15
 
 # Neither systemctl nor pg_ctl is asked to wait longer than this.
 _SECONDS = 600
-
-# What postmaster.pid says of a server that takes connections, or would if hot_standby were on.
-_UP = ("ready", "standby")
 
 # What pg_control says of a server that has begun to replay: how far it is is not a question of starting any more.
 _REPLAYING = "in archive recovery"
@@ -173,10 +170,10 @@ class Server:
 
     def _configured(self, unit: Unit) -> str | None:
         """The data directory that the unit's environment, or Debian's configuration for it, names. A real path."""
-        cluster = debian_cluster(unit.name)
+        directory = debian_directory(unit.name)
         named = unit.pgdata
-        if cluster is not None:
-            named = configured(os.path.join("/etc/postgresql", *cluster, "postgresql.conf")).get("data_directory")
+        if directory is not None:
+            named = configured(os.path.join(directory, "postgresql.conf")).get("data_directory")
         if not named:
             return None
         with contextlib.suppress(OSError), acting_as(self._owner):
@@ -186,8 +183,8 @@ class Server:
 
     def _is_debians(self) -> bool:
         """Whether Debian's packaging decides what starts at boot, by the cluster's start.conf."""
-        cluster = debian_cluster(self.request.service or "")
-        return cluster is not None and os.path.exists(os.path.join("/etc/postgresql", *cluster, "start.conf"))
+        directory = debian_directory(self.request.service or "")
+        return directory is not None and os.path.exists(os.path.join(directory, "start.conf"))
 
     # --- what is done --------------------------------------------------------------------
 
@@ -221,7 +218,7 @@ class Server:
         if unit is not None and unit.main_pid != now.pid and unit.active != "activating":
             self._require_no_other(unit, before)
             return False
-        return now.status in _UP or self._replays()
+        return now.is_up or self._replays()
 
     def _replays(self) -> bool:
         with contextlib.suppress(StandbyError), acting_as(self._owner):
@@ -317,7 +314,7 @@ class Server:
         return (now, unit, work_of(now.pid) if now is not None else 0)
 
     def _failed(self, said: str) -> StandbyError:
-        words = self._log.words() if self._log is not None else LastWords()
+        words = self._said()
         told = words.sentence or (f"It says: {said}." if said else "It has said nothing that could be read here.")
         return StandbyError(
             Refusal(
@@ -328,8 +325,12 @@ class Server:
             **words.result,
         )
 
+    def _said(self) -> LastWords:
+        """What the server has said since the beginning of the act."""
+        return self._log.words() if self._log is not None else LastWords()
+
     def _stalled(self, what: str) -> StandbyError:
-        words = self._log.words() if self._log is not None else LastWords()
+        words = self._said()
         found = (
             f"The server of {self.pgdata.path} does not get on with its {what}: for {self.request.patience:g} seconds"
             f" it has neither computed nor read nor written. {words.sentence}"

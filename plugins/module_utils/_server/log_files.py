@@ -33,7 +33,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_lines 
     of_stderr,
     since_last_start,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import debian_cluster, unit_of_cgroup
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import (
+    debian_cluster,
+    debian_directory,
+    unit_of_cgroup,
+)
 
 __all__ = ["LogPlaces", "ServerLog", "words_of_last_start"]
 
@@ -125,10 +129,10 @@ def _noted(paths: Iterable[str], collected: bool) -> Iterator[_Log]:
 
 def _of_debian(unit: str | None) -> list[str]:
     """Where pg_ctlcluster has the server write (postgresql-common, pg_ctlcluster(1))."""
-    cluster = debian_cluster(unit or "")
-    if cluster is None:
+    cluster, directory = debian_cluster(unit or ""), debian_directory(unit or "")
+    if cluster is None or directory is None:
         return []
-    named = os.path.join("/etc/postgresql", *cluster, "log")
+    named = os.path.join(directory, "log")
     return [
         os.path.realpath(named) if os.path.exists(named) else f"/var/log/postgresql/postgresql-{'-'.join(cluster)}.log"
     ]
@@ -158,19 +162,20 @@ def _collected(places: LogPlaces) -> Iterator[str]:
 
 def _configurations(places: LogPlaces) -> Iterator[dict[str, str]]:
     """What each configuration sets that the server may be started with."""
-    data, cluster = places.data_directory, debian_cluster(places.unit or "")
-    files = [os.path.join(data, "postgresql.conf")]
-    if cluster is not None:
-        files.append(os.path.join("/etc/postgresql", *cluster, "postgresql.conf"))
-    files += [word.partition("=")[2] for word in _words_of_start(data) if word.startswith("config_file=")]
-    given = {
-        name: value
-        for name, equals, value in (word.partition("=") for word in _words_of_start(data))
-        if equals and name in ("log_directory", "log_filename")
-    }
+    data, packaged = places.data_directory, debian_directory(places.unit or "")
+    directories = [data, *([packaged] if packaged is not None else [])]
+    options = [(name, value) for name, equals, value in (w.partition("=") for w in _words_of_start(data)) if equals]
+    files = [
+        *(os.path.join(directory, "postgresql.conf") for directory in directories),
+        *(value for name, value in options if name == "config_file"),
+    ]
+    given = {name: value for name, value in options if name in ("log_directory", "log_filename")}
+    try:
+        own = configured(os.path.join(data, AUTO_CONF))
+    except (OSError, StandbyError):
+        return
     for file in dict.fromkeys(files):
         with contextlib.suppress(OSError, StandbyError):
-            own = configured(os.path.join(data, AUTO_CONF))
             yield {**configured(file), **own, **given}
 
 

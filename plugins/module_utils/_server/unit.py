@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["PROPERTIES", "Unit", "debian_cluster", "parse_unit", "unit_of_cgroup"]
+__all__ = ["PROPERTIES", "Unit", "debian_cluster", "debian_directory", "parse_unit", "unit_of_cgroup"]
 
 # What `systemctl show` is asked for (systemd 219 and later, org.freedesktop.systemd1(5)).
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "UnitFileState", "Environment", "Job", "Result")
@@ -16,6 +16,8 @@ PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "UnitFileState"
 # systemctl(1), is-enabled: what starts at boot, or is started by what does.
 # A unit that is only linked is known to systemd, and started by nothing.
 _ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated")
+
+_CLUSTERS = "/etc/postgresql"
 
 _ASSIGNMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 
@@ -86,6 +88,12 @@ def debian_cluster(service: str) -> tuple[str, str] | None:
     """Version and name of the cluster whose unit Debian's packaging has made: ``postgresql@15-main``."""
     match = _DEBIAN.fullmatch(service)
     return (match.group(1), match.group(2)) if match else None
+
+
+def debian_directory(service: str) -> str | None:
+    """Where the packaging has the configuration of the cluster whose unit this is; None for another unit."""
+    cluster = debian_cluster(service)
+    return "/".join((_CLUSTERS, *cluster)) if cluster is not None else None
 
 
 def unit_of_cgroup(text: str) -> str | None:

@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import debian_cluster
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import debian_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import (
     PROPERTIES,
     DebianCluster,
@@ -30,8 +30,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit impo
 )
 
 __all__ = ["look"]
-
-_CLUSTERS = "/etc/postgresql"
 
 # There if systemd is the first process of this host (sd_booted(3)).
 _BOOTED = "/run/systemd/system"
@@ -76,10 +74,9 @@ def _unit(service: str, told: Mapping[str, Mapping[str, str]]) -> StartUnit | No
 
 
 def _cluster(service: str, told: Mapping[str, Mapping[str, str]]) -> DebianCluster | None:
-    words = debian_cluster(service)
-    if words is None:
+    directory = debian_directory(service)
+    if directory is None:
         return None
-    directory = os.path.join(_CLUSTERS, *words)
     # Without that file the generator of the packaging takes auto for it.
     start = [line.partition("#")[0].strip() for line in _text(directory, "start.conf").splitlines()]
     umbrella = _unit(_UMBRELLA, told)

@@ -9,6 +9,7 @@ import os
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._server import unit as _unit
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter import unit_facts as _unit_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit_facts import look
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._starter.recorded import shown
@@ -25,7 +26,7 @@ def systemd(tmp_path, monkeypatch):
     write_tree(bin_directory, {"systemctl": f'#!/bin/sh\nfor unit; do :; done\ncat "{units}/${{unit%.service}}"\n'})
     (bin_directory / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_directory}:{os.environ['PATH']}")
-    monkeypatch.setattr(_unit_facts, "_CLUSTERS", str(etc))
+    monkeypatch.setattr(_unit, "_CLUSTERS", str(etc))
     write_tree(units, shown("252"))
     return tmp_path
 
