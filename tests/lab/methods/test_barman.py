@@ -134,7 +134,7 @@ def nested_control(clone: Clone) -> bool:
 def test_a_way_that_leads_elsewhere_or_nowhere_is_refused(clone: Clone) -> None:
     for way, said in (
         (f"ssh postgres@{OTHER}", "another host"),
-        (f"ssh -i /none -F none nobody@{HOST}", "refused our key"),
+        (f"ssh -i /none -F none nobody@{HOST}", "cannot use its own key"),
     ):
         refused = restore(clone, remote_ssh_command=way)
         assert refused["error_code"] == "standby_unreachable", refused
