@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +20,14 @@ from measure import Meter, Stopwatch
 
 __all__ = [
     "ARGUMENTS",
+    "BEFORE",
     "FLOOR",
     "MODULE_ROOT",
     "OLDER",
     "PEERS",
     "Peer",
+    "builds",
+    "install_before",
     "install_module",
     "module_argv",
     "versions",
@@ -35,6 +39,7 @@ FLOOR = "/srv/bench-floor"
 MODULE_ROOT = "/opt/bench"
 ARGUMENTS = f"{MODULE_ROOT}/clone.json"
 OLDER = f"{MODULE_ROOT}/older.json"  # of the backup from before the change
+BEFORE = f"{MODULE_ROOT}/before"  # an earlier build of ours
 MODULES = "ansible_collections/pgfleet/standby/plugins"
 BARMAN = "/opt/barman/bin/barman"  # the newest; `barman` is Debian's
 REPMGR_CONF = "/etc/repmgr.conf"
@@ -73,48 +78,71 @@ class Peer:
 # --- ours ------------------------------------------------------------------------------
 
 
-def module_argv(module: str, arguments: str, *prefix: str, path: str = f"{MODULE_ROOT}/lib") -> list[str]:
+def module_argv(module: str, arguments: str, *prefix: str, path: str = "", root: str = MODULE_ROOT) -> list[str]:
     """A module run directly, its options in a file: the time is the module's own."""
-    code = f"{MODULE_ROOT}/lib/{MODULES}/modules/{module}.py"
-    return ["env", f"PYTHONPATH={path}", *prefix, "python3", code, arguments]
+    code = f"{root}/lib/{MODULES}/modules/{module}.py"
+    return ["env", f"PYTHONPATH={path or root + '/lib'}", *prefix, "python3", code, arguments]
 
 
 def install_module(bench: Bench) -> None:
-    """The modules and what they import, on the target: the checkout's plugins and ansible-core's module_utils."""
+    """The checkout's modules and what they import, and what stands before ssh and rsync to trace them."""
+    host = bench.standby
+    host.run(["rm", "-rf", MODULE_ROOT])
+    install_build(host, ROOT / "plugins", MODULE_ROOT)
+    host.podman("cp", str(ROOT / "bench" / "onhost"), f"{host.container}:{MODULE_ROOT}/onhost")
+    host.run(["mkdir", f"{MODULE_ROOT}/bin"])
+    host.put(
+        [
+            File(
+                f"{MODULE_ROOT}/bin/{name}",
+                f'#!/bin/sh\nexec python3 {MODULE_ROOT}/onhost/{name}.py "$@"\n',
+                mode=0o755,
+            )
+            for name in ("ssh", "rsync")
+        ]
+    )
+    host.run(["chown", "-R", "postgres:postgres", MODULE_ROOT])
+
+
+def install_before(bench: Bench, commit: str) -> None:
+    """The modules of an earlier commit of this repository, beside the checkout's."""
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "plugins.tar"
+        run(["git", "-C", str(ROOT), "archive", f"--output={archive}", commit, "plugins"])
+        run(["tar", "-xf", str(archive), "-C", scratch])
+        install_build(bench.standby, Path(scratch) / "plugins", BEFORE)
+    bench.standby.run(["chown", "-R", "postgres:postgres", BEFORE])
+
+
+def install_build(host: Host, plugins: Path, root: str) -> None:
+    """A build's modules and module_utils, and ansible-core's module_utils, compiled."""
     found = importlib.util.find_spec("ansible")
     if found is None or not found.submodule_search_locations:
         raise LabError("ansible-core is not installed for this Python (make bench brings its own)")
     ansible = Path(found.submodule_search_locations[0])
-    lib = f"{MODULE_ROOT}/lib"
-    host = bench.standby
-    host.run(["rm", "-rf", MODULE_ROOT])
+    lib = f"{root}/lib"
     host.run(["mkdir", "-p", f"{lib}/ansible", f"{lib}/{MODULES}"])
     for source, target in (
         (ansible / "module_utils", f"{lib}/ansible/module_utils"),
-        (ROOT / "plugins" / "module_utils", f"{lib}/{MODULES}/module_utils"),
-        (ROOT / "plugins" / "modules", f"{lib}/{MODULES}/modules"),
-        (ROOT / "bench" / "onhost", f"{MODULE_ROOT}/onhost"),
+        (plugins / "module_utils", f"{lib}/{MODULES}/module_utils"),
+        (plugins / "modules", f"{lib}/{MODULES}/modules"),
     ):
         host.podman("cp", str(source), f"{host.container}:{target}")
-    host.run(["mkdir", f"{MODULE_ROOT}/bin"])
-    shims = [
-        File(f"{MODULE_ROOT}/bin/{name}", f'#!/bin/sh\nexec python3 {MODULE_ROOT}/onhost/{name}.py "$@"\n', mode=0o755)
-        for name in ("ssh", "rsync")
-    ]
-    host.put([File(f"{lib}/ansible/__init__.py", ""), *shims])
+    host.put([File(f"{lib}/ansible/__init__.py", "")])
     host.run(["python3", "-m", "compileall", "-q", lib], check=False)
-    host.run(["chown", "-R", "postgres:postgres", MODULE_ROOT])
 
 
-def write_arguments(bench: Bench, meter: Meter, data: Dataset, more: Mapping[str, Any]) -> None:
-    """The options of standby_clone: the backup as barman_backup_info returns it, and more, to try things out."""
+def write_arguments(
+    bench: Bench, meter: Meter, data: Dataset, more: Mapping[str, Any], root: str = MODULE_ROOT
+) -> None:
+    """The options of a build's standby_clone: the backup as its barman_backup_info returns it, and more to try out."""
     for backup_id, file in ((data.backup_id, ARGUMENTS), (data.older, OLDER)):
         if not backup_id:
             continue
         source = {"barman_host": "barman@b-barman", "barman_server": data.name, "barman_executable": BARMAN}
-        choosing = f"{MODULE_ROOT}/choose.json"
+        choosing = f"{root}/choose.json"
         bench.standby.write(choosing, json.dumps({"ANSIBLE_MODULE_ARGS": {**source, "backup_id": backup_id}}))
-        chosen = meter.time(bench.standby, "postgres", module_argv("barman_backup_info", choosing))
+        chosen = meter.time(bench.standby, "postgres", module_argv("barman_backup_info", choosing, root=root))
         if chosen.rc:
             raise LabError(f"barman_backup_info: {chosen.out or chosen.err}")
         backup = json.loads(chosen.out)["selected"]
@@ -125,13 +153,26 @@ def write_arguments(bench: Bench, meter: Meter, data: Dataset, more: Mapping[str
             "overwrite": "same_cluster",
             **more,
         }
-        bench.standby.write(file, json.dumps({"ANSIBLE_MODULE_ARGS": options}))
-        if file == ARGUMENTS:
+        bench.standby.write(of_build(file, root), json.dumps({"ANSIBLE_MODULE_ARGS": options}))
+        if root == MODULE_ROOT and file == ARGUMENTS:
             (bench.state / "clone.json").write_text(json.dumps(options))
+
+
+def builds(before: str | None) -> list[str]:
+    """Where each build that is measured lies on the target."""
+    return [MODULE_ROOT, BEFORE] if before else [MODULE_ROOT]
+
+
+def of_build(file: str, root: str) -> str:
+    return file.replace(MODULE_ROOT, root, 1)
 
 
 def ours(data: Dataset) -> list[str]:
     return module_argv("standby_clone", ARGUMENTS)
+
+
+def before(data: Dataset) -> list[str]:
+    return module_argv("standby_clone", of_build(ARGUMENTS, BEFORE), root=BEFORE)
 
 
 def ours_by_ansible(data: Dataset) -> list[str]:
@@ -218,6 +259,7 @@ PEERS: Mapping[str, Peer] = {
     peer.name: peer
     for peer in (
         Peer("ours", "standby_clone, the whole module, verified and synced", "b-standby", ours, ours),
+        Peer("before", "the same of an earlier build, with --before", "b-standby", before, before),
         Peer(
             "ansible", "the same by an ad-hoc command of Ansible", "b-standby", ours_by_ansible, ours_by_ansible, True
         ),

@@ -1,7 +1,7 @@
 """Side-by-side benchmarks: our clone and its peers, over the same backups and the same hosts, in turns.
 
 Usage:
-    run.py [--work pgbench,random] [--runs 5] [--scale 140] [--peers ours,rsync]
+    run.py [--work pgbench,random] [--runs 5] [--scale 140] [--peers ours,rsync] [--before COMMIT]
     run.py transport [--data pgbench] [--workers 1,2] [--ciphers default] [--compress none,lz4] [--rate 200mbit]
     run.py fleet [--standbys 8] [--runs 5]
     run.py up | down | report
@@ -41,11 +41,15 @@ def say(what: str) -> None:
 def bench_work(bench: Bench, options: argparse.Namespace) -> None:
     works = [WORKS[name] for name in options.work]
     peers.install_module(bench)
+    if options.before:
+        peers.install_before(bench, options.before)
     data = {name: prepare(bench, name, options.scale, say) for name in dict.fromkeys(work.data for work in works)}
-    facts = {"machine": report.machine(), "versions": peers.versions(bench), "runs": options.runs}
+    versions = peers.versions(bench) | ({"before": options.before} if options.before else {})
+    facts = {"machine": report.machine(), "versions": versions, "runs": options.runs}
     for work in works:
         peers.write_configurations(bench, data[work.data])
-        peers.write_arguments(bench, Meter(bench), data[work.data], options.options)
+        for root in peers.builds(options.before):
+            peers.write_arguments(bench, Meter(bench), data[work.data], options.options, root)
         measured = measure(bench, work, data[work.data], options)
         document = {"work": work.name, "what": work.what, **facts, "data": shape(data[work.data]), **measured}
         path = report.write(work.name, document)
@@ -65,7 +69,8 @@ def measure(bench: Bench, work: Work, data: Dataset, options: argparse.Namespace
         peaks = inside.memory(bench, data, options.entries, say)
         names = {"bare": "this backup", "clone": f"and {options.entries:,} entries more"}
         return {"unit": "MiB at the peak", "figures": {names[key]: summary([peak]) for key, peak in peaks.items()}}
-    chosen = [peers.PEERS[name] for name in work.peers if name in options.peers]
+    absent = () if options.before else ("before",)
+    chosen = [peers.PEERS[name] for name in work.peers if name in options.peers and name not in absent]
     samples = rounds(bench, work, data, chosen, options.runs, say)
     return {
         "options": options.options,
@@ -142,6 +147,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     work.add_argument("--peers", type=names(peers.PEERS), default=list(peers.PEERS))
     work.add_argument("--entries", type=int, default=ENTRIES, help="of the generated listing, for memory")
     work.add_argument("--options", type=json.loads, default={}, help='more for standby_clone, such as {"jobs": 4}')
+    work.add_argument("--before", metavar="COMMIT", help="measure our clone of this commit as well")
     raw = parser.add_argument_group("transport")
     raw.add_argument("--data", default="pgbench", choices=DATASETS)
     raw.add_argument("--workers", type=names("1234"), default=list("1234"))
