@@ -18,6 +18,8 @@ __all__ = [
     "fill_options",
     "follow_options",
     "login_options",
+    "look_options",
+    "recovery_options",
     "restore_options",
     "server_options",
     "target_options",
@@ -129,4 +131,29 @@ def restore_options() -> dict[str, Any]:
         "archive_cleanup_command": {"type": "str"},
         "recovery_min_apply_delay": {"type": "str"},
         "settings": {"type": "dict", "default": {}},
+    }
+
+
+def recovery_options() -> dict[str, Any]:
+    """What its recovery settings depend on besides its upstream."""
+    return {
+        "config_directory": {"type": "str"},
+        "config_files": {"type": "str", "choices": ["keep_local", "from_backup"]},
+        "use_primary_conninfo_password": {"type": "bool", "default": False, "no_log": False},
+        "primary_slot_name": {"type": "str"},
+        "barman_host": {"type": "str"},
+        "ssh_options": {"type": "list", "elements": "str", "default": []},
+        "barman_server": {"type": "str"},
+        "barman_config": {"type": "str"},
+        "barman_executable": {"type": "str", "default": "barman"},
+    }
+
+
+def look_options() -> dict[str, Any]:
+    """How a running standby is asked, and what is expected of it."""
+    return {
+        "upstream_connection": {"type": "str", "choices": ["required", "none"], "default": "required"},
+        "max_lag_bytes": {"type": "int"},
+        "login_user": {"type": "str"},
+        "login_db": {"type": "str", "default": "postgres"},
     }

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._attributes.info_module
   - pgfleet.standby._login
+  - pgfleet.standby._look
 options:
   data_directory:
     description: The data directory of the standby.
@@ -43,13 +44,6 @@ options:
         standby that streams from it by its own WAL receiver is ready, with a warning, and has to have replayed what
         it has received.
     type: raw
-  upstream_connection:
-    description:
-      - V(required) asks the upstream. With V(none) the upstream is not asked, and the standby is ready when it is in
-        recovery and consistent; RV(state) tells whether it streams.
-    type: str
-    choices: [required, none]
-    default: required
   replication_user:
     description: The role that streams; it wins over C(user) in O(upstream_conninfo).
     type: str
@@ -59,9 +53,6 @@ options:
   min_replay_lsn:
     description: The WAL position that it has to have replayed, such as V(0/3000028).
     type: str
-  max_lag_bytes:
-    description: How many bytes of WAL it may be behind the upstream.
-    type: int
   wait:
     description:
       - For what to look again and again. V(none) looks once.
@@ -80,17 +71,11 @@ options:
         anything. There is no other limit.
     type: int
     default: 300
-  login_user:
-    description: The database user to connect as. By default the OS user.
-    type: str
-  login_db:
-    description: The database to connect to.
-    type: str
-    default: postgres
 requirements:
   - psycopg2
 seealso:
   - module: pgfleet.standby.pgdata_info
+  - module: pgfleet.standby.standby_drift_info
 """
 
 EXAMPLES = r"""
@@ -236,7 +221,7 @@ lag_bytes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options, look_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import prove
 
@@ -253,15 +238,12 @@ def main() -> None:
             "pg_bindir": {"type": "str"},
             "upstream_conninfo": {"type": "raw", "no_log": True},
             "replication_user": {"type": "str"},
-            "upstream_connection": {"type": "str", "choices": ["required", "none"], "default": "required"},
             **login_options(),
+            **look_options(),
             "slot_name": {"type": "str"},
             "min_replay_lsn": {"type": "str"},
-            "max_lag_bytes": {"type": "int"},
             "wait": {"type": "str", "choices": ["none", "replay", "ready"], "default": "none"},
             "timeout": {"type": "int", "default": 300},
-            "login_user": {"type": "str"},
-            "login_db": {"type": "str", "default": "postgres"},
         },
         supports_check_mode=True,
     )

@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - pgfleet.standby._upstream
   - pgfleet.standby._login
   - pgfleet.standby._restore
+  - pgfleet.standby._recovery
 attributes:
   check_mode:
     support: full
@@ -52,50 +53,6 @@ options:
       - The directory of the server programs, which check the settings.
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
-  config_directory:
-    description: The directory of C(postgresql.conf), if that is not the data directory.
-    type: str
-  config_files:
-    description:
-      - Which configuration the server gets if a backup brought C(postgresql.conf), C(pg_hba.conf) and
-        C(pg_ident.conf) of a primary that keeps them elsewhere, as Debian's does.
-      - V(keep_local), the default with O(config_directory), leaves those of O(config_directory) as they are and moves
-        what came along to C(from_backup) in the state directory.
-      - V(from_backup), the default without, takes what came along. With O(config_directory) it replaces the files
-        there, except for the settings that say where things are on this host. The files that were there are then in
-        the state directory.
-    type: str
-    choices: [keep_local, from_backup]
-  use_primary_conninfo_password:
-    description:
-      - Where O(upstream_password) is kept. By default in the password file, as one line for each host of the upstream
-        before every line that would hide it; the other lines stay as they are.
-      - With V(true) in C(primary_conninfo), where every role that may read all settings sees it.
-    type: bool
-    default: false
-  primary_slot_name:
-    description: The replication slot on the upstream, which has to exist.
-    type: str
-  barman_host:
-    description: The Barman host as an ssh destination, for O(restore_command=auto).
-    type: str
-  barman_server:
-    description: The server's name in Barman's configuration, for O(restore_command=auto).
-    type: str
-  barman_config:
-    description: Barman's configuration file, if it is not the default one, for O(restore_command=auto).
-    type: str
-  ssh_options:
-    description:
-      - Options for every ssh connection to O(barman_host), for O(restore_command=auto).
-      - A port alone is passed on to C(barman-wal-restore), which takes no others.
-    type: list
-    elements: str
-    default: []
-  barman_executable:
-    description: The C(barman) command at O(barman_host), for C(barman get-wal).
-    type: str
-    default: barman
   rejoin:
     description:
       - Make a stopped primary a standby, such as a former primary after a switchover.
@@ -203,39 +160,17 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     login_options,
+    recovery_options,
     restore_options,
     upstream_options,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, spool_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
-from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import RecoveryRequest, reconcile
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import requested_settings
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import restore_command
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import reconcile
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.request import request_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return reconcile(request_of(params), only_look=check_mode)
-
-
-def request_of(params: dict[str, Any]) -> RecoveryRequest:
-    """The settings that the options ask for. Raises StandbyError."""
-    path = params["data_directory"]
-    state_directory = params["state_directory"] or default_state_directory(path)
-    login = login_of(params, params["application_name"])
-    command = restore_command(params, spool_of(state_directory))
-    return RecoveryRequest(
-        data_directory=path,
-        state_directory=state_directory,
-        settings=requested_settings(conninfo_text(login.conninfo), command.text, params),
-        login=login,
-        command=command,
-        config_directory=params["config_directory"] or None,
-        config_files=params["config_files"],
-        bindir=params["pg_bindir"],
-        rejoin=params["rejoin"],
-    )
 
 
 def main() -> None:
@@ -244,18 +179,10 @@ def main() -> None:
             **upstream_options(),
             **login_options(),
             **restore_options(),
-            use_primary_conninfo_password={"type": "bool", "default": False, "no_log": False},
+            **recovery_options(),
             data_directory={"type": "str", "required": True},
             state_directory={"type": "str"},
             pg_bindir={"type": "str"},
-            config_directory={"type": "str"},
-            config_files={"type": "str", "choices": ["keep_local", "from_backup"]},
-            primary_slot_name={"type": "str"},
-            barman_host={"type": "str"},
-            ssh_options={"type": "list", "elements": "str", "default": []},
-            barman_server={"type": "str"},
-            barman_config={"type": "str"},
-            barman_executable={"type": "str", "default": "barman"},
             rejoin={"type": "bool", "default": False},
         ),
         required_if=[("restore_command", "auto", ("barman_host", "barman_server"))],

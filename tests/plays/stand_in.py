@@ -58,6 +58,9 @@ class ActionModule(ActionBase):
     def _nothing(self, _streams: bool) -> dict[str, Any]:
         return {}
 
+    def _standby_drift_info(self, streams: bool) -> dict[str, Any]:
+        return {"settled": streams, "drift": [], "standby": self._standby_info(streams)}
+
     def _standby_info(self, streams: bool) -> dict[str, Any]:
         return {
             "ready": streams,

@@ -54,7 +54,7 @@ def play(kind):
     release, _next = of_module("release", kind)
     [provision, *_report] = tasks("provision")
     [conditions] = [task["when"] for task in provision["always"] if "release" in str(task)]
-    begin = {"ansible.builtin.set_fact": {"__standby_from_barman_before": {}}}
+    begin = {"ansible.builtin.set_fact": {"__standby_from_barman_look": {}}}
     chosen = {"backup": {"backup_id": "b"}}
     facts = {
         "__standby_from_barman_choice": chosen,

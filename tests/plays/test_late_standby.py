@@ -100,7 +100,7 @@ FAILED = {
     "__standby_from_barman_slot": {"changed": True},
     "__standby_from_barman_pin": {"results": [{"owners": ["n1:/data"]}]},
     "__standby_from_barman_choice": {"backup": {"backup_id": "b"}},
-    "__standby_from_barman_before": {"ready": False, "pgdata": {"ours": True}},
+    "__standby_from_barman_look": {"settled": False, "standby": {"ready": False, "pgdata": {"ours": True}}},
     "__standby_from_barman_record": {"state": "failed"},
     "__standby_from_barman_preflight": {
         "plan": {

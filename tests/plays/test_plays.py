@@ -46,7 +46,7 @@ class TestHostsThatFail:
     def test_a_failure_ends_the_play_if_any_error_is_fatal(self, plays):
         told = plays.run(hosts="ab", serial=1, any_errors_fatal=True, fails={"a": REFUSED})
         assert told.code != 0
-        assert told.hosts("standby_info") == ["a"]
+        assert told.hosts("standby_drift_info") == ["a"]
         assert told.reported() == {"a": "failed"}
 
     def test_the_others_go_on_otherwise(self, plays):
@@ -134,5 +134,11 @@ def test_a_play_that_starts_at_a_later_task_changes_nothing(plays):
 def test_check_mode_asks_and_changes_nothing(plays):
     told = plays.run(hosts="ab", options=["--check"])
     assert (told.code, told.reported()) == (0, {"a": "planned", "b": "planned"})
-    asked = {"standby_info", "barman_server_info", "barman_backup_info", "standby_preflight", "standby_directories"}
+    asked = {
+        "standby_drift_info",
+        "barman_server_info",
+        "barman_backup_info",
+        "standby_preflight",
+        "standby_directories",
+    }
     assert {call["module"] for call in told.story} <= asked

@@ -62,6 +62,11 @@ TASKS = """
       poll: 1
       diff: true
       register: settle
+    - name: Look for drift
+      pgfleet.standby.standby_drift_info:
+        application_name: n1
+        restore_command: none
+      register: drift
     - name: Fail
       pgfleet.standby.standby_info:
         upstream_conninfo: "host=/nowhere password={{ password }} nonsense={{ password }}"
@@ -69,7 +74,7 @@ TASKS = """
       register: fail
     - name: Keep what was registered
       ansible.builtin.copy:
-        content: "{{ {'look': look, 'plan': plan, 'settle': settle, 'fail': fail} | to_json }}"
+        content: "{{ {'look': look, 'plan': plan, 'settle': settle, 'drift': drift, 'fail': fail} | to_json }}"
         dest: "{{ top }}/registered.json"
         mode: "0600"
 """

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import AUTO_CONF
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import meaning
+from ansible_collections.pgfleet.standby.plugins.modules.standby_drift_info import drift_of
 from ansible_collections.pgfleet.standby.plugins.modules.standby_recovery import work
 from ansible_collections.pgfleet.standby.tests.servers.fleet import Fleet
 from ansible_collections.pgfleet.standby.tests.servers.releases import RELEASES, programs_of
@@ -65,9 +66,9 @@ class Standby:
         self.restarts = 0
         self.words: dict[str, dict[str, list[str]]] = {}
 
-    def recover(self, check_mode: bool = False, **settings: Any) -> dict[str, Any]:
-        """The module's work, as the server's user would do it."""
-        given: dict[str, Any] = {
+    def options(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What the modules are told."""
+        return {
             "data_directory": str(self.server.data),
             "state_directory": str(self.server.top / "state"),
             "pg_bindir": str(programs_of(self.server.major)),
@@ -79,10 +80,20 @@ class Standby:
             "restore_command": "exit 1",
             "settings": settings,
             "rejoin": True,
+            "service": None,
+            "enabled": None,
         }
-        result = work(given, check_mode=check_mode)
+
+    def recover(self, check_mode: bool = False, **settings: Any) -> dict[str, Any]:
+        """The module's work, as the server's user would do it."""
+        result = work(self.options(settings), check_mode=check_mode)
         as_user(self.server.data)
         return result
+
+    def drift(self, **settings: Any) -> list[str]:
+        """What the look at a healthy standby says would be changed."""
+        found, _warnings = drift_of(self.options(settings))
+        return found
 
     def obey(self, result: dict[str, Any]) -> None:
         """Do what the result says is needed, and no more."""
@@ -100,6 +111,7 @@ class Standby:
     def left_alone(self, **settings: Any) -> None:
         """What was made so has nothing to be done for it, as check mode says, too."""
         before = self.postmaster()
+        assert self.drift(**settings) == []
         for check_mode in (True, False):
             again = self.recover(check_mode, **settings)
             assert again["outdated_settings"] == []
@@ -281,8 +293,11 @@ def test_a_real_difference_is_found_and_mended_by_the_least(standby: Standby) ->
     )
     for settings, need in cases:
         told = standby.recover(True, **settings)
+        drift = standby.drift(**settings)
         standby.recover(False, **settings)
         # Interrupted here, the next run finds the same.
+        names = ", ".join(sorted(name.lower() for name in settings))
+        assert standby.drift(**settings) == drift == [f"The recovery settings would change in {names}."]
         again = standby.recover(False, **settings)
         assert [result["server_state"] for result in (told, again)] == [f"{need}ed"] * 2, settings
         standby.obey(again)

@@ -27,6 +27,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user im
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import postmaster
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision import (
     STARTABLE,
     ObservedServer,
@@ -122,7 +123,7 @@ class Server:
 
     def is_enabled(self, enabled: bool) -> bool:
         """Whether the unit starts at boot as it should: also if that is decided elsewhere, or there is no unit."""
-        return self.unit is None or self.unit.enabled == enabled or self._is_debians()
+        return self.unit is None or self.unit.enabled == enabled or decided_by_packaging(self.unit.name)
 
     def enable(self, enabled: bool) -> None:
         """Have the unit started at boot, or not. Raises StandbyError."""
@@ -180,11 +181,6 @@ class Server:
             if os.path.samefile(named, self.pgdata.path):  # by another mount of it, perhaps
                 return os.path.realpath(self.pgdata.path)
         return os.path.realpath(named)
-
-    def _is_debians(self) -> bool:
-        """Whether Debian's packaging decides what starts at boot, by the cluster's start.conf."""
-        directory = debian_directory(self.request.service or "")
-        return directory is not None and os.path.exists(os.path.join(directory, "start.conf"))
 
     # --- what is done --------------------------------------------------------------------
 

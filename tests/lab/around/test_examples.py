@@ -68,6 +68,7 @@ def test_every_example_runs(lab: Lab, playbook: Playbook, tmp_path: Path) -> Non
         recovery[0],
         *examples("standby_server"),
         *examples("standby_info"),
+        *examples("standby_drift_info"),
         recovery[1],
         *examples("standby_report"),
     ]

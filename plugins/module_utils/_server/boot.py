@@ -1,0 +1,38 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a unit starts at boot, as any user may know it. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import Unit, debian_directory
+
+__all__ = ["decided_by_packaging", "starts_at_boot"]
+
+_SECONDS = 60
+
+
+def decided_by_packaging(service: str) -> bool:
+    """Whether Debian's packaging decides what starts at boot, by the cluster's start.conf (pg_createcluster(1))."""
+    directory = debian_directory(service)
+    return directory is not None and os.path.exists(os.path.join(directory, "start.conf"))
+
+
+def starts_at_boot(service: str) -> bool | None:
+    """Whether the unit is enabled; None if that cannot be known.
+
+    systemd is asked over the bus, which is how others than root reach it. A host may have none: then systemctl looks at
+    the unit's files itself (systemctl(1), --root). Raises StandbyError if systemctl does not end.
+    """
+    shell = LocalShell()
+    for argv in (
+        ["systemctl", "show", "--property=UnitFileState", "--value", "--", service],
+        ["systemctl", "--root=/", "is-enabled", "--", service],
+    ):
+        state = shell.run(argv, _SECONDS).out.strip()
+        if state:
+            return Unit(service, file_state=state).enabled
+    return None
