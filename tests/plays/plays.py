@@ -79,6 +79,7 @@ class Plays:
         *applications: Mapping[str, Any],
         hosts: str = "abcd",
         healthy: Iterable[str] = (),
+        drifted: Iterable[str] = (),
         fails: Mapping[str, Mapping[str, Any]] | None = None,
         options: Iterable[str] = (),
         unreachable: str = "",
@@ -86,11 +87,12 @@ class Plays:
     ) -> Told:
         """A play that applies the role with each of these inputs in turn, or once with those above.
 
-        ``healthy`` has standbys that stream already, as HOST:DATA_DIRECTORY; ``fails`` has the answer of a module that
+        ``healthy`` has standbys that stream already, as HOST:DATA_DIRECTORY, and ``drifted`` those of them of which
+        something was changed; ``fails`` has the answer of a module that
         fails on a host: {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``; ``keywords`` are those
         of the play.
         """
-        world = {"healthy": list(healthy), "fails": fails or {}, "unreachable": list(unreachable)}
+        world = {"healthy": list(healthy), "drifted": list(drifted), "fails": fails or {}, "unreachable": list(unreachable)}
         (self.path / "world").write_text(json.dumps(world), encoding="utf-8")
         story, book = self.path / "story", self.path / "play.yml"
         story.write_text("", encoding="utf-8")

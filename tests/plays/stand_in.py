@@ -51,6 +51,7 @@ class ActionModule(ActionBase):
             for past in story
         )
         streams = made or f"{host}:{data_directory}" in world["healthy"]
+        self.drifted = f"{host}:{data_directory}" in world["drifted"]
         return {"changed": False, **getattr(self, f"_{module}", self._nothing)(streams)}
 
     # --- the answers, each with what the role takes from it ------------------------------
@@ -59,7 +60,7 @@ class ActionModule(ActionBase):
         return {}
 
     def _standby_drift_info(self, streams: bool) -> dict[str, Any]:
-        return {"settled": streams, "drift": [], "standby": self._standby_info(streams)}
+        return {"settled": streams and not self.drifted, "drift": [], "standby": self._standby_info(streams)}
 
     def _standby_info(self, streams: bool) -> dict[str, Any]:
         return {

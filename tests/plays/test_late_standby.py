@@ -89,8 +89,9 @@ def run(tmp_path):
     return play
 
 
-INFO, PGDATA, SLOT, KEEP, SERVER = (
+INFO, LOOK, PGDATA, SLOT, KEEP, SERVER = (
     "pgfleet.standby.standby_info",
+    "pgfleet.standby.standby_drift_info",
     "pgfleet.standby.pgdata_info",
     "community.postgresql.postgresql_slot",
     "pgfleet.standby.barman_backup_keep",
@@ -152,7 +153,7 @@ def test_a_play_that_succeeds_gives_its_claim_up(run):
 
 
 def look(answer):
-    return [answered(task, {INFO: answer}) for task in tasks("look") if INFO in task]
+    return [answered(task, {LOOK: answer}) for task in tasks("look") if LOOK in task]
 
 
 LATE = {"ready": False, "catching_up": True, "pgdata": {"ours": True}, "reasons": ["late"]}
@@ -161,7 +162,7 @@ LATE = {"ready": False, "catching_up": True, "pgdata": {"ours": True}, "reasons"
 @pytest.mark.parametrize(
     ("answer", "fails"),
     [
-        ({"ready": True, "pgdata": {"ours": True}}, False),
+        ({"settled": True}, False),
         ({**LATE, "error_code": "standby_catching_up", "msg": "It is late."}, False),
         ({**LATE, "error_code": "standby_not_ready", "msg": "It does not run."}, False),
         ({**LATE, "error_code": "replay_paused", "msg": "It is paused. Next: resume it."}, True),
@@ -190,12 +191,13 @@ def test_the_last_word_of_a_failed_host_is_the_reason(run, msg):
 
 
 def test_every_run_judges_lag_and_replay_as_the_first_does():
-    options = [task[INFO] for name in ("look", "prove") for task in tasks(name) if INFO in task]
-    assert len(options) == 2
-    for asked in options:
-        assert "standby_from_barman_max_lag_bytes" in asked["max_lag_bytes"]
-        assert "slot_name" in asked
-        assert asked["wait"] in ("replay", "ready")
+    [first], [later] = (
+        [task[module] for task in tasks(name) if module in task] for name, module in (("prove", INFO), ("look", LOOK))
+    )
+    assert first["wait"] == "ready"
+    assert first["max_lag_bytes"] == later["max_lag_bytes"]
+    assert first["slot_name"] == later["primary_slot_name"]
+    assert first["upstream_connection"] == later["upstream_connection"]
 
 
 def test_a_run_restarts_a_server_at_most_once():
@@ -208,7 +210,7 @@ def test_a_run_restarts_a_server_at_most_once():
     }
     assert {state for _file, state in states} == {"stopped", None, "{{ __standby_from_barman_recovery.server_state }}"}
     assert len([file for file, state in states if state and "server_state" in state]) == 1
-    used = [str(task) for task in every(tasks("provision")) if "'settings.yml'" in str(task)]
+    used = [str(task) for task in every(tasks("converge")) if "'settings.yml'" in str(task)]
     assert len(used) == 1
 
 

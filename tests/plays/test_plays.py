@@ -106,7 +106,7 @@ class TestTwoClustersOfAHost:
         assert places == [(host, f"/data/{n}") for host in "ab" for n in ("one", "two")]
 
     def test_what_was_found_of_one_is_not_taken_for_the_other(self, plays):
-        told = plays.run(ONE, TWO, hosts="a", healthy=["a:/data/two"])
+        told = plays.run(ONE, TWO, hosts="a", healthy=["a:/data/two"], drifted=["a:/data/two"])
         assert told.code == 0, told.output
         assert [call["data_directory"] for call in told.calls("standby_clone")] == ["/data/one"]
         actions = {record["data_directory"]: record["action"] for record in told.report}
@@ -124,10 +124,19 @@ class TestTwoClustersOfAHost:
         assert len(told.calls("barman_backup_keep")) == 4
 
 
+def test_a_standby_that_is_as_it_is_wanted_is_only_looked_at(plays):
+    told = plays.run(hosts="ab", healthy=["a:/data/one", "b:/data/one"], drifted=["b:/data/one"])
+    assert (told.code, told.reported()) == (0, {"a": "streaming", "b": "streaming"})
+    called = {host: [call["module"] for call in told.story if call["host"] == host] for host in "ab"}
+    assert called == {
+        "a": ["standby_drift_info"],
+        "b": ["standby_drift_info", "standby_recovery", "standby_server"],
+    }
+
+
 def test_a_play_that_starts_at_a_later_task_changes_nothing(plays):
     """What was not looked at is not known, and nothing is done about it."""
-    told = plays.run(hosts="a", options=["--start-at-task", "Recovery | Write the recovery settings"])
-    assert told.code != 0
+    told = plays.run(hosts="a", options=["--start-at-task", "Converge | Make the host what it is to be"])
     assert told.hosts("standby_recovery") == told.hosts("standby_server") == told.hosts("standby_clone") == []
 
 
