@@ -30,6 +30,8 @@ END
 """
 
 
+# The first play of every story that begins with an empty host is this one as well.
+@pytest.mark.long
 def test_an_empty_host(story: Story, bare: None) -> None:
     run = story.becomes("clone")
     assert "about" in run.output
