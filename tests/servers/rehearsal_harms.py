@@ -178,7 +178,6 @@ HARMS = (
     # WAL, and settings that have to suit each other.
     Harm("too small a min_wal_size", Files("min_wal_size = 2\n"), ("min_wal_size",), _since(13)),
     Harm(
-        "no connections left",
         Files("max_connections = 3\nmax_wal_senders = 0\nsuperuser_reserved_connections = 3\n"),
         ("superuser_reserved_connections", "less than", "max_connections"),
     ),
@@ -203,6 +202,16 @@ HARMS = (
         Files("logging_collector = on\nlog_directory = '{top}/closed'\n"),
         ("logging_collector", "/closed"),
     ),
+)
+
+# What needs no cluster to be seen: the settings by themselves, and what the server makes before it opens a file.
+WITHOUT_CLUSTER = (
+    "an unknown setting",
+    "a mistake in an included file",
+    "a mistake in postgresql.auto.conf",
+    "more memory than there is",
+    "huge pages that are not there",
+    "io_uring in programs without it",
 )
 
 # Whatever is mended before the start, or is no matter of the start.

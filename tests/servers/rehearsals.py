@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,12 @@ class Host:
         state = str(self.data.parent / ".main.standby")
         return Standby(str(self.data), state, str(programs_of(major)), major, **given)
 
-    def rehearse(self, standby: Standby) -> Rehearsed:
+    def rehearse(self, standby: Standby, how: Callable[[Standby], Rehearsed] = rehearse) -> Rehearsed:
         """As the servers' user does it."""
         name = "nobody" if os.geteuid() == 0 else user_name(os.geteuid())
         assert pwd.getpwnam(name).pw_uid != 0
         with acting_as(os_user(name)):
-            return rehearse(standby)
+            return how(standby)
 
     def everything(self) -> dict[str, tuple[Any, ...]]:
         """Each file and directory with all that would tell of a change. Scratch clusters come and go in the base."""

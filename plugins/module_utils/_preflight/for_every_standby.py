@@ -31,6 +31,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import requested_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import of_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal import cluster as _cluster
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter import verdicts as _starter
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem, warning
 
@@ -92,18 +93,31 @@ def check_start(
     unknown, major = _unknown_yet(case, rehearsal), rehearsal.major
     if unknown is not None or major is None:
         return merged(of_configuration, _without_rehearsal(case, unknown or "is for a version that is not known"))
+    standby = _rehearsed(case, rehearsal, major, read, of_configuration)
     try:
-        rehearsed = questions.rehearse(_rehearsed(case, rehearsal, major, read, of_configuration))
+        told = _told(questions.rehearse(standby))
     except StandbyError as failed:
         if case.request.rehearse == "always":
             return merged(of_configuration, Findings((problem("rehearsal", failed.refusal),)))
-        left_out = {"not_checked": [_THAT_IT_STARTS]}
-        return merged(of_configuration, Findings((warning("rehearsal", failed.refusal),), left_out))
+        told = merged(Findings((warning("rehearsal", failed.refusal),)), _in_part(questions, standby))
+    if not told.verdicts:
+        ok = Verdict("rehearsal", "ok", "a scratch cluster starts with the configuration of the standby")
+        told = merged(Findings((ok,)), told)
+    return _instead(of_configuration, told)
+
+
+def _told(rehearsed: Rehearsed) -> Findings:
     verdicts = [problem("rehearsal", refusal) for refusal in rehearsed.refusals]
     verdicts += [warning("rehearsal", refusal) for refusal in rehearsed.warnings]
-    if not verdicts:
-        verdicts = [Verdict("rehearsal", "ok", "a scratch cluster starts with the configuration of the standby")]
-    return _instead(of_configuration, Findings(verdicts, {"not_checked": list(rehearsed.not_shown)}))
+    return Findings(tuple(verdicts), {"not_checked": list(rehearsed.not_shown)})
+
+
+def _in_part(questions: Questions, standby: _cluster.Standby) -> Findings:
+    """What can be tried without a cluster, on a host on which none can be made."""
+    try:
+        return _told(questions.rehearse_in_part(standby))
+    except StandbyError:  # for the reason that is told already, or because it is too old for that
+        return Findings(plan={"not_checked": [_THAT_IT_STARTS]})
 
 
 def _instead(before: Findings, told: Findings) -> Findings:

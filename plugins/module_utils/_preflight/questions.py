@@ -34,7 +34,7 @@ class Questions:
     upstream and Barman for every WAL segment. ``upstream_compatibility`` judges all else that only the upstream can
     tell. ``starter`` asks what the unit that is named starts. ``fetch`` lets ``restore_command`` fetch one segment.
     ``rate`` measures how fast the Barman host sends. ``rehearse`` starts a scratch cluster with the configuration that
-    the standby will have.
+    the standby will have, ``rehearse_in_part`` tries what needs no cluster of that.
     """
 
     identify: Callable[[Mapping[str, str]], Upstream] = _connect.identify
@@ -45,3 +45,4 @@ class Questions:
     fetch: Callable[..., Verdict] = _restore_command.fetches_segment
     rate: Callable[..., float | None] = _space_facts.rate
     rehearse: Callable[[Standby], Rehearsed] = _rehearse.rehearse
+    rehearse_in_part: Callable[[Standby], Rehearsed] = _rehearse.rehearse_in_part

@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import mode_of, read_small, write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import AUTO_CONF
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery import files as _recovery_files
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import neutralised
@@ -26,12 +27,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.stray_co
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.scratch import Scratch
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.settings import Relocation
 
-__all__ = ["Furnished", "Standby", "furnish", "initdb", "room"]
+__all__ = ["SKELETON_BYTES", "Furnished", "Standby", "furnish", "initdb", "room", "skeleton"]
 
 _INITDB_SECONDS = 600
 
 # What initdb writes, and the server beside it; the rest is WAL.
 _CLUSTER_BYTES = 128 << 20
+
+# What `postgres --check` takes for a cluster: files of configuration, and directories with nothing in them.
+SKELETON_BYTES = 8 << 20
+_EMPTY = ("base", "global", "pg_dynshmem", "pg_notify", "pg_stat", "pg_stat_tmp", "pg_tblspc", "pg_wal", "pg_xact")
 
 # From this version on the size of WAL segments is an option of initdb; before, it is compiled in.
 _SEGMENT_SIZE_SINCE = 11
@@ -112,6 +117,15 @@ def initdb(standby: Standby, scratch: Scratch) -> None:
             ),
             stderr=done.err,
         )
+
+
+def skeleton(standby: Standby, scratch: Scratch) -> None:
+    """Make what looks like a cluster to `postgres --check`, without initdb. Raises OSError."""
+    os.mkdir(scratch.data, 0o700)
+    for name in _EMPTY:
+        os.mkdir(os.path.join(scratch.data, name), 0o700)
+    for name, text in {"PG_VERSION": f"{standby.major}\n", **dict.fromkeys((*_FILES, AUTO_CONF), "")}.items():
+        write_atomically(os.path.join(scratch.data, name), text)
 
 
 def furnish(standby: Standby, scratch: Scratch) -> Furnished:

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError, of_os_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.cluster import (
+    SKELETON_BYTES,
     Furnished,
     Standby,
     furnish,
     initdb,
     room,
+    skeleton,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.scratch import Scratch, scratch
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.server import Said, free_port, start
@@ -36,13 +39,22 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.words i
     unheard_addresses,
     words,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.causes import cause_of
 
-__all__ = ["Rehearsed", "rehearse"]
+__all__ = ["Rehearsed", "rehearse", "rehearse_in_part"]
 
 # How often another port is taken because somebody else was quicker.
 _PORTS = 5
 
 _SOCKETS = "unix_socket_directories"
+
+# From this version on the program has --check (PostgreSQL source, bootstrap/bootstrap.c, BootstrapModeMain): it reads
+# the configuration, makes shared memory and all that is in it, and ends.
+_CHECK_SINCE = 15
+_CHECK_SECONDS = 120
+
+# What it fails at then that a start would fail at as well. Anything else may be for want of a whole cluster.
+_FORETOLD = ("setting_invalid", "shared_memory", "semaphores", "io_uring", "out_of_memory")
 
 
 @dataclass(frozen=True)
@@ -62,19 +74,59 @@ def rehearse(standby: Standby) -> Rehearsed:
 
     Raises StandbyError: ``rehearsal_failed`` if the rehearsal cannot be had.
     """
-    _require_programs(standby)
-    bases = [tempfile.gettempdir(), os.path.dirname(standby.state_directory)]
-    with _as_failed_rehearsal(), scratch([base for base in bases if os.path.isdir(base)], room(standby)) as place:
+    _require_programs(standby, ("initdb", "postgres"))
+    with _as_failed_rehearsal(), scratch(_bases(standby), room(standby)) as place:
         initdb(standby, place)
         furnished = furnish(standby, place)
         said = _start(standby, furnished, place)
         return _judge(standby, furnished, said)
 
 
-def _require_programs(standby: Standby) -> None:
+def rehearse_in_part(standby: Standby) -> Rehearsed:
+    """Try what needs no cluster of a start, for a host on which none can be made: settings, memory and io_uring.
+
+    Raises StandbyError: ``rehearsal_failed`` if not even that can be had.
+    """
+    _require_programs(standby, ("postgres",))
+    if standby.major < _CHECK_SINCE:
+        raise _failed(f"The program of PostgreSQL {standby.major} has no --check", "see why there is no rehearsal")
+    with _as_failed_rehearsal(), scratch(_bases(standby), SKELETON_BYTES) as place:
+        skeleton(standby, place)
+        furnished = furnish(standby, place)
+        program, *options = _argv(standby, furnished, place, free_port())
+        done = LocalShell(inherited=(place.lock,)).run([program, "--check", *options], _CHECK_SECONDS)
+        return _judge_part(standby, furnished, done)
+
+
+def _judge_part(standby: Standby, furnished: Furnished, done: Completed) -> Rehearsed:
+    told = _told(furnished, done.err)
+    if done.rc == 0:
+        left_out = "that the server starts with its configuration: tried were only its settings, memory and io_uring"
+        return Rehearsed(not_shown=(left_out, *_not_shown(standby, furnished)))
+    cause = cause_of(told)
+    if cause is None or cause.name not in _FORETOLD:
+        raise _failed(f"postgres --check ends with exit code {done.rc}. It says: {told or 'nothing'}", "see why")
+    return Rehearsed(
+        (
+            Refusal(
+                "server_would_not_start",
+                f"The server of {standby.data_directory} would not start. It says: {told}. That was tried without a"
+                " cluster (postgres --check); nothing was changed.",
+                cause.next_step,
+            ),
+        )
+    )
+
+
+def _bases(standby: Standby) -> list[str]:
+    """Where a scratch cluster may be made, the better one first."""
+    return list(filter(os.path.isdir, (tempfile.gettempdir(), os.path.dirname(standby.state_directory))))
+
+
+def _require_programs(standby: Standby, names: Iterable[str]) -> None:
     if os.geteuid() == 0:
         raise _failed("It runs as root, and PostgreSQL's programs do not", "run it as the database's OS user")
-    for name in ("initdb", "postgres"):
+    for name in names:
         program = os.path.join(standby.bindir, name)
         if not os.access(program, os.X_OK):
             raise _failed(f"There is no {program}", "install the server package, or correct pg_bindir")
@@ -134,9 +186,8 @@ def _sockets(standby: Standby, furnished: Furnished, port: int) -> list[str]:
 
 
 def _judge(standby: Standby, furnished: Furnished, said: Said) -> Rehearsed:
-    hidden = [value for name, value in furnished.configured.items() if name == "ssl_passphrase_command" and value]
     text = furnished.places.back(said.text)
-    told = words(text, hidden)
+    told = _told(furnished, said.text)
     if not said.ready:
         if furnished.places.data_directory + "/" in said.text:
             raise _failed(
@@ -156,6 +207,12 @@ def _judge(standby: Standby, furnished: Furnished, said: Said) -> Rehearsed:
         )
     ]
     return Rehearsed(refused, tuple(warnings if unheard else ()), tuple(_not_shown(standby, furnished)))
+
+
+def _told(furnished: Furnished, text: str) -> str:
+    """What the server says, of the standby's places and without secrets."""
+    hidden = [value for name, value in furnished.configured.items() if name == "ssl_passphrase_command" and value]
+    return words(furnished.places.back(text), hidden)
 
 
 def _refusal(standby: Standby, why: str) -> Refusal:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import WalProof
-from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import ClusterFiles, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.examination import Examined
@@ -29,6 +29,9 @@ FETCHED = Verdict("restore_command", "ok", "it fetches a segment")
 LEFT = {"timeline": 2, "history": ((1, 0x1741000),)}
 
 
+NOT_IN_PART = StandbyError(Refusal("rehearsal_failed", "The program is too old.", "see"))
+
+
 @dataclass
 class Answers:
     """What other servers answer; a test changes the answer that it is about. ``asked`` is what they were asked for.
@@ -36,7 +39,8 @@ class Answers:
     ``upstream`` is who the upstream is, or what is raised instead. ``wal`` is the proof for a clone of the backup,
     ``wal_of_cluster`` that for the cluster which is there. Without a ``rate`` the real measurement is made.
     ``starter`` is the unit that would start the server. ``no_rewind`` are reasons why pg_rewind cannot help.
-    ``rehearsed`` is what becomes of the rehearsal, or what is raised instead.
+    ``rehearsed`` is what becomes of the rehearsal, or what is raised instead,
+    ``in_part`` the same of what needs no cluster.
     """
 
     upstream: Upstream | Exception = field(default_factory=upstream)
@@ -49,6 +53,7 @@ class Answers:
     rate: float | None = None
     no_rewind: list[str] = field(default_factory=lambda: ["no checksums"])
     rehearsed: Rehearsed | Exception = field(default_factory=Rehearsed)
+    in_part: Rehearsed | Exception = field(default_factory=lambda: NOT_IN_PART)
     asked: dict[str, Any] = field(default_factory=dict)
 
     def questions(self) -> Questions:
@@ -61,7 +66,8 @@ class Answers:
             wal=lambda begin, *rest: self._noted("begin", begin, self.wal),
             starter=lambda service, told: self._noted("service", service, self.starter),
             fetch=lambda command, *segment: self._noted("restore_command", command, self.fetched),
-            rehearse=self._rehearse,
+            rehearse=lambda standby: self._rehearsal("rehearse", standby, self.rehearsed),
+            rehearse_in_part=lambda standby: self._rehearsal("in_part", standby, self.in_part),
             **measured,
         )
 
@@ -75,11 +81,11 @@ class Answers:
             raise self.upstream
         return self.upstream
 
-    def _rehearse(self, standby):
-        self.asked["rehearse"] = standby
-        if isinstance(self.rehearsed, Exception):
-            raise self.rehearsed
-        return self.rehearsed
+    def _rehearsal(self, name, standby, answer):
+        self.asked[name] = standby
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def _compatibility(self, standby, *_rest):
         return self._noted("standby", standby, ([], self.facts))

@@ -145,6 +145,27 @@ class TestStart:
         assert severities(examined) == [(severity, "rehearsal_failed")]
         assert examined.plan["not_checked"] == unchecked
 
+    @pytest.mark.parametrize(
+        ("in_part", "expected", "unchecked"),
+        [
+            (Rehearsed(not_shown=("the rest",)), [], ["the rest"]),
+            (Rehearsed((REFUSED,)), [("error", "server_would_not_start")], []),
+        ],
+        ids=["takes", "refuses"],
+    )
+    def test_in_its_place_what_needs_no_cluster_is_tried(self, examine, answers, in_part, expected, unchecked):
+        answers.rehearsed, answers.in_part = NOT_HAD, in_part
+        examined = examine()
+        assert severities(examined) == [("warning", "rehearsal_failed"), *expected]
+        assert examined.plan["not_checked"] == unchecked
+        assert answers.asked["in_part"] == answers.asked["rehearse"]
+
+    @pytest.mark.parametrize("policy", ["never", "always"])
+    def test_only_if_a_part_of_it_will_do(self, examine, answers, policy):
+        answers.rehearsed = NOT_HAD
+        examine(rehearse=policy)
+        assert "in_part" not in answers.asked
+
     def test_none_that_is_not_wanted(self, examine, answers):
         examined = examine(rehearse="never")
         assert (severities(examined), examined.plan["not_checked"]) == ([], [THAT_IT_STARTS])
