@@ -18,9 +18,6 @@ options:
   max_lag_bytes:
     description: How many bytes of WAL it may be behind the upstream.
     type: int
-  login_user:
-    description: The database user to connect as. By default the OS user.
-    type: str
   login_db:
     description: The database to connect to.
     type: str

@@ -17,6 +17,7 @@ __all__ = [
     "clone_options",
     "fill_options",
     "follow_options",
+    "local_login_options",
     "login_options",
     "look_options",
     "recovery_options",
@@ -122,6 +123,11 @@ def login_options() -> dict[str, Any]:
     }
 
 
+def local_login_options() -> dict[str, Any]:
+    """As whom the server of the data directory is asked."""
+    return {"login_user": {"type": "str"}}
+
+
 def restore_options() -> dict[str, Any]:
     """How it fetches WAL from Barman, and what else is set for its recovery."""
     return {
@@ -154,6 +160,5 @@ def look_options() -> dict[str, Any]:
     return {
         "upstream_connection": {"type": "str", "choices": ["required", "none"], "default": "required"},
         "max_lag_bytes": {"type": "int"},
-        "login_user": {"type": "str"},
         "login_db": {"type": "str", "default": "postgres"},
     }

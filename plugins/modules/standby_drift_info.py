@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - pgfleet.standby._attributes.info_module
   - pgfleet.standby._upstream
   - pgfleet.standby._login
+  - pgfleet.standby._local_login
   - pgfleet.standby._look
   - pgfleet.standby._restore
   - pgfleet.standby._recovery
@@ -123,6 +124,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    local_login_options,
     login_options,
     look_options,
     recovery_options,
@@ -194,6 +196,7 @@ def main() -> None:
         argument_spec=dict(
             **upstream_options(),
             **login_options(),
+            **local_login_options(),
             **look_options(),
             **restore_options(),
             **recovery_options(),

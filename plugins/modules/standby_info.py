@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - pgfleet.standby._attributes.info_module
   - pgfleet.standby._login
   - pgfleet.standby._look
+  - pgfleet.standby._local_login
 options:
   data_directory:
     description: The data directory of the standby.
@@ -221,7 +222,11 @@ lag_bytes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options, look_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    local_login_options,
+    login_options,
+    look_options,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import prove
 
@@ -244,6 +249,7 @@ def main() -> None:
             "min_replay_lsn": {"type": "str"},
             "wait": {"type": "str", "choices": ["none", "replay", "ready"], "default": "none"},
             "timeout": {"type": "int", "default": 300},
+            **local_login_options(),
         },
         supports_check_mode=True,
     )

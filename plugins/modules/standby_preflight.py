@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - pgfleet.standby._target
   - pgfleet.standby._upstream
   - pgfleet.standby._login
+  - pgfleet.standby._local_login
   - pgfleet.standby._restore
   - pgfleet.standby._basebackup
   - pgfleet.standby._server
@@ -266,6 +267,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
     basebackup_options,
     clone_options,
+    local_login_options,
     login_options,
     restore_options,
     server_options,
@@ -353,6 +355,7 @@ def request_of(params: dict[str, Any], asked: dict[str, Any]) -> Request:
         directories_created=params["directories_created"],
         slot_created=params["slot_created"],
         rewind_user=params["rewind_user"] or None,
+        login_user=params["login_user"] or None,
         basebackup=source_of(params),
         upstream_asked=params["upstream_connection"] == "required",
         upstream_derived=params["upstream_derived"] or None,
@@ -382,6 +385,7 @@ def main() -> None:
             directories_created={"type": "bool", "default": False},
             slot_created={"type": "bool", "default": False},
             rewind_user={"type": "str"},
+            **local_login_options(),
             service={"type": "str"},
             units={"type": "dict", "default": {}, "no_log": True},
             hot_standby_settings={"type": "str", "choices": ["raise", "refuse"], "default": "raise"},

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - pgfleet.standby._attributes
   - pgfleet.standby._upstream
   - pgfleet.standby._login
+  - pgfleet.standby._local_login
   - pgfleet.standby._restore
   - pgfleet.standby._recovery
 attributes:
@@ -159,6 +160,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
+    local_login_options,
     login_options,
     recovery_options,
     restore_options,
@@ -178,6 +180,7 @@ def main() -> None:
         argument_spec=dict(
             **upstream_options(),
             **login_options(),
+            **local_login_options(),
             **restore_options(),
             **recovery_options(),
             data_directory={"type": "str", "required": True},

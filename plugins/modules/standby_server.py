@@ -49,6 +49,13 @@ options:
       - The directory of the server programs, of which C(pg_ctl) is used without O(service).
       - By default it is looked for in the places of Debian's and the PGDG's packages.
     type: str
+  config_directory:
+    description:
+      - The directory of C(postgresql.conf), if that is not the data directory. C(pg_ctl) is given it; a unit knows its
+        own. Without it a server that C(pg_ctl) starts again gets the configuration file that it had.
+      - The data directory stays the one for which the files of the configuration are searched, so C(postgresql.conf)
+        has to set C(hba_file) and C(ident_file) if those are not there.
+    type: str
   service:
     description: The systemd unit of the server. Without one C(pg_ctl) starts the server.
     type: str
@@ -56,6 +63,8 @@ options:
     description:
       - V(started) starts the server if it does not run. V(stopped) shuts it down, as C(pg_ctl stop --mode=fast) does.
       - V(reloaded) has it read its configuration again, V(restarted) starts it anew. Both start one that does not run.
+      - If the server does not take up a file at a reload, it goes on with what it had, and the task fails with its own
+        words. Settings that only a restart changes are a warning.
     type: str
     choices: [started, stopped, reloaded, restarted]
     default: started
@@ -121,12 +130,18 @@ enabled_changed:
   returned: success
   type: bool
   sample: false
+waiting:
+  description: The settings of which the server has said at the reload that they wait for a restart.
+  returned: success
+  type: list
+  elements: str
+  sample: [shared_buffers]
 server_log:
   description:
     - What the server has said since the beginning of the act that failed, a line for each thing, out of its log,
       without secrets. That is looked for in the journal of O(service), in the file that C(pg_ctl) or Debian's packaging
       writes, and in the files of the logging collector.
-  returned: if the server does not start or end
+  returned: if the server does not start or end, or refuses a reload
   type: list
   elements: str
   sample:
@@ -135,11 +150,12 @@ cause:
   description:
     - What RV(server_log) means, as a name for machines; null if it is not known, such as in a language other than
       English. The names are listed in docs/troubleshooting.md.
-  returned: if the server does not start or end
+  returned: if the server does not start or end, or refuses a reload
   type: str
   sample: library_missing
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -160,13 +176,15 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             server.carry_out(action)
         if enables:
             server.enable(params["enabled"])
-    now = server.running
+    now, path = server.running, params["data_directory"]
     return {
         "changed": action != "none" or enables,
         "action": action,
         "running": now is not None,
         "pid": now.pid if now is not None else None,
         "enabled_changed": enables,
+        "waiting": list(server.waiting),
+        "warnings_to_show": [waits(path, server.waiting)] if server.waiting else [],
         "diff": {"before": "", "after": difference(action, params["enabled"] if enables else None)},
     }
 
@@ -182,6 +200,15 @@ def request_of(params: dict[str, Any]) -> ServerRequest:
         params["service"] or None,
         params["pg_bindir"] or None,
         params["timeout"],
+        params["config_directory"] or None,
+    )
+
+
+def waits(path: str, names: Sequence[str]) -> str:
+    """What a person should know of a reload that has left something for a restart."""
+    return (
+        f"The server of {path} has reloaded its configuration, and says that a restart is needed for"
+        f" {', '.join(names)}. Next: restart it when it suits you."
     )
 
 
@@ -197,6 +224,7 @@ def main() -> None:
             "data_directory": {"type": "str", "required": True},
             "state_directory": {"type": "str"},
             "pg_bindir": {"type": "str"},
+            "config_directory": {"type": "str"},
             "service": {"type": "str"},
             "state": {
                 "type": "str",

@@ -178,6 +178,7 @@ HARMS = (
     # WAL, and settings that have to suit each other.
     Harm("too small a min_wal_size", Files("min_wal_size = 2\n"), ("min_wal_size",), _since(13)),
     Harm(
+        "no connections left",
         Files("max_connections = 3\nmax_wal_senders = 0\nsuperuser_reserved_connections = 3\n"),
         ("superuser_reserved_connections", "less than", "max_connections"),
     ),

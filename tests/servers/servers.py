@@ -119,6 +119,11 @@ class Server:
         self.start()
         return Server(self.major, data.parent, data)
 
+    def copied(self, place: Path) -> Server:
+        """Another server on a copy of the data directory of this one, which does not run."""
+        subprocess.run(["cp", "-a", str(self.data), str(place / "data")], check=True)
+        return Server(self.major, place, place / "data")
+
     def edit(self, name: str, wanted: Mapping[str, str]) -> None:
         """Settings as the collection writes them, into a file of the data directory."""
         self.put(name, edit(read_small(str(self.data / name)) or "", wanted))

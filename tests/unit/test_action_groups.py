@@ -16,6 +16,7 @@ GROUPS = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-
 OPTIONS = {
     "barman": {"barman_host", "ssh_options", "barman_server", "barman_config", "barman_executable"},
     "cluster": {"data_directory", "state_directory", "pg_bindir"},
+    "login": {"login_user"},
     "restore": {"restore_command", "restore_jobs", "restore_compression"},
     "target": {"waldir", "tablespace_mapping", "overwrite", "keep_old"},
     "upstream": {"upstream_conninfo", "replication_user", "upstream_password", "passfile"},

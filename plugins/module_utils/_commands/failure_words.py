@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 
-__all__ = ["by_ssh", "said_by", "without_chatter"]
+__all__ = ["by_ssh", "line_of", "said_by", "without_chatter"]
 
 # What is never why a program failed: since OpenSSH 10.1 three lines about the key exchange of an older server
 # (ssh_config(5), WarnWeakCrypto), what is added to known_hosts, the frame of a warning.
@@ -140,6 +140,13 @@ def said_by(program: str, text: str) -> str:
             return found
     # A banner comes first. What psycopg2 raises has none, and Barman marks its errors where it has one.
     return _of_ssh(text) or (lines[0] if family in ("libpq", "barman") else lines[-1])
+
+
+def line_of(text: str, words: str) -> str | None:
+    """The first line in which these words are, a pattern; one that only explains another counts last."""
+    found = [line for line in without_chatter(text) if re.search(words, line)]
+    reasons = [line for line in found if not _POSTGRESQL_ROUTINE.match(line)]
+    return next(iter(reasons or found), None)
 
 
 def _of_ssh(text: str) -> str | None:

@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_codes import Diagnosis
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["checked_options", "command", "diagnosis", "parse_progress", "require_rate"]
+__all__ = ["checked_options", "command", "parse_progress", "require_rate"]
 
 # Its lowest and highest --max-rate, in kB/s of 1024 bytes.
 _LEAST_RATE, _MOST_RATE = 32, 1 << 20
@@ -217,67 +216,3 @@ def parse_progress(line: str) -> tuple[int, int] | None:
     """Bytes so far, and the upstream's estimate of all; None for any other line."""
     match = _PROGRESS.fullmatch(line)
     return (int(match.group(1)) << 10, int(match.group(2)) << 10) if match else None
-
-
-_FAILURES = (
-    (
-        re.compile(r"No space left on device|Disk quota exceeded"),
-        Diagnosis(
-            Refusal(
-                "disk_full",
-                "the disk of this host is full",
-                "make room in bytes and inodes (df, df -i), then run again",
-            )
-        ),
-    ),
-    (
-        re.compile(r"max_wal_senders|all replication slots are in use"),
-        Diagnosis(
-            Refusal(
-                "walsenders_exhausted",
-                "the upstream has no WAL sender or no replication slot left, and two of the former are needed",
-                "end one, or raise the limit there that it names",
-            )
-        ),
-    ),
-    (
-        re.compile(r'replication slot "[^"]*" does not exist'),
-        Diagnosis(Refusal("slot_absent", "the slot is not there", "make it")),
-    ),
-    (
-        re.compile(r'replication slot "[^"]*" is active'),
-        Diagnosis(
-            Refusal("slot_active", "another client uses the slot", "choose another slot_name, or stop that client")
-        ),
-    ),
-    (
-        re.compile(r'directory "[^"]*" exists but is not empty'),
-        Diagnosis(
-            Refusal(
-                "target_not_empty",
-                "a directory that it has to fill holds something",
-                "empty it, or choose another by tablespace_mapping or waldir",
-            )
-        ),
-    ),
-    (
-        re.compile(r"could not connect|connection to server|authentication failed|no pg_hba\.conf entry"),
-        Diagnosis(
-            Refusal(
-                "upstream_unreachable",
-                "it cannot log in",
-                "check that the upstream runs, its pg_hba.conf and the password",
-            )
-        ),
-    ),
-)
-
-_OTHER = Diagnosis(Refusal("basebackup_failed", "it gave up", "mend what it says, then run again"))
-
-
-def diagnosis(lines: Sequence[str]) -> tuple[str, Diagnosis]:
-    """The line that tells what went wrong, and what that means."""
-    said = [line for line in lines if ": error:" in line or ": fatal:" in line or "could not" in line]
-    text = "\n".join(lines)
-    failure = next((failure for pattern, failure in _FAILURES if pattern.search(text)), _OTHER)
-    return (said[0] if said else (lines[-1] if lines else "it said nothing")), failure

@@ -20,10 +20,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import writ
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import without_password
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.passfile import edit, keys_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets import is_secret
-from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
-    diagnosis,
-    parse_progress,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_failures import diagnosis
+from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import parse_progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 

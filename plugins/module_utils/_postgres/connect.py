@@ -184,17 +184,18 @@ class LocalServer:
     """How the server of a data directory is reached from this host.
 
     ``host`` is the directory of its socket, or an address. ``pid`` is its postmaster: another server that answers there
-    is not asked; None to ask whoever answers.
+    is not asked; None to ask whoever answers. ``user`` is the role to log in as, None for that of the OS user's name.
     """
 
     host: str
     port: int
     pid: int | None = None
+    user: str | None = None
 
 
-def local_instance(server: LocalServer, user: str | None = None, dbname: str = "postgres") -> Instance:
+def local_instance(server: LocalServer, dbname: str = "postgres") -> Instance:
     """Ask the server on this host. Raises StandbyError if it does not let us in or answer."""
-    with _local_cursor(server, user, dbname) as cursor:
+    with _local_cursor(server, dbname) as cursor:
         cursor.execute(_INSTANCE_SQL)
         version, in_recovery, system_identifier, timeline, receive_lsn, replay_lsn, paused = _row(cursor)
         receiver = _receiver(cursor, version)
@@ -234,7 +235,7 @@ def signs_of_use(server: LocalServer) -> list[str]:
     """
     found: list[str] = []
     for dbname in ("postgres", "template1"):
-        with _local_cursor(server, None, dbname) as cursor:
+        with _local_cursor(server, dbname) as cursor:
             cursor.execute(_USE_SQL)
             found += [row[0] for row in cursor.fetchall()]
     # Some are seen in both databases.
@@ -242,9 +243,9 @@ def signs_of_use(server: LocalServer) -> list[str]:
 
 
 @contextmanager
-def _local_cursor(server: LocalServer, user: str | None, dbname: str) -> Iterator[Any]:
+def _local_cursor(server: LocalServer, dbname: str) -> Iterator[Any]:
     """A cursor for questions to the server on this host. Raises StandbyError, for a question without an answer, too."""
-    with asking(local_connection(server, user, dbname), server) as cursor:
+    with asking(local_connection(server, dbname), server) as cursor:
         yield cursor
 
 
@@ -268,14 +269,14 @@ def asking(connection: Any, server: LocalServer) -> Iterator[Any]:
             ) from failed
 
 
-def local_connection(server: LocalServer, user: str | None = None, dbname: str = "postgres") -> Any:
+def local_connection(server: LocalServer, dbname: str = "postgres") -> Any:
     """A connection to the server on this host. Raises StandbyError."""
     require_psycopg2()
     try:
         connection = psycopg2.connect(
             host=server.host,
             port=server.port,
-            user=user,
+            user=server.user,
             dbname=dbname,
             connect_timeout=_CONNECT_SECONDS,
             options=_OPTIONS,
@@ -286,7 +287,8 @@ def local_connection(server: LocalServer, user: str | None = None, dbname: str =
                 "instance_unreachable",
                 f"Cannot connect to database {dbname} of the server on port {server.port} in {server.host}:"
                 f" {said_by('libpq', str(failed))}.",
-                "see the server's log, and let the database's OS user log in there (pg_hba.conf, local)",
+                "let the database's OS user log in there (pg_hba.conf, local; a password may be in ~/.pgpass), or name"
+                " the role as whom it may in login_user",
             )
         ) from failed
     # A session's process is a child of its postmaster's.

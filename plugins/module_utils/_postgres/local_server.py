@@ -53,12 +53,15 @@ class Answer:
     unasked: Unasked | None = None
 
 
-def place_of(pgdata: DataDir) -> LocalServer | None:
-    """Where the server of a directory listens on this host: its socket, or its address if it has none."""
+def place_of(pgdata: DataDir, user: str | None = None) -> LocalServer | None:
+    """Where the server of a directory listens on this host: its socket, or its address if it has none.
+
+    ``user`` is the role to log in as, None for that of the OS user's name.
+    """
     host = pgdata.socket_directory or _ALL_ADDRESSES.get(pgdata.listen_address or "", pgdata.listen_address)
     if not pgdata.running or pgdata.port is None or host is None:
         return None
-    return LocalServer(host, pgdata.port, pgdata.pid)
+    return LocalServer(host, pgdata.port, pgdata.pid, user)
 
 
 def ask_server(pgdata: DataDir, user: str | None = None, dbname: str = "postgres") -> Answer:
@@ -72,13 +75,13 @@ def ask_server(pgdata: DataDir, user: str | None = None, dbname: str = "postgres
     before = _unasked_by_its_word(pgdata, work)
     if before is not None:
         return Answer(unasked=before)
-    place = place_of(pgdata)
+    place = place_of(pgdata, user)
     if place is None:
         return Answer(unasked=_hidden(pgdata, work))
     failed: list[StandbyError] = []
     for database in (dbname, _ALWAYS_THERE):
         try:
-            return Answer(local_instance(place, user, database))
+            return Answer(local_instance(place, database))
         except StandbyError as error:
             if error.code not in ("instance_unreachable", "instance_other_server"):
                 raise

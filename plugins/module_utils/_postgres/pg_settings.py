@@ -141,13 +141,14 @@ class RunningSettings:
         return not line.waits and (live.needs_restart or line.loaded)
 
 
-def read_settings(pgdata: DataDir, names: Iterable[str]) -> RunningSettings | None:
+def read_settings(pgdata: DataDir, names: Iterable[str], user: str | None = None) -> RunningSettings | None:
     """What the server on a directory says, or None when it does not let us in (it may be starting).
 
-    ``names`` are in lower case, as those that are returned: a file may write them in any. Raises StandbyError if
-    psycopg2 is missing, or if the server lets us in and does not answer.
+    ``names`` are in lower case, as those that are returned: a file may write them in any. ``user`` is the role to log
+    in as, None for that of the OS user's name. Raises StandbyError if psycopg2 is missing, or if the server lets us in
+    and does not answer.
     """
-    place = place_of(pgdata)
+    place = place_of(pgdata, user)
     if place is None:
         return None
     try:

@@ -101,6 +101,7 @@ def observe_host(
         bindir=request.bindir,
         barman=request.barman if request.restore_command else None,
         rewind_user=request.rewind_user,
+        login_user=request.login_user,
         restore_command=request.restore_command,
         upstream_asked=request.upstream_asked,
         has_backup=job is not None,

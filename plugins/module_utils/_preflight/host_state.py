@@ -42,6 +42,7 @@ class WantedStandby:
 
     ``system_identifier`` is the backup's if ``has_backup``; None if Barman does not know it. ``barman`` has the WAL
     as well; None if only the upstream has it. Without ``upstream_asked`` the upstream is not expected to answer.
+    ``login_user`` is the role as whom the server here is asked, None for that of the OS user's name.
     """
 
     keywords: Mapping[str, str]
@@ -54,6 +55,7 @@ class WantedStandby:
     restore_command: str | None = None
     upstream_asked: bool = True
     has_backup: bool = False
+    login_user: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def observe(pgdata: DataDir, upstream: Upstream | None, wanted: WantedStandby) -
     if identifier is None and not wanted.upstream_asked and is_ours(pgdata) and pgdata.control is not None:
         identifier = pgdata.control.system_identifier
     same = None if pgdata.control is None else pgdata.control.system_identifier == identifier
-    answer = ask_server(pgdata)
+    answer = ask_server(pgdata, wanted.login_user)
     instance = answer.instance
     now = HostState(
         contents_of(pgdata, wanted.system_identifier if wanted.has_backup else identifier),
@@ -81,7 +83,7 @@ def observe(pgdata: DataDir, upstream: Upstream | None, wanted: WantedStandby) -
         same_cluster=same,
         ours=is_ours(pgdata),
         healthy=_healthy(instance, upstream, wanted),
-        unused=pgdata.state == "pristine" and pgdata.running and _unused(pgdata),
+        unused=pgdata.state == "pristine" and pgdata.running and _unused(pgdata, wanted.login_user),
         uncertain=uncertain(pgdata) if pgdata.doubt is not None else None,
         unasked=answer.unasked.refusal if answer.unasked is not None else None,
     )
@@ -117,9 +119,9 @@ def _healthy(instance: Instance | None, upstream: Upstream | None, wanted: Wante
     return not _readiness.reasons(instance, wanted.keywords, upstream, wanted.slot_name)
 
 
-def _unused(pgdata: DataDir) -> bool:
+def _unused(pgdata: DataDir, user: str | None) -> bool:
     """Whether the server itself knows of no user, database or relation that initdb did not make, and of no client."""
-    place = place_of(pgdata)
+    place = place_of(pgdata, user)
     if place is None:
         return False
     try:

@@ -31,6 +31,7 @@ class Request:
     ``barman check``, None if Barman was not asked.
     ``rehearse`` is ``always`` if a rehearsal that cannot be had is a problem, ``auto`` if it is not, or ``never``.
     ``settings`` are what the recovery settings are to hold beside, as options of a module.
+    ``login_user`` is the role as whom a server here is asked, None for that of the OS user's name.
     ``units`` are the properties of systemd's units about which root has asked, by their names.
     ``directories_created``, ``slot_created`` and ``config_created``: the play makes them before it copies anything.
     """
@@ -58,6 +59,7 @@ class Request:
     directories_created: bool = False
     slot_created: bool = False
     rewind_user: str | None = None
+    login_user: str | None = None
     basebackup: UpstreamSource | None = None
     upstream_asked: bool = True
     upstream_derived: Mapping[str, Any] | None = None

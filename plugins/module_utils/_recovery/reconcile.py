@@ -50,7 +50,7 @@ class RecoveryRequest:
     ``settings`` are names and values as a file holds them. ``config_directory`` holds postgresql.conf, if the data
     directory does not. ``config_files`` is ``keep_local``, ``from_backup`` or None for the default. ``bindir`` is the
     directory of the server programs, None where it has to be looked for. ``rejoin``: a stopped primary may become a
-    standby.
+    standby. ``login_user`` is the role as whom a running server is asked, None for that of the OS user's name.
     """
 
     data_directory: str
@@ -62,6 +62,7 @@ class RecoveryRequest:
     config_files: str | None = None
     bindir: str | None = None
     rejoin: bool = False
+    login_user: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def reconcile(request: RecoveryRequest, only_look: bool) -> dict[str, Any]:
     _require_possible(request, observed, change)
     if not only_look:
         _apply(request, change)
-        change = _confirmed(observed, change)
+        change = _confirmed(request, observed, change)
     return {**_report(request, observed, change), "warnings_to_show": _warnings(request.command, change)}
 
 
@@ -162,22 +163,22 @@ def _compare(request: RecoveryRequest, observed: _Observed) -> _Change:
         request.config_files == "from_backup",
     )
     files = _files.compare(path, settings, not request.config_directory, observed.major)
-    running = _pg_settings.read_settings(observed.pgdata, {*settings, *files.settings})
+    running = _pg_settings.read_settings(observed.pgdata, {*settings, *files.settings}, request.login_user)
     left = left_slot(_slot(_files.current(path, observed.major)), _slot(settings))
     change = _Change(settings, tuple(sorted(harmless)), files, strays, running, (), left_slot=left)
     if not observed.pgdata.running:
         return change
     if running is None:
-        return _of_unasked(observed, change)
+        return _of_unasked(request, observed, change)
     return _with_needs(request, observed, change, running)
 
 
-def _of_unasked(observed: _Observed, change: _Change) -> _Change:
+def _of_unasked(request: RecoveryRequest, observed: _Observed, change: _Change) -> _Change:
     """What a server that could not be asked has to take up: what a reload brings, which interrupts nothing.
 
     Whether anything waits for a restart only the server itself can say.
     """
-    unasked = ask_server(observed.pgdata).unasked
+    unasked = ask_server(observed.pgdata, request.login_user).unasked
     found = unasked.refusal.found if unasked is not None else f"The server on {observed.pgdata.path} did not answer."
     written = of_server(dict.fromkeys(change.files.settings, ""), observed.major)
     return replace(change, reload=tuple(written), unasked=found)
@@ -212,14 +213,14 @@ def _with_needs(
     )
 
 
-def _confirmed(observed: _Observed, change: _Change) -> _Change:
+def _confirmed(request: RecoveryRequest, observed: _Observed, change: _Change) -> _Change:
     """The same when the files are written: a restart only for what the server itself says that it waits for.
 
     It reads its files for that, and compares what they say with what it uses, in its own way.
     """
     if not change.restart or change.running is None:
         return change
-    now = _pg_settings.read_settings(observed.pgdata, ())
+    now = _pg_settings.read_settings(observed.pgdata, (), request.login_user)
     if now is None:
         return change
     waiting = now.waiting(change.restart)

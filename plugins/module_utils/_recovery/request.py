@@ -33,4 +33,5 @@ def request_of(params: dict[str, Any]) -> RecoveryRequest:
         config_files=params["config_files"],
         bindir=params["pg_bindir"],
         rejoin=params.get("rejoin", False),
+        login_user=params["login_user"] or None,
     )

@@ -28,6 +28,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import NO_SERVER, look_for_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import is_clean, of_stopped
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.failures import complaint, helps
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import (
     room_missing,
     tablespaces_inside,
@@ -37,7 +38,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind 
     SINCE_CONFIG_FILE,
     SIZE,
     Done,
-    complaint,
     noting,
     pg_rewind,
     sql_login,
@@ -282,7 +282,8 @@ def _judged(pgdata: DataDir, done: Done, restore_command: str | None) -> RewindP
     if _WAL_IS_GONE.search(text):
         help_missing = _no_help(pgdata, restore_command)
         return RewindProof((f"WAL from before the fork is not in {pgdata.path}/pg_wal any more{help_missing}: {said}",))
-    return RewindProof((f"its dry run fails: {said}",))
+    step = helps(done.lines)
+    return RewindProof((f"its dry run fails: {said}" + (f" ({step})" if step else ""),))
 
 
 def _begins_too_late(proof: RewindProof, fork: int | None) -> str | None:

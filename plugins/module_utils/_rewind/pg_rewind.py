@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, STDOUT, ProgramGroup
@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf impo
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 
-__all__ = ["SINCE_CONFIG_FILE", "SIZE", "Done", "complaint", "noting", "pg_rewind", "sql_login"]
+__all__ = ["SINCE_CONFIG_FILE", "SIZE", "Done", "noting", "pg_rewind", "sql_login"]
 
 _CONNECT_SECONDS = "10"
 
@@ -29,7 +29,6 @@ SIZE = re.compile(r"need to copy (\d+) MB")
 
 _PROGRESS = re.compile(r"\(\d+%\) copied")
 
-_COMPLAINT = re.compile(r"(?:error|fatal|Failure)[,:]\s*(.*)")
 
 _SINCE_RESTORE = 13
 
@@ -74,13 +73,6 @@ def pg_rewind(
 def noting(restore_command: str, notes: str) -> str:
     """A restore_command that first writes the name of the file that it is asked for into the file ``notes``."""
     return f"echo %f >>{shlex.quote(notes).replace('%', '%%')}; {restore_command}"
-
-
-def complaint(lines: Iterable[str]) -> str:
-    """What pg_rewind says is wrong, for a message."""
-    told = list(lines)
-    errors = [match[1].strip() for match in map(_COMPLAINT.search, told) if match]
-    return "; ".join(errors[-3:]) or (told[-1].strip() if told else "it said nothing")
 
 
 def sql_login(keywords: Mapping[str, str]) -> dict[str, str]:

@@ -38,13 +38,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import calm, stand_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind import divergence as _divergence
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.divergence import Relation
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.failures import complaint, helps
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibility import (
     RewindProof,
     own_history,
     prove_rewind,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.host_files import HostFiles, host_file_names
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import pg_rewind
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import refusals
 
 __all__ = [
@@ -296,6 +297,7 @@ def _run(task: RewindTask, rewindable: Rewindable, lock: int, own: HostFiles) ->
     pgdata = rewindable.pgdata
     done = pg_rewind(pgdata, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
     if done.rc != 0:
+        step = helps(done.lines)
         raise StandbyError(
             Refusal(
                 "rewind_failed",
@@ -304,7 +306,7 @@ def _run(task: RewindTask, rewindable: Rewindable, lock: int, own: HostFiles) ->
                 " neither what it was nor what it should be, and no server starts on it. The host's own configuration"
                 " is"
                 f" in {own.place}.",
-                _DELTA,
+                f"{step}; then {_DELTA}" if step else _DELTA,
             ),
             rc=done.rc,
             output=list(done.lines[-20:]),

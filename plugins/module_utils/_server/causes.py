@@ -45,13 +45,14 @@ CAUSES = (
     ),
     _cause(
         "hba_invalid",
-        r"could not load (.*pg_hba\.conf|.*hba)|could not open .*authentication file|authentication file .* line \d+",
+        r"could not load (.*pg_hba\.conf|.*hba)|could not open .*authentication file|authentication file .* line \d+"
+        r"|hba\.conf (was )?not reloaded",
         "mend pg_hba.conf at the line that it names",
     ),
     _cause(
         "tls_files",
         r"could not (load|access) (server certificate|private key|root certificate|certificate rev)"
-        r"|private key file \".*\" (has|must|is)|could not load SSL",
+        r"|private key file \".*\" (has|must|is)|could not load SSL|SSL configuration was not reloaded",
         "put the certificate and its key where the configuration says, readable by the database's OS user only,"
         " or correct ssl_cert_file and ssl_key_file",
     ),
@@ -240,7 +241,7 @@ CAUSES = (
     ),
     _cause(
         "upstream_full",
-        r"number of requested standby connections exceeds max_wal_senders|too many (clients|connections)"
+        r"number of requested standby connections exceeds \W?max_wal_senders|too many (clients|connections)"
         r"|remaining connection slots",
         "raise max_wal_senders and max_connections at the upstream, or the role's CONNECTION LIMIT",
     ),

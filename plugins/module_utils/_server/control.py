@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect im
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import acting_as, owner_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import postmaster
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_server import place_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.programs import configured
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.causes import cause_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision import (
     STARTABLE,
     ObservedServer,
@@ -35,7 +38,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.decision i
     require_own_unit,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.last_words import LastWords
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_files import LogPlaces, ServerLog
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_files import (
+    LogPlaces,
+    ServerLog,
+    config_file_of_start,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import (
     StalledError,
     lives,
@@ -43,6 +50,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.process im
     work_of,
     working_directory,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.reload import after_reload
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import (
     PROPERTIES,
     Unit,
@@ -66,13 +74,15 @@ _REPLAYING = "in archive recovery"
 @dataclass(frozen=True)
 class ServerRequest:
     """Which server. ``service`` is the name of a systemd unit, None for pg_ctl; ``patience`` is in seconds without any
-    progress."""
+    progress. ``config_directory`` holds postgresql.conf, if the data directory does not; a unit knows that by itself.
+    """
 
     data_directory: str
     state_directory: str
     service: str | None = None
     bindir: str | None = None
     patience: float = 300
+    config_directory: str | None = None
 
 
 class Server:
@@ -88,6 +98,8 @@ class Server:
         self.seen = self._see()
         # What it says from the beginning of an act on.
         self._log: ServerLog | None = None
+        # Settings of which it has said at a reload that they wait for a restart.
+        self.waiting: tuple[str, ...] = ()
 
     def action(self, state: str) -> str:
         """What is to be done for a state of the module's option. Raises StandbyError if that is refused."""
@@ -199,9 +211,21 @@ class Server:
         bindir = find_bindir(self.pgdata.major, self.request.bindir)
         log = os.path.join(self.request.state_directory, "server.log")
         argv = [os.path.join(bindir, "pg_ctl"), "start", "--wait", "--silent", f"--timeout={_PG_CTL_SECONDS}"]
+        config_file = self._config_file()
+        if config_file is not None:  # pg_ctl gives it to a shell
+            argv.append(f"--options=-c config_file={shlex.quote(config_file)}")
         done = LocalShell().run([*argv, f"--pgdata={self.pgdata.path}", f"--log={log}"], _SECONDS)
         if done.rc != 0 and self.running is None:
             raise self._failed(said_by("pg_ctl", done.err))
+
+    def _config_file(self) -> str | None:
+        """The configuration file that pg_ctl has to name: that of the configuration directory, or, as `pg_ctl restart`
+        has it, that with which the server was started that runs here. None for that of the data directory."""
+        directory, path = self.request.config_directory, self.request.data_directory
+        if directory is None:
+            return config_file_of_start(path) if self.seen.pid is not None else None
+        named = os.path.join(directory, "postgresql.conf")
+        return named if os.path.realpath(directory) != os.path.realpath(path) and os.path.exists(named) else None
 
     def _is_up(self, before: int | None) -> bool:
         """Raises StandbyError if it has ended, or the unit has started something else."""
@@ -247,7 +271,8 @@ class Server:
 
     def _listen(self) -> ServerLog:
         unit = self.unit.name if self.unit is not None else None
-        return ServerLog(LogPlaces(self.request.data_directory, self.request.state_directory, unit))
+        request = self.request
+        return ServerLog(LogPlaces(request.data_directory, request.state_directory, unit, request.config_directory))
 
     def _stop(self) -> None:
         self._log = self._listen()
@@ -275,8 +300,24 @@ class Server:
 
     def _reload(self) -> None:
         """What `pg_ctl reload` does (pg_ctl.c, do_reload), for a server of any unit and of none."""
-        if self.seen.pid is not None:
-            self._signal(self.seen.pid, signal.SIGHUP)
+        pid = self.seen.pid
+        if pid is None:
+            return
+        self._log = self._listen()
+        self._signal(pid, signal.SIGHUP)
+        said = after_reload(self._log, place_of(self.pgdata))
+        self.waiting = said.waiting
+        if said.refused:
+            words = LastWords(said.refused, cause_of("\n".join(said.refused)))
+            raise StandbyError(
+                Refusal(
+                    "server_reload_refused",
+                    f"The server of {self.pgdata.path} goes on with what it had, for it has not taken all of its"
+                    f" configuration. {words.sentence}",
+                    words.step("mend what it names, then run again"),
+                ),
+                **words.result,
+            )
 
     # --- how it is done ------------------------------------------------------------------
 

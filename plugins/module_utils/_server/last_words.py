@@ -14,7 +14,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.secrets i
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.causes import Cause, cause_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_lines import Message
 
-__all__ = ["LastWords", "last_words"]
+__all__ = ["LastWords", "explains", "last_words"]
 
 # How many messages before the one that ends it are told with it, and how long each line may be.
 _BEFORE = 2
@@ -119,8 +119,13 @@ def _decisive(own: Sequence[Message]) -> int | None:
 
 def _explaining(before: Sequence[Message]) -> list[Message]:
     """What is wrong with a configuration is said by messages of the level LOG, before the FATAL one."""
-    grave = [m for m in before if m.level in ("LOG", "WARNING", "ERROR") and not _ROUTINE.match(m.text)]
-    return grave[-_BEFORE:]
+    return [message for message in before if explains(message)][-_BEFORE:]
+
+
+def explains(message: Message) -> bool:
+    """Whether a message may say what is wrong with a file: neither to a client, nor of every start and end."""
+    grave = message.level in ("LOG", "WARNING", "ERROR") and not _ROUTINE.match(message.text)
+    return grave and not _is_chatter(message)
 
 
 def _shown(line: str) -> str:

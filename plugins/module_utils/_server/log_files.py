@@ -39,12 +39,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit impor
     unit_of_cgroup,
 )
 
-__all__ = ["LogPlaces", "ServerLog", "words_of_last_start"]
+__all__ = ["LogPlaces", "ServerLog", "config_file_of_start", "words_of_last_start"]
 
 # How much of the end of a log is read, in bytes. A start says much less.
 _TAIL = 256 * 1024
 
 _SECONDS = 60
+
+_JOURNALCTL = ("journalctl", "--no-pager", "--quiet", "--output=cat")
 
 # Of the setting log_filename, if it is not set.
 _FILE_NAME = "postgresql-%Y-%m-%d_%H%M%S.log"
@@ -55,11 +57,15 @@ _CURRENT, _OPTIONS = "current_logfiles", "postmaster.opts"
 
 @dataclass(frozen=True)
 class LogPlaces:
-    """Whose log is looked for. ``unit`` is the name of the server's systemd unit, None if that is not known."""
+    """Whose log is looked for. ``unit`` is the name of the server's systemd unit, None if that is not known.
+
+    ``config_directory`` holds postgresql.conf, None if the data directory does or if that is not known.
+    """
 
     data_directory: str
     state_directory: str
     unit: str | None = None
+    config_directory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,21 @@ class ServerLog:
         self._began = time.time()
         self._before = {log.path: log for log in self._logs()}
 
+    @property
+    def readable(self) -> bool:
+        """Whether there is a place to look for what it says."""
+        unit = self._places.unit
+        return bool(self._logs()) or (unit is not None and _has_journal(unit))
+
     def words(self) -> LastWords:
         """What it has said since then of its failure."""
+        return last_words(self.messages())
+
+    def messages(self) -> list[Message]:
+        """All that it has said since then."""
         messages = _journal(self._places.unit, self._began) if self._places.unit is not None else []
         with acting_as(self._owner):
-            return last_words([*messages, *_messages(self._written())])
+            return [*messages, *_messages(self._written())]
 
     def _logs(self) -> list[_Log]:
         with acting_as(self._owner):
@@ -163,7 +179,7 @@ def _collected(places: LogPlaces) -> Iterator[str]:
 def _configurations(places: LogPlaces) -> Iterator[dict[str, str]]:
     """What each configuration sets that the server may be started with."""
     data, packaged = places.data_directory, debian_directory(places.unit or "")
-    directories = [data, *([packaged] if packaged is not None else [])]
+    directories = [data, *filter(None, (packaged, places.config_directory))]
     options = [(name, value) for name, equals, value in (w.partition("=") for w in _words_of_start(data)) if equals]
     files = [
         *(os.path.join(directory, "postgresql.conf") for directory in directories),
@@ -177,6 +193,12 @@ def _configurations(places: LogPlaces) -> Iterator[dict[str, str]]:
     for file in dict.fromkeys(files):
         with contextlib.suppress(OSError, StandbyError):
             yield {**configured(file), **own, **given}
+
+
+def config_file_of_start(data_directory: str) -> str | None:
+    """The configuration file that the last start of a server on the directory was given; None if it was given none."""
+    found = [word.partition("=")[2] for word in _words_of_start(data_directory) if word.startswith("config_file=")]
+    return found[-1] if found else None
 
 
 def _words_of_start(data_directory: str) -> list[str]:
@@ -213,9 +235,17 @@ def _messages(written: Iterable[tuple[_Log, str]]) -> list[Message]:
     return plain + (forms["json"] or forms["csv"] or forms["log"])
 
 
+def _has_journal(unit: str) -> bool:
+    """Whether the journal tells anything of the unit, to whoever we are."""
+    try:
+        return bool(LocalShell().run([*_JOURNALCTL, "--lines=1", f"--unit={unit}"], _SECONDS).out.strip())
+    except StandbyError:
+        return False
+
+
 def _journal(unit: str, since: float) -> list[Message]:
     """What the journal has of the unit from a time on, in seconds since 1970; nothing for who may not read it."""
-    argv = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--since=@{since:.6f}", f"--unit={unit}"]
+    argv = [*_JOURNALCTL, f"--since=@{since:.6f}", f"--unit={unit}"]
     try:
         done = LocalShell().run(argv, _SECONDS)
     except StandbyError:

@@ -35,8 +35,11 @@ _LEVEL_OF = {word: level for level, words in _LEVELS.items() for word in words.s
 # A message begins with its level after whatever log_line_prefix puts there; the level ends in a colon and two blanks.
 _LABELLED = re.compile(rf"(?:^|[\s\])>|])({'|'.join(sorted(_LEVEL_OF, key=len, reverse=True))}) ?:  ?(.*)")
 
+# Of the context of a message only the place of a mistake is told: other contexts are of somebody's statements.
+_PLACE = re.compile(r'line \d+ of configuration file "[^"]*"')
+
 # Of csvlog: columns of every version from 10 on; later ones were added at the end.
-_CSV_LEVEL, _CSV_SQLSTATE, _CSV_MESSAGE, _CSV_DETAIL, _CSV_HINT, _CSV_COLUMNS = 11, 12, 13, 14, 15, 23
+_CSV_LEVEL, _CSV_SQLSTATE, _CSV_MESSAGE, _CSV_DETAIL, _CSV_HINT, _CSV_CONTEXT, _CSV_COLUMNS = 11, 12, 13, 14, 15, 18, 23
 
 # What a server says first, and never again: from 12 on, and before.
 _STARTS = re.compile(r"starting PostgreSQL \d|database system was (shut down|interrupted)")
@@ -73,6 +76,8 @@ def of_stderr(text: str) -> list[Message]:
                     found[-1] = replace(found[-1], **{name: said})
             elif level:
                 found.append(Message(level, said))
+            elif found:
+                found[-1] = _placed(found[-1], said)
         elif line.startswith("\t"):  # what goes on begins with a tab
             if found and name:
                 said = f"{getattr(found[-1], name)} {line.strip()}"
@@ -89,7 +94,8 @@ def of_csv(text: str) -> list[Message]:
     for row in _rows(text):
         if len(row) >= _CSV_COLUMNS and row[_CSV_LEVEL] in _LEVEL_OF:
             level = _LEVEL_OF[row[_CSV_LEVEL]]
-            found.append(Message(level, *(_one_line(row[at]) for at in (_CSV_MESSAGE, _CSV_DETAIL, _CSV_HINT))))
+            message = Message(level, *(_one_line(row[at]) for at in (_CSV_MESSAGE, _CSV_DETAIL, _CSV_HINT)))
+            found.append(_placed(message, row[_CSV_CONTEXT]))
     return found
 
 
@@ -110,7 +116,8 @@ def of_json(text: str) -> list[Message]:
             continue
         if isinstance(entry, dict) and entry.get("error_severity") in _LEVEL_OF:
             said = (_one_line(str(entry.get(name, ""))) for name in ("message", "detail", "hint"))
-            found.append(Message(_LEVEL_OF[entry["error_severity"]], *said))
+            message = Message(_LEVEL_OF[entry["error_severity"]], *said)
+            found.append(_placed(message, str(entry.get("context", ""))))
     return found
 
 
@@ -118,6 +125,11 @@ def since_last_start(messages: list[Message]) -> list[Message]:
     """Those of the last start, as far as a server that speaks English tells; else all."""
     starts = [at for at, message in enumerate(messages) if message.level == "LOG" and _STARTS.match(message.text)]
     return messages[starts[-1] :] if starts else messages
+
+
+def _placed(message: Message, context: str) -> Message:
+    """The message with the place in a file that its context names."""
+    return replace(message, text=f"{message.text} ({context})") if _PLACE.fullmatch(context) else message
 
 
 def _one_line(text: str) -> str:

@@ -213,7 +213,7 @@ class TestLive:
             line = _pg_settings.FileLine("", bool(waits), True)
             lines = None if waits is None else {"recovery_target_timeline": line}
             settings = _pg_settings.RunningSettings(shown, errors, lines)
-            monkeypatch.setattr(_pg_settings, "read_settings", lambda found, names: settings)
+            monkeypatch.setattr(_pg_settings, "read_settings", lambda found, names, user: settings)
             return recover()
 
         return module

@@ -10,7 +10,6 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._methods.pg_basebackup_options import (
     checked_options,
     command,
-    diagnosis,
     parse_progress,
     require_rate,
 )
@@ -118,28 +117,3 @@ def test_the_largest_command():
 )
 def test_progress(line, bytes_of):
     assert parse_progress(line) == bytes_of
-
-
-@pytest.mark.parametrize(
-    ("said", "code"),
-    [
-        ('pg_basebackup: error: could not send replication command "START_REPLICATION": ERROR:  replication slot'
-         ' "n1" is active for PID 4711', "slot_active"),
-        ('pg_basebackup: error: could not send replication command "START_REPLICATION": ERROR:  replication slot'
-         ' "n1" does not exist', "slot_absent"),
-        ('pg_basebackup: error: could not write to file "x": No space left on device', "disk_full"),
-        ('pg_basebackup: error: connection to server at "p" (10.0.0.1), port 5432 failed: FATAL:  number of requested'
-         " standby connections exceeds max_wal_senders (currently 2)", "walsenders_exhausted"),
-        ('pg_basebackup: error: connection to server at "p" (10.0.0.1), port 5432 failed: Connection refused',
-         "upstream_unreachable"),
-        ('pg_basebackup: error: directory "/srv/x" exists but is not empty', "target_not_empty"),
-        ("pg_basebackup: error: backup failed: ERROR:  something new", "basebackup_failed"),
-    ],
-)  # fmt: skip
-def test_what_an_error_means(said, code):
-    line, meaning = diagnosis(["pg_basebackup: removing contents of data directory", said])
-    assert (line, meaning.code) == (said, code)
-
-
-def test_it_said_nothing():
-    assert diagnosis([])[0] == "it said nothing"

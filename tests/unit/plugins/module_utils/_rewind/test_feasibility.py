@@ -19,7 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.feasibilit
     prove_rewind,
     reasons_impossible,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import complaint, pg_rewind
+from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind import pg_rewind
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import write_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.mounts import in_own_mounts, mount_tmpfs
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL, upstream
@@ -370,18 +370,6 @@ def test_progress_is_not_kept(host, found, programs):
     programs.rewinds("one\n  12/100 kB (12%) copied\n100/100 kB (100%) copied\ntwo\n", "exit 3")
     done = pg_rewind(found, KEYWORDS, str(host.programs), 60)
     assert (done.rc, done.lines) == (3, ("one", "two"))
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        ([], "it said nothing"),
-        (["one", "two"], "two"),
-        (["pg_rewind: error: first", "more", "pg_rewind: fatal: second"], "first; second"),
-    ],
-)
-def test_complaint(lines, said):
-    assert complaint(lines) == said
 
 
 def test_own_history(found, host):

@@ -56,6 +56,8 @@ OTHERS = {
     'FATAL:  WAL was generated with "wal_level=minimal", cannot continue recovering': "wal_level_minimal",
     "PANIC:  WAL contains references to invalid pages": "page_damaged",
     'FATAL:  using recovery command file "recovery.conf" is not supported': "recovery_conf_left",
+    "FATAL:  could not connect to the primary server: FATAL:  number of requested standby connections exceeds"
+    ' "max_wal_senders" (currently 2)': "upstream_full",
     "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000003 has already"
     " been removed": "wal_removed",
     'LOG:  could not bind IPv4 address "192.0.2.10": Cannot assign requested address\nHINT:  Is another postmaster'
