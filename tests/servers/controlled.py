@@ -43,7 +43,10 @@ class Control:
         """Bring it into a state of the module's option. Raises StandbyError."""
         with as_servers_user():
             request = ServerRequest(
-                str(self._server.data), self._state, bindir=os.path.dirname(self._server.program("postgres")), **self._options
+                str(self._server.data),
+                self._state,
+                bindir=os.path.dirname(self._server.program("postgres")),
+                **self._options,
             )
             controlled = Controlled(request)
             action = controlled.action(state)

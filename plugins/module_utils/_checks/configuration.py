@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["configuration", "hot_standby", "lets_in", "settings_to_raise", "starter"]
+__all__ = ["configuration", "hot_standby", "lets_in", "not_copied", "settings_to_raise", "starter"]
 
 
 def starter(service: str | None, places: Iterable[str]) -> list[Verdict]:
@@ -70,6 +70,19 @@ def lets_in(on: bool, policy: str) -> list[Verdict]:
         return [Verdict("hot_standby", "warning", f"{said}. It is set to on in postgresql.auto.conf of the standby.")]
     step = "set hot_standby=on in this host's configuration, or allow it with hot_standby_settings=raise"
     return [problem("hot_standby", Refusal("hot_standby_off", f"{said}.", step))]
+
+
+def not_copied(data_directory: str, elsewhere: str) -> Verdict:
+    """That a copy of the upstream brings no configuration: the upstream's is in ``elsewhere``."""
+    return problem(
+        "configuration",
+        Refusal(
+            "configuration_missing",
+            f"There will be no {data_directory}/postgresql.conf: the upstream has its configuration in {elsewhere},"
+            " which pg_basebackup does not copy.",
+            "put the standby's postgresql.conf into a directory here, and name that in config_directory",
+        ),
+    )
 
 
 def configuration(config_file: str, exists: bool, names_directory: str | None, data_directory: str) -> list[Verdict]:

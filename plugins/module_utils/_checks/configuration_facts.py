@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import CONTROL, Archive, Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
@@ -126,11 +126,17 @@ def of_directory(control: ControlData, places: ConfigurationPlaces) -> Configura
     return _read(named, read, places.data_directory, control, places)
 
 
-def of_upstream(places: ConfigurationPlaces) -> Configuration:
-    """The configuration that a copy of the upstream by pg_basebackup will have. Raises StandbyError."""
-    if places.directory is None or places.from_backup:
+def of_upstream(places: ConfigurationPlaces, elsewhere: str | None = None) -> Configuration:
+    """The configuration that a copy of the upstream by pg_basebackup will have. Raises StandbyError.
+
+    ``elsewhere`` is the upstream's configuration file, if the upstream says that it is not in its data directory.
+    """
+    if places.directory is None and elsewhere is not None:
+        return Configuration(None, (_configuration.not_copied(places.data_directory, elsewhere),))
+    if places.directory is None or (places.from_backup and elsewhere is None):
         said = "the configuration comes with the copy, if the upstream keeps it in its data directory"
         return Configuration(None, (Verdict("configuration", "ok", said),))
+    places = replace(places, from_backup=False)  # none comes, and the host's own stays
     with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
         named, read = _file(scratch, places)
         return _read(named, read, scratch, None, places)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
 
@@ -117,12 +118,23 @@ class UpstreamFacts:
 class ClusterFiles:
     """What a copy of a running cluster will bring. ``bytes`` are those of all databases, None if that is refused.
 
-    ``tablespace_bytes`` are by the tablespace's oid, if they are told.
+    ``tablespace_bytes`` are by the tablespace's oid, if they are told. ``settings`` are those that its configuration
+    files set, as far as the role may see them, in the units of pg_settings. ``config_file`` and ``data_directory`` are
+    where it has its own, None unless the role may read all settings.
     """
 
     tablespaces: tuple[Tablespace, ...]
     bytes: int | None
     tablespace_bytes: dict[int, int]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    config_file: str | None = None
+    data_directory: str | None = None
+
+    @property
+    def configuration_elsewhere(self) -> str | None:
+        """Its configuration file, if that is not in the data directory: then no copy brings it."""
+        file, data = self.config_file, self.data_directory
+        return file if file and data and not file.startswith(data.rstrip("/") + "/") else None
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,12 @@ SELECT spcname, oid, pg_tablespace_location(oid) FROM pg_tablespace
 WHERE pg_tablespace_location(oid) LIKE '/%' ORDER BY oid
 """
 
+# What the files of its configuration set; where these are is told to whoever may read all settings.
+_CONFIGURATION = """
+SELECT name, setting FROM pg_settings
+WHERE source = 'configuration file' OR name IN ('config_file', 'data_directory')
+"""
+
 _DATABASE_BYTES = "SELECT sum(pg_database_size(oid)) FROM pg_database"
 
 
@@ -136,10 +142,14 @@ def files(keywords: Mapping[str, str]) -> ClusterFiles | str:
         tablespaces = tuple(Tablespace(str(name), int(oid), str(location)) for name, oid, location in found)
         total = questions.rows(_DATABASE_BYTES)
         sizes = {one.oid: questions.rows("SELECT pg_tablespace_size(%s::oid)", [one.oid]) for one in tablespaces}
+        configuration = {str(name): str(value) for name, value in questions.rows(_CONFIGURATION) or ()}
+        places = {name: configuration.pop(name, None) for name in ("config_file", "data_directory")}
         return ClusterFiles(
             tablespaces,
             int(total[0][0]) if total and total[0][0] is not None else None,
             {oid: int(rows[0][0]) for oid, rows in sizes.items() if rows and rows[0][0] is not None},
+            configuration,
+            **places,
         )
 
 

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import basebackup as _basebackup
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration_facts as _configuration_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup_facts import (
@@ -12,6 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._checks.basebackup
     roots_of_upstream,
     size_unknown,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.configuration_facts import ConfigurationPlaces
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks.space_facts import measure
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Upstream
@@ -29,8 +33,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.for_clo
     sizes,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.questions import Questions
+from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.carried import bring_settings
 
 __all__ = ["examine"]
+
+_LEFT_OUT = (
+    "of the configuration, which comes with the copy, only the settings were tried that the upstream tells this role,"
+    " and neither pg_hba.conf nor certificates and keys"
+)
 
 
 def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Questions) -> Findings:
@@ -39,8 +49,9 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
     version, missing = ask("version", lambda: server_version(job.target.bindir))
     of_version = (_basebackup.version(upstream, version),) if version is not None else ()
     places = case.configuration_places(job.target.bindir)
-    read, invalid = ask("configuration", lambda: _configuration_facts.of_upstream(places))
-    rehearsal = _for_every_standby.Rehearsal(job.target.bindir, job.backup.major)
+    elsewhere = files.files.configuration_elsewhere if files.files is not None else None
+    read, invalid = ask("configuration", lambda: _configuration_facts.of_upstream(places, elsewhere))
+    rehearsal = _rehearsal(upstream, files, places, elsewhere)
     of_configuration = merged(invalid, _for_every_standby.check_configuration(case, read))
     return merged(
         check_targets(case, job),
@@ -54,6 +65,22 @@ def examine(case: Case, upstream: Upstream, files: UpstreamFiles, questions: Que
         _for_every_standby.check_start(case, questions, rehearsal, read, of_configuration),
         _for_every_standby.check_compatibility(case, questions, job.target.bindir, job.backup.major, read),
     )
+
+
+def _rehearsal(
+    upstream: Upstream, files: UpstreamFiles, places: ConfigurationPlaces, elsewhere: str | None
+) -> _for_every_standby.Rehearsal:
+    """The configuration of the upstream comes with the copy: so far the upstream has told what that sets."""
+    job, told = files.job, files.files.settings if files.files is not None else {}
+    comes = places.directory is None or places.from_backup
+    known = _for_every_standby.Rehearsal(job.target.bindir, job.backup.major, segment_size=upstream.wal_segment_size)
+    if comes and elsewhere is not None:
+        return replace(known, bring=_bring_nothing)
+    return replace(known, bring=partial(bring_settings, told), left_out=_LEFT_OUT) if comes and told else known
+
+
+def _bring_nothing(_target: str) -> None:
+    """The copy brings no configuration."""
 
 
 def _of_pg_basebackup(case: Case, upstream: Upstream, job: Job) -> Findings:

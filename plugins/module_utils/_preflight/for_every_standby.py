@@ -47,12 +47,15 @@ _THAT_IT_STARTS = "that the server starts with its configuration"
 class Rehearsal:
     """What a rehearsal needs: the programs, their version, and what brings the configuration files of the backup.
 
-    ``bring`` is None if they cannot be had before the copy.
+    ``bring`` is None if they cannot be had before the copy. ``left_out`` is what it does not bring, if that is not all.
+    ``segment_size`` is that of the WAL in bytes, if pg_control cannot be had either.
     """
 
     bindir: str
     major: int | None
     bring: Callable[[str], None] | None = None
+    left_out: str | None = None
+    segment_size: int | None = None
 
 
 def check_configuration(case: Case, read: Configuration | None) -> Findings:
@@ -103,6 +106,8 @@ def check_start(
     if not told.verdicts:
         ok = Verdict("rehearsal", "ok", "a scratch cluster starts with the configuration of the standby")
         told = merged(Findings((ok,)), told)
+    if rehearsal.left_out is not None:
+        told = merged(told, Findings(plan={"not_checked": [f"{_THAT_IT_STARTS}: {rehearsal.left_out}"]}))
     return _instead(of_configuration, told)
 
 
@@ -157,7 +162,7 @@ def _rehearsed(
         state_directory=request.state_directory,
         bindir=rehearsal.bindir,
         major=major,
-        segment_size=control.wal_segment_size if control is not None else _SEGMENT_SIZE,
+        segment_size=control.wal_segment_size if control is not None else rehearsal.segment_size or _SEGMENT_SIZE,
         checksums=control is not None and control.data_checksums,
         config_directory=request.config_directory,
         from_backup=request.config_from_backup,

@@ -8,15 +8,18 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.remote_files import fetch
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
 
-__all__ = ["bring"]
+__all__ = ["bring", "bring_settings"]
 
 # The directories that initdb makes, those of older versions and of logs: what is in them is no configuration.
 _OF_CLUSTER = frozenset(
@@ -35,6 +38,10 @@ _NO_CONFIGURATION = frozenset(
         "tablespace_map.old",
     )
 )
+
+# Settings that lead to files of the cluster's configuration.
+_OF_TLS = ("ssl", "krb_")
+_OF_FILES = ("config_file", "data_directory", "external_pid_file", "hba_file", "hosts_file", "ident_file")
 
 # A certificate or a pg_hba.conf is smaller, and what is larger is none.
 _LARGEST, _MOST = 1 << 20, 500
@@ -71,3 +78,17 @@ def bring(barman_host: BarmanHost, root: Root, target: str) -> None:
     for path, mode in zip(root.files.paths, root.files.modes):
         if path in wanted:
             os.chmod(os.path.join(target, path), root.file_mode(mode))
+
+
+def bring_settings(settings: Mapping[str, str], target: str) -> None:
+    """Write a configuration of settings that a server has told, into a directory. Nobody may log in with it.
+
+    Left out is what leads to files, which nobody has told: certificates, keys and who may log in. Raises OSError.
+    """
+    lines = ["ssl = 'off'\n"]
+    for name, value in settings.items():
+        with contextlib.suppress(ValueError):  # no file can hold it
+            lines += [] if name in _OF_FILES or name.startswith(_OF_TLS) else [f"{name} = {quote(value)}\n"]
+    write_atomically(os.path.join(target, "postgresql.conf"), "".join(lines))
+    write_atomically(os.path.join(target, "pg_hba.conf"), "local all all reject\n")
+    write_atomically(os.path.join(target, "pg_ident.conf"), "")

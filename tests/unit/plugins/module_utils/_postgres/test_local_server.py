@@ -41,7 +41,7 @@ def logins(monkeypatch):
     """The logins that were tried; each is answered by what a test puts into ``answers``, by database."""
     seen, answers = [], {}
 
-    def login(place, user, dbname):
+    def login(place, dbname):
         seen.append(dbname)
         answer = answers.get(dbname, StandbyError(Refusal("instance_unreachable", "It says no.", "see its log")))
         if isinstance(answer, Exception):

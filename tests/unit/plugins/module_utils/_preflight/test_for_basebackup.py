@@ -104,6 +104,45 @@ def test_the_configuration_may_come_with_the_copy(host, examine, source):
     assert examined.plan["settings"] == {"max_connections": "100"}
 
 
+THERE = {"config_file": "/srv/up/postgresql.conf", "data_directory": "/srv/up"}
+
+
+class TestConfiguration:
+    """It comes with the copy. Before, only the upstream can tell of it."""
+
+    def test_what_the_upstream_tells_of_it_is_rehearsed(self, host, examine, answers, source):
+        answers.files = replace(answers.files, settings={"shared_buffers": "16384"}, **THERE)
+        answers.upstream = replace(answers.upstream, wal_segment_size=64 << 20)
+        examined = examine(without_job=True, basebackup=source)
+        standby = answers.asked["rehearse"]
+        target = host.root / "target"
+        target.mkdir()
+        standby.bring(str(target))
+        assert "shared_buffers = '16384'\n" in (target / "postgresql.conf").read_text()
+        assert standby.segment_size == 64 << 20
+        assert any("neither pg_hba.conf nor certificates" in reason for reason in examined.plan["not_checked"])
+
+    def test_of_one_that_tells_nothing_that_is_said(self, examine, answers, source):
+        examined = examine(without_job=True, basebackup=source)
+        assert "rehearse" not in answers.asked
+        assert any(reason.endswith("which comes with the copy") for reason in examined.plan["not_checked"])
+
+    def test_one_outside_of_the_upstreams_data_directory_does_not_come(self, host, examine, answers, source):
+        elsewhere = {**THERE, "config_file": "/etc/up/postgresql.conf"}
+        answers.files = replace(answers.files, settings={"work_mem": "4096"}, **elsewhere)
+        examined = examine(without_job=True, basebackup=source)
+        assert codes(examined) == ["configuration_missing"]
+        [verdict] = of_check(examined, "configuration")
+        assert "/etc/up/postgresql.conf, which pg_basebackup does not copy" in verdict.msg
+
+    @pytest.mark.parametrize("from_backup", [False, True])
+    def test_then_that_of_the_host_is_read(self, host, examine, answers, source, from_backup):
+        answers.files = replace(answers.files, **{**THERE, "config_file": "/etc/up/postgresql.conf"})
+        write_tree(host.root / "etc", {"postgresql.conf": "max_connections = 20\n"})
+        given = {"config_directory": str(host.root / "etc"), "config_from_backup": from_backup}
+        assert examine(without_job=True, basebackup=source, **given).plan["settings"] == {"max_connections": "100"}
+
+
 def test_an_upstream_that_is_down_is_one_problem(examine, answers, source):
     answers.upstream = StandbyError(Refusal("upstream_unreachable", "It is down.", "start it"))
     assert codes(examine(without_job=True, basebackup=source)) == ["upstream_unreachable"]

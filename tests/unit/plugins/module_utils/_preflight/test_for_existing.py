@@ -116,7 +116,7 @@ def streaming(server, monkeypatch):
     """It streams from the wanted upstream, as it says itself."""
     server("ready")
     answer = Answer(instance(receiver=receiver(slot_name=None)))
-    monkeypatch.setattr(_host_state, "ask_server", lambda _pgdata: answer)
+    monkeypatch.setattr(_host_state, "ask_server", lambda *_login: answer)
 
 
 @pytest.mark.parametrize(("code", "severity"), [("walsenders_exhausted", "warning"), ("upstream_unreachable", "error")])

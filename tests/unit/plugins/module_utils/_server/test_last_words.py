@@ -9,6 +9,7 @@ import csv
 import gettext
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,8 @@ def test_what_every_version_says_is_told_and_understood(cause, text):
     words = last_words(of_stderr(text))
     assert words.cause is not None
     assert words.cause.name == cause
-    assert " ".join(words.lines[0].split()) in " ".join(text.split())
+    said = re.sub(r" \(line \d+ of configuration file \".*\"\)$", "", words.lines[0])
+    assert " ".join(said.split()) in " ".join(text.split())
     assert any(line.startswith(("FATAL:  ", "PANIC:  ")) for line in words.lines)
     assert words.step("otherwise") == words.cause.next_step
 
@@ -234,3 +236,40 @@ def test_the_last_start_is_the_only_one_that_counts():
 
 def test_words_of_nobody_have_no_cause():
     assert cause_of("FATAL:  something that no version says") is None
+
+
+PLACE = 'line 3 of configuration file "/srv/pg_hba.conf"'
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        of_stderr(f"LOG:  no such method\nCONTEXT:  {PLACE}\n"),
+        of_csv(
+            ",".join(
+                ["t"] * 11
+                + [
+                    "LOG",
+                    "F0000",
+                    "no such method",
+                    "",
+                    "",
+                    "",
+                    "",
+                    f'"{PLACE.replace(chr(34), chr(34) * 2)}"',
+                    *[""] * 4,
+                ]
+            )
+            + "\n"
+        ),
+        of_json(json.dumps({"error_severity": "LOG", "message": "no such method", "context": PLACE}) + "\n"),
+    ],
+    ids=["stderr", "csvlog", "jsonlog"],
+)
+def test_the_place_of_a_mistake_is_told(messages):
+    assert [one.text for one in messages] == [f"no such method ({PLACE})"]
+
+
+def test_the_context_of_a_statement_is_not():
+    [message] = of_stderr("ERROR:  no\nCONTEXT:  PL/pgSQL function secret() line 3 at RAISE\n")
+    assert message.text == "no"
