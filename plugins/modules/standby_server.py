@@ -206,10 +206,8 @@ def request_of(params: dict[str, Any]) -> ServerRequest:
 
 def waits(path: str, names: Sequence[str]) -> str:
     """What a person should know of a reload that has left something for a restart."""
-    return (
-        f"The server of {path} has reloaded its configuration, and says that a restart is needed for"
-        f" {', '.join(names)}. Next: restart it when it suits you."
-    )
+    found = f"The server of {path} has reloaded its configuration, and says that a restart is needed for"
+    return Refusal("restart_needed", f"{found} {', '.join(names)}.", "restart it when it suits you").msg
 
 
 def difference(action: str, enabled: bool | None) -> str:

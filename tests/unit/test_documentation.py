@@ -42,6 +42,7 @@ NO_OPTIONS = {
     "backup_label",
     "backup_manifest",
     "known_hosts",
+    "pg_amcheck",
     "pg_basebackup",
     "pg_combinebackup",
     "pg_control",
@@ -53,6 +54,8 @@ NO_OPTIONS = {
     "ssh_config",
     "sshd_config",
     # PostgreSQL's own settings, views and functions
+    "full_page_writes",
+    "max_connections",
     "max_replication_slots",
     "max_slot_wal_keep_size",
     "max_wal_senders",
@@ -62,6 +65,7 @@ NO_OPTIONS = {
     "pg_wal_replay_resume",
     "synchronous_standby_names",
     "wal_keep_size",
+    "wal_sender_timeout",
     # Barman's own option
     "backup_compression",
 }

@@ -16,7 +16,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.exit_cod
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import line_of, said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 
-__all__ = ["FAILURES", "diagnosis"]
+__all__ = ["diagnosis"]
 
 
 class _Failure(NamedTuple):
@@ -113,7 +113,7 @@ FAILURES = (
         Refusal(
             "basebackup_failed",
             "the upstream, itself a standby, could not be copied to the end",
-            "set full_page_writes=on at the primary if that is said, then run again",
+            "turn full_page_writes on at the primary if that is said, then run again",
         ),
     ),
     _Failure(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import line_of, said_by
 
-__all__ = ["FAILURES", "complaint", "helps"]
+__all__ = ["complaint", "helps"]
 
 # The first that is found counts: what is special stands before what is general. Each is a row of
 # docs/troubleshooting.md.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_lines import of_stderr
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.reload import reload_words
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.reload_words import reload_words
 
 BEGINS = "LOG:  received SIGHUP, reloading configuration files\n"
 WAITS = 'LOG:  parameter "shared_buffers" cannot be changed without restarting the server\n'
