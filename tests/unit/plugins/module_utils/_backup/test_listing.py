@@ -147,7 +147,6 @@ class TestTargets:
             target_of(backup(), {"/srv/typo": "/ssd"})
         assert refused.value.code == "tablespace_unknown"
 
-
     @pytest.mark.parametrize("mapping", [{}, {"pg_tblspc/16389": "/ssd"}], ids=["as it is", "mapped"])
     def test_refuse_tablespaces_in_place(self, mapping):
         given = (*backup().tablespaces, Tablespace("inside", 16389, "pg_tblspc/16389"))
