@@ -19,7 +19,8 @@ options:
     required: true
   expiry:
     description:
-      - How long the claim counts. It has to be longer than the copy takes.
+      - How long the claim counts. After that it counts as long as a program on the Barman host reads the files, as
+        it does for a copy that takes longer.
       - A number with a unit, such as V(24h), V(7d) or V(90min). A number without a unit is seconds.
       - The clock is that of the Barman host.
     type: str

@@ -12,6 +12,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect 
     signs_of_use,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream_facts import (
+    files,
     read_facts,
     slot_by_replication,
 )
@@ -83,6 +84,21 @@ def test_what_a_directory_is(fleet: Fleet, standby: Server) -> None:
     now = inspect(str(standby.data))
     assert now.state == "standby"
     assert now.signals == (("standby.signal",) if standby.major >= 12 else ("recovery.conf",))
+
+
+def test_a_tablespace_in_place_is_told_as_one(primary: Server) -> None:
+    # The setting came with 15.
+    if primary.major >= 15:
+        primary.sql("SET allow_in_place_tablespaces = on")
+        primary.sql("CREATE TABLESPACE inside LOCATION ''")
+    try:
+        found = files({**primary.conninfo, "dbname": "postgres"})
+        assert not isinstance(found, str)
+        inside = [one.location == f"pg_tblspc/{one.oid}" for one in found.tablespaces if one.name == "inside"]
+        assert inside == ([True] if primary.major >= 15 else [])
+        assert all(one.location for one in found.tablespaces)
+    finally:
+        primary.sql("DROP TABLESPACE IF EXISTS inside")
 
 
 @pytest.mark.parametrize("major", sorted(RELEASES))

@@ -119,7 +119,13 @@ SENT = (
     *("_barman.cli", "_barman.parse", "_barman.versions"),
     *("_barman_host.claim_records", "_barman_host.claims", "_barman_host.keep_backup"),
     *("_barman_host.restore_options", "_barman_host.restored_files", "_barman_host.stage_backup"),
-    *("_commands.command", "_commands.exit_codes", "_commands.failure_words", "_commands.program_group"),
+    *(
+        "_commands.command",
+        "_commands.exit_codes",
+        "_commands.failure_words",
+        "_commands.processes",
+        "_commands.program_group",
+    ),
     "_commands.quoting",
     *("_errors", "_files", "_model", "_times"),
 )

@@ -17,9 +17,22 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files impo
     is_copied,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import LANDMARKS, MANIFEST, Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import (
+    LANDMARKS,
+    MANIFEST,
+    Backup,
+    Tablespace,
+)
 
-__all__ = ["FIND_FORMAT", "Listing", "parse_listing", "plan_roots", "read_listing", "target_of"]
+__all__ = [
+    "FIND_FORMAT",
+    "Listing",
+    "parse_listing",
+    "plan_roots",
+    "read_listing",
+    "require_none_in_place",
+    "target_of",
+]
 
 # Type, mode, size, modification time, path; the NUL ends a record because a name may hold anything else.
 FIND_FORMAT = r"%y %m %s %T@ %P\0"
@@ -60,8 +73,9 @@ def _record(record: bytes) -> Entry:
 def target_of(backup: Backup, mapping: Mapping[str, str]) -> dict[int, str]:
     """Where each tablespace goes: by oid, as mapped by the location on the primary, else the same path.
 
-    Raises StandbyError for a mapping of a location that the backup does not have.
+    Raises StandbyError for a mapping of a location that the backup does not have, and for tablespaces in place.
     """
+    require_none_in_place(backup.backup_id, backup.tablespaces)
     unknown = sorted(set(mapping) - {tablespace.location for tablespace in backup.tablespaces})
     if unknown:
         known = ", ".join(tablespace.location for tablespace in backup.tablespaces) or "none"
@@ -74,6 +88,25 @@ def target_of(backup: Backup, mapping: Mapping[str, str]) -> dict[int, str]:
             )
         )
     return {tablespace.oid: mapping.get(tablespace.location, tablespace.location) for tablespace in backup.tablespaces}
+
+
+def require_none_in_place(backup_id: str, tablespaces: Iterable[Tablespace]) -> None:
+    """Raises StandbyError if one of these is in the data directory itself.
+
+    PostgreSQL tells them by a relative path, ``pg_tblspc/OID`` (manual, allow_in_place_tablespaces).
+
+    Barman can bring none: pg_basebackup takes no relative path to map, and rsync would look for it elsewhere.
+    """
+    found = [f"{one.name} (oid {one.oid})" for one in tablespaces if not one.location.startswith("/")]
+    if found:
+        raise StandbyError(
+            Refusal(
+                "tablespace_in_place",
+                f"Of {backup_id}, these tablespaces are directories in the data directory itself"
+                f" (allow_in_place_tablespaces, a developer option): {', '.join(found)}. No method here copies them.",
+                "on the primary, move what they hold to another tablespace and drop them; then take a new backup",
+            )
+        )
 
 
 @dataclass(frozen=True)

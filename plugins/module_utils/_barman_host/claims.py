@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._times import in_utc
 
-__all__ = ["FULL", "NOKEEP", "ClaimStep", "Claims", "claims_of", "to_claim", "to_release", "when_expires"]
+__all__ = ["FULL", "NOKEEP", "ClaimStep", "Claims", "claims_of", "renewed", "to_claim", "to_release", "when_expires"]
 
 # What ``barman keep --status`` says; the third is ``standalone``, which lets WAL after the backup's end go.
 FULL, NOKEEP = "full", "nokeep"
+
+# From one look at who reads to the next: a copy whose connection broke reads nothing for a while.
+_RENEWED_SECONDS = 3600.0
 
 
 class Claims(NamedTuple):
@@ -40,6 +43,19 @@ def claims_of(record: Mapping[str, Any], now: float) -> Claims:
     return Claims(
         {owner: float(expires) for owner, expires in claims.items() if expires > now}, bool(record.get("ours"))
     )
+
+
+def renewed(record: Mapping[str, Any], now: float, is_read: Callable[[], bool]) -> Claims:
+    """The claims on record that count: those that have expired, too, for an hour more, while somebody still reads.
+
+    ``is_read`` tells whether anybody reads the files now; it is asked only if a claim has expired. Who reads is not
+    known: a copy may take longer than was thought, and its play may be gone.
+    """
+    uses, on_record = claims_of(record, now), claims_of(record, float("-inf"))
+    late = on_record.claims.keys() - uses.claims.keys()
+    if not late or not is_read():
+        return uses
+    return uses._replace(claims={**uses.claims, **dict.fromkeys(late, now + _RENEWED_SECONDS)})
 
 
 def to_claim(uses: Claims, target: str, owner: str, expires: float) -> ClaimStep:

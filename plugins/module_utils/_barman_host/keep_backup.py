@@ -27,10 +27,12 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim
     Claims,
     ClaimStep,
     claims_of,
+    renewed,
     to_claim,
     to_release,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.stage_backup import sweep_staged
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.processes import uses_below
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
 __all__ = ["keep_backup"]
@@ -64,7 +66,7 @@ class _Kept:
     def step(self, request: Mapping[str, Any]) -> ClaimStep:
         """What has to be done, after a look at what is."""
         now = time.time()
-        uses = claims_of(self.record.read(), now)
+        uses = renewed(self.record.read(), now, lambda: uses_below(self.directory))
         if request["seconds"] is not None:
             self._ask()
             return to_claim(uses, self.target, request["owner"], now + request["seconds"])

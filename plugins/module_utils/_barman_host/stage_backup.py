@@ -18,10 +18,11 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim_records import (
+    Record,
     record_of,
     records,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import Claims, claims_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import Claims, claims_of, renewed
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restore_options import (
     bytes_needed,
     options,
@@ -30,6 +31,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.resto
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.restored_files import undo_restore_changes
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.processes import uses_below
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id, nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import LANDMARKS, backup_from
@@ -100,7 +102,7 @@ class _Staged:
         self._wanted: str | None = None
 
     def uses(self) -> Claims:
-        return claims_of(self.record.read(), time.time())
+        return renewed(self.record.read(), time.time(), lambda: uses_below(self.place))
 
     @property
     def place(self) -> str:
@@ -261,6 +263,12 @@ def sweep_staged(directory: str) -> None:
             same = os.path.dirname(str(found.get("directory"))) == directory
             if same and not claims_of(found, time.time()).claims:
                 with record.locked(0):
-                    if not claims_of(record.read(), time.time()).claims:
-                        _remove(str(found["staging"]))
-                        record.remove()
+                    _sweep_one(record)
+
+
+def _sweep_one(record: Record) -> None:
+    """Remove what is staged, if no claim counts: one that has expired does while somebody still reads."""
+    found = record.read()
+    if found and not renewed(found, time.time(), lambda: uses_below(str(found["staging"]))).claims:
+        _remove(str(found["staging"]))
+        record.remove()

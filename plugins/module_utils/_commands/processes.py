@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 
-__all__ = ["bytes_moved", "bytes_read", "family", "group", "is_over", "stat_of", "ticks"]
+__all__ = ["bytes_moved", "bytes_read", "family", "group", "is_over", "stat_of", "ticks", "uses_below"]
 
 _READ = re.compile(r"^rchar: (\d+)$", re.MULTILINE)
 _MOVED = re.compile(r"^(?:rchar|wchar|read_bytes|write_bytes): (\d+)$", re.MULTILINE)
@@ -37,6 +37,24 @@ def group(number: int) -> Iterator[tuple[str, list[str]]]:
 def family(pid: int) -> Iterator[tuple[str, list[str]]]:
     """A process and its children, each with its fields."""
     return ((name, stat) for name, stat in _all() if str(pid) in (name, stat[1]))
+
+
+def uses_below(directory: str) -> bool:
+    """Whether another process works in a directory, or names something below it in its arguments.
+
+    rsync's sender does both. The working directory of another user's process is not seen, its arguments are.
+    """
+    names = {directory.rstrip("/"), os.path.realpath(directory)}
+    for pid, stat in _all():
+        if int(pid) == os.getpid() or is_over(stat):
+            continue
+        place = ""
+        with contextlib.suppress(OSError):
+            place = os.readlink(f"/proc/{pid}/cwd")
+        # The name of the directory alone is also in the requests of runs that only claim it.
+        if any(f"{name}/" in text for name in names for text in (f"{place}/", _text(f"/proc/{pid}/cmdline"))):
+            return True
+    return False
 
 
 def ticks(stat: list[str]) -> int:

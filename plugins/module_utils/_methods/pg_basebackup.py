@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
+from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing import require_none_in_place
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.external_fill import Filler, FillResult
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.holding_directory import HoldingDirectory
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job
@@ -69,7 +70,8 @@ class BaseBackup(Filler):
 def _known_by_oid(job: Job, holding: HoldingDirectory) -> Job:
     """The job with all tablespaces that pg_basebackup has written, after their links, which ``finish`` makes again.
 
-    One that the upstream did not tell of, or that was made meanwhile, is where its link leads.
+    One that the upstream did not tell of, or that was made meanwhile, is where its link leads. Raises StandbyError for
+    one that has no link because it is in place: it would be removed as something that does not belong there.
     """
     places = {os.path.normpath(place): holding.targets[oid] for oid, place in holding.tablespaces.items()}
     names = {tablespace.oid: tablespace.name for tablespace in job.backup.tablespaces}
@@ -81,10 +83,13 @@ def _known_by_oid(job: Job, holding: HoldingDirectory) -> Job:
             place = os.path.normpath(os.readlink(link))
             targets[int(name)] = places.get(place, place)
             os.unlink(link)
+        elif name.isdecimal():
+            targets[int(name)] = f"pg_tblspc/{name}"
     wal = os.path.join(holding.data, "pg_wal")
     if job.target.waldir is not None and os.path.islink(wal):
         os.unlink(wal)
     tablespaces = tuple(Tablespace(names.get(oid, str(oid)), oid, place) for oid, place in targets.items())
+    require_none_in_place(job.backup.backup_id, tablespaces)
     return replace(
         job,
         backup=replace(job.backup, tablespaces=tablespaces),

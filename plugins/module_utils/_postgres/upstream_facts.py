@@ -97,10 +97,10 @@ SELECT pg_collation_actual_version(oid) FROM pg_collation
 WHERE collprovider = 'c' AND collcollate NOT IN ('C', 'POSIX') AND collcollate NOT ILIKE 'C.%' LIMIT 1
 """
 
-# Those in place (allow_in_place_tablespaces) are part of the data directory.
+# pg_default and pg_global have no location; those in place (allow_in_place_tablespaces) have a relative one.
 _TABLESPACES = """
 SELECT spcname, oid, pg_tablespace_location(oid) FROM pg_tablespace
-WHERE pg_tablespace_location(oid) LIKE '/%' ORDER BY oid
+WHERE pg_tablespace_location(oid) <> '' ORDER BY oid
 """
 
 # What the files of its configuration set; where these are is told to whoever may read all settings.

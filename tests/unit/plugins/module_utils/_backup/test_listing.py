@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._backup.listing im
     target_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Tablespace
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import backup, directory, file
 
 NEEDED = [file("data/PG_VERSION", 3), file(f"data/{CONTROL}", 8192), file("data/backup_label", 200)]
@@ -145,6 +146,13 @@ class TestTargets:
         with pytest.raises(StandbyError, match=r"/srv/typo, but backup .* /srv/tablespaces/fast") as refused:
             target_of(backup(), {"/srv/typo": "/ssd"})
         assert refused.value.code == "tablespace_unknown"
+
+    @pytest.mark.parametrize("mapping", [{}, {"pg_tblspc/16389": "/ssd"}], ids=["as it is", "mapped"])
+    def test_refuse_tablespaces_in_place(self, mapping):
+        given = (*backup().tablespaces, Tablespace("inside", 16389, "pg_tblspc/16389"))
+        with pytest.raises(StandbyError, match=r"inside \(oid 16389\)\. No method") as refused:
+            target_of(backup(tablespaces=given), mapping)
+        assert refused.value.code == "tablespace_in_place"
 
 
 class TestPlan:

@@ -10,6 +10,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim
     Claims,
     ClaimStep,
     claims_of,
+    renewed,
     to_claim,
     to_release,
 )
@@ -59,3 +60,20 @@ def test_what_has_expired_counts_no_longer():
     record = {"claims": {"a": NOW, "b": NOW + 1}, "ours": True, "server": "pg"}
     assert claims_of(record, NOW) == Claims({"b": NOW + 1}, True)
     assert claims_of({}, NOW) == Claims({})
+
+
+@pytest.mark.parametrize(
+    ("read", "late", "claims"),
+    [
+        pytest.param(True, {}, {"b": NOW + 1}, id="none is late"),
+        pytest.param(True, {"a": NOW}, {"a": NOW + 3600, "b": NOW + 1}, id="somebody still reads"),
+        pytest.param(False, {"a": NOW}, {"b": NOW + 1}, id="nobody reads"),
+    ],
+)
+def test_a_late_claim_counts_while_somebody_reads(read, late, claims):
+    record = {"claims": {**late, "b": NOW + 1}, "ours": True}
+    assert renewed(record, NOW, lambda: read) == Claims(claims, True)
+
+
+def test_who_reads_is_not_asked_while_every_claim_counts():
+    assert renewed({"claims": A}, NOW, lambda: pytest.fail("asked")) == Claims(A)
