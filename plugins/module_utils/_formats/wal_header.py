@@ -48,8 +48,8 @@ def segment_error(
 ) -> str | None:
     """Why the first ``HEADER_BYTES`` of a file are not those of the segment, or None.
 
-    ``magic`` is that of the version that is to read it; None is for any. The timeline in it may be an older one: a new timeline's first segment begins with what is copied from before.
-    Raises ValueError when ``segment`` names none.
+    ``magic`` is that of the version that is to read it; None is for any. The timeline in it may be an older one: a new
+    timeline's first segment begins with what is copied from before. Raises ValueError when ``segment`` names none.
     """
     timeline, start = segment_start(segment, segment_size)
     if len(head) < HEADER_BYTES:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import parse_history
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
     SegmentRange,
+    SegmentRun,
     segment_start,
     segments_needed,
 )
@@ -84,7 +85,7 @@ def course_of(timeline: int, lsn: int, segment_size: int, histories: Mapping[int
     """The way from a position on a timeline; ``histories`` are the texts of the history files that the archive has.
 
     It leads to the newest timeline that has the position in its history, as recovery_target_timeline=latest does. A
-    timeline whose number does not follow the one before is not looked for (PostgreSQL's timeline.c, findNewestTimeLine).
+    timeline whose number does not follow the one before is not looked for (timeline.c, findNewestTimeLine).
     """
     newest = timeline
     while newest + 1 in histories:
@@ -95,9 +96,8 @@ def course_of(timeline: int, lsn: int, segment_size: int, histories: Mapping[int
             found = segments_needed(timeline, lsn, _target(candidate, history), segment_size)
             if found is not None:
                 return Course(found)
-    own = segments_needed(timeline, lsn, _target(timeline, ()), segment_size)
-    assert own is not None  # a position is in the history of its own timeline
-    return Course(own)
+    number = lsn // segment_size
+    return Course(SegmentRange((SegmentRun(timeline, number, _END // segment_size),), segment_size))
 
 
 def _target(timeline: int, history: tuple[tuple[int, int], ...]) -> Upstream:

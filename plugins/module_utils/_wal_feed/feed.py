@@ -39,7 +39,10 @@ _NICE = 10
 
 @dataclass(frozen=True)
 class FeedOrder:
-    """What is to be fed. Replay begins at ``lsn`` on ``timeline``. ``bwlimit`` is KiB/s, ``bound`` the spool's bytes."""
+    """What is to be fed. Replay begins at ``lsn`` on ``timeline``.
+
+    ``bwlimit`` is KiB/s, ``bound`` are the most bytes that the spool may take.
+    """
 
     barman_host: BarmanHost
     archive: Archive
@@ -57,8 +60,8 @@ class Fed:
     """How far a feed has come.
 
     ``segments`` were brought, and ``last`` was the last of them. ``refused`` are those of the archive that are not what
-    their names say, with the reason. ``waits_for`` is ``server`` if the spool is full, ``archive`` if that has no more, or
-    None. ``ended`` is why the feed has come to its end: ``streaming`` or ``stopped``; None before.
+    their names say, with the reason. ``waits_for`` is ``server`` if the spool is full, ``archive`` if that has no more,
+    or None. ``ended`` is why the feed has come to its end: ``streaming`` or ``stopped``; None before.
     """
 
     segments: int = 0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A WAL file as an archive has it, plain or compressed, made the file that a server reads. Private to the collection."""
+"""A WAL file as an archive has it, compressed, made the file that a server reads. Private to the collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import bz2
 import contextlib
 import gzip
 import lzma
-import os
 import zlib
 from collections.abc import Iterator
 from typing import IO, cast

@@ -19,7 +19,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import remo
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, read_note
-from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.feed import Fed, FeedOrder, feed, note_of, streams
+from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.feed import (
+    Fed,
+    FeedOrder,
+    feed,
+    note_of,
+    streams,
+)
 
 __all__ = ["ended", "kept_running", "result_of"]
 

@@ -36,8 +36,9 @@ _TIMELINES = 8
 class Archive:
     """Where Barman has WAL on its host.
 
-    ``wals`` has the segments in directories of their names' first 16 digits, and histories beside these. ``others`` have
-    whole segments that Barman has not archived yet (Barman's manual, incoming_wals_directory, streaming_wals_directory).
+    ``wals`` has the segments in directories of their names' first 16 digits, and histories beside these. ``others``
+    have whole segments that Barman has not archived yet (Barman manual, ``incoming_wals_directory`` and
+    ``streaming_wals_directory``).
     """
 
     wals: str
@@ -59,16 +60,21 @@ class Pull:
         self._connection.close()
 
     def segments(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """Those of these segments that the archive has: their names, and where each has arrived. Raises StandbyError."""
-        return self._bring(self._archive.wals, {name: posixpath.join(name[:16], name) for name in names})
+        """Those of these segments that the archive has: their names, and where each has arrived.
+
+        Raises StandbyError.
+        """
+        shutil.rmtree(_ARRIVED, ignore_errors=True)
+        places = {name: posixpath.join(name[:16], name) for name in names}
+        return self._bring(self._archive.wals, places, "wals")
 
     def not_archived(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """Those that Barman has and has not archived yet. A directory that we may not read has none."""
         found: dict[str, str] = {}
-        for directory in self._archive.others:
+        for number, directory in enumerate(self._archive.others):
             missing = {name: name for name in names if name not in found}
             try:
-                found.update(self._bring(directory, missing))
+                found.update(self._bring(directory, missing, f"other-{number}"))
             except StandbyError as failed:
                 if failed.code == INTERRUPTED:
                     raise
@@ -80,24 +86,28 @@ class Pull:
         while True:
             first = timeline + len(found) + 1
             names = {f"{number:08X}.history": number for number in range(first, first + _TIMELINES)}
-            arrived = self._bring(self._archive.wals, {name: name for name in names})
+            arrived = self._bring(self._archive.wals, {name: name for name in names}, "histories")
             texts = {names[name]: _text(path) for name, path in arrived}
             for number in range(first, first + _TIMELINES):
                 if number not in texts:
                     return found
                 found[number] = texts[number]
 
-    def _bring(self, directory: str, places: dict[str, str]) -> list[tuple[str, str]]:
-        """Fetch files by their places in a directory there; those that are not there are left out."""
+    def _bring(self, directory: str, places: dict[str, str], name: str) -> list[tuple[str, str]]:
+        """Fetch files by their places in a directory there; those that are not there are left out.
+
+        ``name`` is that of the directory in which they arrive, and in which no others are afterwards.
+        """
         if not places:
             return []
         self._connection.open()
-        shutil.rmtree(_ARRIVED, ignore_errors=True)
+        into = os.path.join(_ARRIVED, name)
+        shutil.rmtree(into, ignore_errors=True)
         for below in {posixpath.dirname(place) for place in places.values()}:
-            os.makedirs(os.path.join(_ARRIVED, below), mode=0o700, exist_ok=True)
-        fetch(self._connection.barman_host, directory, places.values(), _ARRIVED, self._options(), "WAL")
-        arrived = [(name, os.path.join(_ARRIVED, place)) for name, place in places.items()]
-        return [(name, path) for name, path in arrived if os.path.isfile(path) and not os.path.islink(path)]
+            os.makedirs(os.path.join(into, below), mode=0o700, exist_ok=True)
+        fetch(self._connection.barman_host, directory, places.values(), into, self._options(), "WAL")
+        arrived = [(wanted, os.path.join(into, place)) for wanted, place in places.items()]
+        return [(wanted, path) for wanted, path in arrived if os.path.isfile(path) and not os.path.islink(path)]
 
     def _options(self) -> tuple[str, ...]:
         """rsync's: archiving and backups go first on the Barman host, and a segment that is not there is no failure."""

@@ -13,7 +13,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_h
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import page_magic
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_size_of, segment_start
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import (
+    segment_size_of,
+    segment_start,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.feed import FeedOrder
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.pull import Archive

@@ -21,10 +21,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import (
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import ASKED
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.course import number_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.packed import BrokenFileError, packing_of, unpack
+from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.packed import (
+    BrokenFileError,
+    packing_of,
+    unpack,
+)
 
 __all__ = ["Cluster", "Spool"]
-
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,4 @@ class Spool:
                 return f"it has {size} bytes, not {self.cluster.segment_size}"
             head = stream.read(HEADER_BYTES)
             os.fsync(stream.fileno())
-        return segment_error(
-            head, name, self.cluster.segment_size, self.cluster.system_identifier, self.cluster.magic
-        )
+        return segment_error(head, name, self.cluster.segment_size, self.cluster.system_identifier, self.cluster.magic)

@@ -25,7 +25,9 @@ def names(timeline, *numbers):
 
 def history(*left):
     """A history file: the ancestors, and the numbers of the segments in whose middle they were left."""
-    return "".join(f"{timeline}\t0/{number * SIZE + 100:X}\tno recovery target specified\n" for timeline, number in left)
+    return "".join(
+        f"{timeline}\t0/{number * SIZE + 100:X}\tno recovery target specified\n" for timeline, number in left
+    )
 
 
 def course(histories=None, begin=5, timeline=1):

@@ -17,7 +17,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.packed i
 )
 
 # What is compressed to about half of it.
-TEXT = bytes(random.Random(0).randrange(16) for _byte in range(300_000))
+_RANDOM = random.Random(0)
+TEXT = bytes(_RANDOM.randrange(16) for _byte in range(300_000))
+SIZE = len(TEXT)
 FORMATS = ["gzip", "bzip2", "xz", "zstd", "lz4"]
 
 
@@ -33,7 +35,7 @@ def packed(tmp_path, packing):
     return path
 
 
-def unpacked(path, packing, most=len(TEXT)):
+def unpacked(path, packing, most=SIZE):
     target = path.with_name("unpacked")
     unpack(str(path), packing, str(target), most)
     return target.read_bytes()
