@@ -43,11 +43,11 @@ _TAKEN = b"taken"
 
 
 # What a copy did: a flat dataclass of what JSON takes, and tuples.
-Outcome = TypeVar("Outcome")
+Outcome_co = TypeVar("Outcome_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Task(Generic[Outcome]):
+class Task(Generic[Outcome_co]):
     """What the process has to do. ``identity`` tells it from another task for the same state directory.
 
     ``require`` refuses before anything is made. ``copy`` does the work. Both raise StandbyError. ``outcome`` makes what
@@ -57,8 +57,8 @@ class Task(Generic[Outcome]):
     state_directory: str
     identity: dict[str, Any]
     require: Callable[[], None]
-    copy: Callable[[Progress], Outcome]
-    outcome: Callable[..., Outcome]
+    copy: Callable[[Progress], Outcome_co]
+    outcome: Callable[..., Outcome_co]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Running:
     progress: dict[str, Any]
 
 
-def follow(task: Task[Outcome], seconds: float | None = None, run: str | None = None) -> Outcome | Running:
+def follow(task: Task[Outcome_co], seconds: float | None = None, run: str | None = None) -> Outcome_co | Running:
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
     With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts. A copy that
@@ -210,7 +210,7 @@ def _await(task: Task[Any], run: str, deadline: float | None) -> dict[str, Any] 
     return ResultFile(task.state_directory).read() or {}
 
 
-def _outcome(task: Task[Outcome], result: dict[str, Any]) -> Outcome:
+def _outcome(task: Task[Outcome_co], result: dict[str, Any]) -> Outcome_co:
     if "error" in result:
         raise StandbyError.from_record(result["error"])
     told: dict[str, Any] = {**result["outcome"], "restarts": _restarts(result["run"])}

@@ -48,13 +48,12 @@ class Course:
     def next(self, asked: int | None, but: Collection[str], count: int) -> list[str]:
         """The names of the next segments, at most so many, in the order of replay.
 
-        ``asked`` is the number for which the server has asked last: that one it has, or gets by itself. Those in
-        ``but`` are left out.
+        ``asked`` is the number for which the server has asked last. Those in ``but`` are left out.
         """
-        number = self._after(asked)
+        number = self._begin(asked)
         names: list[str] = []
         while len(names) < count:
-            name = self._name(number)
+            name = self.segments.name(number - self.first)
             if name not in but:
                 names.append(name)
             number += 1
@@ -65,20 +64,16 @@ class Course:
 
         The second are there if the server has gone back, or has turned to another timeline.
         """
-        begin = self.first if asked is None else asked
-        end = self._after(asked) + window
-        size = self.segments.segment_size
-        return [name for name in held if not (begin <= number_of(name, size) < end and self._is_of(name))]
+        begin = self._begin(asked)
+        numbers = ((name, number_of(name, self.segments.segment_size)) for name in held)
+        return [name for name, number in numbers if not begin <= number < begin + window or self.name(number) != name]
 
-    def _after(self, asked: int | None) -> int:
-        return self.first if asked is None else max(self.first, asked + 1)
+    def name(self, number: int | None) -> str | None:
+        """The name of the segment with this number; None for none, and for one before the first."""
+        return None if number is None or number < self.first else self.segments.name(number - self.first)
 
-    def _name(self, number: int) -> str:
-        return self.segments.name(number - self.first)
-
-    def _is_of(self, name: str) -> bool:
-        number = number_of(name, self.segments.segment_size)
-        return number >= self.first and self._name(number) == name
+    def _begin(self, asked: int | None) -> int:
+        return self.first if asked is None else max(self.first, asked)
 
 
 def course_of(timeline: int, lsn: int, segment_size: int, histories: Mapping[int, str]) -> Course:

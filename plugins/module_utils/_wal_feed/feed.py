@@ -119,6 +119,7 @@ class _Feed:
         self._course: Course | None = None
         self._asked: int | None = None
         self._segments = 0
+        self._brought: set[str | None] = set()
         self._last: str | None = None
         self._refused: dict[str, str] = {}
         self._refused_in_a_row = 0
@@ -162,7 +163,9 @@ class _Feed:
         count = self._room.segments(len(held) * self._size, self._spool.free(), self._size)
         if not count:
             return "server"
-        names = course.next(self._asked, {*held, *self._refused}, count)
+        # What we have brought and the server has asked for last, it has taken. What it has not found it may still lack.
+        taken = self._brought & {course.name(self._asked)}
+        names = course.next(self._asked, {name for name in (*held, *self._refused, *taken) if name}, count)
         arrived = self.pull.segments(names)
         for name, path in arrived:
             self._admit(name, path)
@@ -209,6 +212,7 @@ class _Feed:
 
     def _count(self, name: str) -> None:
         self._segments += 1
+        self._brought.add(name)
         self._last = name
         self._refused_in_a_row = 0
 

@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached im
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import remove_below
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of, wal_spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, read_note
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.feed import (
     Fed,
@@ -108,6 +108,8 @@ def ended(state_directory: str, check_mode: bool) -> str:
                 os.kill(pid, how)
         time.sleep(_LOOK_SECONDS)
     try:
+        with contextlib.suppress(FileNotFoundError):  # where the server's shell looks, it shall make no file meanwhile
+            os.rename(wal_spool_of(state_directory), os.path.join(place, "ended"))
         remove_below(state_directory, [os.path.basename(place)])
     finally:
         alone.release()

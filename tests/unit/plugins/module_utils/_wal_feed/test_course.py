@@ -39,9 +39,10 @@ def course(histories=None, begin=5, timeline=1):
     [
         pytest.param(None, [], 3, names(1, 5, 6, 7), id="from the backup's first one on"),
         pytest.param(None, names(1, 5, 7), 3, names(1, 6, 8, 9), id="without those that are there"),
-        pytest.param(8, [], 2, names(1, 9, 10), id="after the one that the server has asked for"),
+        pytest.param(8, [], 2, names(1, 8, 9), id="from the one that the server has asked for"),
+        pytest.param(8, names(1, 8), 2, names(1, 9, 10), id="which it has taken"),
         pytest.param(3, [], 1, names(1, 5), id="a server that asks for what is before the backup"),
-        pytest.param(255, [], 2, ["000000010000000100000000", "000000010000000100000001"], id="past 4 GiB"),
+        pytest.param(256, [], 2, ["000000010000000100000000", "000000010000000100000001"], id="past 4 GiB"),
         pytest.param(None, [], 0, [], id="no room"),
     ],
 )
@@ -82,7 +83,7 @@ def test_the_way_along_the_timelines(histories, expected):
         pytest.param(None, names(1, 5, 6, 8), [], id="all are to come"),
         pytest.param(7, names(1, 5, 6, 7, 8), names(1, 5, 6), id="behind the server; the one it asks for may stay"),
         pytest.param(None, names(1, 4, 5), names(1, 4), id="before the backup"),
-        pytest.param(6, names(1, 10, 11, 30), names(1, 11, 30), id="farther than the window, after it has gone back"),
+        pytest.param(6, names(1, 9, 10, 30), names(1, 10, 30), id="farther than the window, after it has gone back"),
         pytest.param(None, names(2, 6) + names(1, 7), names(2, 6), id="of a timeline that is not on the way"),
     ],
 )
