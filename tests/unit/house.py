@@ -83,6 +83,10 @@ FOLDERS = {
         "Fills a data directory, whatever brings the files: no server starts on it before all is verified and synced.",
         ("_files", "_commands", "_formats", "_pgdata", "_backup", "_recovery"),
     ),
+    "_wal_feed": Folder(
+        "Brings WAL from Barman's archive ahead of a server that catches up, into a spool of whole segments.",
+        ("_files", "_commands", "_formats", "_pgdata", "_backup", "_transfer", "_recovery", "_clone"),
+    ),
     "_methods": Folder(
         "Brings the files: one file for each value of standby_from_barman_method, and its parts.",
         (
@@ -183,6 +187,11 @@ NEVERS = (
         "`_server` never changes what is in a data directory.",
         who=("_server",),
         whom=("_recovery", "_rewind", "_clone", "_methods"),
+    ),
+    Never(
+        "`_wal_feed` never asks a server and knows no method, no check and no Barman.",
+        who=("_wal_feed",),
+        whom=("_postgres", "_server", "_methods", "_checks", "_preflight", "_barman", "_barman_host"),
     ),
     Never(
         "`_rehearsal` never knows a clone, a method or a check.",

@@ -39,7 +39,7 @@ SEGMENT = "000000010000000000000003"
 # What rsync 3.5 writes after the login, for a pull with a delta.
 SECLUDED = [
     "rsync", "-B8192", "--timeout=300", "--compress-choice=lz4", "--bwlimit=40000", "--info=STATS2", "--inplace",
-    "--files-from=-", "--from0", "--no-implied-dirs", ".",
+    "--files-from=-", "--from0", "--no-implied-dirs", "--ignore-missing-args", ".",
 ]  # fmt: skip
 PROTOCOL = b" \0\0\0"
 

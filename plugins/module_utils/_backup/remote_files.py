@@ -48,11 +48,21 @@ def list_backup(barman_host: BarmanHost, backup: Backup) -> Iterator[Entry]:
     return parse_listing(barman_host.shell().stream(find, _LIST_SECONDS, failed))
 
 
-def fetch(barman_host: BarmanHost, remote_directory: str, names: Iterable[str], target: str) -> None:
-    """Copy a few small files; a real transfer, so it also proves rsync on both ends. Raises StandbyError."""
+def fetch(
+    barman_host: BarmanHost,
+    remote_directory: str,
+    names: Iterable[str],
+    target: str,
+    extra: Sequence[str] = (),
+    what: str = "files of the backup",
+) -> None:
+    """Copy a few files; a real transfer, so it also proves rsync on both ends. Raises StandbyError.
+
+    ``extra`` are further options of rsync, ``what`` is the files' name in messages.
+    """
     listing = os.path.join(target, ".names")
     write_names(listing, names)
-    how = ("--whole-file", "--chmod=D0700,F0600", f"--files-from={listing}", f"--timeout={_IO_TIMEOUT}")
+    how = ("--whole-file", "--chmod=D0700,F0600", f"--files-from={listing}", f"--timeout={_IO_TIMEOUT}", *extra)
     argv = barman_host.rsync(remote_directory, target, how)
     try:
         rc, stderr = _run(argv)
@@ -67,7 +77,7 @@ def fetch(barman_host: BarmanHost, remote_directory: str, names: Iterable[str], 
         raise StandbyError(
             Refusal(
                 reason.code,
-                f"Cannot fetch files of the backup from {barman_host.where}:{remote_directory}: {reason.meaning}"
+                f"Cannot fetch {what} from {barman_host.where}:{remote_directory}: {reason.meaning}"
                 f" ({said_by('rsync', stderr)}).",
                 reason.next_step,
             ),

@@ -202,6 +202,10 @@ class Barman:
         """All that Barman has of the server is there."""
         return parse.parse_server(self._json("show-server", self.server), self.server).backup_directory
 
+    def wal_directories(self) -> tuple[str, ...]:
+        """Where Barman has WAL on its host: the archive, what was sent to it, and what it receives."""
+        return parse.parse_wal_directories(self._json("show-server", self.server), self.server)
+
     def restore(
         self,
         options: Sequence[str],

@@ -32,6 +32,7 @@ __all__ = [
     "parse_keep",
     "parse_server",
     "parse_version",
+    "parse_wal_directories",
     "parse_worm_mode",
 ]
 
@@ -241,6 +242,13 @@ def parse_keep(document: dict[str, Any], server: str) -> str:
 def parse_worm_mode(document: dict[str, Any], server: str) -> bool:
     """``barman -f json show-servers``: an option since Barman 3.13.0."""
     return _truth(_server_section(document, server).get("worm_mode", False))
+
+
+def parse_wal_directories(document: dict[str, Any], server: str) -> tuple[str, ...]:
+    """``barman -f json show-servers``: where Barman's WAL is, the archive first."""
+    section = _server_section(document, server)
+    names = ("wals_directory", "incoming_wals_directory", "streaming_wals_directory")
+    return tuple(str(section[name]) for name in names)
 
 
 def parse_backup_info(text: str) -> dict[str, Any]:

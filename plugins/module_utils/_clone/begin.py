@@ -76,7 +76,7 @@ def clone_detached(
     job: Job, copy: Callable[[Job, Progress], Result], seconds: float | None = None, run: str | None = None
 ) -> Result | Running:
     """Have ``copy`` do the job in a process of its own, or attach to the one that does, as ``follow`` tells."""
-    task = Task(job.target.state_directory, job.identity, partial(_require_permit, job), partial(copy, job))
+    task = Task(job.target.state_directory, job.identity, partial(_require_permit, job), partial(copy, job), Result)
     return follow(task, seconds, run)
 
 

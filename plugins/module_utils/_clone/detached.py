@@ -19,10 +19,9 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
 
-from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError, of_os_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
@@ -43,17 +42,23 @@ _ANOTHER: dict[str, Any] = {"run": None}
 _TAKEN = b"taken"
 
 
+# What a copy did: a flat dataclass of what JSON takes, and tuples.
+Outcome_co = TypeVar("Outcome_co", covariant=True)
+
+
 @dataclass(frozen=True)
-class Task:
+class Task(Generic[Outcome_co]):
     """What the process has to do. ``identity`` tells it from another task for the same state directory.
 
-    ``require`` refuses before anything is made. ``copy`` does the work. Both raise StandbyError.
+    ``require`` refuses before anything is made. ``copy`` does the work. Both raise StandbyError. ``outcome`` makes what
+    ``copy`` has returned of its fields.
     """
 
     state_directory: str
     identity: dict[str, Any]
     require: Callable[[], None]
-    copy: Callable[[Progress], Result]
+    copy: Callable[[Progress], Outcome_co]
+    outcome: Callable[..., Outcome_co]
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Running:
     progress: dict[str, Any]
 
 
-def follow(task: Task, seconds: float | None = None, run: str | None = None) -> Result | Running:
+def follow(task: Task[Outcome_co], seconds: float | None = None, run: str | None = None) -> Outcome_co | Running:
     """Start a copy, or attach to the one that runs, and wait for its end, but no longer than ``seconds``.
 
     With ``run``, the name of a copy that an earlier call saw running, the result of just that copy counts. A copy that
@@ -92,7 +97,7 @@ def follow(task: Task, seconds: float | None = None, run: str | None = None) -> 
         if result is None:
             return _running(task, run)
         if result.get("run") in (run, asked or run):
-            return _outcome(result)
+            return _outcome(task, result)
         if result != _ANOTHER:
             restarts = _restarts(run) + 1
             _require_hope(task, restarts)
@@ -110,7 +115,7 @@ def _restarts(run: str) -> int:
     return int(count) if count.isdecimal() else 0
 
 
-def _require_hope(task: Task, restarts: int) -> None:
+def _require_hope(task: Task[Any], restarts: int) -> None:
     """Raises StandbyError if the copy was started again too often."""
     if restarts > _MOST_RESTARTS:
         last = read_progress(_progress(task)) or {}
@@ -126,12 +131,12 @@ def _require_hope(task: Task, restarts: int) -> None:
         )
 
 
-def _running(task: Task, run: str) -> Running:
+def _running(task: Task[Any], run: str) -> Running:
     progress = read_progress(_progress(task)) or {"phase": "preparing"}
     return Running(run, {**progress, "restarts": _restarts(run)})
 
 
-def _start(task: Task, run: str, asked: str | None, deadline: float | None) -> dict[str, Any] | None:
+def _start(task: Task[Any], run: str, asked: str | None, deadline: float | None) -> dict[str, Any] | None:
     """Start the process; its result, or None when it is still at work. ``asked`` is the run whose result is wanted."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -196,7 +201,7 @@ def _receive(lines: _Lines, run: str, deadline: float | None) -> dict[str, Any] 
     return {"run": run, "error": error.as_record()}
 
 
-def _await(task: Task, run: str, deadline: float | None) -> dict[str, Any] | None:
+def _await(task: Task[Any], run: str, deadline: float | None) -> dict[str, Any] | None:
     """The result of a process that another call started; empty if it left none, None if it is still at work."""
     while (Lock.holder(_runner(task)) or {}).get("run") == run:
         if deadline is not None and time.monotonic() >= deadline:
@@ -205,17 +210,17 @@ def _await(task: Task, run: str, deadline: float | None) -> dict[str, Any] | Non
     return ResultFile(task.state_directory).read() or {}
 
 
-def _outcome(result: dict[str, Any]) -> Result:
+def _outcome(task: Task[Outcome_co], result: dict[str, Any]) -> Outcome_co:
     if "error" in result:
         raise StandbyError.from_record(result["error"])
     told: dict[str, Any] = {**result["outcome"], "restarts": _restarts(result["run"])}
     for name, value in told.items():
         if isinstance(value, list):  # JSON knows no tuples
             told[name] = tuple(value)
-    return Result(**told)
+    return task.outcome(**told)
 
 
-def _same(task: Task, holder: dict[str, Any]) -> str:
+def _same(task: Task[Any], holder: dict[str, Any]) -> str:
     """The name of the copy that runs. Raises StandbyError unless it is the one that is wanted."""
     different = [name for name, value in task.identity.items() if holder.get(name) != value]
     if different:
@@ -232,7 +237,7 @@ def _same(task: Task, holder: dict[str, Any]) -> str:
 
 
 # --- in the process of its own --------------------------------------------------------
-def _work(task: Task, run: str, asked: str | None, writer: int) -> NoReturn:
+def _work(task: Task[Any], run: str, asked: str | None, writer: int) -> NoReturn:
     """Copy, and leave the result for the calls that ask for it. Never returns.
 
     If the run that was asked for has come to its end since its result was looked for, its result is told instead.
@@ -261,7 +266,7 @@ def _work(task: Task, run: str, asked: str | None, writer: int) -> NoReturn:
         os._exit(0)
 
 
-def _refused(task: Task, result: dict[str, Any]) -> bool:
+def _refused(task: Task[Any], result: dict[str, Any]) -> bool:
     """Whether the copy ended before its first change: then the directory of its record has no reason to be there."""
     return "error" in result and not os.path.exists(os.path.join(task.state_directory, "state.json"))
 
@@ -289,7 +294,7 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     )
 
 
-def _make_place(task: Task) -> list[str]:
+def _make_place(task: Task[Any]) -> list[str]:
     """Make the state directory; what was not there, the deepest first. Raises StandbyError.
 
     A copy that is refused already is refused here, before anything is made or written.
@@ -304,7 +309,7 @@ def _make_place(task: Task) -> list[str]:
     return made
 
 
-def _remove_place(task: Task, made: list[str]) -> None:
+def _remove_place(task: Task[Any], made: list[str]) -> None:
     """Remove what was made, unless another process uses it meanwhile."""
     shutil.rmtree(task.state_directory, ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -312,7 +317,7 @@ def _remove_place(task: Task, made: list[str]) -> None:
             os.rmdir(parent)
 
 
-def _result(task: Task, run: str) -> dict[str, Any]:
+def _result(task: Task[Any], run: str) -> dict[str, Any]:
     work = os.path.join(task.state_directory, "work")
     progress = Progress(_progress(task))
     try:
@@ -324,7 +329,7 @@ def _result(task: Task, run: str) -> dict[str, Any]:
         os.chdir(work)
         ResultFile(task.state_directory).reserve()
         progress.start()
-        return {"run": run, "outcome": asdict(task.copy(progress))}
+        return {"run": run, "outcome": vars(task.copy(progress))}
     except BaseException as failed:
         return _failed(run, failed)
     finally:
@@ -361,9 +366,9 @@ def _tell(writer: int, line: bytes) -> bool:
     return False
 
 
-def _runner(task: Task) -> str:
+def _runner(task: Task[Any]) -> str:
     return os.path.join(task.state_directory, "runner")
 
 
-def _progress(task: Task) -> str:
+def _progress(task: Task[Any]) -> str:
     return os.path.join(task.state_directory, "progress.json")

@@ -13,12 +13,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 
 __all__ = [
     "default_state_directory",
+    "feed_of",
     "find_bindir",
     "home_directories",
     "linked_directories",
     "links",
     "place_exists",
     "spool_of",
+    "wal_spool_of",
 ]
 
 # Where packages put the programs of a major version: those of Debian and Ubuntu, of the PGDG for Red Hat and its kin,
@@ -46,6 +48,16 @@ def default_state_directory(data_directory: str) -> str:
 def spool_of(state_directory: str) -> str:
     """Where barman-wal-restore keeps the segments that it has fetched ahead for this cluster alone."""
     return os.path.join(state_directory, "spool")
+
+
+def feed_of(state_directory: str) -> str:
+    """What the WAL feed of this cluster has: its lock, its notes and its spool."""
+    return os.path.join(state_directory, "wal_feed")
+
+
+def wal_spool_of(state_directory: str) -> str:
+    """Where the WAL feed puts whole segments, and the server's restore_command looks first."""
+    return os.path.join(feed_of(state_directory), "ready")
 
 
 def place_exists(data_directory: str, name: str, value: str) -> bool:

@@ -9,6 +9,7 @@ Barman's own script ``barman-wal-restore``, if it is installed and has the optio
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -24,7 +25,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 
-__all__ = ["RestoreCommand", "restore_command"]
+__all__ = ["ASKED", "RestoreCommand", "restore_command", "spool_first"]
+
+# The file in the spool of the WAL feed in which the server's shell notes what the server has asked for last.
+ASKED = "asked"
 
 _SCRIPT = "barman-wal-restore"
 
@@ -97,6 +101,17 @@ def restore_command(params: Mapping[str, Any], spool_directory: str) -> RestoreC
         return RestoreCommand(_over_ssh(params), note=lacks)
     words = (script, *_options(params, options, spool_directory), *_place(params))
     return RestoreCommand(_command(words), script=words)
+
+
+def spool_first(spool_directory: str, command: str | None) -> str:
+    """A restore_command that takes a segment out of a spool if it is there, and else does what ``command`` does.
+
+    A hit starts no login; on the spool's file system it is one rename. The name is noted before, for the WAL feed to
+    know where the server is. What cannot be noted or moved is fetched as ever: also when there is no spool any more.
+    """
+    place = _word(os.path.join(spool_directory, ""))
+    take = f'{{ echo %f >{place}{ASKED}; [ -f {place}%f ] && mv -f {place}%f "%p"; }} 2>/dev/null'
+    return f"{take} && exit 0; {command or 'exit 1'}"
 
 
 def _ssh_port(options: Sequence[str]) -> str | None:

@@ -69,7 +69,7 @@ FORMS = {
 # The options that come later, because of -s. None of them writes anything or leads anywhere.
 RSYNC_OPTION = re.compile(
     r"-B[0-9]+|--(timeout|bwlimit|compress-level)=[0-9]+|--compress-choice=[a-z0-9]+|--info=[A-Z0-9,]+"
-    r"|--inplace|--files-from=-|--from0|--no-implied-dirs"
+    r"|--inplace|--files-from=-|--from0|--no-implied-dirs|--ignore-missing-args"
 )
 SECLUDED_BYTES = 64 << 10
 

@@ -6,7 +6,11 @@ from __future__ import annotations
 import struct
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import HEADER_BYTES, segment_error
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import (
+    HEADER_BYTES,
+    page_magic,
+    segment_error,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
 
 MIB = 1 << 20
@@ -39,3 +43,14 @@ def test_the_header_of_the_segment(timeline):
 )
 def test_the_header_of_something_else(head, why):
     assert why in segment_error(head, NAME, SIZE, "7")
+
+
+def test_the_magic_is_that_of_the_version():
+    assert segment_error(header(), NAME, SIZE, "7", page_magic(15)) is None
+    assert "begin with D110, not with D113" in segment_error(header(), NAME, SIZE, "7", page_magic(16))
+
+
+@pytest.mark.parametrize("major", [None, 9, 99])
+def test_the_magic_of_an_unknown_version_is_not_compared(major):
+    assert page_magic(major) is None
+    assert segment_error(header(), NAME, SIZE, "7", page_magic(major)) is None

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, The pgfleet maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The feed as a process of its own, as its callers see it: started, looked at, ended. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Task, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import remove_below
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of, wal_spool_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, read_note
+from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.feed import (
+    Fed,
+    FeedOrder,
+    feed,
+    note_of,
+    streams,
+)
+
+__all__ = ["ended", "kept_running", "result_of"]
+
+# A feed ends within this, or is killed.
+_END_SECONDS = 60.0
+
+_LOOK_SECONDS = 0.05
+
+
+def result_of(state_directory: str) -> dict[str, Any]:
+    """How far the feed of a state directory has come, or the last one had, as a module tells it. Changes nothing."""
+    told = asdict(Fed(**(read_note(note_of(state_directory)) or {})))
+    del told["restarts"], told["bound"]
+    running = _is_running(state_directory)
+    failure = {} if running else (ResultFile(feed_of(state_directory)).read() or {}).get("error")
+    warnings = [StandbyError.from_record(failure).msg] if failure else []
+    return {**told, "running": running, "warnings_to_show": warnings}
+
+
+def _is_running(state_directory: str) -> bool:
+    """Whether a feed, or a call that ends one, is at work there."""
+    return Lock.holder(_runner(state_directory)) is not None
+
+
+def kept_running(order: FeedOrder, identity: dict[str, Any], check_mode: bool) -> str:
+    """Have a feed run, unless the server streams; ``started`` or ``none``. Raises StandbyError."""
+    place = feed_of(order.state_directory)
+    require_lockable(order.state_directory)
+    require_lockable(place)
+    holder = Lock.holder(_runner(order.state_directory))
+    if holder:
+        _require_same(order, holder, identity)
+    if holder is not None or streams(order.data_directory, order.state_directory):
+        return "none"
+    if not check_mode:
+        follow(Task(place, identity, _nothing, partial(feed, order), Fed), 0)
+    return "started"
+
+
+def _nothing() -> None:
+    """There is nothing to refuse that was not asked before."""
+
+
+def _require_same(order: FeedOrder, holder: dict[str, Any], identity: dict[str, Any]) -> None:
+    if any(holder.get(name) != value for name, value in identity.items()):
+        raise StandbyError(
+            Refusal(
+                "wal_feed_running",
+                f"Another WAL feed of {order.data_directory} runs (pid {holder.get('pid')} since"
+                f" {holder.get('since')}, from {holder.get('begin_wal')} of {holder.get('server')}). Nothing was"
+                " changed.",
+                "end it by state=absent, then run again",
+            )
+        )
+
+
+def ended(state_directory: str, check_mode: bool) -> str:
+    """End the feed and remove all that it has made; ``ended``, or ``none`` if there was nothing. Raises StandbyError.
+
+    The server's restore_command goes on without the spool.
+    """
+    place = feed_of(state_directory)
+    if not os.path.lexists(place):
+        return "none"
+    require_lockable(place)
+    if check_mode:
+        return "ended"
+    alone = Lock(_runner(state_directory), {"since": now()})
+    began = time.monotonic()
+    told: set[tuple[int, signal.Signals]] = set()
+    while not alone.take():
+        waited = time.monotonic() - began
+        if waited > 2 * _END_SECONDS:
+            raise _does_not_end(place)
+        pid = (Lock.holder(_runner(state_directory)) or {}).get("pid")
+        how = signal.SIGTERM if waited < _END_SECONDS else signal.SIGKILL
+        if pid is not None and (pid, how) not in told:
+            told.add((pid, how))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
+        time.sleep(_LOOK_SECONDS)
+    try:
+        with contextlib.suppress(FileNotFoundError):  # where the server's shell looks, it shall make no file meanwhile
+            os.rename(wal_spool_of(state_directory), os.path.join(place, "ended"))
+        remove_below(state_directory, [os.path.basename(place)])
+    finally:
+        alone.release()
+    with contextlib.suppress(OSError):  # the record of a copy is there
+        os.rmdir(state_directory)
+    return "ended"
+
+
+def _does_not_end(place: str) -> StandbyError:
+    return StandbyError(
+        Refusal(
+            "wal_feed_running",
+            f"The WAL feed in {place} does not end. Nothing was removed.",
+            f"see which process has {place}/runner locked (lslocks), end it, then run again",
+        )
+    )
+
+
+def _runner(state_directory: str) -> str:
+    return os.path.join(feed_of(state_directory), "runner")
