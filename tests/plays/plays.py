@@ -92,7 +92,12 @@ class Plays:
         fails on a host: {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``; ``keywords`` are those
         of the play.
         """
-        world = {"healthy": list(healthy), "drifted": list(drifted), "fails": fails or {}, "unreachable": list(unreachable)}
+        world = {
+            "healthy": list(healthy),
+            "drifted": list(drifted),
+            "fails": fails or {},
+            "unreachable": list(unreachable),
+        }
         (self.path / "world").write_text(json.dumps(world), encoding="utf-8")
         story, book = self.path / "story", self.path / "play.yml"
         story.write_text("", encoding="utf-8")
