@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "PROPERTIES",
+    "RUNTIME",
     "DebianCluster",
     "StartUnit",
     "Starter",
@@ -42,7 +43,9 @@ _DIRECTORY = re.compile(r"(?:^|\s)(?:-D\s*|--pgdata[= ]\s*)(\S+)")
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 
-_AT_BOOT = ("enabled", "enabled-runtime", "alias", "generated")
+# The words of systemctl(1), is-enabled. What is enabled for the running system only is gone after a reboot.
+_AT_BOOT = ("enabled", "alias", "generated")
+RUNTIME = "enabled-runtime"
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class StartUnit:
 
     @property
     def at_boot(self) -> bool:
-        """Whether it is started at boot, or by another unit."""
-        return self.file_state in _AT_BOOT or bool(self.wanted_by)
+        """Whether it is started at every boot, or by another unit. Of Debian's clusters their start.conf tells."""
+        return self.file_state in _AT_BOOT or (self.file_state != RUNTIME and bool(self.wanted_by))
 
     @property
     def can_be_enabled(self) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import LEFTOVERS, PLACES
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.reboot import after_reboot
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import (
     DebianCluster,
     Starter,
@@ -192,22 +193,15 @@ def _too_short(unit: StartUnit, wanted: WantedServer) -> Refusal | None:
 
 
 def _down_after_boot(seen: Starter) -> Refusal | None:
-    unit, cluster = seen.unit, seen.cluster
-    if cluster is not None and cluster.start == "manual":
-        return _stays_down(unit, f"{cluster.directory}/start.conf says manual", "write auto there")
-    if cluster is not None and cluster.start == "auto" and not cluster.umbrella_at_boot:
-        return _stays_down(unit, "postgresql.service, which starts it along, is not enabled", "enable that unit")
-    if cluster is None and not unit.at_boot and not unit.can_be_enabled:
-        return _stays_down(unit, "no unit wants it, and it has no [Install] section", "add one (systemctl edit)")
-    return None
-
-
-def _stays_down(unit: StartUnit, why: str, step: str) -> Refusal:
-    found = f"After a reboot the unit {unit.name} is not started: {why}."
-    return Refusal("service_not_at_boot", found, f"{step}, if the standby is to come back by itself")
+    """One that can be enabled is no matter: that is done when the server is started. What is disabled starts never."""
+    told, cluster = after_reboot(seen), seen.cluster
+    if told.starts is not False or (seen.unit.can_be_enabled if cluster is None else cluster.start == "disabled"):
+        return None
+    found = f"After a reboot the unit {seen.unit.name} is not started: {told.why}."
+    return Refusal("service_not_at_boot", found, f"{told.step}, if the standby is to come back by itself")
 
 
 def _boot(seen: Starter) -> str:
-    if seen.cluster is not None or seen.unit.at_boot:
+    if after_reboot(seen).starts:
         return "which a reboot starts again"
     return f"which a reboot starts again once it is enabled, and it is {seen.unit.file_state or 'not'} now"

@@ -154,6 +154,7 @@ class TestReboot:
         [
             ("enabled", (), OK, "which a reboot starts again"),
             ("disabled", (), OK, "once it is enabled, and it is disabled now"),
+            ("enabled-runtime", ("multi-user.target",), OK, "once it is enabled, and it is enabled-runtime now"),
             ("linked", (), OK, "once it is enabled, and it is linked now"),
             ("static", ("other.service",), OK, "which a reboot starts again"),
             ("static", (), [("warning", "service_not_at_boot")], "it has no [Install] section"),
