@@ -105,13 +105,16 @@ class DebianCluster:
     """What the packaging has in the directory of a cluster's configuration.
 
     ``start`` is the word of start.conf, ``options`` those of pg_ctl.conf. ``umbrella_at_boot``: postgresql.service,
-    which starts the cluster along, is started at boot.
+    which starts the cluster along, is started at boot. ``environment`` is what the file of that name sets, the
+    server's whole environment. ``mistakes`` are lines with which pg_ctlcluster ends, as FILE:LINE.
     """
 
     directory: str
     start: str
     options: str
     umbrella_at_boot: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,11 @@ class Starter:
     unit: StartUnit
     real: str | None = None
     cluster: DebianCluster | None = None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the server finds in its environment, beside what systemd gives to every unit."""
+        return self.unit.environment if self.cluster is None else self.cluster.environment
 
     @property
     def settings(self) -> dict[str, str]:

@@ -81,7 +81,7 @@ def starts(seen: Starter, wanted: WantedServer) -> list[Verdict]:
     refusal = _no_unit(unit) or _other(seen, wanted)
     if refusal is not None:
         return [problem(_CHECK, refusal)]
-    found = [_user(unit, wanted), _overridden(seen.settings, wanted), _disabled(cluster)]
+    found = [_user(unit, wanted), _overridden(seen.settings, wanted), _disabled(cluster), _mistaken(cluster)]
     problems = [problem(_CHECK, one) for one in found if one is not None]
     warnings = [warning(_CHECK, one) for one in (_too_short(unit, wanted), _down_after_boot(seen)) if one is not None]
     return [*problems, *warnings] or [Verdict(_CHECK, "ok", f"{unit.name}, {_boot(seen)}")]
@@ -177,6 +177,17 @@ def _disabled(cluster: DebianCluster | None) -> Refusal | None:
         "service_start_disabled",
         f"{cluster.directory}/start.conf says disabled: Debian's packaging refuses to start this cluster.",
         "write auto there, or manual",
+    )
+
+
+def _mistaken(cluster: DebianCluster | None) -> Refusal | None:
+    if cluster is None or not cluster.mistakes:
+        return None
+    places = " and ".join(cluster.mistakes)
+    return Refusal(
+        "service_file_invalid",
+        f"Debian's packaging does not start this cluster: pg_ctlcluster does not take the line {places}.",
+        "write NAME = 'VALUE' there, with quotes if the value begins with another character than a letter or a digit",
     )
 
 

@@ -167,6 +167,14 @@ class TestReboot:
         assert words in verdict.msg
 
 
+def test_a_file_of_debians_that_ends_its_packaging():
+    place = f"{ETC}/environment:3"
+    given = of_debian(mistakes=(place,))
+    assert told(**given) == [("error", "service_file_invalid")]
+    [verdict] = starts(Starter(given["unit"], cluster=given["cluster"]), replace(WANTED, config_directory=ETC))
+    assert place in verdict.msg
+
+
 @pytest.mark.parametrize(
     ("service", "expected"),
     [("postgresql@", True), ("postgresql@.service", True), ("postgresql@15-main", False), ("postgresql", False)],
