@@ -17,9 +17,9 @@ description:
 options:
   _input:
     description:
-      - One record for each host, with C(host), C(action), C(backup_id), C(bytes), C(seconds), C(state) and
-        C(lag_bytes), and C(after_reboot) as M(pgfleet.standby.standby_server) returns it. C(method) is shown with the action unless it is V(rsync). Of a host with several records, the
-        C(data_directory) is shown as well.
+      - One record for each host, with C(host), C(action), C(backup_id), C(bytes), C(seconds), C(state),
+        C(lag_bytes), and C(after_reboot) as M(pgfleet.standby.standby_server) returns it. C(method) is shown with the
+        action unless it is V(rsync). Of a host with several records, the C(data_directory) is shown as well.
     type: list
     elements: dict
     required: true
@@ -93,7 +93,7 @@ def _name(record: Mapping[str, Any], one_of_several: bool) -> str:
 
 def _stays_down(record: Mapping[str, Any], one_of_several: bool) -> str:
     boot = _boot(record)
-    next_step = f" Next: {boot['step']}." if boot.get("step") else ""
+    next_step = f" To have it started: {boot['step']}." if boot.get("step") else ""
     return f"{_name(record, one_of_several)} stays down after a reboot: {boot['why']}.{next_step}"
 
 

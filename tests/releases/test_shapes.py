@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from conftest import RELEASES, in_lab
 from lab import Lab
-from play import errors
-from shapes import Shaped, apt_leaves_it, becomes_red_hat, readme_inputs
+from play import Playbook, errors
+from podman import wait_for
+from shapes import LOGIN, Shaped, apt_leaves_it, becomes_red_hat, is_logged_in, logs_in_by_logind, readme_inputs
 
 pytestmark = pytest.mark.long
+
+# In kB/s: a copy then takes longer than a login that comes to its end.
+BWLIMIT = 512
 
 
 @pytest.fixture(scope="module", params=[RELEASES["bookworm"]], ids=["bookworm"])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with in_lab(request.param, standbys=2) as lab:
+    with in_lab(request.param, standbys=3) as lab:
         yield lab
 
 
@@ -103,3 +109,48 @@ class TestRedHat:
         mended = standby.play()
         assert (mended.rc, mended.recap["n2"]["changed"]) == (0, 1), mended.output
         assert "n2 stays down" not in mended.output
+
+
+class TestLogindThatKillsWhatALoginHasStarted:
+    """A copy of some seconds is made slow, so that it is under way when its controller and the login are gone."""
+
+    SCOPE = "pgfleet-copy-var-lib-postgresql-15-main.scope"
+
+    @pytest.fixture(scope="class")
+    def standby(self, lab: Lab) -> Shaped:
+        standby = Shaped(lab, name="n3", inputs=readme_inputs("Debian"))
+        logs_in_by_logind(standby.host)
+        return standby
+
+    @pytest.fixture
+    def copying(self, standby: Shaped, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A play of a user who logs in has begun to copy, was killed, and its login has come to its end."""
+        monkeypatch.setenv("ANSIBLE_SSH_ARGS", "-o ControlMaster=auto -o ControlPersist=20s")
+        login = ["-e", f"ansible_user={LOGIN}", f"--limit={standby.name}"]
+        play = Playbook(standby.lab.inventory).start(*login, **standby.inputs, jobs=1, bwlimit=BWLIMIT, compress="none")
+        try:
+            wait_for(lambda: self.has_scope(standby), "the copy to have a unit of its own")
+        finally:
+            os.killpg(play.pid, signal.SIGKILL)
+            play.communicate()
+        wait_for(lambda: not is_logged_in(standby.host), "the login to come to its end")
+
+    def has_scope(self, standby: Shaped) -> bool:
+        return standby.host.run(["systemctl", "is-active", self.SCOPE], check=False).stdout.strip() == "active"
+
+    @pytest.mark.usefixtures("copying")
+    def test_the_copys_own_unit_ends_it(self, standby: Shaped) -> None:
+        assert self.has_scope(standby)
+        standby.host.run(["systemctl", "stop", self.SCOPE])
+        assert standby.host.run(["pgrep", "-u", "postgres", "rsync"], check=False).stdout == ""
+        assert not standby.host.exists(f"{standby.lab.release.data}/global/pg_control")
+
+    @pytest.mark.usefixtures("copying")
+    def test_the_copy_survives_its_controller_and_the_logout(self, standby: Shaped) -> None:
+        assert self.has_scope(standby)
+        wait_for(lambda: not self.has_scope(standby), "the copy to come to its end")
+        assert standby.host.exists(f"{standby.lab.release.data}/global/pg_control")
+        run = standby.play("-e", f"ansible_user={LOGIN}")
+        assert run.rc == 0, run.output
+        assert " streaming " in run.output
+        standby.follow()

@@ -186,7 +186,7 @@ def _mistaken(cluster: DebianCluster | None) -> Refusal | None:
     places = " and ".join(cluster.mistakes)
     return Refusal(
         "service_file_invalid",
-        f"Debian's packaging does not start this cluster: pg_ctlcluster does not take the line {places}.",
+        f"Debian's packaging does not start this cluster, for it does not take the line {places}.",
         "write NAME = 'VALUE' there, with quotes if the value begins with another character than a letter or a digit",
     )
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.filter.standby_report import FilterModule, human, standby_report
 
-
 DOWN = {"starts": False, "why": "no unit starts it", "step": "name one"}
 
 
@@ -40,7 +39,7 @@ def test_what_a_reboot_leaves_down_comes_first_and_is_told_with_its_reason():
     lines = standby_report([record("n1"), record("n2", after_reboot=DOWN), record("n3", after_reboot=None)])
     assert [line.split()[0] for line in lines[1:4]] == ["n2", "n1", "n3"]
     assert [line.rpartition("  ")[2] for line in lines[1:4]] == ["stays down", "starts", "-"]
-    assert lines[4:] == ["n2 stays down after a reboot: no unit starts it. Next: name one."]
+    assert lines[4:] == ["n2 stays down after a reboot: no unit starts it. To have it started: name one."]
 
 
 def test_of_several_clusters_that_which_stays_down_is_named():

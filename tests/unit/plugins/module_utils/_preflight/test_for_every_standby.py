@@ -229,7 +229,6 @@ class TestUnit:
         answers.starter = Starter(StartUnit("u", command="/b/postgres -c max_connections=1"))
         assert codes(examine(service="u")) == ["setting_overridden"]
 
-
     def test_the_rehearsal_has_the_environment_that_it_gives(self, examine, answers):
         answers.starter = Starter(StartUnit("u", environment={"TZ": "UTC"}, file_state="enabled"))
         examine(service="u")
