@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ansible.constants import config
@@ -20,6 +20,7 @@ from ansible.module_utils.common.validation import check_type_int
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.pgfleet.standby.plugins.filter.standby_report import human
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.login_session import scope_argv
 
 _SHORTEST, _LONGEST = 5, 60  # seconds between two lines
 _PATIENCE = 120  # seconds without a connection until the host counts as unreachable
@@ -83,6 +84,20 @@ def _of_the_copy(step: dict[str, Any]) -> dict[str, Any]:
     return step
 
 
+@contextmanager
+def _root(become: Any) -> Iterator[str | None]:
+    """Become root in place of the user of the task, whose name it tells; None if the task becomes nobody."""
+    if become is None:
+        yield None
+        return
+    user = become.get_option("become_user")
+    become.set_option("become_user", "root")
+    try:
+        yield str(user)
+    finally:
+        become.set_option("become_user", user)
+
+
 class ActionModule(ActionBase):
     """Runs the module until its copy is finished."""
 
@@ -90,6 +105,8 @@ class ActionModule(ActionBase):
 
     _supports_async = True
     _supports_check_mode = True
+    # The session out of which the copy could not be moved: it is tried once.
+    _not_kept: Mapping[str, Any] | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The result of the module's last step."""
@@ -123,12 +140,43 @@ class ActionModule(ActionBase):
         step = self._step(variables, {"attach_timeout": min(interval or _SHORTEST, _SHORTEST)})
         while step.get("finished") is False and not step.get("failed"):
             steps.append({kind: step.get(kind) for kind in ("warnings", "deprecations")})
+            self._keep(step.get("ends_with"), variables)
             if interval != 0:
                 self._tell(line(self._host(variables), step.get("progress") or {}, self.MODULE))
             seconds = interval or pause(time.monotonic() - began)
             # The copy is named: if it ends between two steps, the next step returns its result and starts no other.
             step = self._again(variables, {"attach_timeout": seconds, "attach_run": step.get("run")})
         return gathered(steps, step)
+
+    def _keep(self, ends_with: Mapping[str, Any] | None, variables: dict[str, Any]) -> None:
+        """Move a copy that logind would end at logout out of the session, or tell that this cannot be done."""
+        if not ends_with or ends_with == self._not_kept:
+            return
+        try:
+            with _root(self._connection.become) as user:
+                self._move(int(ends_with["pid"]), user, variables)
+        except AnsibleError as refused:
+            self._not_kept = ends_with
+            self._tell(
+                f"[WARNING]: {self._host(variables)}: the copy ends with the login session {ends_with['session']}, for"
+                f" logind's KillUserProcesses is on, and it could not be moved into a unit of its own: {refused}. Next:"
+                " keep the connection, or name the login user in KillExcludeUsers of logind.conf.",
+                config.get_config_value("COLOR_WARN"),
+            )
+
+    def _move(self, pid: int, user: str | None, variables: dict[str, Any]) -> None:
+        """Give the user's process a scope of systemd. Raises AnsibleError."""
+        owner = self._as_root("ansible.builtin.stat", {"path": f"/proc/{pid}"}, variables)["stat"].get("pw_name")
+        if user is not None and owner != user:
+            raise AnsibleError(f"process {pid} belongs to {owner}, not to {user}")
+        argv = scope_argv(pid, str(self._task.args.get("data_directory")))
+        self._as_root("ansible.builtin.command", {"argv": argv}, variables)
+
+    def _as_root(self, module: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = self._execute_module(module_name=module, module_args=arguments, task_vars=variables)
+        if result.get("failed") or result.get("unreachable"):
+            raise AnsibleError(str(result.get("stderr") or result.get("msg") or f"{module} failed"))
+        return result
 
     def _again(self, variables: dict[str, Any], attach: dict[str, Any]) -> dict[str, Any]:
         """Another step. A connection that breaks is made again, until _PATIENCE has passed.

@@ -196,6 +196,15 @@ run:
   returned: success, when not finished
   type: str
   sample: 0b2c4d5e0f7a4b7f9f61c1f0a2b3c4d5
+ends_with:
+  description:
+    - The login session with whose end logind would end the copy, which runs as C(pid), because of its
+      C(KillUserProcesses); null if there is none.
+    - The action plugin then moves the copy into a unit of its own, C(pgfleet-copy-DIRECTORY.scope), if the task may
+      become root. C(systemctl stop) ends it.
+  returned: success, when not finished
+  type: dict
+  sample: null
 progress:
   description: How far it has come.
   returned: success, when not finished

@@ -135,7 +135,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Sta
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import reconcile
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.request import request_of
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging, starts_at_boot
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging, is_as_wanted
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import prove
 
 
@@ -185,10 +185,10 @@ def unit_differs(params: dict[str, Any]) -> list[str]:
     service, enabled = params["service"], params["enabled"]
     if not service or enabled is None or decided_by_packaging(service):
         return []
-    now = starts_at_boot(service)
-    if now is None:
+    wanted = is_as_wanted(service, enabled)
+    if wanted is None:
         return [f"It is not known whether the unit {service} starts at boot: systemctl does not say it."]
-    return [] if now == enabled else [f"The unit {service} would be {'enabled' if enabled else 'disabled'}."]
+    return [] if wanted else [f"The unit {service} would be {'enabled' if enabled else 'disabled'}."]
 
 
 def main() -> None:

@@ -70,7 +70,8 @@ options:
     default: started
   enabled:
     description:
-      - Whether O(service) starts at boot. By default that stays as it is.
+      - Whether O(service) starts at boot. By default that stays as it is. A unit that cannot be enabled, for it has no
+        C([Install]) section, stays as it is, too; RV(after_reboot) tells what comes of it.
       - For a unit such as C(postgresql@15-main) of Debian's packaging its C(start.conf) decides, which stays as it is.
         Without O(service) there is nothing to enable.
     type: bool
@@ -136,6 +137,19 @@ waiting:
   type: list
   elements: str
   sample: [shared_buffers]
+after_reboot:
+  description:
+    - What a reboot of the host will do to the server. In check mode it is told of what would be.
+    - C(starts) is whether the server is started again, null if systemd tells that only root. C(why) is what decides it,
+      C(step) what would have it started.
+    - It is told of O(service) or, without one, of the unit whose main process the server is. A server without a unit
+      stays down.
+  returned: success
+  type: dict
+  sample:
+    starts: true
+    step: ""
+    why: /etc/postgresql/15/main/start.conf says auto
 server_log:
   description:
     - What the server has said since the beginning of the act that failed, a line for each thing, out of its log,
@@ -156,6 +170,7 @@ cause:
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -163,6 +178,14 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.control import Server, ServerRequest
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.reboot import (
+    NO_UNIT,
+    UNKNOWN,
+    AfterReboot,
+    after_reboot,
+    once_enabled,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit_facts import look
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -177,6 +200,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         if enables:
             server.enable(params["enabled"])
     now, path = server.running, params["data_directory"]
+    boot = boot_of(server, params["enabled"] if enables else None)
     return {
         "changed": action != "none" or enables,
         "action": action,
@@ -185,8 +209,20 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "enabled_changed": enables,
         "waiting": list(server.waiting),
         "warnings_to_show": [waits(path, server.waiting)] if server.waiting else [],
+        "after_reboot": asdict(boot),
         "diff": {"before": "", "after": difference(action, params["enabled"] if enables else None)},
     }
+
+
+def boot_of(server: Server, enabled: bool | None) -> AfterReboot:
+    """What a reboot will do to the server. ``enabled`` is what was changed, or would be in check mode; or None."""
+    unit = server.started_by
+    if unit is None:
+        return NO_UNIT
+    seen = look(unit, {})
+    if seen is None:
+        return UNKNOWN
+    return after_reboot(seen if enabled is None else once_enabled(seen, enabled))
 
 
 def request_of(params: dict[str, Any]) -> ServerRequest:

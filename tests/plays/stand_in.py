@@ -18,7 +18,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 # What a note keeps of a module's options.
-NOTED = ("data_directory", "barman_server", "backup", "owner", "state", "settings", "service", "name")
+NOTED = ("data_directory", "barman_server", "backup", "owner", "state", "settings", "service", "name", "enabled")
 
 
 class ActionModule(ActionBase):
@@ -39,6 +39,7 @@ class ActionModule(ActionBase):
             story = [json.loads(line) for line in file]
             options = {name: self._task.args[name] for name in NOTED if name in self._task.args}
             call = {"host": host, "module": module, "data_directory": data_directory, "options": options}
+            call["check_mode"] = self._task.check_mode
             file.write(f"{json.dumps(call)}\n")
         world = json.loads((Path(os.environ["STAND_IN"]) / "world").read_text(encoding="utf-8"))
         if host in world["unreachable"]:
@@ -112,6 +113,11 @@ class ActionModule(ActionBase):
     def _standby_clone(self, _streams: bool) -> dict[str, Any]:
         backup_id = self._task.args["backup"]["backup_id"]
         return {"changed": True, "backup_id": backup_id, "bytes_sent": 1000, "seconds": 1, "kept_old": []}
+
+    def _standby_server(self, _streams: bool) -> dict[str, Any]:
+        """Enabled by nobody before, and for good from the first call on that asks for it."""
+        starts = bool(self._task.args.get("enabled"))
+        return {"after_reboot": {"starts": starts, "why": f"enabled: {starts}", "step": ""}}
 
     def _standby_recovery(self, streams: bool) -> dict[str, Any]:
         drift = bool(self._task.args["settings"]) and not streams

@@ -150,4 +150,23 @@ def test_check_mode_asks_and_changes_nothing(plays):
         "standby_preflight",
         "standby_directories",
     }
-    assert {call["module"] for call in told.story} <= asked
+    changes = {call["module"] for call in told.story if not call["check_mode"]}
+    assert changes <= asked
+
+
+class TestAReboot:
+    @pytest.mark.parametrize("options", [(), ("--check",)], ids=["", "check mode"])
+    @pytest.mark.parametrize(
+        ("inputs", "starts"),
+        [({}, True), ({"enable": False}, False), ({"start": False}, False)],
+        ids=["by default", "not to be enabled", "not to be started"],
+    )
+    def test_of_what_it_will_do_the_report_tells(self, plays, options, inputs, starts):
+        told = plays.run({**ONE, **inputs}, hosts="a", options=options)
+        assert told.code == 0, told.output
+        assert told.reported("after_reboot")["a"]["starts"] is starts
+        assert ("a stays down after a reboot" in told.output) == (not starts)
+
+    def test_a_host_on_which_something_fails_has_no_such_word(self, plays):
+        told = plays.run(hosts="a", fails={"a": REFUSED})
+        assert told.reported("after_reboot") == {"a": None}

@@ -121,6 +121,23 @@ def test_a_healthy_configuration_starts(host: Host, major: int, checksums: bool)
 
 
 @pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"PGDATESTYLE": "ISO", "PGDATA": "/nowhere", "LC_ALL": "nosuch"}, ""),
+        ({"PGDATESTYLE": "nosuch"}, 'invalid value for parameter "DateStyle": "nosuch"'),
+    ],
+    ids=["harmless", "harmful"],
+)
+def test_the_server_has_the_environment_that_the_standby_will_have(
+    host: Host, environment: dict[str, str], words: str
+) -> None:
+    Files().write(host.backup, host.top)
+    host.give()
+    refusals = host.rehearse(host.standby(18, environment=environment)).refusals
+    assert [words in refusal.found for refusal in refusals] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(
     ("segments", "smallest", "starts"),
     [(64, 80, False), (64, 128, True), (1, 2, True), (16, 80, True), (16, 31, False)],
 )

@@ -63,10 +63,11 @@ class Task(Generic[Outcome_co]):
 
 @dataclass(frozen=True)
 class Running:
-    """A copy that goes on: its name, and how far it has come."""
+    """A copy that goes on: its name, how far it has come, and its process; None before its note tells of that."""
 
     run: str
     progress: dict[str, Any]
+    pid: int | None = None
 
 
 def follow(task: Task[Outcome_co], seconds: float | None = None, run: str | None = None) -> Outcome_co | Running:
@@ -133,7 +134,8 @@ def _require_hope(task: Task[Any], restarts: int) -> None:
 
 def _running(task: Task[Any], run: str) -> Running:
     progress = read_progress(_progress(task)) or {"phase": "preparing"}
-    return Running(run, {**progress, "restarts": _restarts(run)})
+    pid = (Lock.holder(_runner(task)) or {}).get("pid")
+    return Running(run, {**progress, "restarts": _restarts(run)}, pid)
 
 
 def _start(task: Task[Any], run: str, asked: str | None, deadline: float | None) -> dict[str, Any] | None:

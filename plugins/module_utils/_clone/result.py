@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.login_session import ended_with
 
 __all__ = ["result_of", "values_of"]
 
@@ -28,6 +29,7 @@ def values_of(job: Job, outcome: Result | Running, content: str) -> dict[str, An
             "finished": False,
             "run": outcome.run,
             "progress": outcome.progress,
+            "ends_with": _ends_with(outcome.pid),
         }
     return {
         "changed": outcome.action != "none",
@@ -45,6 +47,12 @@ def values_of(job: Job, outcome: Result | Running, content: str) -> dict[str, An
         "diff": _difference(job, outcome, content),
         "warnings_to_show": _warnings(outcome),
     }
+
+
+def _ends_with(pid: int | None) -> dict[str, Any] | None:
+    """The login session with which a copy ends, and its process."""
+    session = ended_with(pid) if pid is not None else None
+    return {"session": session.scope, "pid": pid} if session is not None else None
 
 
 def _warnings(outcome: Result) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility_facts as _compatibility_facts
@@ -33,6 +33,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal import cluster as _cluster
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter import verdicts as _starter
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem, warning
 
 __all__ = ["Rehearsal", "check_compatibility", "check_configuration", "check_start", "check_unit"]
@@ -97,6 +98,7 @@ def check_start(
     if unknown is not None or major is None:
         return merged(of_configuration, _without_rehearsal(case, unknown or "is for a version that is not known"))
     standby = _rehearsed(case, rehearsal, major, read, of_configuration)
+    standby = replace(standby, environment=_environment(case, questions))
     try:
         told = _told(questions.rehearse(standby))
     except StandbyError as failed:
@@ -209,7 +211,7 @@ def check_unit(case: Case, questions: Questions) -> Findings:
     if _starter.is_template(request.service):
         return Findings((_starter.template(request.service),))
     service, user = request.service, this_user()
-    seen, unknown = ask("service", lambda: questions.starter(service, request.units))
+    seen, unknown = _ask_starter(service, case, questions)
     if seen is None:
         return merged(unknown, Findings(() if unknown.verdicts else (_starter.unasked(service, user.name),)))
     wanted = _starter.WantedServer(
@@ -223,6 +225,19 @@ def check_unit(case: Case, questions: Questions) -> Findings:
         settings=request.settings.get("settings") or {},
     )
     return Findings(tuple(_starter.starts(seen, wanted)))
+
+
+def _ask_starter(service: str, case: Case, questions: Questions) -> tuple[Starter | None, Findings]:
+    return ask("service", lambda: questions.starter(service, case.request.units))
+
+
+def _environment(case: Case, questions: Questions) -> Mapping[str, str]:
+    """What the server finds in its environment. What is wrong with the unit is told by its own check."""
+    service = case.request.service
+    if service is None or _starter.is_template(service):
+        return {}
+    seen, _unknown = _ask_starter(service, case, questions)
+    return seen.environment if seen is not None else {}
 
 
 def _standby(case: Case, bindir: str, major: int | None, read: Configuration | None) -> _compatibility_facts.Standby:

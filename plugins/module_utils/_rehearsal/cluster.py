@@ -58,7 +58,8 @@ class Standby:
     ``segment_size`` is in bytes. ``config_directory`` holds postgresql.conf, None if the data directory does;
     ``from_backup``: the backup's takes the place of what is there. ``settings`` are those that the recovery step will
     add. ``bring`` puts the configuration files of the backup into a directory, with their modes; None if the backup has
-    none. ``beside_another``: a server works in the data directory, and is to be stopped.
+    none. ``beside_another``: a server works in the data directory, and is to be stopped. ``environment`` is what starts
+    the standby puts into its environment.
     """
 
     data_directory: str
@@ -72,6 +73,7 @@ class Standby:
     settings: Mapping[str, str] = field(default_factory=dict)
     bring: Callable[[str], None] | None = None
     beside_another: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

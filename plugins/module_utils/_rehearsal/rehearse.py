@@ -31,6 +31,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.server 
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.settings import (
     command_line,
     log_directory,
+    rehearsed_environment,
     relocated,
     told_at_login,
 )
@@ -156,7 +157,7 @@ def _start(standby: Standby, furnished: Furnished, place: Scratch) -> Said:
     for _attempt in range(_PORTS):
         port = free_port()
         place.will_make(_sockets(standby, furnished, port))
-        said = start(_argv(standby, furnished, place, port), place)
+        said = start(_argv(standby, furnished, place, port), place, rehearsed_environment(standby.environment))
         if said.ready or not is_port_taken(said.text):
             return said
     raise _failed(

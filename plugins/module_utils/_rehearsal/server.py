@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import (
@@ -51,12 +51,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(argv: Sequence[str], scratch: Scratch) -> Said:
-    """Start the server, wait until it is ready or has ended, and stop it. Raises StandbyError without a program."""
+def start(argv: Sequence[str], scratch: Scratch, environment: Mapping[str, str]) -> Said:
+    """Start the server, wait until it is ready or has ended, and stop it. Raises StandbyError without a program.
+
+    ``environment`` is added to ours.
+    """
     log = os.path.join(scratch.path, "log")
     with open(log, "wb") as said:
         try:
-            group = ProgramGroup(argv, stdout=said.fileno(), stderr=STDOUT, directory="/", inherited=(scratch.lock,))
+            group = ProgramGroup(
+                argv,
+                stdout=said.fileno(),
+                stderr=STDOUT,
+                directory="/",
+                more=environment,
+                inherited=(scratch.lock,),
+            )
         except NO_PROGRAM:
             raise StandbyError(
                 Refusal("rehearsal_failed", f"{argv[0]} cannot be run.", "install the server package")

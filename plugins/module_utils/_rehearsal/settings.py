@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
 
-__all__ = ["Relocation", "command_line", "log_directory", "relocated", "told_at_login"]
+__all__ = ["Relocation", "command_line", "log_directory", "rehearsed_environment", "relocated", "told_at_login"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class _Given:
         """Whether this version has the setting."""
         return self.since <= major and (self.until is None or major <= self.until)
 
+
+# Of a standby's environment: what the scratch cluster has of its own, and in which language it speaks.
+_OUR_ENVIRONMENT = frozenset({"PGDATA", "PGHOST", "LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NOTIFY_SOCKET"})
 
 _NO_UPSTREAM = "The rehearsal asks no upstream for WAL, and no archive."
 _NO_HOOKS = "It runs no command of the cluster's."
@@ -109,6 +112,11 @@ class Relocation:
         for real, scratch in self.moved:
             text = text.replace(scratch, real)
         return text
+
+
+def rehearsed_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of a standby's environment the scratch cluster's server gets."""
+    return {name: value for name, value in environment.items() if name not in _OUR_ENVIRONMENT}
 
 
 def relocated(configured: Mapping[str, str], places: Relocation) -> dict[str, str]:

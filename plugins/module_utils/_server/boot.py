@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a unit starts at boot, as any user may know it. Private to the collection."""
+"""Whether a unit is enabled as it is wanted, as any user may know it. Private to the collection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import Unit, debian_directory
 
-__all__ = ["decided_by_packaging", "starts_at_boot"]
+__all__ = ["decided_by_packaging", "is_as_wanted"]
 
 _SECONDS = 60
 
@@ -21,8 +21,8 @@ def decided_by_packaging(service: str) -> bool:
     return directory is not None and os.path.exists(os.path.join(directory, "start.conf"))
 
 
-def starts_at_boot(service: str) -> bool | None:
-    """Whether the unit is enabled; None if that cannot be known.
+def is_as_wanted(service: str, enabled: bool) -> bool | None:
+    """Whether the unit is enabled or not, as it is wanted, or cannot be either; None if that cannot be known.
 
     systemd is asked over the bus, which is how others than root reach it. A host may have none: then systemctl looks at
     the unit's files itself (systemctl(1), --root). Raises StandbyError if systemctl does not end.
@@ -34,5 +34,5 @@ def starts_at_boot(service: str) -> bool | None:
     ):
         state = shell.run(argv, _SECONDS).out.strip()
         if state:
-            return Unit(service, file_state=state).enabled
+            return Unit(service, file_state=state).is_as_wanted(enabled)
     return None

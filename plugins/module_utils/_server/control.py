@@ -135,11 +135,18 @@ class Server:
 
     def is_enabled(self, enabled: bool) -> bool:
         """Whether the unit starts at boot as it should: also if that is decided elsewhere, or there is no unit."""
-        return self.unit is None or self.unit.enabled == enabled or decided_by_packaging(self.unit.name)
+        unit = self.unit
+        return unit is None or unit.is_as_wanted(enabled) or decided_by_packaging(unit.name)
 
     def enable(self, enabled: bool) -> None:
         """Have the unit started at boot, or not. Raises StandbyError."""
         self._systemctl("enable" if enabled else "disable")
+
+    @property
+    def started_by(self) -> str | None:
+        """The unit that is named, or else the one whose main process the running server is; None without a unit."""
+        pid = self.seen.pid
+        return self.request.service or (self._unit_of(pid) if pid is not None else None)
 
     @property
     def running(self) -> PidFile | None:

@@ -13,9 +13,9 @@ __all__ = ["PROPERTIES", "Unit", "debian_cluster", "debian_directory", "parse_un
 # What `systemctl show` is asked for (systemd 219 and later, org.freedesktop.systemd1(5)).
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "UnitFileState", "Environment", "Job", "Result")
 
-# systemctl(1), is-enabled: what starts at boot, or is started by what does.
-# A unit that is only linked is known to systemd, and started by nothing.
-_ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated")
+# systemctl(1), is-enabled: the units about which `systemctl enable` and `disable` change nothing. One that is only
+# linked, or enabled for the running system ("enabled-runtime"), is started by nothing after a reboot.
+_DECIDED = ("static", "alias", "generated", "indirect", "transient")
 
 _CLUSTERS = "/etc/postgresql"
 
@@ -48,8 +48,17 @@ class Unit(NamedTuple):
 
     @property
     def enabled(self) -> bool:
-        """Whether the unit starts at boot."""
-        return self.file_state in _ENABLED
+        """Whether the unit is enabled for every boot."""
+        return self.file_state == "enabled"
+
+    @property
+    def decided_elsewhere(self) -> bool:
+        """Whether it cannot be enabled or disabled: other units start it, or none does."""
+        return self.file_state in _DECIDED
+
+    def is_as_wanted(self, enabled: bool) -> bool:
+        """Whether there is nothing to enable or to disable."""
+        return self.enabled == enabled or self.decided_elsewhere
 
     @property
     def at_rest(self) -> bool:

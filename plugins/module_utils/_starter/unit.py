@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "PROPERTIES",
+    "RUNTIME",
     "DebianCluster",
     "StartUnit",
     "Starter",
@@ -42,7 +43,9 @@ _DIRECTORY = re.compile(r"(?:^|\s)(?:-D\s*|--pgdata[= ]\s*)(\S+)")
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 
-_AT_BOOT = ("enabled", "enabled-runtime", "alias", "generated")
+# The words of systemctl(1), is-enabled. What is enabled for the running system only is gone after a reboot.
+_AT_BOOT = ("enabled", "alias", "generated")
+RUNTIME = "enabled-runtime"
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class StartUnit:
 
     @property
     def at_boot(self) -> bool:
-        """Whether it is started at boot, or by another unit."""
-        return self.file_state in _AT_BOOT or bool(self.wanted_by)
+        """Whether it is started at every boot, or by another unit. Of Debian's clusters their start.conf tells."""
+        return self.file_state in _AT_BOOT or (self.file_state != RUNTIME and bool(self.wanted_by))
 
     @property
     def can_be_enabled(self) -> bool:
@@ -102,13 +105,16 @@ class DebianCluster:
     """What the packaging has in the directory of a cluster's configuration.
 
     ``start`` is the word of start.conf, ``options`` those of pg_ctl.conf. ``umbrella_at_boot``: postgresql.service,
-    which starts the cluster along, is started at boot.
+    which starts the cluster along, is started at boot. ``environment`` is what the file of that name sets, the
+    server's whole environment. ``mistakes`` are lines with which pg_ctlcluster ends, as FILE:LINE.
     """
 
     directory: str
     start: str
     options: str
     umbrella_at_boot: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,11 @@ class Starter:
     unit: StartUnit
     real: str | None = None
     cluster: DebianCluster | None = None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the server finds in its environment, beside what systemd gives to every unit."""
+        return self.unit.environment if self.cluster is None else self.cluster.environment
 
     @property
     def settings(self) -> dict[str, str]:

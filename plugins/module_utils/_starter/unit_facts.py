@@ -17,8 +17,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats import conf as _conf
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import debian_directory
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.packaging import packaging_file
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import (
     PROPERTIES,
     DebianCluster,
@@ -36,6 +36,8 @@ _BOOTED = "/run/systemd/system"
 
 # What starts Debian's clusters at boot, those whose start.conf says auto.
 _UMBRELLA = "postgresql.service"
+
+_ASSIGNING = _ENVIRONMENT, _OPTIONS = "environment", "pg_ctl.conf"
 
 
 def look(service: str, told: Mapping[str, Mapping[str, str]]) -> Starter | None:
@@ -80,12 +82,14 @@ def _cluster(service: str, told: Mapping[str, Mapping[str, str]]) -> DebianClust
     # Without that file the generator of the packaging takes auto for it.
     start = [line.partition("#")[0].strip() for line in _text(directory, "start.conf").splitlines()]
     umbrella = _unit(_UMBRELLA, told)
-    options = {item.name: item.value for item in _conf.read(_text(directory, "pg_ctl.conf"))}
+    read = {name: packaging_file(_text(directory, name)) for name in _ASSIGNING}
     return DebianCluster(
         directory,
         start=next(filter(None, start), "auto"),
-        options=options.get("pg_ctl_options", ""),
+        options={name.lower(): value for name, value in read[_OPTIONS].values.items()}.get("pg_ctl_options", ""),
         umbrella_at_boot=umbrella is None or umbrella.at_boot,
+        environment=read[_ENVIRONMENT].values,
+        mistakes=tuple(f"{directory}/{name}:{file.mistake}" for name, file in read.items() if file.mistake),
     )
 
 

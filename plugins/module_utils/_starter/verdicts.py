@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.guc import truth
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import LEFTOVERS, PLACES
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.reboot import after_reboot
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import (
     DebianCluster,
     Starter,
@@ -80,7 +81,7 @@ def starts(seen: Starter, wanted: WantedServer) -> list[Verdict]:
     refusal = _no_unit(unit) or _other(seen, wanted)
     if refusal is not None:
         return [problem(_CHECK, refusal)]
-    found = [_user(unit, wanted), _overridden(seen.settings, wanted), _disabled(cluster)]
+    found = [_user(unit, wanted), _overridden(seen.settings, wanted), _disabled(cluster), _mistaken(cluster)]
     problems = [problem(_CHECK, one) for one in found if one is not None]
     warnings = [warning(_CHECK, one) for one in (_too_short(unit, wanted), _down_after_boot(seen)) if one is not None]
     return [*problems, *warnings] or [Verdict(_CHECK, "ok", f"{unit.name}, {_boot(seen)}")]
@@ -179,6 +180,17 @@ def _disabled(cluster: DebianCluster | None) -> Refusal | None:
     )
 
 
+def _mistaken(cluster: DebianCluster | None) -> Refusal | None:
+    if cluster is None or not cluster.mistakes:
+        return None
+    places = " and ".join(cluster.mistakes)
+    return Refusal(
+        "service_file_invalid",
+        f"Debian's packaging does not start this cluster, for it does not take the line {places}.",
+        "write NAME = 'VALUE' there, with quotes if the value begins with another character than a letter or a digit",
+    )
+
+
 def _too_short(unit: StartUnit, wanted: WantedServer) -> Refusal | None:
     seconds = wanted.wal_to_replay / _REPLAYED
     if unit.start_limit is None or unit.kind not in _WAITS or unit.start_limit >= seconds:
@@ -192,22 +204,15 @@ def _too_short(unit: StartUnit, wanted: WantedServer) -> Refusal | None:
 
 
 def _down_after_boot(seen: Starter) -> Refusal | None:
-    unit, cluster = seen.unit, seen.cluster
-    if cluster is not None and cluster.start == "manual":
-        return _stays_down(unit, f"{cluster.directory}/start.conf says manual", "write auto there")
-    if cluster is not None and cluster.start == "auto" and not cluster.umbrella_at_boot:
-        return _stays_down(unit, "postgresql.service, which starts it along, is not enabled", "enable that unit")
-    if cluster is None and not unit.at_boot and not unit.can_be_enabled:
-        return _stays_down(unit, "no unit wants it, and it has no [Install] section", "add one (systemctl edit)")
-    return None
-
-
-def _stays_down(unit: StartUnit, why: str, step: str) -> Refusal:
-    found = f"After a reboot the unit {unit.name} is not started: {why}."
-    return Refusal("service_not_at_boot", found, f"{step}, if the standby is to come back by itself")
+    """One that can be enabled is no matter: that is done when the server is started. What is disabled starts never."""
+    told, cluster = after_reboot(seen), seen.cluster
+    if told.starts is not False or (seen.unit.can_be_enabled if cluster is None else cluster.start == "disabled"):
+        return None
+    found = f"After a reboot the unit {seen.unit.name} is not started: {told.why}."
+    return Refusal("service_not_at_boot", found, f"{told.step}, if the standby is to come back by itself")
 
 
 def _boot(seen: Starter) -> str:
-    if seen.cluster is not None or seen.unit.at_boot:
+    if after_reboot(seen).starts:
         return "which a reboot starts again"
     return f"which a reboot starts again once it is enabled, and it is {seen.unit.file_state or 'not'} now"

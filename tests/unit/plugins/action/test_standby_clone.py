@@ -9,6 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible_collections.pgfleet.standby.plugins.action import standby_clone as plugin
+from ansible_collections.pgfleet.standby.plugins.module_utils._commands.login_session import scope_argv
 
 COPYING = {
     "phase": "copying",
@@ -41,6 +42,12 @@ class Play:
         self.args = dict(args or GIVEN)
         self.task = MagicMock(args=self.args, async_val=async_val, check_mode=check_mode, delegate_to=None)
         self.connection = MagicMock(has_native_async=False)
+        self.become = {"become_user": "postgres"}
+        self.connection.become.get_option.side_effect = self.become.get
+        self.connection.become.set_option.side_effect = self.become.__setitem__
+        self.by_root = []
+        self.refused = None
+        self.owner = "postgres"
         self.connection._shell.tmpdir = "/root/.ansible/tmp/x"
         self.action = plugin.ActionModule(
             self.task, self.connection, MagicMock(), MagicMock(), MagicMock(), MagicMock()
@@ -59,8 +66,16 @@ class Play:
         assert stderr, "stdout is not flushed"
         self.shown.append(text)
 
-    def module(self, module_name, module_args, task_vars, wrap_async):
+    def root(self, module_name, module_args):
+        assert self.become["become_user"] == "root"
+        self.by_root.append((module_name, module_args))
+        return self.refused or {"stat": {"pw_name": self.owner}}
+
+    def module(self, module_name, module_args, task_vars, wrap_async=False):
+        if module_name.startswith("ansible.builtin."):
+            return self.root(module_name, module_args)
         assert module_name == "pgfleet.standby.standby_clone"
+        assert self.become["become_user"] == "postgres"
         self.calls.append(SimpleNamespace(args=dict(module_args), wrap_async=wrap_async))
         module_args["_ansible_verbosity"] = 0  # as _execute_module does
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -324,3 +339,52 @@ def test_silence_is_about_progress_not_about_trouble(play):
     task = play(running(), BROKEN, running(), DONE, args={**GIVEN, "progress_interval": 0})
     assert task.run() == DONE
     assert ["WARNING" in text for text in task.shown] == [True]
+
+
+# --- logind ----------------------------------------------------------------------
+
+
+ENDS = {"session": "session-7.scope", "pid": 4711}
+
+
+class TestACopyThatEndsWithItsSession:
+    def test_is_moved_out_of_it_by_root(self, play):
+        task = play(running(ends_with=ENDS), running(ends_with=None), DONE)
+        assert task.run() == DONE
+        [(first, looked), (second, moved)] = task.by_root
+        assert (first, looked) == ("ansible.builtin.stat", {"path": "/proc/4711"})
+        assert second == "ansible.builtin.command"
+        assert moved["argv"] == scope_argv(4711, "/pgdata")
+        assert "WARNING" not in " ".join(task.shown)
+
+    def test_is_moved_again_if_it_was_started_again(self, play):
+        task = play(running(ends_with=ENDS), running(ends_with={**ENDS, "pid": 4712}), DONE)
+        task.run()
+        assert [arguments.get("path") for _module, arguments in task.by_root][::2] == ["/proc/4711", "/proc/4712"]
+
+    @pytest.mark.parametrize("ends_with", [None, {}], ids=str)
+    def test_others_are_left_where_they_are(self, play, ends_with):
+        task = play(running(ends_with=ends_with), DONE)
+        task.run()
+        assert task.by_root == []
+
+    def test_if_nobody_may_move_it_that_is_told_once_and_the_copy_goes_on(self, play):
+        task = play(running(ends_with=ENDS), running(ends_with=ENDS), DONE)
+        task.refused = {"failed": True, "msg": "sudo: a password is required"}
+        assert task.run() == DONE
+        [warning] = [line for line in task.shown if "WARNING" in line]
+        assert ("session-7.scope" in warning, "a password is required" in warning) == (True, True)
+
+    def test_another_users_process_is_left_alone(self, play):
+        task = play(running(ends_with=ENDS), DONE)
+        task.owner = "root"
+        task.run()
+        assert [module for module, _arguments in task.by_root] == ["ansible.builtin.stat"]
+        assert "process 4711 belongs to root, not to postgres" in " ".join(task.shown)
+
+    def test_without_become_it_is_tried_as_who_has_logged_in(self, play):
+        task = play(running(ends_with=ENDS), DONE)
+        task.connection.become = None
+        task.root = lambda module_name, module_args: task.by_root.append(module_name) or {"stat": {}}
+        task.run()
+        assert task.by_root == ["ansible.builtin.stat", "ansible.builtin.command"]

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.filter.standby_report import FilterModule, human, standby_report
 
+DOWN = {"starts": False, "why": "no unit starts it", "step": "name one"}
+
 
 def record(host, **changed):
     return {
@@ -16,6 +18,7 @@ def record(host, **changed):
         "seconds": 4.07,
         "state": "streaming",
         "lag_bytes": 0,
+        "after_reboot": {"starts": True, "why": "the unit pg is enabled", "step": ""},
         **changed,
     }
 
@@ -26,10 +29,22 @@ def test_is_a_filter():
 
 def test_a_line_for_each_host():
     assert standby_report([record("n1"), record("standby-2", bytes=1, seconds=120, lag_bytes=5 << 30)]) == [
-        "host       action  backup           bytes     seconds  state      lag",
-        "n1         clone   20261121T114827  414.7 MB  4.1      streaming  0 B",
-        "standby-2  clone   20261121T114827  1 B       120.0    streaming  5.0 GB",
+        "host       action  backup           bytes     seconds  state      lag     reboot",
+        "n1         clone   20261121T114827  414.7 MB  4.1      streaming  0 B     starts",
+        "standby-2  clone   20261121T114827  1 B       120.0    streaming  5.0 GB  starts",
     ]
+
+
+def test_what_a_reboot_leaves_down_comes_first_and_is_told_with_its_reason():
+    lines = standby_report([record("n1"), record("n2", after_reboot=DOWN), record("n3", after_reboot=None)])
+    assert [line.split()[0] for line in lines[1:4]] == ["n2", "n1", "n3"]
+    assert [line.rpartition("  ")[2] for line in lines[1:4]] == ["stays down", "starts", "-"]
+    assert lines[4:] == ["n2 stays down after a reboot: no unit starts it. To have it started: name one."]
+
+
+def test_of_several_clusters_that_which_stays_down_is_named():
+    lines = standby_report([record("n1", data_directory="/a"), record("n1", data_directory="/b", after_reboot=DOWN)])
+    assert lines[3].startswith("n1:/b stays down")
 
 
 def test_of_a_host_with_several_clusters_the_cluster_is_named():
@@ -39,7 +54,7 @@ def test_of_a_host_with_several_clusters_the_cluster_is_named():
 
 def test_what_is_not_known_is_a_dash():
     line = standby_report([{"host": "n1", "state": "failed"}])[1]
-    assert line.split() == ["n1", "-", "-", "-", "-", "failed", "-"]
+    assert line.split() == ["n1", "-", "-", "-", "-", "failed", "-", "-"]
 
 
 def test_what_is_not_well_comes_first():
@@ -54,7 +69,7 @@ def test_what_is_not_well_comes_first():
 
 
 def test_no_hosts_are_no_lines():
-    assert standby_report([]) == ["host  action  backup  bytes  seconds  state  lag"]
+    assert standby_report([]) == ["host  action  backup  bytes  seconds  state  lag  reboot"]
 
 
 def test_no_line_ends_in_blanks():

@@ -37,7 +37,7 @@ def look(monkeypatch):
         monkeypatch.setattr(module, "prove", lambda params: dict(standby, asked=params["wait"]))
         monkeypatch.setattr(module, "request_of", lambda params: params)
         monkeypatch.setattr(module, "reconcile", reconciled)
-        monkeypatch.setattr(module, "starts_at_boot", lambda _service: boot)
+        monkeypatch.setattr(module, "is_as_wanted", lambda _service, wanted: None if boot is None else boot == wanted)
         return module.work({"primary_slot_name": None, "service": service, "enabled": enabled}, check_mode=False)
 
     return of

@@ -237,10 +237,36 @@ class TestStartingAtBoot:
         assert ask(service=service, enabled=False)["enabled_changed"] is True
         assert servers.calls == [f"enable {UNIT}", f"disable {UNIT}"]
 
-    @pytest.mark.parametrize("state", ["enabled-runtime", "static", "generated"])
-    def test_is_left_to_what_decides_it(self, servers, data, ask, state):
+    @pytest.mark.parametrize("state", ["static", "generated"])
+    @pytest.mark.parametrize("enabled", [True, False])
+    def test_is_left_to_what_decides_it(self, servers, data, ask, state, enabled):
         servers.unit(UNIT, data, UnitFileState=state)
-        assert ask(service=UNIT, enabled=True)["enabled_changed"] is False
+        assert ask(service=UNIT, enabled=enabled)["enabled_changed"] is False
+
+    def test_until_the_next_reboot_is_not_enough(self, servers, data, ask):
+        servers.unit(UNIT, data, UnitFileState="enabled-runtime", WantedBy="multi-user.target")
+        assert ask(service=UNIT)["after_reboot"]["starts"] is False
+        enabled = ask(service=UNIT, enabled=True)
+        assert (enabled["enabled_changed"], enabled["after_reboot"]["starts"]) == (True, True)
+        assert ask(service=UNIT, enabled=True)["changed"] is False
 
     def test_needs_a_unit(self, ask):
         assert ask(enabled=True)["enabled_changed"] is False
+
+
+class TestAReboot:
+    @pytest.mark.parametrize("check_mode", [True, False])
+    @pytest.mark.parametrize(("enabled", "starts"), [(True, True), (None, False), (False, False)])
+    def test_is_told_of_what_will_be(self, servers, data, ask, named, check_mode, enabled, starts):
+        result = ask(service=named(UNIT), check_mode=check_mode, enabled=enabled)
+        assert result["after_reboot"]["starts"] is starts
+        assert UNIT in result["after_reboot"]["why"]
+
+    def test_leaves_a_unit_down_that_cannot_be_enabled(self, servers, data, ask):
+        servers.unit(UNIT, data, UnitFileState="static")
+        result = ask(service=UNIT, enabled=True)
+        assert (result["after_reboot"]["starts"], result["enabled_changed"]) == (False, False)
+        assert "no [Install] section" in result["after_reboot"]["why"]
+
+    def test_leaves_a_server_down_that_no_unit_runs(self, ask):
+        assert ask()["after_reboot"]["starts"] is False

@@ -229,6 +229,17 @@ class TestUnit:
         answers.starter = Starter(StartUnit("u", command="/b/postgres -c max_connections=1"))
         assert codes(examine(service="u")) == ["setting_overridden"]
 
+    def test_the_rehearsal_has_the_environment_that_it_gives(self, examine, answers):
+        answers.starter = Starter(StartUnit("u", environment={"TZ": "UTC"}, file_state="enabled"))
+        examine(service="u")
+        assert answers.asked["rehearse"].environment == {"TZ": "UTC"}
+
+    @pytest.mark.parametrize("service", [None, "u"], ids=["no unit", "one that only root may ask about"])
+    def test_there_may_be_no_such_environment(self, examine, answers, service):
+        answers.starter = None
+        examine(service=service)
+        assert answers.asked["rehearse"].environment == {}
+
 
 class TestHost:
     def test_a_directory_that_cannot_be_made(self, host, examine, monkeypatch):

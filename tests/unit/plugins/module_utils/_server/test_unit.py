@@ -59,11 +59,11 @@ def test_parse(text, unit):
 @pytest.mark.parametrize(
     ("unit", "exists", "enabled", "at_rest"),
     [
-        (parse_unit("u", RUNNING), True, True, False),
+        (parse_unit("u", RUNNING), True, False, False),
         (parse_unit("u", STARTING), True, False, False),
         (parse_unit("u", UNKNOWN), False, False, True),
         (Unit("u", load="masked", file_state="masked"), False, False, True),
-        (Unit("u", active="failed", file_state="static"), True, True, True),
+        (Unit("u", active="failed", file_state="enabled"), True, True, True),
         (Unit("u", file_state="linked"), True, False, True),
         (Unit("u", active="activating", sub="auto-restart"), True, False, False),
         (Unit("u", active="inactive", job=True), True, False, False),
@@ -71,6 +71,14 @@ def test_parse(text, unit):
 )
 def test_what_it_tells(unit, exists, enabled, at_rest):
     assert (unit.exists, unit.enabled, unit.at_rest) == (exists, enabled, at_rest)
+
+
+@pytest.mark.parametrize(
+    ("state", "decided"),
+    [("static", True), ("generated", True), ("indirect", True), ("enabled", False), ("enabled-runtime", False)],
+)
+def test_whether_it_can_be_enabled_and_disabled(state, decided):
+    assert Unit("u", file_state=state).decided_elsewhere == decided
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class TestRecorded:
             ("postgresql-16", "loaded", False, "/srv/pg16", 90, False, True),
             ("pg-static", "loaded", False, "/srv/pg", 90, False, False),
             ("postgresql", "loaded", True, None, None, True, True),
-            ("postgresql@15-main", "loaded", False, None, None, True, True),
+            ("postgresql@15-main", "loaded", False, None, None, False, True),
             ("postgresql@15-spare", "loaded", False, None, None, False, True),
             ("gone", "masked", False, None, 90, False, True),
             ("nosuch", "not-found", False, None, 90, False, True),

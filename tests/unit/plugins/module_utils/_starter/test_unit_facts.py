@@ -63,6 +63,24 @@ def test_debians_cluster(systemd, files, start, options):
     assert cluster.umbrella_at_boot is True
 
 
+class TestEnvironment:
+    def test_of_debians_cluster_it_is_its_file_alone(self, systemd):
+        text = shown("252")["postgresql@15-main"].replace("Environment=", "Environment=TZ=Europe/Paris")
+        assert "Environment=TZ" in text
+        write_tree(systemd, {"units/postgresql@15-main": text, "etc/15/main/environment": "PGTZ = 'UTC'\n"})
+        starter = look("postgresql@15-main", {})
+        assert (starter.environment, starter.cluster.mistakes) == ({"PGTZ": "UTC"}, ())
+
+    def test_of_another_unit_it_is_the_units(self, systemd):
+        write_tree(systemd, {"units/u": "LoadState=loaded\nEnvironment=PGDATA=/srv/pg TZ=UTC\n"})
+        assert look("u", {}).environment == {"PGDATA": "/srv/pg", "TZ": "UTC"}
+
+    @pytest.mark.parametrize("name", ["environment", "pg_ctl.conf"])
+    def test_a_line_that_pg_ctlcluster_does_not_take_is_told_with_its_place(self, systemd, name):
+        write_tree(systemd / "etc/15/main", {name: "# ours\nA = /opt\n"})
+        assert look("postgresql@15-main", {}).cluster.mistakes == (f"{systemd}/etc/15/main/{name}:2",)
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [(f'echo "{NO_SYSTEMD.strip()}" >&2; exit 1', "System has not been booted"), (None, "command not found")],

@@ -154,6 +154,7 @@ class TestReboot:
         [
             ("enabled", (), OK, "which a reboot starts again"),
             ("disabled", (), OK, "once it is enabled, and it is disabled now"),
+            ("enabled-runtime", ("multi-user.target",), OK, "once it is enabled, and it is enabled-runtime now"),
             ("linked", (), OK, "once it is enabled, and it is linked now"),
             ("static", ("other.service",), OK, "which a reboot starts again"),
             ("static", (), [("warning", "service_not_at_boot")], "it has no [Install] section"),
@@ -164,6 +165,14 @@ class TestReboot:
         assert told(unit) == expected
         [verdict] = starts(Starter(unit, "/srv/pg"), WANTED)
         assert words in verdict.msg
+
+
+def test_a_file_of_debians_that_ends_its_packaging():
+    place = f"{ETC}/environment:3"
+    given = of_debian(mistakes=(place,))
+    assert told(**given) == [("error", "service_file_invalid")]
+    [verdict] = starts(Starter(given["unit"], cluster=given["cluster"]), replace(WANTED, config_directory=ETC))
+    assert place in verdict.msg
 
 
 @pytest.mark.parametrize(
