@@ -95,6 +95,16 @@ drift:
   elements: str
   sample:
     - The recovery settings would change in restore_command.
+after_reboot:
+  description:
+    - What a reboot will do to the server of O(service), as RV(pgfleet.standby.standby_server#module:after_reboot).
+    - Null without O(service), or for a standby that is not ready.
+  returned: success
+  type: dict
+  sample:
+    starts: true
+    step: ""
+    why: /etc/postgresql/15/main/start.conf says auto
 standby:
   description: What was seen, as M(pgfleet.standby.standby_info) returns it.
   returned: success
@@ -120,6 +130,7 @@ msg:
     SELECT pg_wal_replay_resume() on the standby, then run again.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -137,6 +148,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcil
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.request import request_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging, is_as_wanted
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove import prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.boot_facts import reboot_of
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -155,6 +167,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "changed": False,
         "settled": ready and not drift,
         "drift": drift,
+        "after_reboot": asdict(reboot_of(params["service"])) if ready and params["service"] else None,
         "standby": standby,
         "warnings_to_show": warnings,
     }

@@ -61,7 +61,12 @@ class ActionModule(ActionBase):
         return {}
 
     def _standby_drift_info(self, streams: bool) -> dict[str, Any]:
-        return {"settled": streams and not self.drifted, "drift": [], "standby": self._standby_info(streams)}
+        return {
+            "settled": streams and not self.drifted,
+            "drift": [],
+            "after_reboot": {"starts": True, "why": "seen at once", "step": ""} if streams else None,
+            "standby": self._standby_info(streams),
+        }
 
     def _standby_info(self, streams: bool) -> dict[str, Any]:
         return {

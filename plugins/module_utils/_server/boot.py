@@ -10,7 +10,7 @@ import os
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import Unit, debian_directory
 
-__all__ = ["decided_by_packaging", "is_as_wanted"]
+__all__ = ["decided_by_packaging", "file_state", "is_as_wanted"]
 
 _SECONDS = 60
 
@@ -21,8 +21,8 @@ def decided_by_packaging(service: str) -> bool:
     return directory is not None and os.path.exists(os.path.join(directory, "start.conf"))
 
 
-def is_as_wanted(service: str, enabled: bool) -> bool | None:
-    """Whether the unit is enabled or not, as it is wanted, or cannot be either; None if that cannot be known.
+def file_state(service: str) -> str | None:
+    """The word of ``systemctl is-enabled`` for the unit; None if that cannot be known.
 
     systemd is asked over the bus, which is how others than root reach it. A host may have none: then systemctl looks at
     the unit's files itself (systemctl(1), --root). Raises StandbyError if systemctl does not end.
@@ -34,5 +34,14 @@ def is_as_wanted(service: str, enabled: bool) -> bool | None:
     ):
         state = shell.run(argv, _SECONDS).out.strip()
         if state:
-            return Unit(service, file_state=state).is_as_wanted(enabled)
+            return state
     return None
+
+
+def is_as_wanted(service: str, enabled: bool) -> bool | None:
+    """Whether the unit is enabled or not, as it is wanted, or cannot be either; None if that cannot be known.
+
+    Raises StandbyError if systemctl does not end.
+    """
+    state = file_state(service)
+    return Unit(service, file_state=state).is_as_wanted(enabled) if state is not None else None

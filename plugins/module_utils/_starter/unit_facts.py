@@ -29,13 +29,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit impo
     start_unit,
 )
 
-__all__ = ["look"]
+__all__ = ["UMBRELLA", "look"]
 
 # There if systemd is the first process of this host (sd_booted(3)).
 _BOOTED = "/run/systemd/system"
 
 # What starts Debian's clusters at boot, those whose start.conf says auto.
-_UMBRELLA = "postgresql.service"
+UMBRELLA = "postgresql.service"
 
 _ASSIGNING = _ENVIRONMENT, _OPTIONS = "environment", "pg_ctl.conf"
 
@@ -81,7 +81,7 @@ def _cluster(service: str, told: Mapping[str, Mapping[str, str]]) -> DebianClust
         return None
     # Without that file the generator of the packaging takes auto for it.
     start = [line.partition("#")[0].strip() for line in _text(directory, "start.conf").splitlines()]
-    umbrella = _unit(_UMBRELLA, told)
+    umbrella = _unit(UMBRELLA, told)
     read = {name: packaging_file(_text(directory, name)) for name in _ASSIGNING}
     return DebianCluster(
         directory,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.reboot import AfterReboot
 from ansible_collections.pgfleet.standby.plugins.modules import standby_drift_info as module
 
 UNCHANGED = {
@@ -38,6 +39,7 @@ def look(monkeypatch):
         monkeypatch.setattr(module, "request_of", lambda params: params)
         monkeypatch.setattr(module, "reconcile", reconciled)
         monkeypatch.setattr(module, "is_as_wanted", lambda _service, wanted: None if boot is None else boot == wanted)
+        monkeypatch.setattr(module, "reboot_of", lambda service: AfterReboot(boot, f"of {service}"))
         return module.work({"primary_slot_name": None, "service": service, "enabled": enabled}, check_mode=False)
 
     return of
@@ -48,6 +50,7 @@ def test_a_standby_that_is_as_it_is_wanted(look):
     assert (found["settled"], found["drift"], found["changed"]) == (True, [], False)
     assert found["warnings_to_show"] == ["of the proof", "of the settings"]
     assert found["standby"]["asked"] == "replay"
+    assert found["after_reboot"] == {"starts": True, "why": "of u", "step": ""}
     assert "warnings_to_show" not in found["standby"]
 
 
@@ -75,13 +78,15 @@ def test_what_differs_is_told_and_warned_of_by_who_mends_it(look, changed, drift
 
 @pytest.mark.parametrize("changed", [{"service": None}, {"enabled": None}, {"service": ""}])
 def test_what_nobody_wants_at_boot_is_not_asked(look, changed):
-    assert look(boot=False, **changed)["settled"]
+    found = look(boot=False, **changed)
+    assert found["settled"]
+    assert (found["after_reboot"] is None) == (not changed.get("service", "u"))
 
 
 def test_one_that_is_not_ready_is_told_and_no_more_is_asked(look):
     found = look(standby=BEHIND, settings=REFUSED)
     assert (found["settled"], found["drift"], found["error_code"]) == (False, [], "standby_catching_up")
-    assert found["msg"] == BEHIND["msg"]
+    assert (found["msg"], found["after_reboot"]) == (BEHIND["msg"], None)
 
 
 def test_one_of_somebody_else_is_left_as_it_is(look):
