@@ -62,6 +62,7 @@ NO_OPTIONS = {
     "pg_create_physical_replication_slot",
     "pg_drop_replication_slot",
     "pg_replication_slots",
+    "allow_in_place_tablespaces",
     "pg_wal_replay_resume",
     "synchronous_standby_names",
     "wal_keep_size",
