@@ -194,6 +194,12 @@ def recovery(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[Recovery]
     made.close()
 
 
+# Between two looks the feed pauses for seconds.
+often_18 = pytest.mark.parametrize(
+    "recovery",
+    [pytest.param(major, marks=() if major == max(PACKED) else pytest.mark.long) for major in sorted(PACKED)],
+    indirect=True,
+)
 only_15 = pytest.mark.parametrize("recovery", [15], indirect=True)
 
 
@@ -252,6 +258,7 @@ def test_a_damaged_segment_comes_by_the_ordinary_command(recovery: Recovery) -> 
     assert recovery.by_ordinary_command() == {damaged}
 
 
+@often_18
 def test_it_ends_when_the_server_streams(recovery: Recovery) -> None:
     recovery.archive(2)
     recovery.feed()

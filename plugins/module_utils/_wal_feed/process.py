@@ -55,14 +55,30 @@ def kept_running(order: FeedOrder, identity: dict[str, Any], check_mode: bool) -
     place = feed_of(order.state_directory)
     require_lockable(order.state_directory)
     require_lockable(place)
-    holder = Lock.holder(_runner(order.state_directory))
-    if holder:
+    holder = _known_holder(order.state_directory)
+    if holder is not None:
         _require_same(order, holder, identity)
     if holder is not None or streams(order.data_directory, order.state_directory):
         return "none"
     if not check_mode:
         follow(Task(place, identity, _nothing, partial(feed, order), Fed), 0)
     return "started"
+
+
+def _known_holder(state_directory: str) -> dict[str, Any] | None:
+    """The note of the feed that runs, None if none does.
+
+    A feed that begins notes itself at once, and the programs of one that was killed end by themselves: until then it is
+    not known which of the two has the lock. Raises StandbyError if that does not end.
+    """
+    began = time.monotonic()
+    while True:
+        holder = Lock.holder(_runner(state_directory))
+        if holder is None or holder:
+            return holder
+        if time.monotonic() - began > 2 * _END_SECONDS:
+            raise _does_not_end(feed_of(state_directory))
+        time.sleep(_LOOK_SECONDS)
 
 
 def _nothing() -> None:
@@ -122,7 +138,7 @@ def _does_not_end(place: str) -> StandbyError:
     return StandbyError(
         Refusal(
             "wal_feed_running",
-            f"The WAL feed in {place} does not end. Nothing was removed.",
+            f"The WAL feed in {place} does not end. Nothing was changed.",
             f"see which process has {place}/runner locked (lslocks), end it, then run again",
         )
     )
