@@ -28,6 +28,9 @@ _COPIED = ("DONE", WAITING)
 # Barman's backup_compression; what has one is in tars (Barman 3.0 for gzip, 3.1 for lz4 and zstd).
 _COMPRESSIONS = ("gzip", "lz4", "zstd", "none")
 
+# Others are snapshots of a cloud's disks, which nothing here can read.
+_TYPES = ("rsync", "full", "incremental")
+
 # Barman's words: rsync-concurrent is that of local-rsync, too, and a passive Barman (primary_ssh_command) has one word
 # for whatever it has copied from another Barman: what that is shows in its files.
 _MODES = ("rsync-concurrent", "postgres", "passive")
@@ -42,11 +45,16 @@ def _reasons_unusable(backup: Backup) -> Sequence[str]:
     return _unfit(backup)
 
 
+def _of_type(backup: Backup) -> Sequence[str]:
+    """What speaks against its type."""
+    if backup.type in _TYPES:
+        return []
+    return [f"it is of type {backup.type}; supported are {', '.join(_TYPES[:-1])} and {_TYPES[-1]}"]
+
+
 def _unfit(backup: Backup) -> Sequence[str]:
     """What will speak against it whatever becomes of its status."""
-    found = []
-    if backup.type not in ("rsync", "full", "incremental"):
-        found.append(f"it is of type {backup.type}; supported are rsync, full and incremental")
+    found = [*_of_type(backup)]
     if backup.mode not in _MODES:
         found.append(f"it was taken by method {backup.mode}; supported are rsync and postgres")
     if backup.compression and not backup.staged:
@@ -196,6 +204,8 @@ def _look(
     out = _of_asked(listed, wanted)
     if out.reasons or listed.status not in _COPIED:
         return out._replace(reasons=[*out.reasons, *(() if listed.status == "DONE" else _reasons_unusable(listed))])
+    if listed.type is not None and _of_type(listed):  # a list tells it from Barman 3.11 on
+        return out._replace(reasons=_of_type(listed))
     backup = details(listed.backup_id)
     out = _of_asked(backup, wanted, known=True)
     unfit = [*out.reasons, *(_unfit(backup) if backup.status in _COPIED else ())]

@@ -13,6 +13,7 @@ import tempfile
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
@@ -46,7 +47,7 @@ def barman_cli(missing: str | None) -> list[Verdict]:
 
 
 def fetches_segment(
-    restore_command: str, segment: str, segment_size: int, system_identifier: str | None = None
+    restore_command: str, segment: str, segment_size: int, system_identifier: str | None, data_directory: str
 ) -> Verdict:
     """Whether restore_command really fetches a segment here, as the user that runs this.
 
@@ -55,7 +56,7 @@ def fetches_segment(
     directory as well: the data directory may not be there yet, and must not be written into. ``segment`` has to be
     one that the archive has. Takes at most 60 seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="pgfleet.") as scratch:
+    with tempfile.TemporaryDirectory(prefix="pgfleet.", dir=_place(segment_size, data_directory)) as scratch:
         path = os.path.join(scratch, "RECOVERYXLOG")
         rc, stderr = _run(_rendered(restore_command, segment, path), scratch)
         if rc != 0:
@@ -73,6 +74,26 @@ def fetches_segment(
             "make it take the segment, uncompressed, from the archive of this cluster",
         ),
     )
+
+
+def _place(segment_size: int, data_directory: str) -> str | None:
+    """Where the segment has room: beside the data directory, if not among temporary files, which may be small memory.
+
+    None for the usual place. A script may have the segment twice for a moment, packed and unpacked.
+    """
+    beside = nearest_existing(os.path.dirname(data_directory))
+    if _room(tempfile.gettempdir()) >= 2 * segment_size or not os.access(beside, os.W_OK | os.X_OK):
+        return None
+    return beside if _room(beside) >= 2 * segment_size else None
+
+
+def _room(directory: str) -> int:
+    """Bytes that this user may still write there; 0 if that cannot be known."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
 
 
 def _rendered(command: str, segment: str, path: str) -> str:

@@ -35,7 +35,7 @@ def check_wal(
         return (*of_source, *proof.verdicts)
     identifier = control.system_identifier or (upstream.system_identifier if upstream is not None else None)
     trial = request.restore_trial or command
-    fetched = questions.fetch(trial, proof.in_archive, segment_size, identifier)
+    fetched = questions.fetch(trial, proof.in_archive, segment_size, identifier, request.data_directory)
     return (*of_source, *proof.verdicts, fetched)
 
 

@@ -112,7 +112,7 @@ def run_holds(keywords, name, size):
     return as_dict(holds_wal(keywords, *segment_start(name, size)))
 
 def run_fetch(command, name, size, identifier=None):
-    return as_dict(fetches_segment(command, name, size, identifier))
+    return as_dict(fetches_segment(command, name, size, identifier, "/var/lib/postgresql/15/main"))
 
 def run_peek(archive, first, count):
     return barman(**archive).peek_wal(first, count)

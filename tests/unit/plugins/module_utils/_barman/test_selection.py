@@ -182,6 +182,16 @@ def test_a_time_may_be_one_that_barman_prints(before, found):
     assert choice.backup.backup_id == found
 
 
+def test_what_the_list_rules_out_by_its_type_is_not_asked_for():
+    snapshots = {f"s{number}": {"type": "snapshot", "mode": "snapshot"} for number in range(500)}
+    catalogue = Catalogue(**snapshots, good={})
+    backup, skipped = catalogue.choose("latest")
+    assert (backup.backup_id, catalogue.asked) == ("good", ["good"])
+    assert dict(skipped) == {
+        name: ["it is of type snapshot; supported are rsync, full and incremental"] for name in snapshots
+    }
+
+
 def test_what_the_list_rules_out_by_its_time_is_not_asked_for():
     catalogue = Catalogue(a=ended(1, compression="snappy"), b=ended(30), c=ended(40))
     assert catalogue.chosen("latest", before="2026-11-21T00:00:00Z") == ("b", ["a"])

@@ -34,6 +34,7 @@ class TestFetch:
         self.scratch = tmp_path / "scratch"
         self.scratch.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(self.scratch))
+        self.data = str(tmp_path / "disk" / "data")
         self.archive = tmp_path / "archive"
         self.archive.mkdir()
         self.store()
@@ -45,7 +46,9 @@ class TestFetch:
         (self.archive / self.SEGMENT).write_bytes(head.ljust(length, b"\0"))
 
     def fetch(self, command, identifier=SYSTEM_IDENTIFIER):
-        verdict = fetches_segment(command.replace("ARCHIVE", str(self.archive)), self.SEGMENT, SIZE, identifier)
+        verdict = fetches_segment(
+            command.replace("ARCHIVE", str(self.archive)), self.SEGMENT, SIZE, identifier, self.data
+        )
         assert verdict.check == "restore_command"
         assert verdict.severity == "ok" or "Next: " in verdict.msg
         return verdict
@@ -67,6 +70,20 @@ class TestFetch:
     def test_succeeds(self, command):
         assert self.fetch(command).severity == "ok"
         assert (self.archive / self.SEGMENT).exists()
+
+    @pytest.mark.parametrize(
+        ("temporary", "beside", "place"),
+        [(2, 2, "scratch"), (1, 2, "disk"), (1, 1, "scratch"), (0, 9, "disk")],
+        ids=["there is room", "only beside the data directory", "nowhere", "none at all"],
+    )
+    def test_is_tried_where_a_segment_has_room(self, tmp_path, monkeypatch, temporary, beside, place):
+        (tmp_path / "disk").mkdir()
+        rooms = {str(self.scratch): temporary * SIZE, str(tmp_path / "disk"): beside * SIZE}
+        monkeypatch.setattr(_restore_command, "_room", rooms.__getitem__)
+        note = tmp_path / "note"
+        assert self.fetch(f"dirname %p >{note}; cp ARCHIVE/%f %p").severity == "ok"
+        assert note.read_text(encoding="utf-8").startswith(f"{tmp_path / place}/pgfleet.")
+        assert list((tmp_path / "disk").iterdir()) == []
 
     @pytest.mark.parametrize(
         ("command", "said"),

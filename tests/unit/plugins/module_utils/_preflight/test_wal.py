@@ -94,7 +94,7 @@ def test_how_large_a_segment_is(block_size, of_upstream, size):
         sizes.append(segment_size)
         return ALL_WAL
 
-    def fetch(_command, _segment, segment_size, _identifier):
+    def fetch(_command, _segment, segment_size, _identifier, _data_directory):
         sizes.append(segment_size)
         return FETCHED
 
