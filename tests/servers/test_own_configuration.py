@@ -36,6 +36,7 @@ def recover(primary: Server, standby: Server) -> dict[str, Any]:
             "restore_command": "none",
             "settings": {},
             "rejoin": True,
+            "login_user": None,
         },
         check_mode=False,
     )

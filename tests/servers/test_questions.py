@@ -23,14 +23,14 @@ from ansible_collections.pgfleet.standby.tests.servers.servers import SUPERUSER,
 SLOT = "odd_slot"
 
 
-def where(server: Server) -> tuple[LocalServer, str]:
+def where(server: Server) -> LocalServer:
     """How local_instance reaches it."""
-    return LocalServer(str(server.top), server.port, server.pid), SUPERUSER
+    return LocalServer(str(server.top), server.port, server.pid, SUPERUSER)
 
 
 def test_who_a_primary_is(primary: Server) -> None:
     upstream = identify(primary.conninfo)
-    instance = local_instance(*where(primary))
+    instance = local_instance(where(primary))
     identifier = control_data(str(primary.data)).system_identifier
     assert upstream.system_identifier == instance.system_identifier == identifier
     assert upstream.version == instance.version
@@ -42,7 +42,7 @@ def test_who_a_primary_is(primary: Server) -> None:
 def test_who_a_standby_is(fleet: Fleet, standby: Server) -> None:
     primary = fleet.primary(standby.major)
     standby.wait_for("SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'")
-    instance = local_instance(*where(standby))
+    instance = local_instance(where(standby))
     assert (instance.in_recovery, instance.timeline) == (True, 1)
     assert instance.receiver is not None
     assert (instance.receiver.status, instance.receiver.timeline) == ("streaming", 1)
@@ -50,13 +50,13 @@ def test_who_a_standby_is(fleet: Fleet, standby: Server) -> None:
 
 
 def test_a_paused_replay_is_seen(standby: Server) -> None:
-    assert not local_instance(*where(standby)).paused
+    assert not local_instance(where(standby)).paused
     standby.sql("SELECT pg_wal_replay_pause()")
     try:
-        assert local_instance(*where(standby)).paused
+        assert local_instance(where(standby)).paused
     finally:
         standby.sql("SELECT pg_wal_replay_resume()")
-    assert not local_instance(*where(standby)).paused
+    assert not local_instance(where(standby)).paused
 
 
 def test_a_standby_with_the_primarys_serializable_default_is_asked_as_well(standby: Server) -> None:
@@ -65,7 +65,7 @@ def test_a_standby_with_the_primarys_serializable_default_is_asked_as_well(stand
     standby.edit("postgresql.auto.conf", {"default_transaction_isolation": "serializable"})
     standby.reload()
     try:
-        assert local_instance(*where(standby)).in_recovery
+        assert local_instance(where(standby)).in_recovery
         facts = read_facts({**standby.conninfo, "dbname": "postgres"}, None, "another standby")
         assert not isinstance(facts, str)
         assert (facts.max_wal_senders or 0) > 0
@@ -139,7 +139,7 @@ def test_positions_are_compared_as_the_server_does(primary: Server) -> None:
 def test_signs_of_use_are_told(primary: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGUSER", SUPERUSER)
     primary.sql("CREATE ROLE app")
-    found = signs_of_use(where(primary)[0])
+    found = signs_of_use(where(primary))
     primary.sql("DROP ROLE app")
-    left = signs_of_use(where(primary)[0])
+    left = signs_of_use(where(primary))
     assert set(found) - set(left) == {"role app"}

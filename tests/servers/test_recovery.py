@@ -62,6 +62,7 @@ class Copy:
             "recovery_min_apply_delay": "0",
             "settings": {"hot_standby_feedback": True},
             "rejoin": True,
+            "login_user": None,
         }
         result = work({**given, **changed}, check_mode=False)
         as_user(self.server.data)

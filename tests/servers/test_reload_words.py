@@ -21,7 +21,7 @@ LOGS = {
 @pytest.fixture(scope="module", params=MAJORS)
 def server(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[Server]:
     """A server of its own, which pg_ctl starts."""
-    server = Server.create(request.param, fleet.place(f"r{request.param}"))
+    server = Server.create(request.param, fleet.place(f"reloaded{request.param}"))
     server.edit("postgresql.conf", {"unix_socket_directories": str(server.top), "port": str(server.port)})
     yield server
     Control(server).to("stopped")

@@ -80,6 +80,7 @@ class Standby:
             "restore_command": "exit 1",
             "settings": settings,
             "rejoin": True,
+            "login_user": None,
             "service": None,
             "enabled": None,
         }

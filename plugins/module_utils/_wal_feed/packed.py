@@ -10,7 +10,7 @@ import contextlib
 import gzip
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import (
@@ -34,6 +34,9 @@ _BEGINS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
+
+# What Python itself unpacks.
+_BY_PYTHON: dict[str, Callable[[str], object]] = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}
 
 
 class BrokenFileError(Exception):
@@ -65,20 +68,11 @@ def unpack(path: str, packing: str, target: str, most: int) -> None:
             unpacked.write(portion)
 
 
-@contextlib.contextmanager
-def _reader(path: str, packing: str) -> Iterator[IO[bytes]]:
-    if packing == "gzip":
-        with gzip.open(path, "rb") as stream:
-            yield cast("IO[bytes]", stream)
-    elif packing == "bzip2":
-        with bz2.open(path, "rb") as stream:
-            yield cast("IO[bytes]", stream)
-    elif packing == "xz":
-        with lzma.open(path, "rb") as stream:
-            yield cast("IO[bytes]", stream)
-    else:
-        with _by_program(path, packing) as stream:
-            yield stream
+def _reader(path: str, packing: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    unpacks = _BY_PYTHON.get(packing)
+    if unpacks is None:
+        return _by_program(path, packing)
+    return cast("contextlib.AbstractContextManager[IO[bytes]]", unpacks(path))
 
 
 @contextlib.contextmanager

@@ -28,14 +28,14 @@ REFUSED = StandbyError(Refusal("configuration_invalid", "A line is wrong.", "men
 def look(monkeypatch):
     """The module's work, with what its parts find."""
 
-    def of(standby=READY, settings=UNCHANGED, boot=True, service="u", enabled=True):
+    def of(standby=None, settings=None, boot=True, service="u", enabled=True):
         def reconciled(_request, only_look):
             assert only_look
             if isinstance(settings, StandbyError):
                 raise settings
-            return dict(settings)
+            return dict(settings or UNCHANGED)
 
-        monkeypatch.setattr(module, "prove", lambda params: dict(standby, asked=params["wait"]))
+        monkeypatch.setattr(module, "prove", lambda params: dict(standby or READY, asked=params["wait"]))
         monkeypatch.setattr(module, "request_of", lambda params: params)
         monkeypatch.setattr(module, "reconcile", reconciled)
         monkeypatch.setattr(module, "is_as_wanted", lambda _service, wanted: None if boot is None else boot == wanted)
