@@ -176,7 +176,11 @@ def as_string(keywords: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("more", "form"), [({}, dict), ({"sslpassword": PASSPHRASE}, as_string)], ids=["dictionary", "string with another"]
+    ("more", "form"),
+    [
+        pytest.param({}, dict, id="dictionary"),
+        pytest.param({"sslpassword": PASSPHRASE}, as_string, id="string with another", marks=pytest.mark.long),
+    ],
 )
 def test_no_secret_comes_to_light(fleet: Fleet, tmp_path: Path, more: dict[str, str], form: Any) -> None:
     seen = play(fleet, tmp_path, form({**fleet.primary(MAJOR).conninfo, **more}), PASSWORD)
