@@ -56,6 +56,7 @@ class TestSlot:
             story.does("settings")
             story.lab.primary_sql(f"SELECT pg_drop_replication_slot('{SLOT}')")
 
+    @pytest.mark.long
     def test_may_have_the_hosts_name(self, story: Story) -> None:
         try:
             story.does("settings", slot_name="auto")
