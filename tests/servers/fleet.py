@@ -15,12 +15,14 @@ class Fleet:
 
     def __init__(self, top: Path) -> None:
         self.top = top
+        self._places = 0
         self.primaries: dict[int, Server] = {}
         self.standbys: dict[int, Server] = {}
 
     def place(self, name: str) -> Path:
-        """A new directory for one server."""
-        place = self.top / name
+        """A new directory for one server. Files of tests share the fleet, so a name may come more than once."""
+        self._places += 1
+        place = self.top / f"{name}.{self._places}"
         place.mkdir(mode=0o755)
         as_user(place)
         return place
