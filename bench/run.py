@@ -52,7 +52,7 @@ def bench_work(bench: Bench, options: argparse.Namespace) -> None:
             peers.write_arguments(bench, Meter(bench), data[work.data], options.options, root)
         measured = measure(bench, work, data[work.data], options)
         document = {"work": work.name, "what": work.what, **facts, "data": shape(data[work.data]), **measured}
-        path = report.write(work.name, document)
+        path = report.write(f"{work.name}-before" if options.before else work.name, document)
         print(f"\n{path.name}\n{report.table(document)}\n", flush=True)
 
 
