@@ -25,6 +25,7 @@ __all__ = [
     "empty",
     "file_system_of",
     "fsync_directory",
+    "has_room",
     "is_empty",
     "locked_directory",
     "mode_of",
@@ -145,6 +146,14 @@ def nearest_existing(path: str) -> str:
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
+
+
+def has_room(directory: str, size: int) -> bool:
+    """Whether this user may write there, and so many bytes are free. What cannot be looked at has none."""
+    try:
+        return os.access(directory, os.W_OK | os.X_OK) and shutil.disk_usage(directory).free >= size
+    except OSError:
+        return False
 
 
 def _unreadable(path: str, failed: OSError) -> StandbyError:

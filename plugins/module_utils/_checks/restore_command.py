@@ -13,7 +13,7 @@ import tempfile
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import ProgramGroup
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import nearest_existing
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import has_room, nearest_existing
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_header import HEADER_BYTES, segment_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem, warning
 
@@ -82,18 +82,9 @@ def _place(segment_size: int, data_directory: str) -> str | None:
     None for the usual place. A script may have the segment twice for a moment, packed and unpacked.
     """
     beside = nearest_existing(os.path.dirname(data_directory))
-    if _room(tempfile.gettempdir()) >= 2 * segment_size or not os.access(beside, os.W_OK | os.X_OK):
-        return None
-    return beside if _room(beside) >= 2 * segment_size else None
-
-
-def _room(directory: str) -> int:
-    """Bytes that this user may still write there; 0 if that cannot be known."""
-    try:
-        found = os.statvfs(directory)
-    except OSError:
-        return 0
-    return found.f_bavail * found.f_frsize
+    return (
+        beside if not has_room(tempfile.gettempdir(), 2 * segment_size) and has_room(beside, 2 * segment_size) else None
+    )
 
 
 def _rendered(command: str, segment: str, path: str) -> str:

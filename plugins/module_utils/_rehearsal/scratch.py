@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import locked_directory, read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import has_room, locked_directory, read_small
 
 __all__ = ["Scratch", "scratch"]
 
@@ -63,7 +63,7 @@ def scratch(bases: Sequence[str], room: int) -> Iterator[Scratch]:
     """
     for place in bases:
         _remove_dead(place)
-    base = next((place for place in bases if _has_room(place, room)), None)
+    base = next((place for place in bases if has_room(place, room)), None)
     if base is None:
         raise StandbyError(
             Refusal(
@@ -87,13 +87,6 @@ def scratch(bases: Sequence[str], room: int) -> Iterator[Scratch]:
 def _mark() -> str:
     """What is written into the lock: another host may use the same file system, and its processes are not seen here."""
     return f"pgfleet.standby rehearses a server here, on {socket.gethostname()}\n"
-
-
-def _has_room(base: str, room: int) -> bool:
-    try:
-        return os.access(base, os.W_OK | os.X_OK) and shutil.disk_usage(base).free >= room
-    except OSError:
-        return False
 
 
 def _remove_dead(base: str) -> None:

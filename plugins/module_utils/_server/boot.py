@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.unit import Unit, debian_directory
 
-__all__ = ["decided_by_packaging", "file_state", "is_as_wanted"]
+__all__ = ["decided_by_packaging", "is_as_wanted", "state_in_files"]
 
 _SECONDS = 60
 
@@ -21,21 +22,17 @@ def decided_by_packaging(service: str) -> bool:
     return directory is not None and os.path.exists(os.path.join(directory, "start.conf"))
 
 
-def file_state(service: str) -> str | None:
-    """The word of ``systemctl is-enabled`` for the unit; None if that cannot be known.
+def state_in_files(service: str) -> str | None:
+    """The word of ``systemctl is-enabled`` for the unit, by its files alone; None if that cannot be known.
 
-    systemd is asked over the bus, which is how others than root reach it. A host may have none: then systemctl looks at
-    the unit's files itself (systemctl(1), --root). Raises StandbyError if systemctl does not end.
+    systemd answers others than root over the bus, and a host may have none: then systemctl looks at the files itself
+    (systemctl(1), --root). Raises StandbyError if systemctl does not end.
     """
-    shell = LocalShell()
-    for argv in (
-        ["systemctl", "show", "--property=UnitFileState", "--value", "--", service],
-        ["systemctl", "--root=/", "is-enabled", "--", service],
-    ):
-        state = shell.run(argv, _SECONDS).out.strip()
-        if state:
-            return state
-    return None
+    return _said(["systemctl", "--root=/", "is-enabled", "--", service])
+
+
+def _said(argv: Sequence[str]) -> str | None:
+    return LocalShell().run(argv, _SECONDS).out.strip() or None
 
 
 def is_as_wanted(service: str, enabled: bool) -> bool | None:
@@ -43,5 +40,6 @@ def is_as_wanted(service: str, enabled: bool) -> bool | None:
 
     Raises StandbyError if systemctl does not end.
     """
-    state = file_state(service)
+    over_the_bus = _said(["systemctl", "show", "--property=UnitFileState", "--value", "--", service])
+    state = over_the_bus or state_in_files(service)
     return Unit(service, file_state=state).is_as_wanted(enabled) if state is not None else None

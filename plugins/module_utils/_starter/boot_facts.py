@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import file_state
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import state_in_files
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.reboot import (
     UNKNOWN,
     AfterReboot,
@@ -25,7 +25,7 @@ def reboot_of(service: str) -> AfterReboot:
     try:
         seen = look(service, {})
         if seen is None:
-            states = {name: file_state(name) for name in (service, UMBRELLA)}
+            states = {name: state_in_files(name) for name in (service, UMBRELLA)}
             if states[service] is None:
                 return UNKNOWN
             seen = look(service, {name: _loaded(state) for name, state in states.items()})

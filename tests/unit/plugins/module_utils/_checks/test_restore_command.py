@@ -79,7 +79,7 @@ class TestFetch:
     def test_is_tried_where_a_segment_has_room(self, tmp_path, monkeypatch, temporary, beside, place):
         (tmp_path / "disk").mkdir()
         rooms = {str(self.scratch): temporary * SIZE, str(tmp_path / "disk"): beside * SIZE}
-        monkeypatch.setattr(_restore_command, "_room", rooms.__getitem__)
+        monkeypatch.setattr(_restore_command, "has_room", lambda place, size: rooms[place] >= size)
         note = tmp_path / "note"
         assert self.fetch(f"dirname %p >{note}; cp ARCHIVE/%f %p").severity == "ok"
         assert note.read_text(encoding="utf-8").startswith(f"{tmp_path / place}/pgfleet.")
