@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,6 +86,32 @@ class Running:
     stage: str
     process: subprocess.Popen[bytes]
     since: float
+
+
+class Ending:
+    """The wish to end the run, by SIGTERM. It waits while a stage begins, whose processes nobody would know else."""
+
+    def __init__(self) -> None:
+        self.waits = False
+        self.wanted = False
+
+    def told(self, *_signal: object) -> None:
+        self.wanted = True
+        if not self.waits:
+            sys.exit(128 + signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def later(self) -> Iterator[None]:
+        self.waits = True
+        try:
+            yield
+        finally:
+            self.waits = False
+        if self.wanted:
+            self.told()
+
+
+ENDING = Ending()
 
 
 def needs(stage: str) -> tuple[str, ...]:
@@ -164,7 +191,8 @@ def begin_next(waiting: list[str], running: list[Running], stages: list[str], re
         occupied = stage not in BESIDE and any(one.stage not in BESIDE for one in running)
         if not occupied and results.may_begin(stage, stages):
             waiting.remove(stage)
-            running.append(begin(stage))
+            with ENDING.later():
+                running.append(begin(stage))
 
 
 def run(stages: list[str], results: Results) -> None:
@@ -231,7 +259,7 @@ def lab_down() -> None:
 def main(stages: list[str]) -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
     # The process groups of the stages beside are ended on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, ENDING.told)
     # A run in CI starts with hosts of its own, whatever an earlier one may have left; a developer may want to look at
     # the hosts of a failed stage.
     in_ci = bool(os.environ.get("CI"))

@@ -27,6 +27,7 @@ class Checkout:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs: list[subprocess.Popen[str]] = []
+        self.program = [str(STAGES_PY)]
         self.recipes = dict.fromkeys(("prepare", "release-images", "lab-down", *ALL.split()), "")
 
     def start(self, stages: str = ALL, **env: str) -> subprocess.Popen[str]:
@@ -36,7 +37,7 @@ class Checkout:
         ]
         (self.path / "Makefile").write_text("\n".join(rules))
         inherited = {name: value for name, value in os.environ.items() if name not in INHERITED}
-        command = [sys.executable, str(STAGES_PY), *stages.split()]
+        command = [sys.executable, *self.program, *stages.split()]
         run = subprocess.Popen(command, cwd=self.path, env=inherited | env, stdout=subprocess.PIPE, text=True)
         self.runs.append(run)
         return run
@@ -167,18 +168,48 @@ def test_stages_that_need_both_cores_run_one_by_one(checkout):
     assert story == [f"{word} {stage}" for stage in one_by_one for word in ("begin", "end")]
 
 
+# It tells through the pipe `begun` that it has begun, and that it was ended. Who is not ended ends before the bound.
+LASTS = "\t@exec 3>begun; trap 'echo ended >&3; exit 1' TERM; echo begun >&3; sleep 200 3>&- & wait\n"
+
+
 def test_who_ends_the_run_ends_the_stages_beside(checkout):
     os.mkfifo(checkout.path / "begun")
-    checkout.recipes["release-images"] = (
-        "\t@exec 3>begun; trap 'echo ended >&3; exit 1' TERM; echo begun >&3; sleep 100000 3>&- & wait\n"
-    )
-    checkout.recipes["lint"] = "\t@exec sleep 100000\n"
+    checkout.recipes["release-images"] = LASTS
+    checkout.recipes["lint"] = "\t@exec sleep 200\n"
     run = checkout.start("lint releases")
     with (checkout.path / "begun").open() as pipe:
         assert pipe.readline() == "begun\n"
         run.send_signal(signal.SIGTERM)
         assert run.wait(BOUND) != 0
         assert pipe.read() == "ended\n"
+
+
+# The signal comes when a stage's processes run, and before anybody has noted them.
+ENDED_WHILE_A_STAGE_BEGINS = """\
+import os, pathlib, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+import stages
+begun = stages.begin
+def begin(stage):
+    running = begun(stage)
+    if stage == "release-images":
+        pathlib.Path("begun").read_text()
+        os.kill(os.getpid(), signal.SIGTERM)
+    return running
+stages.begin = begin
+stages.main(sys.argv[1:])
+"""
+
+
+def test_a_stage_that_begins_when_the_run_is_ended_is_ended_as_well(checkout):
+    os.mkfifo(checkout.path / "begun")
+    checkout.recipes["release-images"] = (
+        "\t@trap 'echo ended >heard; exit 1' TERM; echo begun >begun; sleep 200 & wait\n"
+    )
+    checkout.program = ["-c", ENDED_WHILE_A_STAGE_BEGINS, str(STAGES_PY.parent)]
+    code, _lines = checkout.run("releases")
+    assert code != 0
+    assert (checkout.path / "heard").read_text() == "ended\n"
 
 
 def test_a_run_that_was_ended_says_how_far_its_stages_have_come(checkout):
