@@ -15,8 +15,8 @@ description:
     Meanwhile neither a retention policy nor C(barman delete) removes the backup or the WAL after it.
   - Claims are on record on the Barman host, in C(~/.pgfleet/claims) of the user who runs Barman, and changed under a
     lock. Any number of hosts and plays may claim the same backup at the same time.
-  - Only a keep that was made for a claim is released. A keep that somebody else has made, or whose target somebody
-    else has changed since, is left as it is.
+  - Only a keep that was made for a claim is released. A keep that somebody else has made is left as it is, also if
+    there was one for a claim before, and with the same target. The module warns then that the backup stays kept.
   - For an incremental backup Barman keeps the full one that it rests on.
   - Every call also releases the keeps of the same server whose claims have expired since.
 author:
@@ -100,6 +100,16 @@ foreign:
   returned: success
   type: bool
   sample: false
+taken_over:
+  description:
+    - The backups that were kept for claims, and which somebody else has kept since. They stay kept; the module warns
+      of each once.
+    - Those of the same server whose claims have expired are among them, beside the backup that was asked for.
+  returned: success
+  type: list
+  elements: str
+  version_added: 0.1.1
+  sample: []
 owners:
   description: Who claims it.
   returned: success
@@ -137,9 +147,10 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "backup_id": found.root,
         "target": found.target,
         "foreign": found.foreign,
+        "taken_over": found.taken_over,
         "owners": sorted(found.claims),
         "expires": found.expiry(params["owner"]),
-        "warnings_to_show": unprotected(found),
+        "warnings_to_show": [*unprotected(found), *taken_over(found, params["barman_server"])],
     }
 
 
@@ -147,6 +158,14 @@ def unprotected(found: Pin) -> list[str]:
     if found.why is None:
         return []
     return [f"Backup {found.root} is not kept while it is copied, and retention may remove it: {found.why}."]
+
+
+def taken_over(found: Pin, server: str) -> list[str]:
+    return [
+        f"Backup {backup} was kept while hosts copied it, and somebody else has kept it since: it stays kept when the"
+        f" last copy is done. Next: if nobody wants that, run `barman keep --release {server} {backup}` then."
+        for backup in found.taken_over
+    ]
 
 
 def main() -> None:

@@ -37,7 +37,8 @@ class Pin:
     """How a backup is kept. ``root`` is the backup that is: of an incremental one, the full one that it rests on.
 
     ``target`` is Barman's word, ``foreign`` whether the keep was made by somebody else. ``claims`` are owners and the
-    seconds since 1970 until when. If ``pinned`` is false and should not be, ``why`` says what prevents it.
+    seconds since 1970 until when. ``taken_over`` are the backups that were kept for claims, and which somebody else has
+    kept since: they stay kept. If ``pinned`` is false and should not be, ``why`` says what prevents it.
     """
 
     root: str
@@ -46,6 +47,7 @@ class Pin:
     claims: dict[str, float] = field(default_factory=dict)
     changed: bool = False
     why: str | None = None
+    taken_over: list[str] = field(default_factory=list)
 
     @property
     def pinned(self) -> bool:
@@ -75,4 +77,11 @@ def pin(barman: Barman, backup: Backup, claim: ClaimRequest) -> Pin:
         if error.code not in _IMPOSSIBLE or claim.seconds is None:
             raise
         return Pin(root, why=error.refusal.found)
-    return Pin(root, answer["target"], answer["foreign"], answer["claims"], answer["changed"])
+    return Pin(
+        root,
+        answer["target"],
+        answer["foreign"],
+        answer["claims"],
+        answer["changed"],
+        taken_over=answer["taken_over"],
+    )

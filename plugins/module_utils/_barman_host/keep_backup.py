@@ -26,6 +26,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claim
     NOKEEP,
     Claims,
     ClaimStep,
+    Seen,
     claims_of,
     renewed,
     to_claim,
@@ -44,13 +45,14 @@ def keep_backup(request: Mapping[str, Any]) -> dict[str, Any]:
     """Claim or release a backup, and release backups without a claim. Raises StandbyError."""
     kept = _Kept(Barman.on_its_host(request["barman"]), os.path.realpath(request["directory"]))
     if request["only_look"]:
-        return kept.answer(kept.step(request))
+        step = kept.step(request)
+        return kept.answer(step, [kept.backup_id] if step.taken_over else [])
     with kept.record.locked(_LOCK_SECONDS):
         step = kept.step(request)
         kept.take(step)
-    _sweep(kept)
+    taken_over = [*([kept.backup_id] if step.taken_over else []), *_sweep(kept)]
     sweep_staged(os.path.dirname(kept.directory))
-    return kept.answer(step)
+    return kept.answer(step, taken_over)
 
 
 class _Kept:
@@ -61,7 +63,7 @@ class _Kept:
         self.directory = directory
         self.backup_id = os.path.basename(directory)
         self.record = record or record_of("keep", barman.server, directory)
-        self.target = NOKEEP
+        self.seen = Seen(NOKEEP)
 
     def step(self, request: Mapping[str, Any]) -> ClaimStep:
         """What has to be done, after a look at what is."""
@@ -69,18 +71,29 @@ class _Kept:
         uses = renewed(self.record.read(), now, lambda: uses_below(self.directory))
         if request["seconds"] is not None:
             self._ask()
-            return to_claim(uses, self.target, request["owner"], now + request["seconds"])
+            return to_claim(uses, self.seen, request["owner"], now + request["seconds"])
         try:
             self._ask()
         except StandbyError as error:
             if error.code not in ("backup_unknown", "keep_unsupported"):
                 raise
-        return to_release(uses, self.target, request["owner"])
+        return to_release(uses, self.seen, request["owner"])
 
     def _ask(self) -> None:
         """What Barman says of the backup now. Raises StandbyError, also for a Barman that cannot keep a backup."""
         self.barman.require_keep()
-        self.target = self.barman.keep_target(self.backup_id)
+        self.seen = Seen(self.barman.keep_target(self.backup_id), self._mark())
+
+    def _mark(self) -> int | None:
+        """When the keep was made, in nanoseconds since 1970; None if its file is not where Barman has it.
+
+        Barman writes BACKUP/annotations/keep anew at every `barman keep`, also with the same target
+        (barman/annotations.py and cli.py, 3.13.2); there is no other trace of who made it, or when.
+        """
+        try:
+            return os.stat(os.path.join(self.directory, "annotations", "keep")).st_mtime_ns
+        except OSError:
+            return None
 
     def take(self, step: ClaimStep) -> None:
         """The record comes before the keep, and goes after it: nothing stays kept of which no record speaks."""
@@ -89,7 +102,7 @@ class _Kept:
             return
         if step.command == "release":
             self.barman.release_keep(self.backup_id)
-            self.target = NOKEEP
+            self.seen = Seen(NOKEEP)
         if step.uses.claims:
             self._write(step.uses)
         else:
@@ -107,30 +120,37 @@ class _Kept:
                 )
             )
         before = self.record.read()
-        self._write(uses)
+        # Without a mark: if this ends between the keep and its mark, nothing tells it from a keep that a person made then.
+        self._write(uses._replace(mark=None))
         try:
             self.barman.keep(self.backup_id, FULL)
         except StandbyError:
             self.record.write(before) if before else self.record.remove()
             raise
-        self.target = FULL
+        self.seen = Seen(FULL, self._mark())
+        self._write(uses._replace(mark=self.seen.mark))
 
     def _write(self, uses: Claims) -> None:
         self.record.write({"server": self.barman.server, "directory": self.directory, **uses._asdict()})
 
-    def answer(self, step: ClaimStep) -> dict[str, Any]:
-        """What became of it, or would."""
-        target = {"keep": FULL, "release": NOKEEP}.get(step.command or "", self.target)
+    def answer(self, step: ClaimStep, taken_over: list[str]) -> dict[str, Any]:
+        """What became of it, or would. ``taken_over`` are the backups whose keep was ours and is another one now."""
+        target = {"keep": FULL, "release": NOKEEP}.get(step.command or "", self.seen.target)
         return {
             "target": target,
             "foreign": target != NOKEEP and not step.uses.ours,
             "claims": step.uses.claims,
             "changed": step.changed,
+            "taken_over": taken_over,
         }
 
 
-def _sweep(kept: _Kept) -> None:
-    """Release this server's other backups whose last claim has expired: the runs that claimed them were killed."""
+def _sweep(kept: _Kept) -> list[str]:
+    """Release this server's other backups whose last claim has expired: the runs that claimed them were killed.
+
+    Returns those that stay kept, because their keep is not ours any more.
+    """
+    taken_over = []
     for record in records("keep"):
         with contextlib.suppress(StandbyError, OSError):
             found = record.read()
@@ -139,4 +159,8 @@ def _sweep(kept: _Kept) -> None:
             if same and directory != kept.directory and not claims_of(found, time.time()).claims:
                 with record.locked(0):
                     other = _Kept(kept.barman, directory, record)
-                    other.take(other.step({"owner": None, "seconds": None}))
+                    step = other.step({"owner": None, "seconds": None})
+                    other.take(step)
+                    if step.taken_over and not step.uses.claims:
+                        taken_over.append(other.backup_id)
+    return taken_over

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.claims import (
     Claims,
-    ClaimStep,
+    Seen,
     claims_of,
     renewed,
     to_claim,
@@ -36,7 +36,8 @@ BOTH = {**A, **B}
     ],
 )
 def test_a_claim(uses, target, claims, ours, command, changed):
-    assert to_claim(uses, target, "a", 2000.0) == ClaimStep(Claims(claims, ours), command, changed)
+    step = to_claim(uses, Seen(target), "a", 2000.0)
+    assert (step.uses, step.command, step.changed) == (Claims(claims, ours), command, changed)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,28 @@ def test_a_claim(uses, target, claims, ours, command, changed):
     ],
 )
 def test_a_release(uses, target, left, ours, command, changed):
-    assert to_release(uses, target, "a") == ClaimStep(Claims(left, ours), command, changed)
+    step = to_release(uses, Seen(target), "a")
+    assert (step.uses, step.command, step.changed) == (Claims(left, ours), command, changed)
+
+
+@pytest.mark.parametrize(
+    ("uses", "seen", "ours", "taken_over"),
+    [
+        pytest.param(Claims(A, True, 7), Seen("full", 7), True, False, id="as we made it"),
+        pytest.param(Claims(A, True, 7), Seen("full", 8), False, True, id="made again, with our target"),
+        pytest.param(Claims(A, True, 7), Seen("standalone", 8), False, True, id="made again, with another target"),
+        pytest.param(Claims(A, True, 7), Seen("standalone", 7), False, True, id="another target, at one tick of the clock"),
+        pytest.param(Claims(A, True), Seen("full", 8), False, True, id="not known whose it is"),
+        pytest.param(Claims(A, True, 7), Seen("full"), False, True, id="no longer to be seen"),
+        pytest.param(Claims(A, True, 7), Seen("nokeep"), False, False, id="released by hand"),
+        pytest.param(Claims(A), Seen("full", 8), False, False, id="never ours"),
+    ],
+)
+def test_a_keep_is_ours_as_long_as_nobody_has_made_it_again(uses, seen, ours, taken_over):
+    released = to_release(uses, seen, "a")
+    assert (released.command == "release", released.taken_over) == (ours, taken_over)
+    claimed = to_claim(uses, seen, "a", 2000.0)
+    assert (claimed.command is None and claimed.uses.ours, claimed.taken_over) == (ours, taken_over)
 
 
 def test_what_has_expired_counts_no_longer():

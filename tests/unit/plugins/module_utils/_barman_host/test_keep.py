@@ -17,16 +17,18 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-# Its keep is a file; `refuse` and `worm` are what it is told to be.
+# Its keep is the file that Barman has for it (barman/annotations.py, 3.13.2), which every `barman keep` writes anew, also
+# with the same target. `refuse` and `worm` are what it is told to be.
 KEEPS = """\
 #!/bin/sh
 cd '{root}' || exit 1
+for backup; do keep='{base}'/$backup/annotations/keep; done
 case "$*" in
 -v) cat version 2>/dev/null || echo 2.14 Barman by EnterpriseDB ;;
-*"keep --status"*) printf '{{"pg": {{"keep_status": {{"message": "%s"}}}}}}' "$(cat keep 2>/dev/null || echo nokeep)" ;;
+*"keep --status"*) printf '{{"pg": {{"keep_status": {{"message": "%s"}}}}}}' "$(cat "$keep" 2>/dev/null || echo nokeep)" ;;
 *"keep --target"*) [ ! -e refuse ] || {{ echo '{{"_ERROR": ["Cannot add keep"]}}'; exit 1; }}
-    cp record-then keep 2>/dev/null || echo full >keep; echo '{{}}' ;;
-*"keep --release"*) rm keep; echo '{{}}' ;;
+    mkdir -p "${{keep%/*}}"; echo full >"$keep"; echo '{{}}' ;;
+*"keep --release"*) rm "$keep"; echo '{{}}' ;;
 *"show-server "*) printf '{{"pg": {{"worm_mode": %s}}}}' "$(test -e worm && echo true || echo false)" ;;
 *) exit 99 ;;
 esac
@@ -36,16 +38,29 @@ CLAIM, RELEASE = ClaimRequest("n1:/data", 3600), ClaimRequest("n1:/data", None)
 
 @pytest.fixture
 def barman(host, monkeypatch):
-    host.program("barman", KEEPS.format(root=host.root))
+    host.program("barman", KEEPS.format(root=host.root, base=host.backup_directory.parent))
     monkeypatch.setattr(_claim_records, "_place", lambda: str(host.root / "home" / "claims"))
     monkeypatch.setattr(_keep_backup, "_LOCK_SECONDS", 0)
     (host.root / "home").mkdir()
     return Barman(LocalShell(), "pg")
 
 
+def annotation(host):
+    return host.backup_directory / "annotations" / "keep"
+
+
 def kept(host):
-    path = host.root / "keep"
+    path = annotation(host)
     return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+
+def a_person_keeps(host, target):
+    path = annotation(host)
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(target, encoding="utf-8")
+    # At another moment, however coarse the clock of the file system is.
+    os.utime(path, ns=(before + 10**9, before + 10**9))
 
 
 def record(host):
@@ -55,16 +70,82 @@ def record(host):
 
 def test_a_run_that_was_killed_between_its_record_and_its_keep(host, barman):
     pin(barman, host.backup(), CLAIM)
-    (host.root / "keep").unlink()
+    annotation(host).unlink()
     again = pin(barman, host.backup(), CLAIM)
     assert (again.pinned, again.changed, kept(host)) == (True, True, "full")
 
 
 def test_a_run_that_was_killed_between_its_release_and_the_end_of_its_record(host, barman):
     pin(barman, host.backup(), CLAIM)
-    (host.root / "keep").unlink()
+    annotation(host).unlink()
     assert pin(barman, host.backup(), RELEASE).pinned is False
     assert list((host.root / "home" / "claims").iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["full", "standalone"])
+class TestAKeepOfAPerson:
+    def test_before_ours(self, host, barman, target):
+        a_person_keeps(host, target)
+        found = pin(barman, host.backup(), CLAIM)
+        assert (found.pinned, found.foreign, found.target, found.taken_over) == (True, True, target, [])
+        left = pin(barman, host.backup(), RELEASE)
+        assert (left.foreign, left.taken_over, kept(host)) == (True, [], target)
+
+    def test_after_ours(self, host, barman, target):
+        claimed = pin(barman, host.backup(), CLAIM)
+        assert (claimed.foreign, claimed.taken_over) == (False, [])
+        a_person_keeps(host, target)
+        looked = pin(barman, host.backup(), replace(RELEASE, only_look=True))
+        left = pin(barman, host.backup(), RELEASE)
+        for found in (looked, left):
+            assert (found.foreign, found.target, found.taken_over) == (True, target, [found.root])
+        assert (kept(host), list((host.root / "home" / "claims").iterdir())) == (target, [])
+
+    def test_while_two_hosts_copy_it_is_told_once(self, host, barman, target):
+        pin(barman, host.backup(), CLAIM)
+        a_person_keeps(host, target)
+        other = replace(CLAIM, owner="n2:/data")
+        told = [pin(barman, host.backup(), asked).taken_over for asked in (other, CLAIM, RELEASE)]
+        assert told == [[host.backup().backup_id], [], []]
+        pin(barman, host.backup(), replace(RELEASE, owner="n2:/data"))
+        assert kept(host) == target
+
+    def test_after_ours_was_released_by_hand(self, host, barman, target):
+        pin(barman, host.backup(), CLAIM)
+        annotation(host).unlink()
+        a_person_keeps(host, target)
+        pin(barman, host.backup(), RELEASE)
+        assert kept(host) == target
+
+    def test_after_ours_whose_claim_has_expired_and_another_backup_is_claimed(self, host, barman, target):
+        pin(barman, host.backup(), replace(CLAIM, seconds=-1))
+        a_person_keeps(host, target)
+        other = "20261101T000000"
+        found = pin(barman, host.backup(backup_id=other), CLAIM)
+        assert (found.root, found.taken_over, kept(host)) == (other, [host.backup().backup_id], target)
+
+
+def test_a_keep_of_ours_that_nobody_touched_is_released(host, barman):
+    pin(barman, host.backup(), CLAIM)
+    pin(barman, host.backup(), replace(CLAIM, owner="n2:/data"))
+    assert pin(barman, host.backup(), RELEASE).pinned is True
+    last = pin(barman, host.backup(), replace(RELEASE, owner="n2:/data"))
+    assert (last.pinned, last.taken_over, kept(host)) == (False, [], None)
+
+
+def test_a_run_that_was_killed_between_its_keep_and_the_note_of_it_leaves_what_may_be_a_persons(host, barman):
+    pin(barman, host.backup(), CLAIM)
+    path = record(host)
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**noted, "mark": None}), encoding="utf-8")
+    left = pin(barman, host.backup(), RELEASE)
+    assert (left.taken_over, kept(host)) == ([left.root], "full")
+
+
+def test_a_barman_whose_keep_is_nowhere_to_be_seen_goes_by_its_target(host, barman):
+    host.program("barman", KEEPS.format(root=host.root, base=host.root / "elsewhere"))
+    pin(barman, host.backup(), CLAIM)
+    assert pin(barman, host.backup(), RELEASE).pinned is False
 
 
 @pytest.mark.parametrize("mark", ["refuse", "worm"])
