@@ -120,7 +120,7 @@ class _Kept:
                 )
             )
         before = self.record.read()
-        # Without a mark: if this ends between the keep and its mark, nothing tells it from a keep that a person made then.
+        # Without a mark: if this ends between the keep and its mark, nothing tells the keep from one of a person.
         self._write(uses._replace(mark=None))
         try:
             self.barman.keep(self.backup_id, FULL)

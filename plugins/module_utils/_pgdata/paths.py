@@ -76,13 +76,24 @@ def paths(data_directory: str, others: Mapping[str, str], homes: Iterable[str]) 
             )
     clash = overlaps([data_directory, *others.values()])
     if clash is not None and not found:
+        names = [name for name, path in others.items() if posixpath.normpath(path) in clash]
         found.append(
             problem(
                 "paths",
-                Refusal("path_overlap", f"{clash[0]} and {clash[1]} overlap.", "map them to separate directories"),
+                Refusal("path_overlap", f"{clash[0]} and {clash[1]} overlap.", _apart(names)),
             )
         )
     return found or [Verdict("paths", "ok", "all paths may be used")]
+
+
+def _apart(names: Iterable[str]) -> str:
+    """How these places are separated, by the options that name them."""
+    if any(name.startswith("tablespace") for name in names):
+        return (
+            "set tablespace_mapping, from the tablespace's location on the primary to a directory of its own, outside of"
+            " the data directory and of every other tablespace: {LOCATION: /srv/NAME}"
+        )
+    return "map them to separate directories"
 
 
 def _why_unusable(path: str, homes: Iterable[str]) -> str | None:

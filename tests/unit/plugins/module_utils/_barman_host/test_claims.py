@@ -64,7 +64,7 @@ def test_a_release(uses, target, left, ours, command, changed):
         pytest.param(Claims(A, True, 7), Seen("full", 7), True, False, id="as we made it"),
         pytest.param(Claims(A, True, 7), Seen("full", 8), False, True, id="made again, with our target"),
         pytest.param(Claims(A, True, 7), Seen("standalone", 8), False, True, id="made again, with another target"),
-        pytest.param(Claims(A, True, 7), Seen("standalone", 7), False, True, id="another target, at one tick of the clock"),
+        pytest.param(Claims(A, True, 7), Seen("standalone", 7), False, True, id="another target, at one tick"),
         pytest.param(Claims(A, True), Seen("full", 8), False, True, id="not known whose it is"),
         pytest.param(Claims(A, True, 7), Seen("full"), False, True, id="no longer to be seen"),
         pytest.param(Claims(A, True, 7), Seen("nokeep"), False, False, id="released by hand"),

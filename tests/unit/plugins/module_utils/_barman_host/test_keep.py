@@ -17,15 +17,16 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman_host.keep 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell, SshShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 
-# Its keep is the file that Barman has for it (barman/annotations.py, 3.13.2), which every `barman keep` writes anew, also
-# with the same target. `refuse` and `worm` are what it is told to be.
+# Its keep is the file that Barman has for it (barman/annotations.py, 3.13.2), which every `barman keep` writes anew,
+# even with the same target. `refuse` and `worm` are what it is told to be.
 KEEPS = """\
 #!/bin/sh
 cd '{root}' || exit 1
 for backup; do keep='{base}'/$backup/annotations/keep; done
+target=$(cat "$keep" 2>/dev/null || echo nokeep)
 case "$*" in
 -v) cat version 2>/dev/null || echo 2.14 Barman by EnterpriseDB ;;
-*"keep --status"*) printf '{{"pg": {{"keep_status": {{"message": "%s"}}}}}}' "$(cat "$keep" 2>/dev/null || echo nokeep)" ;;
+*"keep --status"*) printf '{{"pg": {{"keep_status": {{"message": "%s"}}}}}}' "$target" ;;
 *"keep --target"*) [ ! -e refuse ] || {{ echo '{{"_ERROR": ["Cannot add keep"]}}'; exit 1; }}
     mkdir -p "${{keep%/*}}"; echo full >"$keep"; echo '{{}}' ;;
 *"keep --release"*) rm "$keep"; echo '{{}}' ;;

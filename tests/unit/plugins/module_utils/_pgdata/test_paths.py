@@ -136,6 +136,19 @@ def test_paths(data_directory, others, expected):
     assert codes(paths(data_directory, others, ["/home/ann"])) == expected
 
 
+@pytest.mark.parametrize(
+    ("others", "step"),
+    [
+        ({"tablespace 16388": "/srv/pg/tablespaces/t"}, "set tablespace_mapping, from the tablespace's location on the"),
+        ({"tablespace 1": "/srv/t", "tablespace 2": "/srv/t/"}, "set tablespace_mapping, from the tablespace's"),
+        ({"waldir": "/srv/pg/wal"}, "map them to separate directories"),
+    ],
+)
+def test_an_overlap_says_how_to_separate_the_two(others, step):
+    [verdict] = paths("/srv/pg", others, [])
+    assert verdict.refusal.next_step.startswith(step)
+
+
 def test_paths_name_the_option():
     [verdict] = paths("/srv/pg", {"waldir": "wal"}, [])
     assert verdict.msg.startswith("waldir='wal' cannot be used: it is not absolute.")
