@@ -29,6 +29,7 @@ __all__ = [
     "block_sizes",
     "clocks",
     "collations",
+    "confined",
     "inodes",
     "locales",
     "ownership",
@@ -294,6 +295,21 @@ def selinux(enforcing: bool, places: Iterable[HostPlace]) -> list[Verdict]:
                 f" {paths}",
             ),
         )
+    ]
+
+
+def confined(enforcing: bool, restore_command: str | None) -> list[str]:
+    """What no check shows of restore_command: whether the server may run it in its own SELinux domain.
+
+    The targeted policy starts the server in ``postgresql_t`` (init_daemon_domain in selinux-policy's postgresql.te);
+    what Ansible runs here is not in it.
+    """
+    if not enforcing or not restore_command:
+        return []
+    return [
+        "whether SELinux, which is enforcing here, lets the server run restore_command, for the trial of it is not"
+        " confined as the server may be (once the standby runs, `ausearch -m avc -ts recent` as root shows what was"
+        " denied)"
     ]
 
 

@@ -127,6 +127,11 @@ def suits_host(standby: Standby, files: Mapping[str, int]) -> list[Verdict]:
     ]
 
 
+def not_shown_by_trial(restore_command: str | None) -> list[str]:
+    """What the server may not do on this host, although its user may."""
+    return _compatibility.confined(_host_facts.selinux_enforcing(), restore_command)
+
+
 def _refused_to_root(places: Mapping[str, str]) -> list[Verdict]:
     """What root will refuse to make for us, and what root leaves as it is though we cannot use it."""
     user, found = this_user(), []

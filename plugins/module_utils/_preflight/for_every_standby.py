@@ -269,7 +269,8 @@ def _of_host(case: Case, standby: _compatibility_facts.Standby, files: Mapping[s
     if not case.paths_fit:
         return Findings()
     verdicts, failed = ask("host", lambda: _compatibility_facts.suits_host(standby, files))
-    return merged(failed, Findings(verdicts or ()))
+    unseen = _compatibility_facts.not_shown_by_trial(case.request.restore_command)
+    return merged(failed, Findings(verdicts or (), {"not_checked": unseen}))
 
 
 def _of_upstream(case: Case, standby: _compatibility_facts.Standby, questions: Questions) -> Findings:

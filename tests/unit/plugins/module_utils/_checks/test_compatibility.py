@@ -259,6 +259,15 @@ def test_ownership_names_the_reason(changed, said):
 
 
 @pytest.mark.parametrize(
+    ("enforcing", "restore_command", "told"),
+    [(True, "fetch %f %p", True), (True, None, False), (False, "fetch %f %p", False)],
+)
+def test_what_a_confined_server_may_do_is_not_known(enforcing, restore_command, told):
+    unseen = _compatibility.confined(enforcing, restore_command)
+    assert ["restore_command" in one and "ausearch -m avc" in one for one in unseen] == [True] * told
+
+
+@pytest.mark.parametrize(
     ("enforcing", "kinds", "expected"),
     [
         (True, ["postgresql_db_t", None], []),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks import host_facts as _host_facts
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.facts import Slot, UpstreamFacts
 from ansible_collections.pgfleet.standby.plugins.module_utils._rehearsal.rehearse import Rehearsed
@@ -70,6 +71,13 @@ class TestSettings:
         examined = examine(settings={"settings": {"nonsense": 1}})
         assert codes(examined) == ["setting_invalid"]
         assert "unrecognized parameter" in of_check(examined, "settings")[0].msg
+
+    @pytest.mark.parametrize("enforcing", [True, False])
+    def test_by_a_trial_that_is_not_confined_as_the_server_may_be(self, host, examine, prepare, enforcing, monkeypatch):
+        monkeypatch.setattr(_host_facts, "selinux_enforcing", lambda: enforcing)
+        prepare(host)
+        unseen = [one for one in examine().plan["not_checked"] if "SELinux" in one]
+        assert [one.count("restore_command") for one in unseen] == [1] * enforcing
 
     def test_a_command_that_would_end_the_server_is_not_tried(self, host, examine, answers, prepare):
         prepare(host)
