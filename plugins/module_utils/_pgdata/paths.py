@@ -90,8 +90,8 @@ def _apart(names: Iterable[str]) -> str:
     """How these places are separated, by the options that name them."""
     if any(name.startswith("tablespace") for name in names):
         return (
-            "set tablespace_mapping, from the tablespace's location on the primary to a directory of its own, outside of"
-            " the data directory and of every other tablespace: {LOCATION: /srv/NAME}"
+            "set tablespace_mapping, from the tablespace's location on the primary to a directory of its own, outside"
+            " of the data directory and of every other tablespace: {LOCATION: /srv/NAME}"
         )
     return "map them to separate directories"
 

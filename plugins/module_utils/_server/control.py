@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import Completed, LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.failure_words import said_by
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory, read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data, inspect, uncertain
@@ -216,6 +216,8 @@ class Server:
 
     def _pg_ctl(self) -> None:
         bindir = find_bindir(self.pgdata.major, self.request.bindir)
+        with acting_as(self._owner):  # a cluster that we did not make has none yet
+            private_directory(self.request.state_directory)
         log = os.path.join(self.request.state_directory, "server.log")
         argv = [os.path.join(bindir, "pg_ctl"), "start", "--wait", "--silent", f"--timeout={_PG_CTL_SECONDS}"]
         config_file = self._config_file()

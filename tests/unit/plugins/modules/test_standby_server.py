@@ -68,6 +68,11 @@ class TestEachState:
         again = ask(service=service)
         assert (again["changed"], again["action"], again["pid"]) == (False, "none", result["pid"])
 
+    def test_pg_ctl_has_a_place_for_its_log_if_we_have_not_made_the_cluster(self, host, servers, data, ask):
+        state = host.root / "state of a cluster that was there"
+        assert ask(state_directory=str(state))["running"] is True
+        assert (state.stat().st_mode & 0o777, servers.pid(data) != 0) == (0o700, True)
+
     @WAYS
     def test_stops_what_runs(self, servers, data, ask, named, unit):
         service = named(unit)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import wal_proof as _wal_proof
-from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import prove
+from ansible_collections.pgfleet.standby.plugins.module_utils._checks.wal_proof import prove, prove_archived
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.command import LocalShell
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
@@ -269,6 +269,51 @@ def test_another_history_is_unknown(look):
 
 def test_a_proof_can_be_a_result(look):
     assert as_dict(look(Archive(), names(ALL))[0])["verdicts"][0]["check"] == "wal"
+
+
+class TestAPassiveBarmanAfterAFailover:
+    """It has no history file, no .partial, and not the WAL from before its oldest backup.
+
+    The standby gets the history from the upstream: a WAL receiver fetches what is missing up to the upstream's timeline
+    before it asks for WAL (walreceiver.c, WalRcvFetchTimeLineHistoryFiles), and recovery then looks for the new
+    timeline's segments in the archive as well (xlogrecovery.c, rescanLatestTimeLine).
+    """
+
+    @pytest.mark.parametrize(
+        ("in_archive", "on_upstream", "missing"),
+        [
+            pytest.param(names(range(3, 6)), names(range(6, 10), 2), None, id="the new timeline is at the upstream"),
+            pytest.param(
+                [*names(range(3, 6)), *names([6, 7], 2)],
+                names([8, 9], 2),
+                None,
+                id="the new timeline's begin is in the archive only",
+            ),
+            pytest.param(names([4, 5]), names(range(6, 10), 2), name(3), id="the old WAL is gone"),
+            pytest.param(names(range(3, 6)), names([8, 9], 2), name(6, 2), id="the fork's segment is nowhere"),
+            pytest.param(
+                [*names(range(3, 6)), f"{name(6)}.partial"],
+                names([8, 9], 2),
+                name(6, 2),
+                id="the fork's segment as .partial",
+            ),
+            pytest.param([], names(range(6, 10), 2), name(3), id="nothing but backups"),
+        ],
+    )
+    def test_what_is_missing_is_told(self, look, in_archive, on_upstream, missing):
+        proof, _asked = look(Archive(*in_archive), on_upstream, **FORK)
+        assert codes(proof) == (GAP if missing else [])
+        if missing:
+            assert f"WAL segment {missing} is missing" in proof.verdicts[0].msg
+
+    def test_a_backup_of_the_new_timeline_needs_nothing_of_the_old_one(self, look):
+        proof, _asked = look(Archive(*names([7, 8], 2)), names([9], 2), begin=(2, at(7, 40)), **FORK)
+        assert (codes(proof), proof.first) == ([], name(7, 2))
+
+    def test_without_the_upstream_the_archive_needs_the_backups_own_segments_alone(self):
+        archive = Archive(*names([3, 4]))
+        assert codes(prove_archived(1, at(3, 40), at(4, 80), SIZE, archive)) == []
+        assert codes(prove_archived(1, at(3, 40), at(5, 80), SIZE, archive)) == GAP
 
 
 class TestTimelinesOfTheArchive:

@@ -139,7 +139,7 @@ def test_paths(data_directory, others, expected):
 @pytest.mark.parametrize(
     ("others", "step"),
     [
-        ({"tablespace 16388": "/srv/pg/tablespaces/t"}, "set tablespace_mapping, from the tablespace's location on the"),
+        ({"tablespace 16388": "/srv/pg/tablespaces/t"}, "set tablespace_mapping, from the tablespace's"),
         ({"tablespace 1": "/srv/t", "tablespace 2": "/srv/t/"}, "set tablespace_mapping, from the tablespace's"),
         ({"waldir": "/srv/pg/wal"}, "map them to separate directories"),
     ],
