@@ -163,7 +163,7 @@ def unprotected(found: Pin) -> list[str]:
 def taken_over(found: Pin, server: str) -> list[str]:
     return [
         f"Backup {backup} was kept while hosts copied it, and somebody else has kept it since: it stays kept when the"
-        f" last copy is done. Next: if nobody wants that, run `barman keep --release {server} {backup}` then."
+        f" last copy is done. If that is not wanted, run `barman keep --release {server} {backup}` then."
         for backup in found.taken_over
     ]
 

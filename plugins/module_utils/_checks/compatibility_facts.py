@@ -27,7 +27,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.upstream
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, problem
 
-__all__ = ["Standby", "suits_host", "suits_upstream"]
+__all__ = ["Standby", "not_shown_by_trial", "suits_host", "suits_upstream"]
 
 
 @dataclass(frozen=True)
