@@ -168,14 +168,14 @@ def test_stages_that_need_both_cores_run_one_by_one(checkout):
     assert story == [f"{word} {stage}" for stage in one_by_one for word in ("begin", "end")]
 
 
-# It tells through the pipe `begun` that it has begun, and that it was ended. Who is not ended ends before the bound.
-LASTS = "\t@exec 3>begun; trap 'echo ended >&3; exit 1' TERM; echo begun >&3; sleep 200 3>&- & wait\n"
+# It tells through the pipe `begun` that it has begun, and that it was ended.
+LASTS = "\t@exec 3>begun; trap 'echo ended >&3; exit 1' TERM; echo begun >&3; sleep 100000 3>&- & wait\n"
 
 
 def test_who_ends_the_run_ends_the_stages_beside(checkout):
     os.mkfifo(checkout.path / "begun")
     checkout.recipes["release-images"] = LASTS
-    checkout.recipes["lint"] = "\t@exec sleep 200\n"
+    checkout.recipes["lint"] = "\t@exec sleep 100000\n"
     run = checkout.start("lint releases")
     with (checkout.path / "begun").open() as pipe:
         assert pipe.readline() == "begun\n"
@@ -204,7 +204,7 @@ stages.main(sys.argv[1:])
 def test_a_stage_that_begins_when_the_run_is_ended_is_ended_as_well(checkout):
     os.mkfifo(checkout.path / "begun")
     checkout.recipes["release-images"] = (
-        "\t@trap 'echo ended >heard; exit 1' TERM; echo begun >begun; sleep 200 & wait\n"
+        "\t@trap 'echo ended >heard; exit 1' TERM; echo begun >begun; sleep 100000 & wait\n"
     )
     checkout.program = ["-c", ENDED_WHILE_A_STAGE_BEGINS, str(STAGES_PY.parent)]
     code, _lines = checkout.run("releases")
