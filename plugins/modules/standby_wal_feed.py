@@ -30,7 +30,6 @@ author:
   - The pgfleet maintainers (@pgfleet)
 extends_documentation_fragment:
   - pgfleet.standby._attributes
-  - pgfleet.standby._clone
   - pgfleet.standby._server
 attributes:
   check_mode:
@@ -40,6 +39,19 @@ attributes:
   idempotent:
     support: full
 options:
+  barman_host:
+    description: The Barman host as an ssh destination. Needed with O(state=present).
+    type: str
+  ssh_options:
+    description: Options for every ssh connection to O(barman_host).
+    type: list
+    elements: str
+    default: []
+  backup:
+    description:
+      - The backup whose WAL is fetched, C(selected) as M(pgfleet.standby.barman_backup_info) returns it. Needed with
+        O(state=present).
+    type: dict
   data_directory:
     description: The data directory of the standby. It has to be absolute, and need not be there yet.
     type: str
@@ -105,8 +117,6 @@ EXAMPLES = r"""
 
 - name: End it and remove what it has made
   pgfleet.standby.standby_wal_feed:
-    barman_host: barman@barman
-    backup: "{{ chosen.selected }}"
     data_directory: /var/lib/postgresql/15/main
     state: absent
   become: true
@@ -128,7 +138,7 @@ restore_command:
   description:
     - The C(restore_command) that takes a segment out of the spool, and does what the ordinary one does if it is not
       there. It holds no secret but what O(restore_command) holds.
-  returned: success
+  returned: with O(state=present)
   type: str
   sample: >-
     { echo %f >/srv/.main.standby/wal_feed/ready/asked; [ -f /srv/.main.standby/wal_feed/ready/%f ] && mv -f
@@ -168,7 +178,7 @@ ended:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import clone_options, server_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import server_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, barman_of, finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
@@ -185,40 +195,41 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.request 
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    request = request_of(params)
-    barman = barman_of(params, request.backup.server)
-    if params["state"] == "absent":
-        action = ended(request.state_directory, check_mode)
-    else:
-        action = kept_running(order_of(request, barman.wal_directories()), request.identity, check_mode)
-    given = {**params, "barman_server": params["barman_server"] or request.backup.server}
-    ordinary = restore_command(given, spool_of(request.state_directory)).text
-    return {
-        "changed": action != "none",
-        "action": action,
-        "restore_command": spool_first(wal_spool_of(request.state_directory), ordinary),
-        **result_of(request.state_directory),
-    }
+    state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
+    made = removed if params["state"] == "absent" else fed
+    told = made(params, state_directory, check_mode)
+    return {"changed": told["action"] != "none", **told, **result_of(state_directory)}
 
 
-def request_of(params: dict[str, Any]) -> FeedRequest:
-    """What is to be fed. Raises StandbyError."""
-    return FeedRequest(
+def removed(_params: dict[str, Any], state_directory: str, check_mode: bool) -> dict[str, Any]:
+    """End the feed, whatever it brings. Raises StandbyError."""
+    return {"action": ended(state_directory, check_mode)}
+
+
+def fed(params: dict[str, Any], state_directory: str, check_mode: bool) -> dict[str, Any]:
+    """Have a feed run, and tell what makes a server use it. Raises StandbyError."""
+    request = FeedRequest(
         backup_of(params["backup"]),
         BarmanHost.from_params(params),
         params["data_directory"],
-        params["state_directory"] or default_state_directory(params["data_directory"]),
+        state_directory,
         params["bwlimit"],
         params["spool_bytes"],
     )
+    barman = barman_of(params, request.backup.server)
+    action = kept_running(order_of(request, barman.wal_directories()), request.identity, check_mode)
+    given = {**params, "barman_server": params["barman_server"] or request.backup.server}
+    ordinary = restore_command(given, spool_of(state_directory)).text
+    return {"action": action, "restore_command": spool_first(wal_spool_of(state_directory), ordinary)}
 
 
 def main() -> None:
-    source = {name: clone_options()[name] for name in ("barman_host", "ssh_options", "backup")}
     module = AnsibleModule(
         argument_spec=dict(
-            **source,
             **server_options(),
+            barman_host={"type": "str"},
+            ssh_options={"type": "list", "elements": "str", "default": []},
+            backup={"type": "dict"},
             data_directory={"type": "str", "required": True},
             state_directory={"type": "str"},
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -226,6 +237,7 @@ def main() -> None:
             bwlimit={"type": "int"},
             restore_command={"type": "str", "default": "auto"},
         ),
+        required_if=[("state", "present", ("barman_host", "backup"))],
         supports_check_mode=True,
     )
     finish(module, work)

@@ -18,7 +18,18 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 # What a note keeps of a module's options.
-NOTED = ("data_directory", "barman_server", "backup", "owner", "state", "settings", "service", "name", "enabled")
+NOTED = (
+    "data_directory",
+    "barman_server",
+    "backup",
+    "owner",
+    "state",
+    "settings",
+    "service",
+    "name",
+    "enabled",
+    "restore_command",
+)
 
 
 class ActionModule(ActionBase):
@@ -52,6 +63,7 @@ class ActionModule(ActionBase):
             for past in story
         )
         streams = made or f"{host}:{data_directory}" in world["healthy"]
+        self.world = world
         self.drifted = f"{host}:{data_directory}" in world["drifted"]
         return {"changed": False, **getattr(self, f"_{module}", self._nothing)(streams)}
 
@@ -86,7 +98,7 @@ class ActionModule(ActionBase):
 
     def _barman_backup_info(self, _streams: bool) -> dict[str, Any]:
         server = self._task.args["barman_server"]
-        return {"selected": {"backup_id": f"of {server}", "server": server}}
+        return {"selected": {"backup_id": f"of {server}", "server": server, "version": self.world["version"]}}
 
     def _standby_preflight(self, _streams: bool) -> dict[str, Any]:
         if not self._task.args.get("backup"):
@@ -114,6 +126,15 @@ class ActionModule(ActionBase):
 
     def _barman_backup_keep(self, _streams: bool) -> dict[str, Any]:
         return {"changed": True, "owners": [self._task.args["owner"]], "pinned": True}
+
+    def _standby_wal_feed(self, _streams: bool) -> dict[str, Any]:
+        if self._task.args.get("state") == "absent":
+            return {"changed": True, "action": "ended"}
+        return {
+            "changed": True,
+            "action": "started",
+            "restore_command": f"SPOOL or {self._task.args['restore_command']}",
+        }
 
     def _standby_clone(self, _streams: bool) -> dict[str, Any]:
         backup_id = self._task.args["backup"]["backup_id"]
