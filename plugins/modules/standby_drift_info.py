@@ -95,6 +95,14 @@ drift:
   elements: str
   sample:
     - The recovery settings would change in restore_command.
+wal_feed:
+  description:
+    - The directory of a WAL feed, if there is one although the standby streams.
+      O(pgfleet.standby.standby_wal_feed#module:state=absent) removes it.
+    - Null if there is none, and for a standby that is not ready, or that something else made.
+  returned: success
+  type: str
+  sample: null
 after_reboot:
   description:
     - What a reboot will do to the server of O(service), as RV(pgfleet.standby.standby_server#module:after_reboot).
@@ -130,6 +138,7 @@ msg:
     SELECT pg_wal_replay_resume() on the standby, then run again.
 """
 
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -144,6 +153,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, feed_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import reconcile
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.request import request_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging, is_as_wanted
@@ -158,19 +168,29 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     warnings = list(standby.pop("warnings_to_show", ()))
     told: dict[str, Any] = {name: standby[name] for name in ("error_code", "msg") if name in standby}
     drift: list[str] = []
+    left = None
     ready = bool(standby["ready"])
     if ready and standby["pgdata"]["ours"]:
+        left = left_feed(params["state_directory"] or default_state_directory(params["data_directory"]))
         drift, more = drift_of(params)
+        drift += [f"What a WAL feed has left in {left} would be removed."] if left else []
         warnings += [] if drift else more
     return {
         **told,
         "changed": False,
         "settled": ready and not drift,
         "drift": drift,
+        "wal_feed": left,
         "after_reboot": asdict(reboot_of(params["service"])) if ready and params["service"] else None,
         "standby": standby,
         "warnings_to_show": warnings,
     }
+
+
+def left_feed(state_directory: str) -> str | None:
+    """What a feed of WAL has made there, and the server that streams does not need; None if there is nothing."""
+    place = feed_of(state_directory)
+    return place if os.path.lexists(place) else None
 
 
 def drift_of(params: dict[str, Any]) -> tuple[list[str], list[str]]:

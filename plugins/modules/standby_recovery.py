@@ -60,12 +60,21 @@ options:
         M(pgfleet.standby.standby_preflight) tells whether its history allows that.
     type: bool
     default: false
+  wal_feed:
+    description:
+      - Have C(restore_command) look into the spool of M(pgfleet.standby.standby_wal_feed) first. It does what
+        O(restore_command) says if a segment is not there, or the spool.
+      - Before PostgreSQL 14 a server takes up another C(restore_command) only by a restart. There, a server that runs
+        keeps the one that it has, with or without the spool, and that counts as no change.
+    type: bool
+    default: false
 requirements:
   - psycopg2
 seealso:
   - module: pgfleet.standby.standby_clone
   - module: pgfleet.standby.standby_info
   - module: pgfleet.standby.standby_server
+  - module: pgfleet.standby.standby_wal_feed
 """
 
 EXAMPLES = r"""
@@ -187,6 +196,7 @@ def main() -> None:
             state_directory={"type": "str"},
             pg_bindir={"type": "str"},
             rejoin={"type": "bool", "default": False},
+            wal_feed={"type": "bool", "default": False},
         ),
         required_if=[("restore_command", "auto", ("barman_host", "barman_server"))],
         supports_check_mode=True,

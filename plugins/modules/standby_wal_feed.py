@@ -21,10 +21,12 @@ description:
     bzip2, xz, zstd or lz4 is unpacked on this host. What is not the segment that its name says does not appear; it is
     in RV(refused), and the server gets that segment by its ordinary command.
   - The feed is a process of its own on the standby, of low priority. It ends by itself when the server streams from its
-    upstream, and it is ended by O(state=absent). When it is killed, what is in the spool is whole, and the next call
-    starts a feed that goes on.
-  - The server uses the spool if its C(restore_command) is RV(restore_command). That looks into the spool and does what
-    the ordinary command does if the segment is not there, so it serves before, during and after the feed.
+    upstream, when the server has been promoted, and when for half an hour neither a server nor a copy is there. It is
+    ended by O(state=absent). When it is killed, what is in the spool is whole, and the next call starts a feed that
+    goes on.
+  - The server uses the spool if M(pgfleet.standby.standby_recovery) was told
+    O(pgfleet.standby.standby_recovery#module:wal_feed=true). Its C(restore_command) then looks into the spool, and does
+    what it does without a feed if the segment is not there. So it serves before, during and after the feed.
   - Run it on the standby as the database's OS user.
 author:
   - The pgfleet maintainers (@pgfleet)
@@ -49,8 +51,10 @@ options:
     default: []
   backup:
     description:
-      - The backup whose WAL is fetched, C(selected) as M(pgfleet.standby.barman_backup_info) returns it. Needed with
-        O(state=present).
+      - The backup that is being copied, C(selected) as M(pgfleet.standby.barman_backup_info) returns it. WAL is fetched
+        from the beginning of this backup on.
+      - Leave it out for a standby that is there already and only catches up. Its data directory tells where replay goes
+        on, and O(barman_server) has to be given.
     type: dict
   data_directory:
     description: The data directory of the standby. It has to be absolute, and need not be there yet.
@@ -64,7 +68,8 @@ options:
     type: str
   state:
     description:
-      - V(present) starts a feed unless one runs, or the server streams already.
+      - V(present) starts a feed unless one runs, or the server streams already. One that runs for another backup is
+        ended before.
       - V(absent) ends it and removes what it has made, the spool with it.
     type: str
     choices: [present, absent]
@@ -78,12 +83,6 @@ options:
   bwlimit:
     description: The most that the feed receives, in KiB per second. By default there is no limit.
     type: int
-  restore_command:
-    description:
-      - The ordinary command, as O(pgfleet.standby.standby_recovery#module:restore_command) has it. It goes into
-        RV(restore_command).
-    type: str
-    default: auto
 requirements:
   - rsync 3.1 or later and an ssh client
   - C(zstd) or C(lz4) if Barman compresses WAL by that
@@ -111,7 +110,9 @@ EXAMPLES = r"""
     upstream_conninfo: {host: primary}
     replication_user: repmgr
     application_name: "{{ inventory_hostname }}"
-    restore_command: "{{ feed.restore_command }}"
+    barman_host: barman@barman
+    barman_server: "{{ chosen.selected.server }}"
+    wal_feed: "{{ feed.running }}"
   become: true
   become_user: postgres
 
@@ -134,15 +135,6 @@ running:
   returned: success
   type: bool
   sample: true
-restore_command:
-  description:
-    - The C(restore_command) that takes a segment out of the spool, and does what the ordinary one does if it is not
-      there. It holds no secret but what O(restore_command) holds.
-  returned: with O(state=present)
-  type: str
-  sample: >-
-    { echo %f >/srv/.main.standby/wal_feed/ready/asked; [ -f /srv/.main.standby/wal_feed/ready/%f ] && mv -f
-    /srv/.main.standby/wal_feed/ready/%f "%p"; } 2>/dev/null && exit 0; barman-wal-restore -U barman barman pg %f %p
 segments:
   description: How many segments the feed has brought so far, or the last one had.
   returned: success
@@ -169,7 +161,7 @@ waits_for:
   type: str
   sample: server
 ended:
-  description: Why the last feed has ended, V(streaming) or V(stopped), or null.
+  description: Why the last feed has ended, V(streaming), V(promoted), V(unused) or V(stopped), or null.
   returned: success
   type: str
   sample: null
@@ -181,15 +173,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import server_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import backup_of, barman_of, finish
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
-    default_state_directory,
-    spool_of,
-    wal_spool_of,
-)
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
-    restore_command,
-    spool_first,
-)
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.process import ended, kept_running, result_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.request import FeedRequest, order_of
 
@@ -197,30 +181,29 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.request 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
     made = removed if params["state"] == "absent" else fed
-    told = made(params, state_directory, check_mode)
-    return {"changed": told["action"] != "none", **told, **result_of(state_directory)}
+    action = made(params, state_directory, check_mode)
+    return {"changed": action != "none", "action": action, **result_of(state_directory)}
 
 
-def removed(_params: dict[str, Any], state_directory: str, check_mode: bool) -> dict[str, Any]:
+def removed(_params: dict[str, Any], state_directory: str, check_mode: bool) -> str:
     """End the feed, whatever it brings. Raises StandbyError."""
-    return {"action": ended(state_directory, check_mode)}
+    return ended(state_directory, check_mode)
 
 
-def fed(params: dict[str, Any], state_directory: str, check_mode: bool) -> dict[str, Any]:
-    """Have a feed run, and tell what makes a server use it. Raises StandbyError."""
+def fed(params: dict[str, Any], state_directory: str, check_mode: bool) -> str:
+    """Have a feed run. Raises StandbyError."""
+    backup = backup_of(params["backup"]) if params["backup"] else None
+    server = params["barman_server"] or (backup.server if backup is not None else "")
     request = FeedRequest(
-        backup_of(params["backup"]),
+        server,
         BarmanHost.from_params(params),
         params["data_directory"],
         state_directory,
+        backup,
         params["bwlimit"],
         params["spool_bytes"],
     )
-    barman = barman_of(params, request.backup.server)
-    action = kept_running(order_of(request, barman.wal_directories()), request.identity, check_mode)
-    given = {**params, "barman_server": params["barman_server"] or request.backup.server}
-    ordinary = restore_command(given, spool_of(state_directory)).text
-    return {"action": action, "restore_command": spool_first(wal_spool_of(state_directory), ordinary)}
+    return kept_running(order_of(request, barman_of(params, server).wal_directories()), request.identity, check_mode)
 
 
 def main() -> None:
@@ -235,9 +218,11 @@ def main() -> None:
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
             spool_bytes={"type": "int"},
             bwlimit={"type": "int"},
-            restore_command={"type": "str", "default": "auto"},
         ),
-        required_if=[("state", "present", ("barman_host", "backup"))],
+        required_if=[
+            ("state", "present", ("barman_host",)),
+            ("state", "present", ("backup", "barman_server"), True),
+        ],
         supports_check_mode=True,
     )
     finish(module, work)

@@ -28,8 +28,10 @@ NOTED = (
     "service",
     "name",
     "enabled",
-    "restore_command",
+    "wal_feed",
 )
+
+COPYING = frozenset({"standby_clone", "standby_basebackup", "standby_restore"})
 
 
 class ActionModule(ActionBase):
@@ -58,7 +60,7 @@ class ActionModule(ActionBase):
         if module in world["fails"].get(host, {}):
             return {"failed": True, "changed": False, **world["fails"][host][module]}
         made = any(
-            past["module"] in ("standby_clone", "standby_basebackup", "standby_restore")
+            past["module"] in COPYING.difference(world["fails"].get(host, {}))
             and (past["host"], past["data_directory"]) == (host, data_directory)
             for past in story
         )
@@ -78,6 +80,7 @@ class ActionModule(ActionBase):
             "drift": [],
             "after_reboot": {"starts": True, "why": "seen at once", "step": ""} if streams else None,
             "standby": self._standby_info(streams),
+            "wal_feed": self.world["fed"] or None,
         }
 
     def _standby_info(self, streams: bool) -> dict[str, Any]:
@@ -98,23 +101,24 @@ class ActionModule(ActionBase):
 
     def _barman_backup_info(self, _streams: bool) -> dict[str, Any]:
         server = self._task.args["barman_server"]
-        return {"selected": {"backup_id": f"of {server}", "server": server, "version": self.world["version"]}}
+        return {"selected": {"backup_id": f"of {server}", "server": server}}
 
     def _standby_preflight(self, _streams: bool) -> dict[str, Any]:
-        if not self._task.args.get("backup"):
+        backup = self._task.args.get("backup")
+        if not backup and self._task.args.get("method") != "pg_basebackup":
             why = self._task.args.get("no_backup") or {}
             return {"failed": True, "error_code": why.get("error_code", "no_backup"), "msg": why.get("msg", "")}
         plan = {
             "action": "clone",
             "reason": "the data directory is empty",
             "method": "rsync",
-            "server": self._task.args["backup"]["server"],
+            "server": backup["server"] if backup else None,
             "bytes": 1000,
             "files": 10,
             "copies": True,
             "staged": False,
             "stop": False,
-            "backup_id": self._task.args["backup"]["backup_id"],
+            "backup_id": backup["backup_id"] if backup else None,
             "bytes_to_copy": 1000,
             "seconds": 1,
             "tablespaces": [],
@@ -122,23 +126,21 @@ class ActionModule(ActionBase):
             "slot": {"create": False},
             "not_checked": [],
         }
-        return {"plan": plan}
+        return {"plan": {**plan, **self.world["plan"]}}
 
     def _barman_backup_keep(self, _streams: bool) -> dict[str, Any]:
         return {"changed": True, "owners": [self._task.args["owner"]], "pinned": True}
 
     def _standby_wal_feed(self, _streams: bool) -> dict[str, Any]:
-        if self._task.args.get("state") == "absent":
-            return {"changed": True, "action": "ended"}
-        return {
-            "changed": True,
-            "action": "started",
-            "restore_command": f"SPOOL or {self._task.args['restore_command']}",
-        }
+        present = self._task.args.get("state") != "absent"
+        return {"changed": True, "action": "started" if present else "ended", "running": present}
 
     def _standby_clone(self, _streams: bool) -> dict[str, Any]:
         backup_id = self._task.args["backup"]["backup_id"]
         return {"changed": True, "backup_id": backup_id, "bytes_sent": 1000, "seconds": 1, "kept_old": []}
+
+    def _standby_basebackup(self, _streams: bool) -> dict[str, Any]:
+        return {"changed": True, "bytes_received": 1000, "seconds": 1, "kept_old": []}
 
     def _standby_server(self, _streams: bool) -> dict[str, Any]:
         """Enabled by nobody before, and for good from the first call on that asks for it."""

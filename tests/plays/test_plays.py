@@ -124,51 +124,6 @@ class TestTwoClustersOfAHost:
         assert len(told.calls("barman_backup_keep")) == 4
 
 
-class TestWalFeed:
-    """WAL is fetched from before the copy until the standby streams, and then nothing of that is left."""
-
-    HAS = ("standby_wal_feed", "standby_clone", "standby_recovery", "standby_info")
-
-    def steps(self, told):
-        """What was called, with what tells one call of a module from another."""
-        words = [
-            (call["module"], call["options"].get("state") or call["options"].get("restore_command", ""))
-            for call in told.story
-            if call["module"] in self.HAS
-        ]
-        return [f"{module} {word}".strip() for module, word in words]
-
-    def test_it_begins_before_the_copy_and_ends_when_the_standby_streams(self, plays):
-        told = plays.run({**ONE, "restore_command": "fetch"}, hosts="a", version=150000)
-        assert (told.code, told.reported()) == (0, {"a": "streaming"})
-        assert self.steps(told) == [
-            "standby_wal_feed fetch",
-            "standby_clone",
-            "standby_recovery SPOOL or fetch",
-            "standby_info",
-            "standby_recovery fetch",
-            "standby_wal_feed absent",
-        ]
-
-    @pytest.mark.parametrize(
-        ("version", "inputs"),
-        [(130000, {}), (150000, {"wal_spool": 0}), (150000, {"restore_command": "none"}), (150000, {"start": False})],
-        ids=["before 14", "not wanted", "no archive", "no server"],
-    )
-    def test_there_is_none(self, plays, version, inputs):
-        told = plays.run({**ONE, **inputs}, hosts="a", version=version)
-        assert told.code == 0, told.output
-        assert told.calls("standby_wal_feed") == []
-
-    def test_a_play_goes_on_without_one_that_fails(self, plays):
-        refused = {"error_code": "wal_in_cloud", "msg": "The WAL is in a cloud."}
-        fails = {"a": {"standby_wal_feed": refused}}
-        told = plays.run({**ONE, "restore_command": "fetch"}, hosts="a", version=150000, fails=fails)
-        assert (told.code, told.reported()) == (0, {"a": "streaming"})
-        assert "WAL is not fetched ahead of the server: The WAL is in a cloud." in told.output
-        assert "standby_recovery fetch" in self.steps(told)
-
-
 def test_a_standby_that_is_as_it_is_wanted_is_only_looked_at(plays):
     told = plays.run(hosts="ab", healthy=["a:/data/one", "b:/data/one"], drifted=["b:/data/one"])
     assert (told.code, told.reported()) == (0, {"a": "streaming", "b": "streaming"})

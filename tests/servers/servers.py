@@ -190,6 +190,11 @@ class Server:
         """End it as a crash does; nothing is written any more."""
         self.stop(signal.SIGQUIT)
 
+    def promote(self) -> None:
+        """Have a standby begin a timeline of its own."""
+        argv = [self.program("pg_ctl"), "promote", "-D", str(self.data)]
+        subprocess.run(_command(argv), cwd=self.top, check=True, capture_output=True)
+
     @property
     def running(self) -> bool:
         """Whether the process that we started is alive."""

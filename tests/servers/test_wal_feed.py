@@ -18,6 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_heade
     page_magic,
     segment_error,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._formats.wal_segments import segment_name
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
@@ -136,16 +137,28 @@ class Recovery:
         as_user(self.place / "archive")
         return str(lsn)
 
-    def feed(self, bound: int | None = None) -> None:
-        """Start a feed."""
-        backup = Backup(
+    @property
+    def backup(self) -> Backup:
+        """As Barman would tell what the copy was made from."""
+        return Backup(
             *("20261201T020000", "DONE", "pg"),
             version=self.primary.major * 10000,
             system_identifier=self.control.system_identifier,
             begin_wal=self.first,
             begin_lsn=self.control.redo_lsn,
         )
-        request = FeedRequest(backup, BarmanHost("barman"), str(self.standby.data), self.state, None, bound)
+
+    def request(self, backup: Backup | None, bound: int | None = None) -> FeedRequest:
+        return FeedRequest("pg", BarmanHost("barman"), str(self.standby.data), self.state, backup, None, bound)
+
+    def begin(self) -> str:
+        """The segment with which a feed begins that only knows the data directory."""
+        order = order_of(self.request(None), ["/archive"])
+        return segment_name(order.timeline, order.lsn, self.control.wal_segment_size)
+
+    def feed(self, bound: int | None = None) -> None:
+        """Start a feed."""
+        request = self.request(self.backup, bound)
 
         def start() -> None:
             os.environ["PATH"] = f"{self.place}/bin:{os.environ['PATH']}"
@@ -267,3 +280,39 @@ def test_it_ends_when_the_server_streams(recovery: Recovery) -> None:
     recovery.standby.make_standby({**recovery.settings, "primary_conninfo": conninfo})
     recovery.start()
     wait_until(lambda: recovery.told().get("ended") == "streaming")
+
+
+@often_18
+def test_it_ends_when_the_server_is_promoted(recovery: Recovery) -> None:
+    lsn = recovery.archive(2)
+    recovery.feed()
+    recovery.start()
+    recovery.wait_for(lsn)
+    recovery.standby.promote()
+    wait_until(lambda: recovery.told().get("ended") == "promoted")
+
+
+def test_a_directory_tells_itself_where_its_replay_goes_on(recovery: Recovery) -> None:
+    lsn = recovery.archive(3)
+    assert recovery.begin() == recovery.first
+    recovery.feed()
+    recovery.start()
+    recovery.wait_for(lsn)
+    # A restartpoint moves the beginning: what lies before it is not needed any more.
+    recovery.primary.sql("CHECKPOINT")
+    recovery.wait_for(recovery.archive(1))
+    recovery.standby.sql("CHECKPOINT")
+    recovery.standby.stop()
+    control = inspect(str(recovery.standby.data), recovery.state).control
+    assert control is not None
+    [(expected,)] = recovery.primary.sql("SELECT pg_walfile_name(%s)", control.redo_lsn)
+    assert recovery.begin() == expected > recovery.first
+
+
+def test_a_backup_label_outranks_the_control_file(recovery: Recovery) -> None:
+    """The checkpoint of a file that was copied late is not where replay has to begin."""
+    late = "0000000100000007000000AA"
+    recovery.standby.put("backup_label", f"START WAL LOCATION: 7/AA000028 (file {late})\nSTART TIMELINE: 1\n")
+    assert recovery.begin() == late
+    (recovery.standby.data / "backup_label").unlink()
+    assert recovery.begin() == recovery.first

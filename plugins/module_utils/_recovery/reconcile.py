@@ -19,7 +19,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import read
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import AUTO_CONF
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir, wal_spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres import pg_settings as _pg_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import parsed_conninfo
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.local_server import ask_server
@@ -37,7 +37,10 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.left_slo
     warning_of,
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.leftovers import neutralised
-from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import RestoreCommand
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.restore_command import (
+    RestoreCommand,
+    spool_first,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.settings import needs, of_server
 
 __all__ = ["RecoveryRequest", "reconcile"]
@@ -104,6 +107,7 @@ class _Change:
 def reconcile(request: RecoveryRequest, only_look: bool) -> dict[str, Any]:
     """Make sure of the settings, unless ``only_look``. The result of the module. Raises StandbyError."""
     observed = _observe(request)
+    request = _serving(request, observed)
     change = _compare(request, observed)
     _require_possible(request, observed, change)
     if not only_look:
@@ -147,6 +151,23 @@ def _observe(request: RecoveryRequest) -> _Observed:
     major = _require_standby(pgdata, request.rejoin)
     config_directory = request.config_directory or request.data_directory
     return _Observed(pgdata, major, configured(os.path.join(config_directory, "postgresql.conf")))
+
+
+def _serving(request: RecoveryRequest, observed: _Observed) -> RecoveryRequest:
+    """The request, with the restore_command that the running server has if that serves as well.
+
+    Before PostgreSQL 14 a server takes up another one only by a restart (release notes of 14). The ordinary command and
+    the one that looks into the spool first bring the same WAL: it is not worth a restart which of the two it is.
+    """
+    wanted = request.settings.get("restore_command")
+    if not wanted or not observed.pgdata.running or needs(["restore_command"], observed.major) == "reload":
+        return request
+    ordinary = request.command.text
+    equals = (ordinary, spool_first(wal_spool_of(request.state_directory), ordinary))
+    there = _files.current(request.data_directory, observed.major).get("restore_command")
+    if there is None or wanted not in equals or there not in equals:
+        return request
+    return replace(request, settings={**request.settings, "restore_command": there})
 
 
 def _compare(request: RecoveryRequest, observed: _Observed) -> _Change:

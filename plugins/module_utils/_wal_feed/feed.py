@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The pgfleet maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The feed: WAL from the archive into the spool, ahead of the server, until the server streams.
+"""The feed: WAL from the archive into the spool, ahead of the server, until nobody needs that any more.
 
 Private to the collection.
 """
@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass, field
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.barman_host import BarmanHost
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of, wal_spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import work_of_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
@@ -33,6 +35,9 @@ _PAUSE_SECONDS = 5.0
 
 # How many rsyncs may fail in a row, and how many segments may be refused in a row.
 _MOST_FAILURES, _MOST_REFUSED = 5, 8
+
+# How long neither a server nor a copy may be seen. A play that has failed is run again within that, or starts anew.
+_UNUSED_SECONDS = 1800.0
 
 _NICE = 10
 
@@ -61,7 +66,8 @@ class Fed:
 
     ``segments`` were brought, and ``last`` was the last of them. ``refused`` are those of the archive that are not what
     their names say, with the reason. ``waits_for`` is ``server`` if the spool is full, ``archive`` if that has no more,
-    or None. ``ended`` is why the feed has come to its end: ``streaming`` or ``stopped``; None before.
+    or None. ``ended`` is why the feed has come to its end: ``streaming``, ``promoted``, ``unused``
+    (neither a server nor a copy was there for long) or ``stopped``; None before.
     """
 
     segments: int = 0
@@ -82,22 +88,50 @@ def note_of(state_directory: str) -> str:
 def streams(data_directory: str, state_directory: str) -> bool:
     """Whether the server of a directory receives WAL from its upstream, by the title of its process."""
     try:
-        pid = inspect(data_directory, state_directory).pid
-        return pid is not None and work_of_server(pid).receiver is not None
+        return _receives(inspect(data_directory, state_directory))
     except StandbyError as unseen:
         if unseen.code == INTERRUPTED:
             raise
         return False  # not to know is no reason to end
 
 
+def _receives(pgdata: DataDir) -> bool:
+    return pgdata.pid is not None and work_of_server(pgdata.pid).receiver is not None
+
+
+class _Need:
+    """Who needs the feed: a server that replays, or a copy that brings the files of one."""
+
+    def __init__(self, order: FeedOrder) -> None:
+        self._order = order
+        self._seen = time.monotonic()
+
+    def is_over(self) -> str | None:
+        """Why nobody needs the feed any more, or None. Not to know is no reason to end."""
+        order, seconds = self._order, time.monotonic()
+        try:
+            pgdata = inspect(order.data_directory, order.state_directory)
+            if _receives(pgdata):
+                return "streaming"
+        except StandbyError as unseen:
+            if unseen.code == INTERRUPTED:
+                raise
+            self._seen = seconds
+            return None
+        if pgdata.running and pgdata.state == "cluster":
+            return "promoted"
+        if pgdata.running or Lock.holder(os.path.join(order.state_directory, "runner")) is not None:
+            self._seen = seconds
+        return "unused" if seconds - self._seen > _UNUSED_SECONDS else None
+
+
 def feed(order: FeedOrder, _progress: Progress) -> Fed:
-    """Bring segments until the server streams, or until this process is told to end. Raises StandbyError."""
+    """Bring segments until nobody needs them, or until this process is told to end. Raises StandbyError."""
     os.nice(_NICE)
     running = _Feed(order)
     try:
         running.told()
-        running.run(lambda: streams(order.data_directory, order.state_directory))
-        return running.told(ended="streaming")
+        return running.told(ended=running.run(_Need(order).is_over))
     except StandbyError as error:
         if error.code != INTERRUPTED:
             raise
@@ -135,10 +169,13 @@ class _Feed:
             self._noted = fed
         return fed
 
-    def run(self, is_over: Callable[[], bool]) -> None:
-        """Bring segments until it is over. Raises StandbyError."""
+    def run(self, is_over: Callable[[], str | None]) -> str:
+        """Bring segments until it is over; why it is. Raises StandbyError."""
         failures = 0
-        while not is_over():
+        while True:
+            over = is_over()
+            if over is not None:
+                return over
             try:
                 waits_for = self._round()
                 failures = 0

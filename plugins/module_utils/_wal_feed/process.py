@@ -51,18 +51,28 @@ def _is_running(state_directory: str) -> bool:
 
 
 def kept_running(order: FeedOrder, identity: dict[str, Any], check_mode: bool) -> str:
-    """Have a feed run, unless the server streams; ``started`` or ``none``. Raises StandbyError."""
+    """Have a feed run, unless the server streams; ``started`` or ``none``. Raises StandbyError.
+
+    One that runs for another beginning is ended: it brings what nobody asks for any more.
+    """
     place = feed_of(order.state_directory)
     require_lockable(order.state_directory)
     require_lockable(place)
     holder = _known_holder(order.state_directory)
-    if holder is not None:
-        _require_same(order, holder, identity)
-    if holder is not None or streams(order.data_directory, order.state_directory):
+    if holder is not None and _serves(holder, identity):
+        return "none"
+    if streams(order.data_directory, order.state_directory):
         return "none"
     if not check_mode:
+        if holder is not None:
+            ended(order.state_directory, False)
         follow(Task(place, identity, _nothing, partial(feed, order), Fed), 0)
     return "started"
+
+
+def _serves(holder: dict[str, Any], identity: dict[str, Any]) -> bool:
+    """Whether the feed that runs is the one that is wanted. For a server that goes on, any of its cluster is."""
+    return all(holder.get(name) == value for name, value in identity.items() if value is not None)
 
 
 def _known_holder(state_directory: str) -> dict[str, Any] | None:
@@ -83,19 +93,6 @@ def _known_holder(state_directory: str) -> dict[str, Any] | None:
 
 def _nothing() -> None:
     """There is nothing to refuse that was not asked before."""
-
-
-def _require_same(order: FeedOrder, holder: dict[str, Any], identity: dict[str, Any]) -> None:
-    if any(holder.get(name) != value for name, value in identity.items()):
-        raise StandbyError(
-            Refusal(
-                "wal_feed_running",
-                f"Another WAL feed of {order.data_directory} runs (pid {holder.get('pid')} since"
-                f" {holder.get('since')}, from {holder.get('begin_wal')} of {holder.get('server')}). Nothing was"
-                " changed.",
-                "end it by state=absent, then run again",
-            )
-        )
 
 
 def ended(state_directory: str, check_mode: bool) -> str:

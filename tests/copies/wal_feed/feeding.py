@@ -66,12 +66,16 @@ class Feeding:
     def request(self, **changed) -> FeedRequest:
         """What is asked for: all from the first segment on."""
         given = {"begin_wal": name_of(FIRST), "begin_lsn": f"0/{FIRST * MIB + 40:X}", "end_wal": None, "end_lsn": None}
-        backup = self.host.backup(**{"system_identifier": "7", "version": 150018, **given, **changed.pop("backup", {})})
+        of_backup = changed.pop("backup", {})
+        backup = None
+        if of_backup is not None:
+            backup = self.host.backup(**{"system_identifier": "7", "version": 150018, **given, **of_backup})
         return FeedRequest(
-            backup,
+            "pg",
             self.host.source,
             str(self.host.pgdata),
             str(self.state),
+            backup,
             changed.get("bwlimit"),
             changed.get("bytes"),
         )

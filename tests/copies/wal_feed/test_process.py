@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed import feed as _feed
 from ansible_collections.pgfleet.standby.tests.copies.wal_feed.feeding import FIRST, MIB, content_of, name_of
-from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import PULLS
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import PULLS, write_tree
+from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import CONTROL_TEXT
 from ansible_collections.pgfleet.standby.tests.waiting import is_gone, wait_until
 
 ALL = tuple(range(FIRST, FIRST + 24))
@@ -44,11 +47,72 @@ def test_check_mode_changes_nothing_and_tells_the_truth(feeding):
     assert (feeding.start(check_mode=True), feeding.end(check_mode=True), feeding.pid()) == ("none", "ended", pid)
 
 
-def test_another_one_for_the_same_directory_is_refused(feeding):
+NEXT = {"begin_wal": name_of(FIRST + 1), "begin_lsn": f"0/{(FIRST + 1) * MIB:X}"}
+
+
+def test_one_that_begins_elsewhere_makes_way_for_what_is_asked_for_now(feeding):
+    feeding.put(*ALL)
     feeding.start()
+    feeding.wait_for(*ALL)
+    pid = feeding.pid()
+    assert feeding.start(check_mode=True, backup=NEXT) == "started"
+    assert feeding.pid() == pid
+    assert feeding.start(backup=NEXT) == "started"
+    assert is_gone(pid)
+    feeding.wait_for(*ALL[1:])
+
+
+def test_what_was_begun_for_a_backup_serves_the_server_that_was_copied_from_it(feeding):
+    feeding.put(*ALL)
+    feeding.start()
+    pid = feeding.pid()
+    write_tree(feeding.host.pgdata, {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT, "standby.signal": ""})
+    assert feeding.start(backup=None) == "none"
+    assert feeding.pid() == pid
+
+
+def test_without_a_backup_the_directory_has_to_tell_where_replay_begins(feeding):
     with pytest.raises(StandbyError) as error:
-        feeding.start(backup={"begin_wal": name_of(FIRST + 1), "begin_lsn": f"0/{(FIRST + 1) * MIB:X}"})
-    assert error.value.code == "wal_feed_running"
+        feeding.start(backup=None)
+    assert error.value.code == "data_directory_not_standby"
+    assert not feeding.state.exists()
+
+
+class TestUnused:
+    """What was begun for a standby that does not come to be ends by itself, long after the play."""
+
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch):
+        monkeypatch.setattr(_feed, "_UNUSED_SECONDS", 0.0)
+
+    def test_it_ends_when_neither_a_copy_nor_a_server_is_there(self, feeding):
+        feeding.start()
+        feeding.wait_for_end()
+        assert feeding.told()["ended"] == "unused"
+
+    def test_a_copy_that_runs_needs_it(self, feeding):
+        feeding.state.mkdir()
+        holds = ["flock", str(feeding.state / "runner"), "sh", "-c", "echo holds; read -r end"]
+        copy = subprocess.Popen(holds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert copy.stdout.readline() == b"holds\n"
+        feeding.put(FIRST)
+        feeding.start()
+        feeding.wait_for(FIRST)
+        feeding.put(FIRST + 1)
+        feeding.wait_for(FIRST, FIRST + 1)
+        copy.communicate()
+        feeding.wait_for_end()
+
+    def test_a_server_that_runs_needs_it(self, feeding):
+        write_tree(feeding.host.pgdata, {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT, "standby.signal": ""})
+        server = feeding.host.start("postgres", feeding.host.pgdata)
+        feeding.put(FIRST)
+        feeding.start()
+        feeding.wait_for(FIRST)
+        feeding.put(FIRST + 1)
+        feeding.wait_for(FIRST, FIRST + 1)
+        server.communicate()
+        feeding.wait_for_end()
 
 
 @pytest.mark.parametrize("there", range(1, 24, 4))

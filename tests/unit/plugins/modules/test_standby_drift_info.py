@@ -25,7 +25,7 @@ REFUSED = StandbyError(Refusal("configuration_invalid", "A line is wrong.", "men
 
 
 @pytest.fixture
-def look(monkeypatch):
+def look(monkeypatch, tmp_path):
     """The module's work, with what its parts find."""
 
     def of(standby=None, settings=None, boot=True, service="u", enabled=True):
@@ -40,7 +40,8 @@ def look(monkeypatch):
         monkeypatch.setattr(module, "reconcile", reconciled)
         monkeypatch.setattr(module, "is_as_wanted", lambda _service, wanted: None if boot is None else boot == wanted)
         monkeypatch.setattr(module, "reboot_of", lambda service: AfterReboot(boot, f"of {service}"))
-        return module.work({"primary_slot_name": None, "service": service, "enabled": enabled}, check_mode=False)
+        asked = {"primary_slot_name": None, "service": service, "enabled": enabled}
+        return module.work({**asked, "data_directory": f"{tmp_path}/main", "state_directory": None}, check_mode=False)
 
     return of
 
@@ -74,6 +75,16 @@ def test_what_differs_is_told_and_warned_of_by_who_mends_it(look, changed, drift
     assert len(found["drift"]) == 1
     assert drift in found["drift"][0]
     assert found["warnings_to_show"] == ["of the proof"]
+
+
+def test_what_a_wal_feed_has_left_is_told(look, tmp_path):
+    left = tmp_path / ".main.standby" / "wal_feed"
+    assert look()["wal_feed"] is None
+    left.mkdir(parents=True)
+    found = look()
+    assert (found["settled"], found["wal_feed"]) == (False, str(left))
+    assert found["drift"] == [f"What a WAL feed has left in {left} would be removed."]
+    assert look(standby=BEHIND)["wal_feed"] is None
 
 
 @pytest.mark.parametrize("changed", [{"service": None}, {"enabled": None}, {"service": ""}])

@@ -174,6 +174,52 @@ def test_a_slot_that_is_left_behind_is_warned_of(recover):
     assert warned(upstream_conninfo="host=other") == []
 
 
+class TestWalFeed:
+    """The command that looks into the spool first, and the ordinary one: a restart is not worth the difference."""
+
+    @pytest.fixture
+    def written(self, host, recover):
+        def restore_command(major, **changed):
+            version = f"{major}\n"
+            if (host.pgdata / "PG_VERSION").read_text() != version:
+                (host.pgdata / "PG_VERSION").write_text(version)
+                if major < 12:
+                    (host.pgdata / "standby.signal").unlink()
+                    (host.pgdata / "recovery.conf").write_text("standby_mode = 'on'\n")
+            result = recover(**changed)
+            assert not result.get("failed"), result
+            name = "recovery.conf" if major < 12 else "postgresql.auto.conf"
+            [line] = [line for line in (host.pgdata / name).read_text().splitlines() if "restore_command" in line]
+            return "spool" if f"{host.state}/wal_feed/ready/" in line else "ordinary"
+
+        return restore_command
+
+    @pytest.mark.parametrize("major", [11, 13, 15])
+    def test_a_stopped_server_gets_what_is_asked_for(self, written, major):
+        assert written(major) == "ordinary"
+        assert written(major, wal_feed=True) == "spool"
+        assert written(major) == "ordinary"
+
+    @pytest.mark.parametrize(("major", "stays"), [(11, True), (13, True), (15, False)])
+    @pytest.mark.parametrize("fed", [True, False])
+    def test_a_running_server_keeps_what_only_a_restart_would_change(self, host, written, major, stays, fed):
+        before = written(major, wal_feed=fed)
+        process = host.start("postgres", host.pgdata)
+        try:
+            assert (written(major, wal_feed=not fed) == before) is stays
+            assert written(major, wal_feed=fed) == before
+        finally:
+            process.communicate()
+
+    def test_another_command_is_worth_a_restart(self, host, written):
+        assert written(13, wal_feed=True) == "spool"
+        process = host.start("postgres", host.pgdata)
+        try:
+            assert written(13, restore_command="other %f %p") == "ordinary"
+        finally:
+            process.communicate()
+
+
 class TestUnasked:
     """A server that runs and cannot be asked: that is no reason to restart it, and it is told."""
 
