@@ -18,8 +18,9 @@ options:
   _input:
     description:
       - One record for each host, with C(host), C(action), C(backup_id), C(bytes), C(seconds), C(state),
-        C(lag_bytes), and C(after_reboot) as M(pgfleet.standby.standby_server) returns it. C(method) is shown with the
-        action unless it is V(rsync). Of a host with several records, the C(data_directory) is shown as well.
+        C(error_code), C(lag_bytes), and C(after_reboot) as M(pgfleet.standby.standby_server) returns it. C(method) is
+        shown with the action unless it is V(rsync). Of a host with several records, the C(data_directory) is shown as
+        well. A failure with the C(error_code) V(standby_catching_up) is that of a standby that still catches up.
     type: list
     elements: dict
     required: true
@@ -86,6 +87,12 @@ def _is_well(record: Mapping[str, Any]) -> bool:
     return record.get("state") in _GOOD and _starts(record)
 
 
+def _state(record: Mapping[str, Any]) -> str:
+    """The state; of a host that failed only because its standby had not caught up in time, that as well."""
+    late = record.get("state") == "failed" and record.get("error_code") == "standby_catching_up"
+    return "failed (catching up)" if late else str(record.get("state"))
+
+
 def _name(record: Mapping[str, Any], one_of_several: bool) -> str:
     place = f":{record.get('data_directory') or '-'}" if one_of_several else ""
     return f"{record.get('host')}{place}"
@@ -106,7 +113,7 @@ def _row(record: Mapping[str, Any], one_of_several: bool) -> tuple[str, ...]:
         str(record.get("backup_id") or "-"),
         human(record.get("bytes")),
         "-" if seconds is None else f"{float(seconds):.1f}",
-        str(record.get("state")),
+        _state(record),
         human(record.get("lag_bytes")),
         _REBOOT[_boot(record).get("starts")],
     )

@@ -14,6 +14,8 @@ description:
   - Finds the server of a data directory, asks it and its upstream by SQL, and says whether it is the standby that was
     asked for, or every reason why not.
   - A server that does not run or does not let the module in is a result, not an error.
+  - While it waits, the play shows how far the standby is, in a line now and then. A connection that breaks meanwhile is
+    made again, and the wait goes on.
   - Run it on the standby as the database's OS user, who may connect through the server's socket.
 author:
   - The pgfleet maintainers (@pgfleet)
@@ -23,6 +25,11 @@ extends_documentation_fragment:
   - pgfleet.standby._login
   - pgfleet.standby._look
   - pgfleet.standby._local_login
+attributes:
+  action:
+    support: partial
+    details: The action plugin prints the progress of a wait; the module does everything else.
+    description: Indicates this has a corresponding action plugin.
 options:
   data_directory:
     description: The data directory of the standby.
@@ -69,9 +76,26 @@ options:
   timeout:
     description:
       - With O(wait), how many seconds to wait without progress, that is, while the standby neither receives nor replays
-        anything. There is no other limit.
+        anything that it lacks. There is no other limit. A receiver that begins anew, or a search for WAL that does not
+        come, is no progress. Seconds for which the controller had no connection count as all others, and so does what
+        the standby has received or replayed in them.
     type: int
     default: 300
+  progress_interval:
+    description:
+      - With O(wait), seconds between two lines of progress. With V(0) no line is printed.
+      - By default the first line comes after 5 seconds, and the longer the wait takes, the rarer the lines become.
+    type: int
+  attach_timeout:
+    description:
+      - With O(wait), return after so many seconds although the wait is not over; RV(finished) is false then.
+      - By default the module returns when the wait is over.
+    type: int
+  waited:
+    description:
+      - The RV(waited) of an earlier call that ended by O(attach_timeout). The wait goes on from there, to the same
+        position, and with the time that had passed without progress.
+    type: dict
 requirements:
   - psycopg2
 seealso:
@@ -142,6 +166,41 @@ cause:
   returned: if it was waited for in vain, and does not stream
   type: str
   sample: slot_missing
+finished:
+  description: Whether the wait is over. True without O(wait).
+  returned: success
+  type: bool
+  sample: true
+progress:
+  description:
+    - How far it is on its way to the position that is waited for. C(phase) is V(starting), V(stopping), V(connecting),
+      V(receiving), V(replaying) or V(catching up), or the C(kind) of RV(unasked).
+    - C(behind) in bytes, C(rate) in bytes a second since the call before, C(eta) and C(still), for how long it has come
+      no further, in seconds. C(consistent_since), when it began to take connections, in seconds since 1970. What is not
+      known is null.
+  returned: when not finished
+  type: dict
+  sample:
+    behind: 13314398617
+    consistent_since: 1796116320.4
+    eta: 133.7
+    phase: replaying
+    rate: 99614720.0
+    still: 0.0
+waited:
+  description: What the next call is to be given as O(waited).
+  returned: when not finished
+  type: dict
+  sample:
+    boot: 6c5a3f4e-9d3c-4f1a-8a52-1f0f8f6f2a11
+    furthest:
+      received: 5033165184
+      replayed: 4294967296
+    minimum: 4/2C000000
+    moved_at: 8123.4
+    pid: 4711
+    position: 4294967296
+    seen_at: 8123.4
 catching_up:
   description: Whether it streams as it should, and all that it lacks is WAL that it has yet to receive or to replay.
   returned: success
@@ -249,6 +308,9 @@ def main() -> None:
             "min_replay_lsn": {"type": "str"},
             "wait": {"type": "str", "choices": ["none", "replay", "ready"], "default": "none"},
             "timeout": {"type": "int", "default": 300},
+            "progress_interval": {"type": "int"},
+            "attach_timeout": {"type": "int"},
+            "waited": {"type": "dict"},
             **local_login_options(),
         },
         supports_check_mode=True,

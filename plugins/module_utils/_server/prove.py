@@ -5,52 +5,100 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Dict
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
-from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn import parse_lsn
+from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.standby_status import standby_status
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.last_words import LastWords
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_files import LogPlaces, words_of_last_start
-from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import StalledError, wait, work_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.process import work_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._server.waiting import (
+    Sight,
+    Waited,
+    progress_of,
+    waited_from,
+)
 
 __all__ = ["prove"]
 
 # Each look is a login here and one at the upstream.
 _PAUSE = 0.5
+_FOR_EVER = float("inf")
+
+Look = Callable[[Dict[str, Any]], Dict[str, Any]]
 
 
 def prove(
     params: dict[str, Any],
-    look: Callable[[dict[str, Any]], dict[str, Any]] = standby_status,
+    look: Look = standby_status,
     words: Callable[[LogPlaces, int | None], LastWords] = words_of_last_start,
 ) -> dict[str, Any]:
     """The last look at a standby, in the words of standby_info; of one that was waited for in vain, with its own.
 
-    ``wait`` says for what it is looked at again, ``timeout`` how many seconds may pass without a change. What the
-    upstream had written at the first look, where no other position is given, is what has to be replayed. Raises
-    StandbyError only for wrong options.
+    ``wait`` says for what it is looked at again, ``timeout`` how many seconds may pass without progress. What the
+    upstream had written at the first look, where no other position is given, is what has to be replayed.
+    ``attach_timeout`` ends a step of the wait after so many seconds: ``finished`` is false then, ``progress`` tells how
+    far the standby is, and ``waited`` is for the next step, as its option of that name. Raises StandbyError only for
+    wrong options.
     """
-    last = look(params)
-    minimum = params["min_replay_lsn"] or _written(last)
-
-    def come() -> bool:
-        nonlocal last, minimum
+    waited, boot, began = None, boot_id(), time.monotonic()
+    if params.get("waited"):
+        waited = waited_from(params["waited"], boot)
+    minimum = params["min_replay_lsn"] or (waited.minimum if waited is not None else None)
+    last = look({**params, "min_replay_lsn": minimum})
+    minimum = minimum or _written(last)
+    sight, now = _sight(last, minimum), time.monotonic()
+    earlier = waited or Waited.begun(boot, minimum, sight, now)
+    waited = earlier.after(sight, minimum, now)
+    limit = params.get("attach_timeout")
+    ends = began + (_FOR_EVER if limit is None else limit)
+    while _may_become_ready(last, params["wait"]) and not now - waited.moved_at > params["timeout"]:
+        if now >= ends:
+            progress = progress_of(earlier, waited, last, _consistent_since(last))
+            return {**last, "finished": False, "progress": progress, "waited": as_dict(waited)}
+        time.sleep(_PAUSE)
         last = look({**params, "min_replay_lsn": minimum})
         minimum = minimum or _written(last)
-        return not _may_become_ready(last, params["wait"])
+        now = time.monotonic()
+        waited = waited.after(_sight(last, minimum), minimum, now)
+    return {**_concluded(params, last, words), "finished": True}
 
-    if _may_become_ready(last, params["wait"]):
-        with contextlib.suppress(StalledError):
-            wait(come, lambda: _movement(last, minimum), params["timeout"], _PAUSE)
+
+def _concluded(
+    params: Mapping[str, Any], last: dict[str, Any], words: Callable[[LogPlaces, int | None], LastWords]
+) -> dict[str, Any]:
+    """The last look, with what the server itself says if it was waited for in vain."""
     if last["ready"] or params["wait"] == "none" or _streams(last):
         return last
     path = params["data_directory"]
     places = LogPlaces(path, params["state_directory"] or default_state_directory(path))
     return _explained(last, words(places, last["pgdata"]["pid"]))
+
+
+def _sight(status: Mapping[str, Any], minimum: str | None) -> Sight:
+    """What a look tells of the way; the work of its processes is looked at only if the server cannot be asked."""
+    pid = status["pgdata"]["pid"]
+    return Sight.of(status, minimum, work_of(pid) if status["instance"] is None and pid is not None else 0)
+
+
+def _consistent_since(status: Mapping[str, Any]) -> float | None:
+    """Since when a standby takes connections, in seconds since 1970; None if it takes none, or if that is not known.
+
+    The server writes that into postmaster.pid, and nothing after it (PostgreSQL source, miscinit.c and postmaster.c:
+    PM_STATUS_READY).
+    """
+    if status["instance"] is None:
+        return None
+    try:
+        return os.stat(os.path.join(status["pgdata"]["path"], "postmaster.pid")).st_mtime
+    except OSError:
+        return None
 
 
 def _streams(status: Mapping[str, Any]) -> bool:
@@ -88,21 +136,3 @@ def _may_become_ready(status: Mapping[str, Any], awaited: str) -> bool:
         return bool(status["catching_up"] or (unasked is not None and unasked["passes"]))
     instance = status["instance"]
     return bool(status["running"] and (instance is None or instance["in_recovery"]))
-
-
-def _movement(status: Mapping[str, Any], minimum: str | None) -> Any:
-    """What changes while a standby gets nearer to a position; of one that cannot be asked, its work.
-
-    What it receives beyond the position does not bring it nearer.
-    """
-    instance = status["instance"]
-    if instance is None:
-        pid, unasked = status["pgdata"]["pid"], status.get("unasked") or {}
-        startup = unasked.get("startup")
-        # It looks for WAL that does not come again and again, which is work and brings it no nearer.
-        waits = startup is not None and startup.startswith("waiting for")
-        return (pid, startup, unasked.get("receiver"), work_of(pid) if pid is not None and not waits else 0)
-    received = instance["receive_lsn"]
-    if received is not None and minimum is not None:
-        received = min(parse_lsn(received), parse_lsn(minimum))
-    return (received, instance["replay_lsn"], instance["receiver"])

@@ -3,13 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from types import SimpleNamespace
-from unittest.mock import MagicMock
-
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible_collections.pgfleet.standby.plugins.action import standby_clone as plugin
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.login_session import scope_argv
+from ansible_collections.pgfleet.standby.plugins.plugin_utils import following
+from ansible_collections.pgfleet.standby.tests.unit.plugins.action.played import Play
 
 COPYING = {
     "phase": "copying",
@@ -30,71 +29,9 @@ def running(**more):
     return {"changed": True, "finished": False, "run": "0b2c", "progress": COPYING, **more}
 
 
-class Play:
-    """One task of a play on the host n1, with a clock of its own. Each answer is what one call of the module gives."""
-
-    def __init__(self, monkeypatch, answers, args=None, async_val=0, check_mode=False):
-        self.now = 1000.0
-        self.answers = list(answers)
-        self.calls = []
-        self.naps = []
-        self.shown = []
-        self.args = dict(args or GIVEN)
-        self.task = MagicMock(args=self.args, async_val=async_val, check_mode=check_mode, delegate_to=None)
-        self.connection = MagicMock(has_native_async=False)
-        self.become = {"become_user": "postgres"}
-        self.connection.become.get_option.side_effect = self.become.get
-        self.connection.become.set_option.side_effect = self.become.__setitem__
-        self.by_root = []
-        self.refused = None
-        self.owner = "postgres"
-        self.connection._shell.tmpdir = "/root/.ansible/tmp/x"
-        self.action = plugin.ActionModule(
-            self.task, self.connection, MagicMock(), MagicMock(), MagicMock(), MagicMock()
-        )
-        self.forgotten = []
-        monkeypatch.setattr(self.action, "_execute_module", self.module)
-        monkeypatch.setattr(self.action, "_remove_tmp_path", self.forgotten.append)
-        monkeypatch.setattr(plugin, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
-        monkeypatch.setattr(plugin, "display", SimpleNamespace(display=self.display))
-
-    def sleep(self, seconds):
-        self.naps.append(seconds)
-        self.now += seconds
-
-    def display(self, text, color=None, stderr=False):
-        assert stderr, "stdout is not flushed"
-        self.shown.append(text)
-
-    def root(self, module_name, module_args):
-        assert self.become["become_user"] == "root"
-        self.by_root.append((module_name, module_args))
-        return self.refused or {"stat": {"pw_name": self.owner}}
-
-    def module(self, module_name, module_args, task_vars, wrap_async=False):
-        if module_name.startswith("ansible.builtin."):
-            return self.root(module_name, module_args)
-        assert module_name == "pgfleet.standby.standby_clone"
-        assert self.become["become_user"] == "postgres"
-        self.calls.append(SimpleNamespace(args=dict(module_args), wrap_async=wrap_async))
-        module_args["_ansible_verbosity"] = 0  # as _execute_module does
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        self.now += module_args.get("attach_timeout") or 0
-        return answer
-
-    def run(self):
-        return self.action.run(task_vars={"inventory_hostname": "n1"})
-
-    @property
-    def attached(self):
-        return [call.args.get("attach_timeout") for call in self.calls]
-
-
 @pytest.fixture
 def play(monkeypatch):
-    return lambda *answers, **task: Play(monkeypatch, answers, **task)
+    return lambda *answers, **task: Play(monkeypatch, plugin, answers, **task)
 
 
 # --- what is shown -------------------------------------------------------------
@@ -104,7 +41,7 @@ def play(monkeypatch):
     ("elapsed", "seconds"), [(0, 5), (5, 5), (50, 5), (74, 7), (300, 30), (600, 60), (601, 60), (86400, 60)]
 )
 def test_lines_become_rarer(elapsed, seconds):
-    assert plugin.pause(elapsed) == seconds
+    assert following.pause(elapsed) == seconds
 
 
 UNKNOWN = dict.fromkeys(COPYING)
@@ -151,7 +88,7 @@ def test_line(progress, text):
     ],
 )
 def test_durations(seconds, text):
-    assert plugin.duration(seconds) == text
+    assert following.duration(seconds) == text
 
 
 # --- step by step --------------------------------------------------------------

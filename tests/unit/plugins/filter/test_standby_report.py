@@ -57,6 +57,13 @@ def test_what_is_not_known_is_a_dash():
     assert line.split() == ["n1", "-", "-", "-", "-", "failed", "-", "-"]
 
 
+@pytest.mark.parametrize(
+    ("code", "shown"), [("standby_catching_up", "failed (catching up)"), ("replay_paused", "failed"), (None, "failed")]
+)
+def test_a_standby_that_was_late_is_told_from_one_that_went_wrong(code, shown):
+    assert f"  {shown}  " in standby_report([record("n1", state="failed", error_code=code)])[1]
+
+
 def test_what_is_not_well_comes_first():
     records = [
         record("b"),

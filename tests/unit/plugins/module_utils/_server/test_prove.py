@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from itertools import count
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._server import process
 from ansible_collections.pgfleet.standby.plugins.module_utils._server import prove as _prove
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.last_words import last_words
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.log_lines import of_stderr
@@ -20,8 +20,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._server.prove impo
 def clock(monkeypatch):
     """Time passes only by sleeping."""
     now = [0.0]
-    monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(process.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(_prove.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_prove.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     return now
 
 
@@ -35,7 +35,7 @@ def at(replayed, received=None, **changed):
         "running": True,
         "instance": instance,
         "upstream": {"lsn": "0/100"},
-        "pgdata": {"pid": None},
+        "pgdata": {"pid": None, "path": "/srv/pg"},
         "error_code": "standby_not_ready",
         "msg": "It is not ready: it is late. Next: read the server's log.",
         **changed,
@@ -61,8 +61,8 @@ class Looks:
 SAID = last_words(of_stderr('FATAL:  could not start WAL streaming: ERROR:  replication slot "n1" does not exist\n'))
 
 
-def run(looks, awaited="ready", timeout=60, minimum=None):
-    params = {"wait": awaited, "timeout": timeout, "min_replay_lsn": minimum}
+def run(looks, awaited="ready", timeout=60, minimum=None, **step):
+    params = {"wait": awaited, "timeout": timeout, "min_replay_lsn": minimum, **step}
     return prove({**params, "data_directory": "/srv/pg", "state_directory": None}, looks, lambda _places, _pid: SAID)
 
 
@@ -112,10 +112,60 @@ def test_the_position_of_an_upstream_that_answers_late(clock):
     assert looks.asked == [None, None, "0/100"]
 
 
+class TestSteps:
+    """A wait that is cut into steps waits as one that is not."""
+
+    @staticmethod
+    def steps(clock, looks, between=3.0, **options):
+        """The last step's result. Between two steps time passes in which nobody looks."""
+        done = run(looks, attach_timeout=2, **options)
+        while not done["finished"]:
+            assert (done["ready"], done["progress"]["phase"]) == (False, "replaying")
+            clock[0] += between
+            done = run(looks, attach_timeout=2, waited=json.loads(json.dumps(done["waited"])), **options)
+        return done
+
+    def test_the_time_without_progress_goes_on_from_step_to_step(self, clock):
+        status = self.steps(clock, Looks(at(0x50)))
+        assert not status["ready"]
+        assert 60 < clock[0] < 70
+
+    def test_it_waits_without_a_limit_while_it_replays(self, clock):
+        assert self.steps(clock, Looks(*map(at, range(0x101))), timeout=4)["ready"]
+        assert clock[0] > 100
+
+    def test_what_came_while_nobody_looked_is_progress(self, clock):
+        looks = Looks(*(at(position) for position in range(0x80, 0x100, 8) for _look in range(5)), at(0x100))
+        assert self.steps(clock, looks, between=100.0)["ready"]
+
+    def test_the_position_of_the_first_look_is_that_of_all_steps(self, clock):
+        written = ((replayed, f"0/{0x100 + replayed:X}") for replayed in range(0, 0x200, 0x10))
+        looks = Looks(*(at(replayed, upstream={"lsn": lsn}) for replayed, lsn in written))
+        assert self.steps(clock, looks)["instance"]["replay_lsn"] == "0/100"
+        assert set(looks.asked) == {None, "0/100"}
+
+    def test_a_step_looks_at_least_once_and_tells_what_it_saw(self, clock):
+        looks = Looks(at(0x50))
+        told = run(looks, attach_timeout=0)
+        assert (told["finished"], len(looks.asked), clock[0]) == (False, 1, 0)
+        assert told["progress"]["behind"] == 0xB0
+
+    def test_after_a_reboot_the_time_begins_anew(self, clock):
+        waited = run(Looks(at(0x50)), attach_timeout=0)["waited"]
+        clock[0] = 1000.0
+        assert run(Looks(at(0x50)), attach_timeout=0, waited=waited)["finished"]
+        assert not run(Looks(at(0x50)), attach_timeout=0, waited={**waited, "boot": "before"})["finished"]
+
+    @pytest.mark.parametrize(("seen", "awaited"), [(at(1), "none"), (at(0x100), "ready"), (at(0x100), "replay")])
+    def test_what_is_not_waited_for_is_finished(self, clock, seen, awaited):
+        assert run(Looks(seen), awaited, attach_timeout=0)["finished"]
+
+
 def unasked(startup, kind="starting"):
     """A look at a server that cannot be asked yet."""
     said = {"kind": kind, "passes": kind != "refused", "startup": startup, "receiver": None}
-    return at(1, catching_up=False, instance=None, upstream=None, unasked=said, pgdata={"pid": os.getpid()})
+    pgdata = {"pid": os.getpid(), "path": "/srv/pg"}
+    return at(1, catching_up=False, instance=None, upstream=None, unasked=said, pgdata=pgdata)
 
 
 @pytest.mark.parametrize("awaited", ["replay", "ready"])
