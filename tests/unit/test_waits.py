@@ -81,8 +81,16 @@ ALLOWED = {
     ): EXPIRES,
     (
         "tests/unit/plugins/module_utils/_server/test_prove.py",
-        'def run(looks, awaited="ready", timeout=60, minimum=None):',
+        'def run(looks, awaited="ready", timeout=60, minimum=None, **step):',
     ): OWN_CLOCK,
+    (
+        "tests/unit/plugins/module_utils/_server/test_prove.py",
+        'assert self.steps(clock, Looks(*map(at, range(0x101))), timeout=4)["ready"]',
+    ): OWN_CLOCK,
+    (
+        "tests/servers/test_waiting.py",
+        'ended = late.step(steps[-1]["waited"], timeout=0)',
+    ): "Nothing comes until the test lets it.",
     ("tests/unit/plugins/module_utils/_server/test_prove.py", 'assert run(looks, timeout=1)["ready"]'): OWN_CLOCK,
     (
         "tests/unit/plugins/module_utils/_server/test_prove.py",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Dict
+from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import boot_id
@@ -31,12 +31,10 @@ __all__ = ["prove"]
 _PAUSE = 0.5
 _FOR_EVER = float("inf")
 
-Look = Callable[[Dict[str, Any]], Dict[str, Any]]
-
 
 def prove(
     params: dict[str, Any],
-    look: Look = standby_status,
+    look: Callable[[dict[str, Any]], dict[str, Any]] = standby_status,
     words: Callable[[LogPlaces, int | None], LastWords] = words_of_last_start,
 ) -> dict[str, Any]:
     """The last look at a standby, in the words of standby_info; of one that was waited for in vain, with its own.
