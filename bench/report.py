@@ -121,7 +121,9 @@ def table(document: Mapping[str, Any]) -> str:
         rows = [[name, text(figures, 2)] for name, figures in document["figures"].items()]
         return grid(["", document["unit"]], rows)
     head = ["", "seconds", "durable", "ratio", "ratio durable", "CPU target", "CPU senders", "wire MB"]
-    return grid(head, [row(name, peer) for name, peer in document["peers"].items()])
+    told = grid(head, [row(name, peer) for name, peer in document["peers"].items()])
+    held = "; ".join(f"{name} {text(figures, 0)}" for name, figures in document.get("held", {}).items())
+    return f"{told}\n\nHeld by the feed at the peak, MiB: {held}." if held else told
 
 
 def row(name: str, peer: Mapping[str, Any]) -> list[str]:

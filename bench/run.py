@@ -3,6 +3,7 @@
 Usage:
     run.py [--work pgbench,random] [--runs 5] [--scale 140] [--peers ours,rsync] [--before COMMIT]
     run.py transport [--data pgbench] [--workers 1,2] [--ciphers default] [--compress none,lz4] [--rate 200mbit]
+    run.py catchup [--segments 64] [--forms plain,gzip] [--ways ours,get-wal] [--runs 5] [--scale 20]
     run.py fleet [--standbys 8] [--runs 5]
     run.py up | down | report
 
@@ -18,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import catchup
 import fleet
 import hosts
 import inside
@@ -98,6 +100,26 @@ def bench_transport(bench: Bench, options: argparse.Namespace) -> None:
     print(f"\n{path.name}\n{report.table(document)}\n", flush=True)
 
 
+def bench_catchup(bench: Bench, options: argparse.Namespace) -> None:
+    peers.install_module(bench)
+    data = prepare(bench, "pgbench", options.scale, say)
+    peers.write_configurations(bench, data)
+    peers.write_arguments(bench, Meter(bench), data, {})
+    found = catchup.catchup(bench, data, options.segments, options.forms, options.ways, options.runs, say)
+    for form, measured in found.items():
+        document = {
+            "work": f"catchup-{form}",
+            "what": f"from the first start to a stream, {measured['segments']} segments behind; the archive is {form}",
+            "machine": report.machine(),
+            "versions": peers.versions(bench),
+            "runs": options.runs,
+            "data": shape(data),
+            **measured,
+        }
+        path = report.write(document["work"], document)
+        print(f"\n{path.name}\n{report.table(document)}\n", flush=True)
+
+
 def bench_fleet(options: argparse.Namespace) -> None:
     measured = fleet.fleet(options.runs, options.standbys, say)
     document = {
@@ -136,7 +158,7 @@ def names(known: Mapping[str, Any] | Sequence[str]) -> Any:
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "mode", nargs="?", default="work", choices=("work", "transport", "fleet", "up", "down", "report")
+        "mode", nargs="?", default="work", choices=("work", "transport", "catchup", "fleet", "up", "down", "report")
     )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=int, default=SCALE, help="140 is about 2 GB, or 30,000 relations")
@@ -148,6 +170,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     work.add_argument("--entries", type=int, default=ENTRIES, help="of the generated listing, for memory")
     work.add_argument("--options", type=json.loads, default={}, help='more for standby_clone, such as {"jobs": 4}')
     work.add_argument("--before", metavar="COMMIT", help="measure our clone of this commit as well")
+    behind = parser.add_argument_group("catchup")
+    behind.add_argument("--segments", type=int, default=64, help="how many the standby has to replay, at least")
+    behind.add_argument("--forms", type=names(catchup.FORMS), default=list(catchup.FORMS))
+    behind.add_argument("--ways", type=names(catchup.WAYS), default=list(catchup.WAYS))
     raw = parser.add_argument_group("transport")
     raw.add_argument("--data", default="pgbench", choices=DATASETS)
     raw.add_argument("--workers", type=names("1234"), default=list("1234"))
@@ -176,7 +202,7 @@ def main() -> int:
         if options.mode == "up":
             return 0
         try:
-            (bench_transport if options.mode == "transport" else bench_work)(bench, options)
+            {"transport": bench_transport, "catchup": bench_catchup, "work": bench_work}[options.mode](bench, options)
             report.write_readme()
         finally:
             if not options.keep:

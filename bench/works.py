@@ -11,7 +11,7 @@ from hosts import Bench, LabError, capped
 from measure import Meter, Sample, Stopwatch
 from peers import FLOOR, OLDER, PEERS, Peer, module_argv
 
-__all__ = ["WORKS", "Work", "rounds"]
+__all__ = ["STATE", "WORKS", "Work", "empty", "rounds"]
 
 STATE = "/var/lib/postgresql/15/.main.standby"  # ours, beside the target
 # Servers write these on their own, or every tool writes them its own way.
