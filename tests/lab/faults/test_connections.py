@@ -83,7 +83,7 @@ def senders_stuck(clone: Clone) -> Iterator[None]:
         send(clone.lab.barman, "KILL", processes)
 
 
-@pytest.mark.parametrize("silence", [link_cut, far_end_frozen, senders_stuck])
+@pytest.mark.parametrize("silence", [link_cut, pytest.param(far_end_frozen, marks=pytest.mark.long), senders_stuck])
 def test_a_copy_goes_on_after_a_silence(
     clone: Clone, hold: Held, silence: Callable[[Clone], AbstractContextManager[None]]
 ) -> None:

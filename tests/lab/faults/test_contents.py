@@ -79,7 +79,7 @@ def mend(lab: Lab, original: str, directory: str) -> None:
     lab.barman.run(["cp", "--archive", "--link", original, directory], user="barman")
 
 
-@pytest.mark.parametrize("lost", ["one file", "everything"])
+@pytest.mark.parametrize("lost", ["one file", pytest.param("everything", marks=pytest.mark.long)])
 def test_what_the_backup_has_lost_is_told_at_once(clone: Clone, hold: Held, lost: str) -> None:
     original = clone.options["backup"]
     tree = str(original["tablespaces"][0]["oid"])
@@ -148,7 +148,10 @@ def test_a_bit_flipped_here_without_a_manifest_is_mended(clone: Clone, hold: Hel
     clone.assert_healthy()
 
 
-@pytest.mark.parametrize("manifest", [False, True], ids=["without a manifest", "with a manifest"])
+@pytest.mark.parametrize(
+    "manifest",
+    [pytest.param(False, id="without a manifest", marks=pytest.mark.long), pytest.param(True, id="with a manifest")],
+)
 def test_what_a_crash_has_emptied_is_found_after_the_boot(
     clone: Clone, hold: Held, manifest: bool, request: pytest.FixtureRequest
 ) -> None:

@@ -31,7 +31,7 @@ def mounted(clone: Clone, place: str, *mount: str) -> Iterator[None]:
     ("place", "limit", "mended"),
     [
         pytest.param(DATA, "size=200m", "size=1g", id="bytes"),
-        pytest.param(CLUSTER, "size=200m", "size=1g", id="bytes, also of our own records"),
+        pytest.param(CLUSTER, "size=200m", "size=1g", id="bytes, also of our own records", marks=pytest.mark.long),
         pytest.param(DATA, "nr_inodes=600", "nr_inodes=9999", id="inodes"),
     ],
 )
