@@ -80,6 +80,7 @@ class Plays:
         hosts: str = "abcd",
         healthy: Iterable[str] = (),
         drifted: Iterable[str] = (),
+        late: str = "",
         fed: str | None = None,
         plan: Mapping[str, Any] | None = None,
         fails: Mapping[str, Mapping[str, Any]] | None = None,
@@ -90,13 +91,15 @@ class Plays:
         """A play that applies the role with each of these inputs in turn, or once with those above.
 
         ``healthy`` has standbys that stream already, as HOST:DATA_DIRECTORY, and ``drifted`` those of them of which
-        something was changed; ``fed`` is what an earlier play has left of a WAL feed; ``plan`` has what the preflight
-        plans otherwise than a clone; ``fails`` has the answer of a module that fails on a host:
-        {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``; ``keywords`` are those of the play.
+        something was changed; the standbys of ``late`` run and do not stream yet; ``fed`` is what an earlier play has
+        left of a WAL feed; ``plan`` has what the preflight plans otherwise than a clone; ``fails`` has the answer of a
+        module that fails on a host: {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``;
+        ``keywords`` are those of the play.
         """
         world = {
             "healthy": list(healthy),
             "drifted": list(drifted),
+            "late": list(late),
             "fed": fed,
             "plan": plan or {},
             "fails": fails or {},

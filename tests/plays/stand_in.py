@@ -64,7 +64,8 @@ class ActionModule(ActionBase):
             and (past["host"], past["data_directory"]) == (host, data_directory)
             for past in story
         )
-        streams = made or f"{host}:{data_directory}" in world["healthy"]
+        self.runs = made or f"{host}:{data_directory}" in world["healthy"]
+        streams = self.runs and host not in world["late"]
         self.world = world
         self.drifted = f"{host}:{data_directory}" in world["drifted"]
         return {"changed": False, **getattr(self, f"_{module}", self._nothing)(streams)}
@@ -86,15 +87,17 @@ class ActionModule(ActionBase):
     def _standby_info(self, streams: bool) -> dict[str, Any]:
         return {
             "ready": streams,
-            "state": "streaming" if streams else "absent",
+            "state": "streaming" if streams else "not_ready",
+            "running": self.runs,
+            "instance": {"in_recovery": True} if self.runs else None,
             "reasons": [] if streams else ["no server runs"],
             "lag_bytes": 0 if streams else None,
             "upstream": {"lsn": "0/3000060"},
-            "pgdata": {"ours": streams, "clone": {"backup_id": "earlier"} if streams else None},
+            "pgdata": {"ours": self.runs, "clone": {"backup_id": "earlier"} if self.runs else None},
         }
 
-    def _pgdata_info(self, streams: bool) -> dict[str, Any]:
-        return {"pgdata": {"running": streams}}
+    def _pgdata_info(self, _streams: bool) -> dict[str, Any]:
+        return {"pgdata": {"running": self.runs}}
 
     def _barman_server_info(self, _streams: bool) -> dict[str, Any]:
         return {"server": {"name": self._task.args["barman_server"]}, "checks": []}

@@ -99,3 +99,25 @@ class TestAPlayThatFails:
         told = plays.run(hosts="a", healthy=["a:/data/one"], drifted=["a:/data/one"], fed="/data/.one.standby/wal_feed")
         assert (told.code, told.reported()) == (0, {"a": "streaming"}), told.output
         assert steps(told) == [WITHOUT, STARTED, ENDED]
+
+
+class TestAPlayThatDoesNotWait:
+    """A standby that catches up is no failure then, and keeps what it needs."""
+
+    def test_what_is_late_goes_on_with_its_feed_and_its_claim(self, plays):
+        told = plays.run({"wait_timeout": 0}, hosts="ab", late="b")
+        assert (told.code, told.reported()) == (0, {"a": "streaming", "b": "catching_up"}), told.output
+        given_up = {
+            name: {call["host"] for call in told.calls(name) if call["options"].get("state") == "absent"}
+            for name in ("standby_wal_feed", "barman_backup_keep")
+        }
+        assert given_up == {"standby_wal_feed": {"a"}, "barman_backup_keep": {"a"}}
+
+    def test_the_next_one_goes_on_from_there(self, plays):
+        goes_on = {"action": "start", "copies": False}
+        told = plays.run({"wait_timeout": 0}, hosts="a", late="a", healthy=["a:/data/one"], plan=goes_on)
+        assert (told.code, told.reported()) == (0, {"a": "catching_up"}), told.output
+        assert told.calls("standby_clone") == []
+
+    def test_who_waits_is_told_of_a_failure(self, plays):
+        assert plays.run(hosts="a", late="a").reported() == {"a": "failed"}
