@@ -65,6 +65,10 @@ CASES: tuple[tuple[str, State], ...] = (
     ("copy", State("empty", owner="theirs")),
     ("copy", State("empty", owner="theirs", fault="unsent")),
     ("serve", State("standby_ours", owner="theirs")),
+    # A link in place of the directory in which the server's log is to be, and one that cannot be made.
+    ("serve", State("used_same", owner="theirs", overwrite="pristine")),
+    ("serve", State("used_same", planted="state_link", overwrite="pristine")),
+    ("serve", State("used_same", planted="state_link", overwrite="same_cluster")),
     # A data directory that is a link to nothing.
     ("copy", State(mount="link", fault="unsent")),
     ("copy", State(mount="link")),

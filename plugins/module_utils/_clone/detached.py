@@ -24,7 +24,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError, of_os_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, sweep
 
@@ -302,6 +302,7 @@ def _make_place(task: Task[Any]) -> list[str]:
     A copy that is refused already is refused here, before anything is made or written.
     """
     task.require()
+    require_lockable(task.state_directory)
     made = []
     place = task.state_directory
     while not os.path.isdir(place):

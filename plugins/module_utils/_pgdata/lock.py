@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import read_small
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, read_note
 
-__all__ = ["Lock", "holding", "require_lockable"]
+__all__ = ["Lock", "holding", "require_lockable", "require_makeable"]
 
 # What a note tells of the process that wrote it.
 _WRITER, _STARTED = "writer", "started"
@@ -70,6 +70,22 @@ def require_lockable(state_directory: str) -> None:
                 raise _unopened(path, os.strerror(errno.EACCES)) from None
         except NotADirectoryError:
             pass  # refused where the directory is made
+
+
+def require_makeable(state_directory: str) -> None:
+    """That the state directory is there for the user who we act as, or can be made by that user. Changes nothing.
+
+    Raises StandbyError.
+    """
+    require_lockable(state_directory)
+    there = state_directory
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    # Root acts as another user by its effective id.
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        found = f"{state_directory} cannot be made or written: the database's OS user may not write to {there}."
+        step = "make it, owned by that user, or name another state_directory"
+        raise StandbyError(Refusal("directory_not_writable", f"{found} Nothing was changed.", step))
 
 
 class Lock:

@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import priv
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.pgdata_files import PidFile
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import control_data, inspect, uncertain
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import require_makeable
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.os_user import acting_as, owner_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import find_bindir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import postmaster
@@ -108,14 +109,13 @@ class Server:
         action = act(state, self.seen)
         require_own_unit(self.seen, action)
         if action in ("start", "restart") and not self.startable:
-            raise StandbyError(
-                Refusal(
-                    "data_directory_not_startable",
-                    f"No server is started on {self.pgdata.path}: the directory is {self.pgdata.state}."
-                    " Nothing was changed.",
-                    "run the role again, which brings what is missing",
-                )
-            )
+            path, what = self.pgdata.path, self.pgdata.state
+            found = f"No server is started on {path}: the directory is {what}. Nothing was changed."
+            step = "run the role again, which brings what is missing"
+            raise StandbyError(Refusal("data_directory_not_startable", found, step))
+        if action in ("start", "restart") and self.unit is None:
+            with acting_as(self._owner):  # pg_ctl's log will be there
+                require_makeable(self.request.state_directory)
         return action
 
     @property

@@ -73,6 +73,16 @@ class TestEachState:
         assert ask(state_directory=str(state))["running"] is True
         assert (state.stat().st_mode & 0o777, servers.pid(data) != 0) == (0o700, True)
 
+    def test_a_link_in_the_place_of_that_log_is_not_followed(self, host, data, ask):
+        elsewhere = host.root / "elsewhere"
+        elsewhere.mkdir(mode=0o755)
+        state = host.root / "state"
+        state.symlink_to(elsewhere)
+        for check_mode in (True, False):
+            refused = ask(check_mode=check_mode, state_directory=str(state))
+            assert refused["error_code"] == "link_untrusted"
+        assert (elsewhere.stat().st_mode & 0o777, list(elsewhere.iterdir())) == (0o755, [])
+
     @WAYS
     def test_stops_what_runs(self, servers, data, ask, named, unit):
         service = named(unit)

@@ -14,7 +14,11 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata import lock as _lock
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import (
+    Lock,
+    require_lockable,
+    require_makeable,
+)
 from ansible_collections.pgfleet.standby.tests.waiting import BOUND, wait_until
 
 NOTE = {"pid": 4711, "run": "x"}
@@ -220,3 +224,11 @@ class TestWhatCouldBeLocked:
         with pytest.raises(StandbyError, match=f"Cannot open {tmp_path / 'runner'}: Permission denied") as error:
             require_lockable(str(tmp_path))
         assert error.value.code == "write_failed"
+
+    def test_has_a_parent_that_may_be_written_if_it_is_to_be_made(self, monkeypatch, tmp_path):
+        require_makeable(str(tmp_path / "a" / "b"))
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.setattr(_lock.os, "access", lambda path, *_mode, **_ids: path != str(tmp_path))
+        with pytest.raises(StandbyError, match=f"may not write to {tmp_path}") as error:
+            require_makeable(str(tmp_path / "a" / "b"))
+        assert error.value.code == "directory_not_writable"
