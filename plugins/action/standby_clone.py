@@ -85,9 +85,9 @@ class ActionModule(Following):
         except AnsibleError as refused:
             self._not_kept = ends_with
             self._warn(
-                f"{self._host(variables)}: the copy ends with the login session {ends_with['session']}, for"
-                f" logind's KillUserProcesses is on, and it could not be moved into a unit of its own: {refused}. Next:"
-                " keep the connection, or name the login user in KillExcludeUsers of logind.conf."
+                f"{self._host(variables)}: {self.SUBJECT.lower()} ends with the login session {ends_with['session']},"
+                f" for logind's KillUserProcesses is on, and it could not be moved into a unit of its own: {refused}."
+                " Next: keep the connection, or name the login user in KillExcludeUsers of logind.conf."
             )
 
     def _move(self, pid: int, user: str | None, variables: dict[str, Any]) -> None:

@@ -103,6 +103,11 @@ wal_feed:
   returned: success
   type: str
   sample: null
+rewinds:
+  description: Whether a M(pgfleet.standby.standby_rewind) is at work there, that an earlier play has begun.
+  returned: success
+  type: bool
+  sample: false
 after_reboot:
   description:
     - What a reboot will do to the server of O(service), as RV(pgfleet.standby.standby_server#module:after_reboot).
@@ -153,6 +158,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 )
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, feed_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import reconcile
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.request import request_of
@@ -169,9 +175,10 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     told: dict[str, Any] = {name: standby[name] for name in ("error_code", "msg") if name in standby}
     drift: list[str] = []
     left = None
+    state_directory = params["state_directory"] or default_state_directory(params["data_directory"])
     ready = bool(standby["ready"])
     if ready and standby["pgdata"]["ours"]:
-        left = left_feed(params["state_directory"] or default_state_directory(params["data_directory"]))
+        left = left_feed(state_directory)
         drift, more = drift_of(params)
         drift += [f"What a WAL feed has left in {left} would be removed."] if left else []
         warnings += [] if drift else more
@@ -181,6 +188,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "settled": ready and not drift,
         "drift": drift,
         "wal_feed": left,
+        "rewinds": "rewound_to" in (Lock.holder(os.path.join(state_directory, "runner")) or {}),
         "after_reboot": asdict(reboot_of(params["service"])) if ready and params["service"] else None,
         "standby": standby,
         "warnings_to_show": warnings,

@@ -14,8 +14,11 @@ description:
   - Brings a stopped cluster that has diverged from the upstream, as a primary has after a failover, to the upstream's
     state with C(pg_rewind). Only what differs is copied. What the cluster wrote and the upstream never had is lost.
   - Before anything changes, the module checks all that C(pg_rewind) needs, and C(pg_rewind --dry-run) has to succeed.
-  - While it works, and after it was interrupted, no server starts on the directory. What an interrupted rewind has left
-    is mended by M(pgfleet.standby.standby_clone) with O(pgfleet.standby.standby_clone#module:overwrite=same_cluster).
+  - The rewind is a process of its own on the host, which neither a lost connection nor the end of the play ends.
+    Another call attaches to it. While it works, the play shows how far it is.
+  - While it works, and after it was killed, no server starts on the directory. What a killed rewind has left is
+    mended by M(pgfleet.standby.standby_clone) with
+    O(pgfleet.standby.standby_clone#module:overwrite=same_cluster).
   - The host keeps its own configuration, keys and logs in O(data_directory). Replication slots are removed.
   - Afterwards the directory is a standby that M(pgfleet.standby.standby_recovery) has to tell whom to follow.
   - Run it on the standby as the database's OS user.
@@ -26,6 +29,10 @@ extends_documentation_fragment:
   - pgfleet.standby._upstream
   - pgfleet.standby._login
 attributes:
+  action:
+    support: partial
+    details: The action plugin follows the rewind and prints its progress; the module does everything else.
+    description: Indicates this has a corresponding action plugin.
   check_mode:
     support: full
     details:
@@ -68,10 +75,24 @@ options:
     type: str
   timeout:
     description:
-      - For how many seconds C(pg_rewind) may do nothing, that is, neither compute nor read nor write. Then it is ended.
-        There is no other limit. A rewind that is ended leaves a directory that cannot be started.
+      - For how many seconds C(pg_rewind --dry-run) may do nothing, that is, neither compute nor read nor write. Then it
+        is ended. There is no other limit, and none for the rewind itself.
     type: int
     default: 3600
+  progress_interval:
+    description:
+      - Seconds between two lines of progress. With V(0) no line is printed.
+      - By default the first line comes after 5 seconds, and the longer the rewind takes, the rarer the lines become.
+    type: int
+  attach_timeout:
+    description:
+      - Return after so many seconds although the rewind is not over; RV(finished) is false then, and it goes on.
+      - By default the module returns when the rewind is over.
+    type: int
+  attach_run:
+    description:
+      - The RV(run) of an earlier call. Then the result of just that rewind is returned, and no other one is started.
+    type: str
 requirements:
   - psycopg2
   - C(psql) and C(pg_rewind)
@@ -105,9 +126,29 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+finished:
+  description: Whether the rewind is over.
+  returned: success
+  type: bool
+  sample: true
+run:
+  description: The name of the rewind that goes on.
+  returned: when not finished
+  type: str
+  sample: 0f9c6a3e2b
+progress:
+  description: How far it has come, as RV(pgfleet.standby.standby_clone#module:progress).
+  returned: when not finished
+  type: dict
+  sample: {"phase": "rewinding", "bytes": 52428800, "bytes_done": 10485760, "percent": 20.0}
+ends_with:
+  description: The login session with which it ends, as RV(pgfleet.standby.standby_clone#module:ends_with).
+  returned: when not finished
+  type: dict
+  sample: null
 rewound_to:
   description: Where the histories of the cluster and of the upstream part. The cluster was taken back to there first.
-  returned: success
+  returned: when finished
   type: dict
   contains:
     timeline:
@@ -123,37 +164,41 @@ rewound_to:
     timeline: 1
 reason:
   description: How the cluster had diverged.
-  returned: success
+  returned: when finished
   type: str
   sample: it went on to 0/4000028 on timeline 1, which the upstream left at 0/3000000
 bytes:
   description: What had to be copied, in bytes, rounded down to MiB by C(pg_rewind).
-  returned: success
+  returned: when finished
   type: int
   sample: 41943040
 seconds:
   description: How long it took.
-  returned: success
+  returned: when finished
   type: float
   sample: 0.6
 kept:
   description: The host's own files and directories in O(data_directory), which are as they were.
-  returned: success
+  returned: when finished
   type: list
   elements: str
   sample: [log, pg_hba.conf, pg_ident.conf, postgresql.auto.conf, postgresql.conf]
 left_behind:
   description: Directories of tablespaces that the cluster had and the upstream has not.
-  returned: success, when not in check mode
+  returned: when finished, and not in check mode
   type: list
   elements: str
   sample: []
 """
 
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import login_options, upstream_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached import Running, Task, follow
+from ansible_collections.pgfleet.standby.plugins.module_utils._clone.result import ends_with
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conninfo import (
     standby_keywords,
     without_password,
@@ -162,11 +207,13 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, find_bindir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.connect import identify
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.login import login_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.requested_settings import checked_settings
 from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind import (
     RewindTask,
+    Rewound,
     require_rewindable,
     require_stopped_cluster,
     rewind,
@@ -174,21 +221,58 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.rewind imp
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    if check_mode:
+        return {"finished": True, **told(params, planned(params))}
+    outcome = follow(in_background(params), params["attach_timeout"], params["attach_run"])
+    if isinstance(outcome, Running):
+        going_on = {"run": outcome.run, "progress": outcome.progress, "ends_with": ends_with(outcome.pid)}
+        return {"changed": True, "finished": False, **going_on}
+    return {"finished": True, **told(params, outcome), "left_behind": list(outcome.left_behind)}
+
+
+def planned(params: dict[str, Any]) -> Rewound:
+    """What a rewind would do. Changes nothing. Raises StandbyError."""
     task = task_of(params)
-    rewindable = require_rewindable(task)
-    result = {
+    return Rewound.planned(task, require_rewindable(task))
+
+
+def rewound(params: dict[str, Any], progress: Progress) -> Rewound:
+    """Find all that can refuse, then rewind. Raises StandbyError."""
+    task = task_of(params)
+    return rewind(task, require_rewindable(task), progress)
+
+
+def in_background(params: dict[str, Any]) -> Task[Rewound]:
+    """The rewind as a process of its own."""
+    path = params["data_directory"]
+    place = params["state_directory"] or default_state_directory(path)
+    keywords = without_password(login_of(params, params["application_name"]).keywords)
+    identity = {"data_directory": path, "rewound_to": " ".join(keywords.get(name, "") for name in ("host", "port"))}
+
+    def require() -> None:
+        require_stopped_cluster(inspect(path, place))
+
+    found = f"The process that rewound {path} was killed, and left no result. If it had begun, no server starts there."
+    killed = Refusal("rewind_unfinished", found, "run again: it tells what is there")
+    return Task(place, identity, require, partial(rewound, params), Rewound, killed=killed)
+
+
+def told(params: dict[str, Any], outcome: Rewound) -> dict[str, Any]:
+    """What was done, or would be."""
+    return {
         "changed": True,
-        "rewound_to": {"timeline": rewindable.proof.timeline, "lsn": format_lsn(rewindable.proof.fork)},
-        "reason": rewindable.relation.reason,
-        "bytes": rewindable.proof.bytes,
-        "seconds": 0.0,
-        "kept": list(rewindable.kept),
-        "diff": difference(task, rewindable.relation.reason),
+        "rewound_to": {"timeline": outcome.timeline, "lsn": format_lsn(outcome.fork)},
+        "reason": outcome.reason,
+        "bytes": outcome.bytes,
+        "seconds": round(outcome.seconds, 2),
+        "kept": list(outcome.kept),
+        "diff": {
+            "before_header": params["data_directory"],
+            "after_header": params["data_directory"],
+            "before": f"{outcome.reason}\n",
+            "after": f"{outcome.after}\n",
+        },
     }
-    if not check_mode:
-        done = rewind(task, rewindable)
-        result.update(seconds=round(done.seconds, 2), kept=list(done.kept), left_behind=list(done.left_behind))
-    return result
 
 
 def task_of(params: dict[str, Any]) -> RewindTask:
@@ -212,18 +296,6 @@ def task_of(params: dict[str, Any]) -> RewindTask:
     )
 
 
-def difference(task: RewindTask, before: str) -> dict[str, str]:
-    """Before and after in words."""
-    upstream = task.upstream
-    after = f"it is a standby of {upstream.host}:{upstream.port} on timeline {upstream.timeline}, still to be started"
-    return {
-        "before_header": task.data_directory,
-        "after_header": task.data_directory,
-        "before": f"{before}\n",
-        "after": f"{after}\n",
-    }
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
@@ -235,6 +307,9 @@ def main() -> None:
             rewind_user={"type": "str"},
             restore_command={"type": "str"},
             timeout={"type": "int", "default": 3600},
+            progress_interval={"type": "int"},
+            attach_timeout={"type": "int"},
+            attach_run={"type": "str"},
         ),
         supports_check_mode=True,
     )

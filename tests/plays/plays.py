@@ -81,6 +81,7 @@ class Plays:
         healthy: Iterable[str] = (),
         drifted: Iterable[str] = (),
         late: str = "",
+        rewinding: str = "",
         fed: str | None = None,
         plan: Mapping[str, Any] | None = None,
         fails: Mapping[str, Mapping[str, Any]] | None = None,
@@ -91,15 +92,16 @@ class Plays:
         """A play that applies the role with each of these inputs in turn, or once with those above.
 
         ``healthy`` has standbys that stream already, as HOST:DATA_DIRECTORY, and ``drifted`` those of them of which
-        something was changed; the standbys of ``late`` run and do not stream yet; ``fed`` is what an earlier play has
-        left of a WAL feed; ``plan`` has what the preflight plans otherwise than a clone; ``fails`` has the answer of a
-        module that fails on a host: {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``;
-        ``keywords`` are those of the play.
+        something was changed; the standbys of ``late`` run and do not stream yet; on the hosts of ``rewinding`` an
+        earlier play has begun a rewind; ``fed`` is what it has left of a WAL feed; ``plan`` has what the preflight
+        plans otherwise than a clone; ``fails`` has the answer of a module that fails on a host:
+        {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``; ``keywords`` are those of the play.
         """
         world = {
             "healthy": list(healthy),
             "drifted": list(drifted),
             "late": list(late),
+            "rewinding": list(rewinding),
             "fed": fed,
             "plan": plan or {},
             "fails": fails or {},

@@ -66,6 +66,10 @@ class ActionModule(ActionBase):
         )
         self.runs = made or f"{host}:{data_directory}" in world["healthy"]
         streams = self.runs and host not in world["late"]
+        # Until somebody has waited for it.
+        self.rewinds = host in world["rewinding"] and not any(
+            past["module"] == "standby_rewind" and past["host"] == host for past in story
+        )
         self.world = world
         self.drifted = f"{host}:{data_directory}" in world["drifted"]
         return {"changed": False, **getattr(self, f"_{module}", self._nothing)(streams)}
@@ -82,6 +86,7 @@ class ActionModule(ActionBase):
             "after_reboot": {"starts": True, "why": "seen at once", "step": ""} if streams else None,
             "standby": self._standby_info(streams),
             "wal_feed": self.world["fed"] or None,
+            "rewinds": self.rewinds,
         }
 
     def _standby_info(self, streams: bool) -> dict[str, Any]:

@@ -134,6 +134,14 @@ def test_a_standby_that_is_as_it_is_wanted_is_only_looked_at(plays):
     }
 
 
+def test_a_rewind_that_an_earlier_play_has_begun_is_waited_for_before_anything_is_decided(plays):
+    goes_on = {"action": "start", "copies": False}
+    told = plays.run(hosts="a", rewinding="a", plan=goes_on, healthy=["a:/data/one"], late="a")
+    called = [call["module"] for call in told.story][:4]
+    assert called == ["standby_drift_info", "standby_rewind", "standby_drift_info", "barman_server_info"]
+    assert plays.run(hosts="a", rewinding="a", options=["--check"]).calls("standby_rewind") == []
+
+
 def test_a_play_that_starts_at_a_later_task_changes_nothing(plays):
     """What was not looked at is not known, and nothing is done about it."""
     told = plays.run(hosts="a", options=["--start-at-task", "Converge | Make the host what it is to be"])

@@ -42,6 +42,18 @@ _ANOTHER: dict[str, Any] = {"run": None}
 _TAKEN = b"taken"
 
 
+_ENDED = Refusal(
+    "interrupted",
+    "The copy was ended by a signal. An unfinished copy cannot be started.",
+    "run again, it resumes",
+)
+
+_KILLED = Refusal(
+    "copy_killed",
+    "The process that copied was killed; it left no result. An unfinished copy cannot be started.",
+    "look for the reason in the kernel's log (out of memory?), then run again: it resumes",
+)
+
 # What a copy did: a flat dataclass of what JSON takes, and tuples.
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 
@@ -51,7 +63,8 @@ class Task(Generic[Outcome_co]):
     """What the process has to do. ``identity`` tells it from another task for the same state directory.
 
     ``require`` refuses before anything is made. ``copy`` does the work. Both raise StandbyError. ``outcome`` makes what
-    ``copy`` has returned of its fields.
+    ``copy`` has returned of its fields. ``ended`` tells of one that a signal has ended, ``killed`` of one that has left
+    no result.
     """
 
     state_directory: str
@@ -59,6 +72,8 @@ class Task(Generic[Outcome_co]):
     require: Callable[[], None]
     copy: Callable[[Progress], Outcome_co]
     outcome: Callable[..., Outcome_co]
+    ended: Refusal = _ENDED
+    killed: Refusal = _KILLED
 
 
 @dataclass(frozen=True)
@@ -152,7 +167,7 @@ def _start(task: Task[Any], run: str, asked: str | None, deadline: float | None)
     os.close(writer)
     os.waitpid(child, 0)
     try:
-        return _receive(_Lines(reader), run, deadline)
+        return _receive(_Lines(reader), task, run, deadline)
     finally:
         os.close(reader)
 
@@ -179,7 +194,7 @@ class _Lines:
         return line
 
 
-def _receive(lines: _Lines, run: str, deadline: float | None) -> dict[str, Any] | None:
+def _receive(lines: _Lines, task: Task[Any], run: str, deadline: float | None) -> dict[str, Any] | None:
     """The result, or None when the process is still at work at the deadline.
 
     The word that the process has its lock is waited for whatever the deadline is: until then a later call would see
@@ -193,14 +208,7 @@ def _receive(lines: _Lines, run: str, deadline: float | None) -> dict[str, Any] 
     if line:
         lines.read(None)  # its end, before which it removes what it has made in vain
         return dict(json.loads(line))
-    error = StandbyError(
-        Refusal(
-            "copy_killed",
-            "The process that copied was killed; it left no result. An unfinished copy cannot be started.",
-            "look for the reason in the kernel's log (out of memory?), then run again: it resumes",
-        )
-    )
-    return {"run": run, "error": error.as_record()}
+    return {"run": run, "error": StandbyError(task.killed).as_record()}
 
 
 def _await(task: Task[Any], run: str, deadline: float | None) -> dict[str, Any] | None:
@@ -229,13 +237,19 @@ def _same(task: Task[Any], holder: dict[str, Any]) -> str:
         raise StandbyError(
             Refusal(
                 "clone_running",
-                f"Another copy into {task.identity['data_directory']} is running (pid {holder.get('pid')} since"
-                f" {holder.get('since')},"
-                f" backup {holder.get('backup_id')} of {holder.get('server')}). Nothing was changed by this run.",
+                f"{_what(holder)} runs in {task.identity['data_directory']} (pid {holder.get('pid')}, since"
+                f" {holder.get('since')}). Nothing was changed by this run.",
                 "wait for it, or end it by `kill`, then run again",
             )
         )
     return str(holder["run"])
+
+
+def _what(holder: dict[str, Any]) -> str:
+    """What the process does that has the lock."""
+    if "rewound_to" in holder:
+        return f"A rewind to {holder['rewound_to']}"
+    return f"Another copy, of backup {holder.get('backup_id')} of {holder.get('server')},"
 
 
 # --- in the process of its own --------------------------------------------------------
@@ -244,7 +258,7 @@ def _work(task: Task[Any], run: str, asked: str | None, writer: int) -> NoReturn
 
     If the run that was asked for has come to its end since its result was looked for, its result is told instead.
     """
-    _detach(writer)
+    _detach(writer, task.ended)
     runner = Lock(_runner(task), {"run": run, "pid": os.getpid(), "since": now(), **task.identity})
     try:
         made = _make_place(task)
@@ -273,8 +287,11 @@ def _refused(task: Task[Any], result: dict[str, Any]) -> bool:
     return "error" in result and not os.path.exists(os.path.join(task.state_directory, "state.json"))
 
 
-def _detach(writer: int) -> None:
-    """Keep nothing of the process that started this one: no directory, no terminal, no stream, no file."""
+def _detach(writer: int, ended: Refusal) -> None:
+    """Keep nothing of the process that started this one: no directory, no terminal, no stream, no file.
+
+    A signal that ends it raises StandbyError with ``ended``.
+    """
     os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -283,17 +300,11 @@ def _detach(writer: int) -> None:
     os.closerange(writer + 1, 4096)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
 
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise StandbyError(ended)
 
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise StandbyError(
-        Refusal(
-            "interrupted",
-            "The copy was ended by a signal. An unfinished copy cannot be started.",
-            "run again, it resumes",
-        )
-    )
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _make_place(task: Task[Any]) -> list[str]:

@@ -11,7 +11,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached im
 from ansible_collections.pgfleet.standby.plugins.module_utils._clone.job import Job, Result
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.login_session import ended_with
 
-__all__ = ["result_of", "values_of"]
+__all__ = ["ends_with", "result_of", "values_of"]
 
 
 def result_of(job: Job, outcome: Result | Running) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def values_of(job: Job, outcome: Result | Running, content: str) -> dict[str, An
             "finished": False,
             "run": outcome.run,
             "progress": outcome.progress,
-            "ends_with": _ends_with(outcome.pid),
+            "ends_with": ends_with(outcome.pid),
         }
     return {
         "changed": outcome.action != "none",
@@ -49,7 +49,7 @@ def values_of(job: Job, outcome: Result | Running, content: str) -> dict[str, An
     }
 
 
-def _ends_with(pid: int | None) -> dict[str, Any] | None:
+def ends_with(pid: int | None) -> dict[str, Any] | None:
     """The login session with which a copy ends, and its process."""
     session = ended_with(pid) if pid is not None else None
     return {"session": session.scope, "pid": pid} if session is not None else None

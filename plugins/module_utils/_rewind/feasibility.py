@@ -38,8 +38,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._rewind.pg_rewind 
     SINCE_CONFIG_FILE,
     SIZE,
     Done,
+    dry_run,
     noting,
-    pg_rewind,
     sql_login,
 )
 
@@ -137,7 +137,7 @@ def prove_rewind(
         wal = _WalAsItWas(pgdata, os.path.join(scratch, "fetched"))
         command = noting(restore_command, wal.notes) if restore_command is not None else None
         try:
-            done = pg_rewind(pgdata, keywords, bindir, timeout, command, dry_run=True)
+            done = dry_run(pgdata, keywords, bindir, timeout, command)
         finally:
             wal.restore()
     if wal.server_ran:

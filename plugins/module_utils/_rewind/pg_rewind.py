@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._commands.program_group import PIPE, STDOUT, ProgramGroup
@@ -18,16 +18,17 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._commands.stillnes
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import write_atomically
 from ansible_collections.pgfleet.standby.plugins.module_utils._formats.conf import quote
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import conninfo_text
 
-__all__ = ["SINCE_CONFIG_FILE", "SIZE", "Done", "noting", "pg_rewind", "sql_login"]
+__all__ = ["SINCE_CONFIG_FILE", "SIZE", "Done", "dry_run", "noting", "pg_rewind", "sql_login"]
 
 _CONNECT_SECONDS = "10"
 
 # It has read all of the target's WAL and both lists of files by then; what would come next is the copying.
 SIZE = re.compile(r"need to copy (\d+) MB")
 
-_PROGRESS = re.compile(r"\(\d+%\) copied")
+_PROGRESS = re.compile(r"(\d+)/(\d+) kB \(\d+%\) copied")
 
 
 _SINCE_RESTORE = 13
@@ -47,15 +48,46 @@ def pg_rewind(
     pgdata: DataDir,
     keywords: Mapping[str, str],
     bindir: str,
-    timeout: float,
     restore_command: str | None = None,
-    dry_run: bool = False,
+    progress: Progress | None = None,
     inherited: Sequence[int] = (),
 ) -> Done:
-    """Run pg_rewind to its end, unless it does nothing for ``timeout`` seconds.
+    """Run pg_rewind to its end, however long that takes, and tell ``progress`` how far it has come.
 
     pg_rewind keeps the files ``inherited`` open.
     """
+    argv = _argv(pgdata, keywords, bindir)
+    with _restoring(pgdata, restore_command) as more, _started([*argv, *more], inherited) as run:
+        if isinstance(run, Done):
+            return run
+        lines = tuple(_without_progress(run.lines(), progress))
+        return Done(run.exit_code(), lines)
+
+
+def dry_run(
+    pgdata: DataDir, keywords: Mapping[str, str], bindir: str, timeout: float, restore_command: str | None = None
+) -> Done:
+    """What pg_rewind would do, up to the size of what it would copy.
+
+    One that does nothing for ``timeout`` seconds is killed.
+    """
+    argv = [*_argv(pgdata, keywords, bindir), "--dry-run"]
+    with _restoring(pgdata, restore_command) as more, _started([*argv, *more]) as run:
+        if isinstance(run, Done):
+            return run
+        lines: list[str] = []
+        with killed_if_still(run, timeout) as overdue:
+            for line in _without_progress(run.lines(), None):
+                lines.append(line)
+                if SIZE.search(line):
+                    return Done(0, tuple(lines))
+            rc = run.exit_code()
+        if overdue.is_set():
+            lines.append(f"error: for {timeout:g} seconds it has neither computed nor read nor written, and was killed")
+        return Done(rc, tuple(lines))
+
+
+def _argv(pgdata: DataDir, keywords: Mapping[str, str], bindir: str) -> list[str]:
     argv = [
         os.path.join(bindir, "pg_rewind"),
         f"--target-pgdata={pgdata.path}",
@@ -64,10 +96,34 @@ def pg_rewind(
     ]
     if (pgdata.major or 0) >= _SINCE_RESTORE:
         argv.append("--no-ensure-shutdown")  # it would start a server on the directory
-    if dry_run:
-        argv.append("--dry-run")
-    with _restoring(pgdata, restore_command) as more:
-        return _run([*argv, *more], timeout, SIZE if dry_run else None, inherited)
+    return argv
+
+
+@contextlib.contextmanager
+def _started(argv: Sequence[str], inherited: Sequence[int] = ()) -> Iterator[ProgramGroup | Done]:
+    """The program in a process group of its own, or why it does not run."""
+    try:
+        group = ProgramGroup(argv, stdout=PIPE, stderr=STDOUT, directory="/", inherited=inherited)
+    except OSError as failed:
+        yield Done(127, (f"error: {argv[0]} does not run: {failed.strerror}",))
+        return
+    with group:
+        yield group
+
+
+def _without_progress(lines: Iterable[str], progress: Progress | None) -> Iterator[str]:
+    """What pg_rewind says, but for how far it has come, which ``progress`` is told (pg_rewind.c, progress_report)."""
+    total = None
+    for line in lines:
+        copied = _PROGRESS.search(line)
+        if copied is None:
+            yield line.rstrip()
+        elif progress is not None:
+            done, size = (int(number) << 10 for number in copied.groups())
+            if size != total:
+                total = size
+                progress.enter("rewinding", size)
+            progress.at(0, done)
 
 
 def noting(restore_command: str, notes: str) -> str:
@@ -91,22 +147,3 @@ def _restoring(pgdata: DataDir, restore_command: str | None) -> Iterator[list[st
         config = os.path.join(scratch, "postgresql.conf")
         write_atomically(config, f"restore_command = {quote(restore_command)}\n")
         yield ["--restore-target-wal", f"--config-file={config}"]
-
-
-def _run(argv: Sequence[str], timeout: float, enough: re.Pattern[str] | None, inherited: Sequence[int]) -> Done:
-    """The program in a process group of its own, up to its end or the line that is enough."""
-    try:
-        group = ProgramGroup(argv, stdout=PIPE, stderr=STDOUT, directory="/", inherited=inherited)
-    except OSError as failed:
-        return Done(127, (f"error: {argv[0]} does not run: {failed.strerror}",))
-    lines: list[str] = []
-    with group, killed_if_still(group, timeout) as overdue:
-        for line in group.lines():
-            if not _PROGRESS.search(line):
-                lines.append(line.rstrip())
-            if enough is not None and enough.search(line):
-                return Done(0, tuple(lines))
-        rc = group.exit_code()
-    if overdue.is_set():
-        lines.append(f"error: for {timeout:g} seconds it has neither computed nor read nor written, and was killed")
-    return Done(rc, tuple(lines))

@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ansible_collections.pgfleet.standby.plugins.module_utils import _files
@@ -33,6 +33,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.marks import Marked
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.paths import paths
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import home_directories, linked_directories
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import now, save_state
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.sync import FileSystems
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.files import calm, stand_by
@@ -74,7 +75,7 @@ _DELTA = "bring it to a backup's state by a copy with overwrite=same_cluster"
 class RewindTask:
     """Which cluster to rewind to which upstream.
 
-    ``keywords`` are those of an SQL login; ``timeout`` is for how many seconds a pg_rewind may do nothing.
+    ``keywords`` are those of an SQL login; ``timeout`` is for how many seconds pg_rewind's dry run may do nothing.
 
     ``restore_command`` fetches WAL that the directory no longer holds, from PostgreSQL 15 on.
     """
@@ -103,15 +104,32 @@ class Rewindable:
 
 @dataclass(frozen=True)
 class Rewound:
-    """What a rewind did, in ``seconds`` of wall-clock time.
+    """What a rewind did, in ``seconds`` of wall-clock time; before that, what it would do.
 
-    ``kept`` are this host's own files, which are as they were; ``left_behind`` directories of tablespaces that the
-    upstream does not have.
+    The histories part at ``fork``, a position on ``timeline``; ``reason`` says how. ``bytes`` had to be copied.
+    ``after`` is in words what the directory is then. ``kept`` are this host's own files, which are as they were;
+    ``left_behind`` directories of tablespaces that the upstream does not have. ``restarts`` is how often its process
+    was started again.
     """
 
-    seconds: float
+    timeline: int
+    fork: int
+    reason: str
+    bytes: int
+    after: str
     kept: tuple[str, ...]
-    left_behind: tuple[str, ...]
+    seconds: float = 0.0
+    left_behind: tuple[str, ...] = ()
+    restarts: int = 0
+
+    @classmethod
+    def planned(cls, task: RewindTask, found: Rewindable) -> Rewound:
+        """What a rewind of what was found would do."""
+        upstream, proof = task.upstream, found.proof
+        after = (
+            f"it is a standby of {upstream.host}:{upstream.port} on timeline {upstream.timeline}, still to be started"
+        )
+        return cls(proof.timeline, proof.fork, found.relation.reason, proof.bytes, after, found.kept)
 
 
 def _is_closed(path: str) -> bool:
@@ -158,18 +176,13 @@ def require_rewindable(task: RewindTask) -> Rewindable:
     return Rewindable(pgdata, how, proof, host_file_names(task.data_directory))
 
 
-def rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
+def rewind(task: RewindTask, rewindable: Rewindable, progress: Progress | None = None) -> Rewound:
     """Rewind the cluster; afterwards it is a standby that has to be given its recovery settings and started.
 
-    ``rewindable`` is what ``require_rewindable`` has found. Raises StandbyError; then nothing was changed, or no
-    server starts on the directory and a copy by delta mends it. A lost connection does not end it: the next run finds
-    what it has made.
+    ``rewindable`` is what ``require_rewindable`` has found. ``progress`` is told how far pg_rewind has come. Raises
+    StandbyError; then nothing was changed, or no server starts on the directory and a copy by delta mends it. Who calls
+    it holds the lock ``runner`` of the state directory.
     """
-    with _not_hung_up():
-        return _rewind(task, rewindable)
-
-
-def _rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
     began = time.monotonic()
     private_directory(task.state_directory)
     linked = linked_directories(task.data_directory)
@@ -180,14 +193,16 @@ def _rewind(task: RewindTask, rewindable: Rewindable) -> Rewound:
             own.set_aside()
             with own.returned_on_failure():
                 disks.sync()
-        with own.returned_on_failure():
-            _run(task, rewindable, lock, own)
-        _finish(task.data_directory, own, cast(int, rewindable.pgdata.major))
-        disks.make_durable()
-        _set_mode(task.data_directory, mode & _RIGHTS)
-        _record(task, rewindable.pgdata, "committed")
-        own.forget()
-    return Rewound(
+        with _undisturbed():
+            with own.returned_on_failure():
+                _run(task, rewindable, lock, own, progress)
+            _finish(task.data_directory, own, cast(int, rewindable.pgdata.major))
+            disks.make_durable()
+            _set_mode(task.data_directory, mode & _RIGHTS)
+            _record(task, rewindable.pgdata, "committed")
+            own.forget()
+    return replace(
+        Rewound.planned(task, rewindable),
         seconds=time.monotonic() - began,
         kept=tuple(sorted(own.names)),
         left_behind=tuple(sorted(linked - linked_directories(task.data_directory))),
@@ -238,13 +253,13 @@ def _impossible(task: RewindTask, reasons: Iterable[str]) -> StandbyError:
 
 
 @contextlib.contextmanager
-def _not_hung_up() -> Iterator[None]:
-    """Go on if the terminal of a controller's connection goes, which would leave the cluster half rewound."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def _undisturbed() -> Iterator[None]:
+    """Let no SIGTERM end it: what is half rewound only a copy mends. Who wants that has to end pg_rewind itself."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -257,8 +272,7 @@ def _writing_alone(task: RewindTask) -> Iterator[int]:
             "wait for it, or end it, then run again",
         )
     )
-    runner, lock = (os.path.join(task.state_directory, name) for name in ("runner", "lock"))
-    with holding(runner, busy, data_directory=task.data_directory, run="rewind"), holding(lock, busy) as held:
+    with holding(os.path.join(task.state_directory, "lock"), busy) as held:
         yield held
 
 
@@ -292,10 +306,10 @@ def _closed(task: RewindTask, rewindable: Rewindable) -> Iterator[int]:
         raise
 
 
-def _run(task: RewindTask, rewindable: Rewindable, lock: int, own: HostFiles) -> None:
+def _run(task: RewindTask, rewindable: Rewindable, lock: int, own: HostFiles, progress: Progress | None) -> None:
     """Let pg_rewind do it. Raises StandbyError; then it is not known what pg_rewind has changed."""
     pgdata = rewindable.pgdata
-    done = pg_rewind(pgdata, task.keywords, task.bindir, task.timeout, task.restore_command, inherited=(lock,))
+    done = pg_rewind(pgdata, task.keywords, task.bindir, task.restore_command, progress, inherited=(lock,))
     if done.rc != 0:
         step = helps(done.lines)
         raise StandbyError(

@@ -302,6 +302,12 @@ echo $? >{TOP}/half_way
 echo $$ >{TOP}/sleeper
 exec sleep 100000
 """
+WAITS = f"""\
+#!/bin/bash
+case $* in *--dry-run*) exec {BINDIR}/pg_rewind "$@" ;; esac
+until [ -e {TOP}/go ]; do sleep 0.1; done
+exec {BINDIR}/pg_rewind "$@"
+"""
 AND_A_START = f"""\
 #!/bin/bash
 case $* in *--dry-run*) exec {BINDIR}/pg_rewind "$@" ;; esac
@@ -337,9 +343,8 @@ def test_a_kill_half_way_leaves_what_cannot_be_started(failover):
         wait_for(lambda: failover.host.exists(f"{TOP}/half_way"), "pg_rewind to break off")
         assert failover.host.read(f"{TOP}/half_way").strip() != "0"
         assert failover.listing() != before
-        busy = failover.rewind()
-        assert busy["error_code"] in ("rewind_unfinished", "clone_running"), busy
-        # The module alone: what it has started holds the lock on.
+        assert failover.rewind(attach_timeout=0)["finished"] is False
+        # The process that rewinds, and who waits for it. What it has started holds the lock on.
         pids = failover.host.run(["pgrep", "-f", "python3 .*/standby_rewind.py"]).stdout.split()
         failover.host.run(["kill", "-9", *pids])
         running.wait(BOUND)
@@ -353,6 +358,18 @@ def test_a_kill_half_way_leaves_what_cannot_be_started(failover):
     finally:
         running.send_signal(signal.SIGKILL)
         failover.host.run(["sh", "-c", f"kill -9 $(cat {TOP}/sleeper)"], check=False)
+
+
+def test_it_goes_on_without_who_has_begun_it_and_the_next_call_attaches(failover):
+    failover.build(initdb="-k")
+    bindir = failover.programs("pg_rewind", WAITS)
+    begun = failover.rewind(pg_bindir=bindir, attach_timeout=0)
+    assert (begun["changed"], begun["finished"]) == (True, False)
+    assert failover.rewind(pg_bindir=bindir, attach_timeout=0)["run"] == begun["run"]
+    failover.host.run(["touch", f"{TOP}/go"])
+    done = failover.rewind(pg_bindir=bindir, attach_run=begun["run"])
+    assert (done["finished"], failover.mode()) == (True, "700"), done
+    failover.follow()
 
 
 def test_a_failure_half_way_leaves_what_cannot_be_started(failover):

@@ -3,11 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import threading
+
 import pytest
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
 from ansible_collections.pgfleet.standby.plugins.modules import standby_rewind
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils._rewind.rewinding import THERE, Rewinding
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.barman_host import read_tree
 from ansible_collections.pgfleet.standby.tests.unit.plugins.module_utils.samples import upstream
+from ansible_collections.pgfleet.standby.tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -17,11 +24,12 @@ def rewinding(host):
 
 @pytest.fixture
 def ask(host, run, rewinding, monkeypatch):
-    """The module, with an upstream that says who it is; ``asked`` holds what it was asked with."""
-    asked = []
+    """The module, with an upstream that says who it is; ``asked`` tells as whom it was asked."""
+    asked = host.root / "asked"  # by another process
 
     def identify(keywords):
-        asked.append(keywords)
+        with asked.open("a", encoding="utf-8") as file:
+            file.write(f"{keywords['user']}\n")
         return upstream(**THERE)
 
     monkeypatch.setattr(standby_rewind, "identify", identify)
@@ -40,7 +48,7 @@ def ask(host, run, rewinding, monkeypatch):
             },
         )
 
-    module.asked = asked
+    module.asked = lambda: asked.read_text(encoding="utf-8").split() if asked.exists() else []
     return module
 
 
@@ -60,7 +68,7 @@ def test_rewind(host, ask, rewinding):
 
 def test_each_role_does_its_own(ask, rewinding):
     ask(replication_user="streamer")
-    assert [keywords["user"] for keywords in ask.asked] == ["streamer"]
+    assert ask.asked() == ["streamer"]
     assert "user=rewinder" in rewinding.said("argv")
     assert "dbname=postgres" in rewinding.said("argv")
     assert "dbname=other" not in rewinding.said("argv")
@@ -85,7 +93,7 @@ def test_what_can_be_seen_here_is_refused_before_the_upstream_is_asked(host, ask
     process = host.start("postgres", host.pgdata)
     assert ask()["error_code"] == "server_running"
     process.communicate()
-    assert ask.asked == []
+    assert ask.asked() == []
 
 
 @pytest.mark.parametrize(
@@ -111,3 +119,51 @@ def test_all_reasons_come_along(host, ask):
     result = ask()
     assert result["error_code"] == "rewind_impossible"
     assert result["reasons"] == [f"there is no {host.programs}/pg_rewind"]
+
+
+class TestByItself:
+    """The rewind is a process of its own: it ends for nobody who only waits for it."""
+
+    @pytest.fixture
+    def held(self, host, rewinding):
+        """A pg_rewind that goes on when it is let go."""
+        go = host.root / "go"
+        os.mkfifo(go)
+        rewinding.pretends(f"echo '512/51200 kB (1%) copied'; read -r line <'{go}'")
+        yield lambda: go.write_text("\n", encoding="utf-8")
+        with contextlib.suppress(OSError):  # nobody waits any more
+            os.close(os.open(go, os.O_WRONLY | os.O_NONBLOCK))
+
+    def test_who_does_not_wait_is_told_how_far_it_is(self, ask, host, rewinding, held):
+        seen = ask(attach_timeout=0)
+        assert (seen["changed"], seen["finished"]) == (True, False)
+        wait_until(lambda: ask(attach_timeout=0)["progress"].get("percent") == 1.0)
+        assert ask(attach_timeout=0)["progress"]["phase"] == "rewinding"
+        held()
+        done = ask(attach_run=seen["run"])
+        assert (done["finished"], done["rewound_to"]["timeline"], rewinding.mode) == (True, 1, 0o700)
+
+    def test_another_call_waits_for_the_one_that_runs(self, ask, rewinding, held):
+        ask(attach_timeout=0)
+        running = threading.Timer(0, held)
+        running.start()
+        assert ask()["finished"] is True
+        running.join()
+        assert rewinding.said("argv").count("--target-pgdata") == 2  # the dry run, and the one
+
+    def test_to_another_upstream_is_another_rewind(self, ask, held):
+        ask(attach_timeout=0)
+        refused = ask(upstream_conninfo="host=other")
+        assert refused["error_code"] == "clone_running"
+        assert "A rewind to n1" in refused["msg"]
+        held()
+        ask()
+
+    def test_one_that_was_killed_is_told_of_and_not_begun_again(self, ask, host, held):
+        seen = ask(attach_timeout=0)
+        wait_until(lambda: ask(attach_timeout=0)["progress"]["phase"] == "rewinding")
+        os.kill(Lock.holder(str(host.state / "runner"))["pid"], signal.SIGKILL)
+        held()
+        wait_until(lambda: Lock.holder(str(host.state / "lock")) is None)
+        assert ask(attach_run=seen["run"])["error_code"] == "rewind_unfinished"
+        assert ask()["error_code"] == "rewind_unfinished"

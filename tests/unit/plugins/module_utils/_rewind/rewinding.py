@@ -79,9 +79,9 @@ class Rewinding:
             }
         )
 
-    def run(self, **changed):
+    def run(self, progress=None, **changed):
         task = self.task(**changed)
-        return rewind(task, require_rewindable(task))
+        return rewind(task, require_rewindable(task), progress)
 
     def refused(self, **changed):
         """Nothing is changed."""

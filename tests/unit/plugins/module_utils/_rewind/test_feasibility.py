@@ -362,13 +362,13 @@ def test_a_dry_run_that_does_not_end_is_ended_with_all_it_started(ask, programs,
 def test_it_holds_what_it_inherits(host, found, programs):
     with open(host.root / "lock", "w", encoding="utf-8") as lock:
         programs.rewinds("", f"readlink /proc/self/fd/{lock.fileno()}")
-        done = pg_rewind(found, KEYWORDS, str(host.programs), 60, inherited=(lock.fileno(),))
+        done = pg_rewind(found, KEYWORDS, str(host.programs), inherited=(lock.fileno(),))
     assert done.lines == (str(host.root / "lock"),)
 
 
 def test_progress_is_not_kept(host, found, programs):
     programs.rewinds("one\n  12/100 kB (12%) copied\n100/100 kB (100%) copied\ntwo\n", "exit 3")
-    done = pg_rewind(found, KEYWORDS, str(host.programs), 60)
+    done = pg_rewind(found, KEYWORDS, str(host.programs))
     assert (done.rc, done.lines) == (3, ("one", "two"))
 
 
