@@ -237,7 +237,7 @@ def _same(task: Task[Any], holder: dict[str, Any]) -> str:
         raise StandbyError(
             Refusal(
                 "clone_running",
-                f"{_what(holder)} runs in {task.identity['data_directory']} (pid {holder.get('pid')}, since"
+                f"{_what(holder)} runs in {task.identity['data_directory']} (pid {holder.get('pid')} since"
                 f" {holder.get('since')}). Nothing was changed by this run.",
                 "wait for it, or end it by `kill`, then run again",
             )
