@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,13 +59,17 @@ WAYS: Mapping[str, Way] = {
 
 def catchup(
     bench: Bench, data: Dataset, segments: int, forms: list[str], ways: list[str], runs: int, say: Callable[[str], None]
-) -> dict[str, dict[str, Any]]:
-    """Of each form of the archive: what the ways cost, as a document's part. The clocks run inside of the standby."""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of one form of the archive after the other: what the ways cost, as a document's part.
+
+    The clocks run inside of the standby.
+    """
     bench.barman.run(["ln", "-sfn", BARMAN, LINK])
     try:
         count = archive(bench, data, segments, say)
         save(bench, Meter(bench), data)
-        return {form: measure(bench, data, form, count, ways, runs, say) for form in forms}
+        for form in forms:
+            yield form, measure(bench, data, form, count, ways, runs, say)
     finally:
         bench.barman.run(["rm", "-f", LINK])
 

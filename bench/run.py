@@ -106,7 +106,7 @@ def bench_catchup(bench: Bench, options: argparse.Namespace) -> None:
     peers.write_configurations(bench, data)
     peers.write_arguments(bench, Meter(bench), data, {})
     found = catchup.catchup(bench, data, options.segments, options.forms, options.ways, options.runs, say)
-    for form, measured in found.items():
+    for form, measured in found:
         document = {
             "work": f"catchup-{form}",
             "what": f"from the first start to a stream, {measured['segments']} segments behind; the archive is {form}",
