@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from held import held
+
 LOOK_SECONDS = 0.05
 
 STREAMS = re.compile(r"postgres: .*walreceiver.* streaming")
@@ -27,16 +29,6 @@ def titles() -> dict[str, str]:
             if path.name.isdigit() and path.stat().st_uid == os.getuid():
                 found[path.name] = (path / "cmdline").read_text().replace("\0", " ")
     return found
-
-
-def held(pids: set[str]) -> int:
-    """KiB that the processes hold, what two of them share counted once."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            found = re.search(r"^Pss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-            total += int(found[1]) if found else 0
-    return total
 
 
 def spooled(spool: Path) -> int:

@@ -6,11 +6,12 @@ the command, so every process of this user that was not there before counts.
 
 import contextlib
 import os
-import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
+
+from held import held
 
 ended = threading.Event()
 peak = 0
@@ -23,15 +24,6 @@ def processes() -> set[str]:
             if path.name.isdigit() and path.stat().st_uid == os.getuid():
                 found.add(path.name)
     return found
-
-
-def held(pids: set[str]) -> int:
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            found = re.search(r"^Pss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-            total += int(found[1]) if found else 0
-    return total
 
 
 def watch(before: set[str]) -> None:

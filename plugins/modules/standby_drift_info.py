@@ -159,7 +159,11 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import (
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import finish
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import default_state_directory, feed_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import (
+    default_state_directory,
+    feed_of,
+    runner_of,
+)
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import reconcile
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.request import request_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging, is_as_wanted
@@ -188,7 +192,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "settled": ready and not drift,
         "drift": drift,
         "wal_feed": left,
-        "rewinds": "rewound_to" in (Lock.holder(os.path.join(state_directory, "runner")) or {}),
+        "rewinds": "rewound_to" in (Lock.holder(runner_of(state_directory)) or {}),
         "after_reboot": asdict(reboot_of(params["service"])) if ready and params["service"] else None,
         "standby": standby,
         "warnings_to_show": warnings,

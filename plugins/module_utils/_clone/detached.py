@@ -25,6 +25,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError, of_os_error
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import private_directory
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import runner_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress, read_progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, sweep
 
@@ -40,7 +41,6 @@ _ANOTHER: dict[str, Any] = {"run": None}
 
 # The first line of a process that has taken its lock.
 _TAKEN = b"taken"
-
 
 _ENDED = Refusal(
     "interrupted",
@@ -96,7 +96,7 @@ def follow(task: Task[Outcome_co], seconds: float | None = None, run: str | None
     deadline = None if seconds is None else time.monotonic() + seconds
     restarts = 0
     while True:
-        holder = Lock.holder(_runner(task))
+        holder = Lock.holder(runner_of(task.state_directory))
         if holder == {}:  # taken a moment ago, and the note is still to come; or there was no room for it
             if deadline is not None and time.monotonic() >= deadline:
                 return _running(task, run or "")
@@ -149,7 +149,7 @@ def _require_hope(task: Task[Any], restarts: int) -> None:
 
 def _running(task: Task[Any], run: str) -> Running:
     progress = read_progress(_progress(task)) or {"phase": "preparing"}
-    pid = (Lock.holder(_runner(task)) or {}).get("pid")
+    pid = (Lock.holder(runner_of(task.state_directory)) or {}).get("pid")
     return Running(run, {**progress, "restarts": _restarts(run)}, pid)
 
 
@@ -213,7 +213,7 @@ def _receive(lines: _Lines, task: Task[Any], run: str, deadline: float | None) -
 
 def _await(task: Task[Any], run: str, deadline: float | None) -> dict[str, Any] | None:
     """The result of a process that another call started; empty if it left none, None if it is still at work."""
-    while (Lock.holder(_runner(task)) or {}).get("run") == run:
+    while (Lock.holder(runner_of(task.state_directory)) or {}).get("run") == run:
         if deadline is not None and time.monotonic() >= deadline:
             return None
         time.sleep(_LOOK_SECONDS)
@@ -259,7 +259,7 @@ def _work(task: Task[Any], run: str, asked: str | None, writer: int) -> NoReturn
     If the run that was asked for has come to its end since its result was looked for, its result is told instead.
     """
     _detach(writer, task.ended)
-    runner = Lock(_runner(task), {"run": run, "pid": os.getpid(), "since": now(), **task.identity})
+    runner = Lock(runner_of(task.state_directory), {"run": run, "pid": os.getpid(), "since": now(), **task.identity})
     try:
         made = _make_place(task)
         if not runner.take(1):
@@ -378,10 +378,6 @@ def _tell(writer: int, line: bytes) -> bool:
             text = text[os.write(writer, text) :]
         return True
     return False
-
-
-def _runner(task: Task[Any]) -> str:
-    return os.path.join(task.state_directory, "runner")
 
 
 def _progress(task: Task[Any]) -> str:

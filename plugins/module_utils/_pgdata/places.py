@@ -19,6 +19,7 @@ __all__ = [
     "linked_directories",
     "links",
     "place_exists",
+    "runner_of",
     "spool_of",
     "wal_spool_of",
 ]
@@ -43,6 +44,11 @@ def default_state_directory(data_directory: str) -> str:
     """The state directory, beside the data directory: hosts that share the file system share the lock, too."""
     parent, name = os.path.split(os.path.abspath(data_directory))
     return os.path.join(parent, f".{name}.standby")
+
+
+def runner_of(state_directory: str) -> str:
+    """The lock of the process that works by itself for a state directory: a copy, a rewind or a feed."""
+    return os.path.join(state_directory, "runner")
 
 
 def spool_of(state_directory: str) -> str:

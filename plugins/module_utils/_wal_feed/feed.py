@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._files import writ
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.inspect import inspect
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of, wal_spool_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of, runner_of, wal_spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.postmaster import work_of_server
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.progress import Progress
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.course import Course, Room, course_of
@@ -120,7 +120,7 @@ class _Need:
             return None
         if pgdata.running and pgdata.state == "cluster":
             return "promoted"
-        if pgdata.running or Lock.holder(os.path.join(order.state_directory, "runner")) is not None:
+        if pgdata.running or Lock.holder(runner_of(order.state_directory)) is not None:
             self._seen = seconds
         return "unused" if seconds - self._seen > _UNUSED_SECONDS else None
 

@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._clone.detached im
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._files import remove_below
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.lock import Lock, require_lockable
-from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of, wal_spool_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places import feed_of, runner_of, wal_spool_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.state import ResultFile, now, read_note
 from ansible_collections.pgfleet.standby.plugins.module_utils._wal_feed.feed import (
     Fed,
@@ -142,4 +142,4 @@ def _does_not_end(place: str) -> StandbyError:
 
 
 def _runner(state_directory: str) -> str:
-    return os.path.join(feed_of(state_directory), "runner")
+    return runner_of(feed_of(state_directory))

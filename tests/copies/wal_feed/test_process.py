@@ -78,6 +78,15 @@ def test_without_a_backup_the_directory_has_to_tell_where_replay_begins(feeding)
     assert not feeding.state.exists()
 
 
+def require_goes_on(feeding):
+    """It still looks for what comes when it has brought all that there was."""
+    feeding.put(FIRST)
+    feeding.start()
+    feeding.wait_for(FIRST)
+    feeding.put(FIRST + 1)
+    feeding.wait_for(FIRST, FIRST + 1)
+
+
 class TestUnused:
     """What was begun for a standby that does not come to be ends by itself, long after the play."""
 
@@ -95,22 +104,14 @@ class TestUnused:
         holds = ["flock", str(feeding.state / "runner"), "sh", "-c", "echo holds; read -r end"]
         copy = subprocess.Popen(holds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert copy.stdout.readline() == b"holds\n"
-        feeding.put(FIRST)
-        feeding.start()
-        feeding.wait_for(FIRST)
-        feeding.put(FIRST + 1)
-        feeding.wait_for(FIRST, FIRST + 1)
+        require_goes_on(feeding)
         copy.communicate()
         feeding.wait_for_end()
 
     def test_a_server_that_runs_needs_it(self, feeding):
         write_tree(feeding.host.pgdata, {"PG_VERSION": "15\n", "global/pg_control": CONTROL_TEXT, "standby.signal": ""})
         server = feeding.host.start("postgres", feeding.host.pgdata)
-        feeding.put(FIRST)
-        feeding.start()
-        feeding.wait_for(FIRST)
-        feeding.put(FIRST + 1)
-        feeding.wait_for(FIRST, FIRST + 1)
+        require_goes_on(feeding)
         server.communicate()
         feeding.wait_for_end()
 
