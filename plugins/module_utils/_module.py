@@ -140,15 +140,21 @@ def finish(module: AnsibleModule, work: Callable[[dict[str, Any], bool], dict[st
     except Exception as mistake:  # a traceback that Python prints would be cleaned by nobody
         refusal = Refusal("internal_error", f"This is a mistake of the module: {mistake!r}.", "report the traceback")
         _end(module, StandbyError(refusal, exception=traceback.format_exc()))
-    warnings = free_of_secrets({"msg": result.pop("warnings_to_show", ())}, _hidden(module))["msg"]
-    for warning in warnings:
-        module.warn(warning)
+    _warn(module, result)
     module.exit_json(**_shown(module, result))
 
 
 def _end(module: AnsibleModule, error: StandbyError) -> NoReturn:
-    module.fail_json(**_shown(module, error.as_result(), failed=True))
+    result = error.as_result()
+    _warn(module, result)
+    module.fail_json(**_shown(module, result, failed=True))
     raise AssertionError("fail_json never returns")
+
+
+def _warn(module: AnsibleModule, result: dict[str, Any]) -> None:
+    """Take the warnings out of a result, and show them."""
+    for warning in free_of_secrets({"msg": result.pop("warnings_to_show", ())}, _hidden(module))["msg"]:
+        module.warn(warning)
 
 
 def _shown(module: AnsibleModule, result: dict[str, Any], failed: bool = False) -> dict[str, Any]:

@@ -63,6 +63,14 @@ options:
       - V(0) never waits.
     type: int
     default: 0
+  check:
+    description:
+      - Also asks for the server's parameters and for the verdicts of C(barman check), as
+        M(pgfleet.standby.barman_server_info) does, in the same login and at the same time. A failed verdict is a
+        warning, not an error.
+    type: bool
+    default: false
+    version_added: 0.1.0
 requirements:
   - Barman 2.12 or later
 seealso:
@@ -106,6 +114,16 @@ EXAMPLES = r"""
     barman_host: barman@barman
     barman_server: pg
     backup_id: before-upgrade
+  become: true
+  become_user: postgres
+  register: backup
+
+- name: Choose the newest backup, and know what Barman's own checks say
+  pgfleet.standby.barman_backup_info:
+    barman_host: barman@barman
+    barman_server: pg
+    backup_id: latest
+    check: true
   become: true
   become_user: postgres
   register: backup
@@ -173,13 +191,48 @@ passed_over:
       reasons:
         - "its status is WAITING_FOR_WALS, not DONE: Barman has not yet archived all WAL that it needs;
           with wait=SECONDS it would be waited for"
+server:
+  description: The server's parameters, as M(pgfleet.standby.barman_server_info) returns them.
+  returned: when O(check=true), also when no backup will do
+  type: dict
+  sample:
+    active: true
+    backup_directory: /var/lib/barman/pg
+    backup_method: rsync
+    basebackups_directory: /var/lib/barman/pg/base
+    name: pg
+    passive: false
+    postgres_version: "15.20"
+    system_identifier: "7710590273953624155"
+checks:
+  description: The verdicts of C(barman check) in its order. Only blocking ones stop a clone.
+  returned: when O(check=true), also when no backup will do
+  type: list
+  elements: dict
+  sample:
+    - blocking: false
+      hint: ""
+      name: postgresql
+      ok: true
+failed_checks:
+  description: The names of the failed verdicts.
+  returned: when O(check=true), also when no backup will do
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import choose_from_catalog, request_now
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.answers import at_once, verdicts
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import (
+    Catalog,
+    choose_from_catalog,
+    request_now,
+)
+from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, in_one_login
 
@@ -190,15 +243,21 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     wanted = request_now(params)
     barman = barman_of(params)
     version = barman.version()
-    backups = barman.list_backups()
+    questions = [barman.show_server, barman.list_backups, *([barman.check] if params["check"] else [])]
+    server, backups, *checks = at_once(*questions)
+    told = {"server": as_dict(server), **verdicts(barman.server, checks[0])} if checks else {}
     result: dict[str, Any] = {
         "changed": False,
         "backups": [{name: getattr(backup, name) for name in _LISTED} for backup in backups],
         "selected": None,
         "passed_over": [],
+        **told,
     }
     if wanted is not None:
-        choice = choose_from_catalog(barman, version, backups, wanted, may_wait=not check_mode)
+        try:
+            choice = choose_from_catalog(Catalog(barman, version, server, backups), wanted, may_wait=not check_mode)
+        except StandbyError as none:
+            raise StandbyError(none.refusal, **{**told, **none.result}) from none
         result["selected"] = as_dict(choice.backup)
         result["passed_over"] = [{"backup_id": name, "reasons": list(reasons)} for name, reasons in choice.skipped]
     return result
@@ -212,6 +271,7 @@ def main() -> None:
             before={"type": "str"},
             max_age={"type": "str"},
             wait={"type": "int", "default": 0},
+            check={"type": "bool", "default": False},
         ),
         required_by={"before": "backup_id", "max_age": "backup_id"},
         supports_check_mode=True,

@@ -128,6 +128,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.answers import at_once, verdicts
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, in_one_login
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_upstream import derive
@@ -136,7 +137,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     barman = barman_of(params)
     version = barman.version()
-    server, conninfos = barman.show_server_and_conninfos()
+    questions = [barman.show_server_and_conninfos, *([barman.check] if params["check"] else [])]
+    (server, conninfos), *checks = at_once(*questions)
     result: dict[str, Any] = {
         "changed": False,
         "barman_version": ".".join(map(str, version)),
@@ -144,16 +146,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     }
     if params["upstream"]:
         result["upstream"] = as_dict(derive(conninfos, barman.server))
-    if params["check"]:
-        checks = barman.check()
-        failed = [item for item in checks if not item.ok]
-        result["checks"] = [as_dict(item) for item in checks]
-        result["failed_checks"] = [item.name for item in failed]
-        result["warnings_to_show"] = [
-            f"barman check {barman.server}: {item.name} failed{f' ({item.hint})' if item.hint else ''}."
-            for item in failed
-        ]
-    return result
+    return {**result, **(verdicts(barman.server, checks[0]) if checks else {})}
 
 
 def main() -> None:

@@ -104,12 +104,9 @@ class ActionModule(ActionBase):
     def _pgdata_info(self, _streams: bool) -> dict[str, Any]:
         return {"pgdata": {"running": self.runs}}
 
-    def _barman_server_info(self, _streams: bool) -> dict[str, Any]:
-        return {"server": {"name": self._task.args["barman_server"]}, "checks": []}
-
     def _barman_backup_info(self, _streams: bool) -> dict[str, Any]:
         server = self._task.args["barman_server"]
-        return {"selected": {"backup_id": f"of {server}", "server": server}}
+        return {"selected": {"backup_id": f"of {server}", "server": server}, "checks": []}
 
     def _standby_preflight(self, _streams: bool) -> dict[str, Any]:
         backup = self._task.args.get("backup")

@@ -75,7 +75,7 @@ class TestOneAsksForAll:
 
     def test_another_one_asks_if_the_first_has_troubles_of_its_own(self, plays):
         """A key that the Barman host does not accept is that host's own trouble."""
-        refused = {"barman_server_info": {"error_code": "ssh_auth", "msg": "It refused our key. Next: add it."}}
+        refused = {"barman_backup_info": {"error_code": "ssh_auth", "msg": "It refused our key. Next: add it."}}
         told = plays.run(hosts="ab", fails={"a": refused})
         assert told.reported() == {"a": "failed", "b": "streaming"}
         assert told.reported("error_code")["a"] == "ssh_auth"
@@ -138,7 +138,7 @@ def test_a_rewind_that_an_earlier_play_has_begun_is_waited_for_before_anything_i
     goes_on = {"action": "start", "copies": False}
     told = plays.run(hosts="a", rewinding="a", plan=goes_on, healthy=["a:/data/one"], late="a")
     called = [call["module"] for call in told.story][:4]
-    assert called == ["standby_drift_info", "standby_rewind", "standby_drift_info", "barman_server_info"]
+    assert called == ["standby_drift_info", "standby_rewind", "standby_drift_info", "barman_backup_info"]
     assert plays.run(hosts="a", rewinding="a", options=["--check"]).calls("standby_rewind") == []
 
 
@@ -153,7 +153,6 @@ def test_check_mode_asks_and_changes_nothing(plays):
     assert (told.code, told.reported()) == (0, {"a": "planned", "b": "planned"})
     asked = {
         "standby_drift_info",
-        "barman_server_info",
         "barman_backup_info",
         "standby_preflight",
         "standby_directories",

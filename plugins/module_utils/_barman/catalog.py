@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.cli import Barman
@@ -17,9 +18,9 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._barman.selection 
     choose,
     request_of,
 )
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup
+from ansible_collections.pgfleet.standby.plugins.module_utils._model import Backup, BarmanServer
 
-__all__ = ["choose_from_catalog", "request_now"]
+__all__ = ["Catalog", "choose_from_catalog", "request_now"]
 
 _ASK_SECONDS = 5  # Barman's cron looks for WAL once a minute
 
@@ -29,21 +30,28 @@ def request_now(params: dict[str, Any]) -> BackupRequest | None:
     return request_of(params, int(time.time())) if params["backup_id"] else None
 
 
-def choose_from_catalog(
-    barman: Barman, version: tuple[int, ...], backups: Iterable[Backup], wanted: BackupRequest, may_wait: bool
-) -> Choice:
+@dataclass(frozen=True)
+class Catalog:
+    """What one server of one Barman, which is of this version, lists as its backups."""
+
+    barman: Barman
+    version: tuple[int, ...]
+    server: BarmanServer
+    backups: tuple[Backup, ...]
+
+
+def choose_from_catalog(catalog: Catalog, wanted: BackupRequest, may_wait: bool) -> Choice:
     """The backup that is wanted of those in Barman's catalogue. Raises StandbyError."""
-    server = barman.show_server()
 
     def details(name: str) -> Backup:
-        return barman.show_backup(name, version, server)
+        return catalog.barman.show_backup(name, catalog.version, catalog.server)
 
     # One time for all backups together: an older one gets what is left of it.
     deadline = time.monotonic() + wanted.wait
     return choose(
-        backups,
+        catalog.backups,
         wanted,
-        barman.server,
+        catalog.barman.server,
         details,
         (lambda name: _when_ready(name, details, deadline)) if may_wait else None,
     )

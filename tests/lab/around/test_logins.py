@@ -29,7 +29,7 @@ def logins(clone: Clone) -> int:
     ("module", "options", "expected"),
     [
         pytest.param("barman_server_info", {}, 1, id="what Barman says of the server"),
-        pytest.param("barman_backup_info", {"backup_id": "latest"}, 1, id="the choice of a backup"),
+        pytest.param("barman_backup_info", {"backup_id": "latest", "check": True}, 1, id="the choice of a backup"),
         pytest.param(
             "standby_preflight",
             {"data_directory": DATA, "upstream_conninfo": "host=primary user=replicator", "application_name": HOST},

@@ -52,6 +52,23 @@ def test_server_info_warns_of_failed_checks(run, version):
     assert f"barman check pg_empty: {failed} failed (" in str(result["warnings"])
 
 
+def test_backup_info_asks_for_the_verdicts_as_well(run, version, where):
+    alone = run("barman_server_info", barman_server="pg", **where)
+    along = run("barman_backup_info", barman_server="pg", backup_id="latest", check=True, **where)
+    told = ("server", "checks", "failed_checks")
+    assert [along[name] for name in told] == [alone[name] for name in told]
+    assert along["selected"]["backup_id"] == along["backups"][0]["backup_id"]
+    assert "checks" not in run("barman_backup_info", barman_server="pg", **where)
+
+
+def test_backup_info_tells_the_verdicts_also_if_no_backup_will_do(run, version):
+    """They may say why there is none: a cron that does not run, an archiver that fails."""
+    result = run("barman_backup_info", barman_server="pg_empty", backup_id="latest", check=True)
+    [failed] = result["failed_checks"]
+    assert (result["error_code"], result["server"]["name"]) == ("no_usable_backup", "pg_empty")
+    assert f"barman check pg_empty: {failed} failed (" in str(result["warnings"])
+
+
 def test_backup_info_lists(run, version, where):
     result = run("barman_backup_info", barman_server="pg", **where)
     [listed] = result["backups"]

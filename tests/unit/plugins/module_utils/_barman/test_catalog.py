@@ -33,9 +33,6 @@ class World:
         assert seconds >= 0
         self.passed += seconds
 
-    def show_server(self):
-        return None
-
     def show_backup(self, name, version, server):
         self.asked.append(round(self.passed))
         self.passed += 1
@@ -49,7 +46,8 @@ class World:
         listed = [
             backup(backup_id=name, status=self.changes[name][0][1]) for name in sorted(self.changes, reverse=True)
         ]
-        choice = _catalog.choose_from_catalog(self, (3, 19), listed, _catalog.request_now(options), may_wait)
+        catalog = _catalog.Catalog(self, (3, 19), None, tuple(listed))
+        choice = _catalog.choose_from_catalog(catalog, _catalog.request_now(options), may_wait)
         return choice.backup.backup_id, [reasons for _name, reasons in choice.skipped]
 
 
