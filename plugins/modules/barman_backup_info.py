@@ -226,7 +226,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.answers import at_once, verdicts
+from ansible_collections.pgfleet.standby.plugins.module_utils._at_once import at_once
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.verdicts import verdicts
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import (
     Catalog,
     choose_from_catalog,
@@ -243,6 +244,8 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     wanted = request_now(params)
     barman = barman_of(params)
     version = barman.version()
+    # A barman command spends most of its time with starting, whatever it is asked. The version comes first, alone: then it
+    # is known whether the login works, and how this version calls its commands.
     questions = [barman.show_server, barman.list_backups, *([barman.check] if params["check"] else [])]
     server, backups, *checks = at_once(*questions)
     told = {"server": as_dict(server), **verdicts(barman.server, checks[0])} if checks else {}

@@ -128,7 +128,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.answers import at_once, verdicts
+from ansible_collections.pgfleet.standby.plugins.module_utils._at_once import at_once
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.verdicts import verdicts
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, in_one_login
 from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_upstream import derive
@@ -137,6 +138,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     barman = barman_of(params)
     version = barman.version()
+    # A barman command spends most of its time with starting, whatever it is asked. The version comes first, alone: then it
+    # is known whether the login works, and how this version calls its commands.
     questions = [barman.show_server_and_conninfos, *([barman.check] if params["check"] else [])]
     (server, conninfos), *checks = at_once(*questions)
     result: dict[str, Any] = {

@@ -18,7 +18,7 @@ FILE_LINES = 400
 MAIN_LINES = 40
 
 # What everybody may import.
-GROUND = ("_errors", "_model", "_times", "_verdict")
+GROUND = ("_at_once", "_errors", "_model", "_times", "_verdict")
 GROUND_SENTENCE = "The ground: data and words that everybody may import."
 
 

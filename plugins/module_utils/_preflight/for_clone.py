@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ansible_collections.pgfleet.standby.plugins.module_utils._at_once import at_once
 from ansible_collections.pgfleet.standby.plugins.module_utils._backup.files import Root
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import backup as _backup
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import configuration_facts as _configuration_facts
@@ -127,10 +128,9 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
     roots, unreadable = ask("backup", lambda: _roots.plan(job.barman_host, job.backup, job.target))
     if roots is None:
         return unreadable
-    of_rsync = _of_rsync(job)
     action = case.action if job.method == "rsync" or case.action == "clone" else "replace"
     room, of_room = ask("space", lambda: _space_facts.measure(roots, action))
-    if room is not None:
+    if room is not None:  # before all that would disturb what is measured
         of_room = _space_of_backup(case, job, roots, room, questions)
     places = case.configuration_places(job.target.bindir)
     host, backup = job.barman_host, job.backup
@@ -139,19 +139,28 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
         job.target.bindir, backup.major, None if roots[0].archive is not None else partial(bring, host, roots[0])
     )
     of_configuration = merged(invalid, _for_every_standby.check_configuration(case, read))
-    of_wal = Findings()
-    if read is not None and read.control is not None:
-        of_wal = Findings(check_wal(case.request, job.backup, read.control, case.upstream, questions))
     new_files = room.files if room is not None else {}
-    return merged(
-        of_rsync,
-        check_removals(case, job, roots),
-        of_room,
-        _for_every_standby.check_start(case, questions, rehearsal, read, of_configuration),
-        of_wal,
-        _for_every_standby.check_compatibility(case, questions, job.target.bindir, job.backup.major, read, new_files),
-        Findings(plan={"files": sum(len(root.files) for root in roots), **sizes(roots)}),
+    # Each of them waits for another: for rsync there, this host's server, the archive, the upstream.
+    found = at_once(
+        lambda: _of_rsync(job),
+        lambda: check_removals(case, job, roots),
+        lambda: of_room,
+        lambda: _for_every_standby.check_start(case, questions, rehearsal, read, of_configuration),
+        lambda: _of_wal(case, job, read, questions),
+        lambda: _for_every_standby.check_compatibility(
+            case, questions, job.target.bindir, backup.major, read, new_files
+        ),
     )
+    return merged(*found, Findings(plan={"files": sum(len(root.files) for root in roots), **sizes(roots)}))
+
+
+def _of_wal(
+    case: Case, job: Job, read: _configuration_facts.Configuration | None, questions: Questions
+) -> Findings:
+    """Nothing if the backup's pg_control could not be read, which tells how large a segment is."""
+    if read is None or read.control is None:
+        return Findings()
+    return Findings(check_wal(case.request, job.backup, read.control, case.upstream, questions))
 
 
 def _of_rsync(job: Job) -> Findings:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.answers import at_once, verdicts
+from ansible_collections.pgfleet.standby.plugins.module_utils._at_once import at_once
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
-from ansible_collections.pgfleet.standby.plugins.module_utils._model import CheckItem
 
 
 def test_the_answers_come_in_the_order_of_the_questions_which_are_asked_at_the_same_time():
@@ -42,11 +41,3 @@ def test_what_the_first_of_those_that_failed_said_is_told_when_all_have_ended():
     with pytest.raises(StandbyError) as told:
         at_once(fails("first", later), fails("second", now), later.set)
     assert (told.value.code, sorted(ended)) == ("first", ["first", "second"])
-
-
-def test_only_failed_verdicts_are_warnings():
-    checks = [CheckItem("postgresql", False, "down", False), CheckItem("directories", True, "", True)]
-    told = verdicts("pg", checks)
-    assert [item["name"] for item in told["checks"]] == ["postgresql", "directories"]
-    assert told["failed_checks"] == ["postgresql"]
-    assert told["warnings_to_show"] == ["barman check pg: postgresql failed (down)."]
