@@ -103,6 +103,15 @@ wal_feed:
   returned: success
   type: str
   sample: null
+former_slots:
+  description:
+    - The slots that were made for this standby and are not the one that it is wanted to use, as
+      RV(pgfleet.standby.standby_slot_record#module:slots). Their servers keep WAL for them until they are dropped.
+    - A record that cannot be read is a warning.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 rewinds:
   description: Whether a M(pgfleet.standby.standby_rewind) is at work there, that an earlier play has begun.
   returned: success
@@ -164,6 +173,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._pgdata.places imp
     feed_of,
     runner_of,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.libpq import keywords_of
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.noted_slots import former, noted_slots
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.reconcile import reconcile
 from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.request import request_of
 from ansible_collections.pgfleet.standby.plugins.module_utils._server.boot import decided_by_packaging, is_as_wanted
@@ -186,12 +197,15 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         drift, more = drift_of(params)
         drift += [f"What a WAL feed has left in {left} would be removed."] if left else []
         warnings += [] if drift else more
+    slots, unread = former_slots(params, state_directory)
+    warnings += unread
     return {
         **told,
         "changed": False,
         "settled": ready and not drift,
         "drift": drift,
         "wal_feed": left,
+        "former_slots": slots,
         "rewinds": "rewound_to" in (Lock.holder(runner_of(state_directory)) or {}),
         "after_reboot": asdict(reboot_of(params["service"])) if ready and params["service"] else None,
         "standby": standby,
@@ -203,6 +217,16 @@ def left_feed(state_directory: str) -> str | None:
     """What a feed of WAL has made there, and the server that streams does not need; None if there is nothing."""
     place = feed_of(state_directory)
     return place if os.path.lexists(place) else None
+
+
+def former_slots(params: dict[str, Any], state_directory: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The slots of this standby that it does not use any more, and why that is not known."""
+    try:
+        keywords = keywords_of(params["upstream_conninfo"])
+        found = former(noted_slots(state_directory), params["primary_slot_name"], keywords)
+        return [slot.as_plan() for slot in found], []
+    except StandbyError as error:
+        return [], [error.msg]
 
 
 def drift_of(params: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -73,6 +73,9 @@ class Plays:
             (collection / part).symlink_to(COLLECTION / part)
         for module in (COLLECTION / "plugins/modules").glob("[a-z]*.py"):
             (collection / "plugins/action" / module.name).symlink_to(STAND_IN)
+        slots = path / "ansible_collections/community/postgresql/plugins/action"
+        slots.mkdir(parents=True)
+        (slots / "postgresql_slot.py").symlink_to(STAND_IN)
 
     def run(
         self,
@@ -83,6 +86,7 @@ class Plays:
         late: str = "",
         rewinding: str = "",
         fed: str | None = None,
+        former: Iterable[Mapping[str, Any]] = (),
         plan: Mapping[str, Any] | None = None,
         fails: Mapping[str, Mapping[str, Any]] | None = None,
         options: Iterable[str] = (),
@@ -93,7 +97,8 @@ class Plays:
 
         ``healthy`` has standbys that stream already, as HOST:DATA_DIRECTORY, and ``drifted`` those of them of which
         something was changed; the standbys of ``late`` run and do not stream yet; on the hosts of ``rewinding`` an
-        earlier play has begun a rewind; ``fed`` is what it has left of a WAL feed; ``plan`` has what the preflight
+        earlier play has begun a rewind; ``fed`` is what it has left of a WAL feed; ``former`` are slots that it does not use
+        any more; ``plan`` has what the preflight
         plans otherwise than a clone; ``fails`` has the answer of a module that fails on a host:
         {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``; ``keywords`` are those of the play.
         """
@@ -103,6 +108,7 @@ class Plays:
             "late": list(late),
             "rewinding": list(rewinding),
             "fed": fed,
+            "former": list(former),
             "plan": plan or {},
             "fails": fails or {},
             "unreachable": list(unreachable),

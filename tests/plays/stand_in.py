@@ -29,6 +29,7 @@ NOTED = (
     "name",
     "enabled",
     "wal_feed",
+    "slot",
 )
 
 COPYING = frozenset({"standby_clone", "standby_basebackup", "standby_restore"})
@@ -87,6 +88,7 @@ class ActionModule(ActionBase):
             "standby": self._standby_info(streams),
             "wal_feed": self.world["fed"] or None,
             "rewinds": self.rewinds,
+            "former_slots": self.world["former"],
         }
 
     def _standby_info(self, streams: bool) -> dict[str, Any]:
@@ -132,6 +134,9 @@ class ActionModule(ActionBase):
             "not_checked": [],
         }
         return {"plan": {**plan, **self.world["plan"]}}
+
+    def _postgresql_slot(self, _streams: bool) -> dict[str, Any]:
+        return {"changed": True}
 
     def _barman_backup_keep(self, _streams: bool) -> dict[str, Any]:
         return {"changed": True, "owners": [self._task.args["owner"]], "pinned": True}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Refusal, StandbyError
+from ansible_collections.pgfleet.standby.plugins.module_utils._recovery.noted_slots import NotedSlot, note
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.reboot import AfterReboot
 from ansible_collections.pgfleet.standby.plugins.modules import standby_drift_info as module
 
@@ -40,7 +41,8 @@ def look(monkeypatch, tmp_path):
         monkeypatch.setattr(module, "reconcile", reconciled)
         monkeypatch.setattr(module, "is_as_wanted", lambda _service, wanted: None if boot is None else boot == wanted)
         monkeypatch.setattr(module, "reboot_of", lambda service: AfterReboot(boot, f"of {service}"))
-        asked = {"primary_slot_name": None, "service": service, "enabled": enabled}
+        asked = {"primary_slot_name": "n1", "upstream_conninfo": {"host": "primary"}}
+        asked.update(service=service, enabled=enabled)
         return module.work({**asked, "data_directory": f"{tmp_path}/main", "state_directory": None}, check_mode=False)
 
     return of
@@ -75,6 +77,22 @@ def test_what_differs_is_told_and_warned_of_by_who_mends_it(look, changed, drift
     assert len(found["drift"]) == 1
     assert drift in found["drift"][0]
     assert found["warnings_to_show"] == ["of the proof"]
+
+
+def test_slots_that_it_does_not_use_any_more_are_told(look, tmp_path):
+    for name, host in (("n1", "primary"), ("n1", "old-primary"), ("other", "primary")):
+        note(str(tmp_path / ".main.standby"), NotedSlot(name, host, 5432), only_look=False)
+    found = look()
+    told = [(slot["name"], slot["login_host"]) for slot in found["former_slots"]]
+    assert (found["settled"], told) == (True, [("n1", "old-primary"), ("other", "primary")])
+
+
+def test_a_record_of_slots_that_cannot_be_read_is_a_warning(look, tmp_path):
+    (tmp_path / ".main.standby").mkdir()
+    (tmp_path / ".main.standby" / "slots.json").write_text("{", encoding="utf-8")
+    found = look()
+    assert (found["settled"], found["former_slots"]) == (True, [])
+    assert "slots.json" in found["warnings_to_show"][-1]
 
 
 def test_what_a_wal_feed_has_left_is_told(look, tmp_path):
