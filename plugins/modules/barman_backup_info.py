@@ -227,12 +227,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.standby.plugins.module_utils._argspec import barman_options
 from ansible_collections.pgfleet.standby.plugins.module_utils._at_once import at_once
-from ansible_collections.pgfleet.standby.plugins.module_utils._barman.verdicts import verdicts
 from ansible_collections.pgfleet.standby.plugins.module_utils._barman.catalog import (
     Catalog,
     choose_from_catalog,
     request_now,
 )
+from ansible_collections.pgfleet.standby.plugins.module_utils._barman.verdicts import verdicts
 from ansible_collections.pgfleet.standby.plugins.module_utils._errors import StandbyError
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import as_dict
 from ansible_collections.pgfleet.standby.plugins.module_utils._module import barman_of, finish, in_one_login
@@ -244,8 +244,8 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     wanted = request_now(params)
     barman = barman_of(params)
     version = barman.version()
-    # A barman command spends most of its time with starting, whatever it is asked. The version comes first, alone: then it
-    # is known whether the login works, and how this version calls its commands.
+    # A barman command spends most of its time with starting, whatever it is asked. The version comes first, alone:
+    # then it is known whether the login works, and how this version calls its commands.
     questions = [barman.show_server, barman.list_backups, *([barman.check] if params["check"] else [])]
     server, backups, *checks = at_once(*questions)
     told = {"server": as_dict(server), **verdicts(barman.server, checks[0])} if checks else {}

@@ -138,8 +138,8 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._postgres.derived_
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     barman = barman_of(params)
     version = barman.version()
-    # A barman command spends most of its time with starting, whatever it is asked. The version comes first, alone: then it
-    # is known whether the login works, and how this version calls its commands.
+    # A barman command spends most of its time with starting, whatever it is asked. The version comes first, alone:
+    # then it is known whether the login works, and how this version calls its commands.
     questions = [barman.show_server_and_conninfos, *([barman.check] if params["check"] else [])]
     (server, conninfos), *checks = at_once(*questions)
     result: dict[str, Any] = {

@@ -10,8 +10,8 @@ module: standby_slot_record
 short_description: Note which replication slots were made for a standby, and at which server
 version_added: 0.1.0
 description:
-  - Keeps a record beside the standby of the slots that were made for it. A slot makes its server keep WAL until somebody
-    drops it, also if the play that has made it is killed, or the standby has followed another server since then.
+  - Keeps a record beside the standby of the slots that were made for it. A slot makes its server keep WAL until
+    somebody drops it, also if the play that has made it is killed, or the standby follows another server by now.
   - Note a slot before you make it, by C(community.postgresql.postgresql_slot) say, and take it out of the record when
     it is dropped. This module itself asks no server.
   - M(pgfleet.standby.standby_drift_info) tells which of the noted slots the standby does not use any more.
@@ -25,6 +25,8 @@ attributes:
     support: full
   diff_mode:
     support: none
+  idempotent:
+    support: full
 options:
   data_directory:
     description: The data directory of the standby.
@@ -108,12 +110,12 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(
-            data_directory={"type": "str", "required": True},
-            state_directory={"type": "str"},
-            slot={"type": "dict"},
-            state={"type": "str", "choices": ["present", "absent"], "default": "present"},
-        ),
+        argument_spec={
+            "data_directory": {"type": "str", "required": True},
+            "state_directory": {"type": "str"},
+            "slot": {"type": "dict"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
         supports_check_mode=True,
     )
     finish(module, work)

@@ -97,10 +97,10 @@ class Plays:
 
         ``healthy`` has standbys that stream already, as HOST:DATA_DIRECTORY, and ``drifted`` those of them of which
         something was changed; the standbys of ``late`` run and do not stream yet; on the hosts of ``rewinding`` an
-        earlier play has begun a rewind; ``fed`` is what it has left of a WAL feed; ``former`` are slots that it does not use
-        any more; ``plan`` has what the preflight
-        plans otherwise than a clone; ``fails`` has the answer of a module that fails on a host:
-        {HOST: {MODULE: answer}}; nothing reaches the hosts of ``unreachable``; ``keywords`` are those of the play.
+        earlier play has begun a rewind; ``fed`` is what it has left of a WAL feed; ``former`` are slots that the
+        standby does not use any more; ``plan`` has what the preflight plans otherwise than a clone; ``fails`` has the
+        answer of a module that fails on a host: {HOST: {MODULE: answer}}; nothing reaches the hosts of
+        ``unreachable``; ``keywords`` are those of the play.
         """
         world = {
             "healthy": list(healthy),

@@ -59,8 +59,9 @@ def test_a_slot_that_could_not_be_noted_is_not_made(plays):
 
 
 def test_a_slot_of_a_play_that_fails_is_dropped_and_forgotten(plays):
+    down = {"pgdata_info": {"pgdata": {"running": False}}}
     refused = {"standby_recovery": {"error_code": "setting_invalid", "msg": "It is none."}}
-    told = plays.run(hosts="a", plan=WANTED, fails={"a": refused})
+    told = plays.run(hosts="a", plan=WANTED, fails={"a": {**refused, **down}})
     made = [("record", "present", "a"), ("server", "present", "a")]
     assert done(told) == [*made, ("server", "absent", "a"), ("record", "absent", "a")]
 

@@ -154,9 +154,7 @@ def _plain(case: Case, job: Job, questions: Questions) -> Findings:
     return merged(*found, Findings(plan={"files": sum(len(root.files) for root in roots), **sizes(roots)}))
 
 
-def _of_wal(
-    case: Case, job: Job, read: _configuration_facts.Configuration | None, questions: Questions
-) -> Findings:
+def _of_wal(case: Case, job: Job, read: _configuration_facts.Configuration | None, questions: Questions) -> Findings:
     """Nothing if the backup's pg_control could not be read, which tells how large a segment is."""
     if read is None or read.control is None:
         return Findings()

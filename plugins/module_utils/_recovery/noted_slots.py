@@ -55,7 +55,7 @@ class NotedSlot:
             )
         except (AttributeError, KeyError, TypeError, ValueError) as wrong:
             found = f"The option slot is no slot of a plan: {wrong!r}."
-            raise StandbyError(Refusal("slot_invalid", found, "pass `plan.slot` of standby_preflight")) from wrong
+            raise StandbyError(Refusal("slot_invalid", found, "pass the slot of a preflight's plan")) from wrong
 
     def as_plan(self) -> dict[str, Any]:
         """The opposite: with the keys by which community.postgresql logs in."""
@@ -98,9 +98,9 @@ def former(noted: Iterable[NotedSlot], name: str | None, keywords: Mapping[str, 
 
 
 def _servers(keywords: Mapping[str, str]) -> set[tuple[str, int]] | None:
-    """Host and port of each server that libpq may choose from (PostgreSQL manual, 34.1.1.3 "Specifying Multiple Hosts").
+    """Host and port of each server that libpq may choose from; None if the keywords do not tell it.
 
-    None if the keywords do not tell it.
+    PostgreSQL manual of 18, 32.1.1.3 "Specifying Multiple Hosts".
     """
     hosts = (keywords.get("host") or keywords.get("hostaddr") or "").split(",")
     ports = (keywords.get("port") or "").split(",")

@@ -1,4 +1,4 @@
-"""A callback of Ansible that runs a command after every task, while the play waits, and notes what the command said.
+"""A callback of Ansible that runs a command after every task on the host, while the play waits, and notes what it said.
 
 TASK_BOUNDARY_COMMAND is its argument list as JSON, TASK_BOUNDARY_LOG the file for the notes, one JSON object a line.
 """
@@ -14,9 +14,13 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = """
 name: task_boundaries
 type: aggregate
-short_description: Run a command after every task
+short_description: Run a command after every task on the host
 description: For a test.
 """
+
+
+# What these do the controller does, and the host is as it was.
+ELSEWHERE = frozenset({"assert", "debug", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
 
 
 class CallbackModule(CallbackBase):
@@ -32,6 +36,8 @@ class CallbackModule(CallbackBase):
         self._note(result)
 
     def _note(self, result):
+        if result._task.action.rpartition(".")[2] in ELSEWHERE:
+            return
         done = subprocess.run(
             json.loads(os.environ["TASK_BOUNDARY_COMMAND"]),
             stdin=subprocess.DEVNULL,

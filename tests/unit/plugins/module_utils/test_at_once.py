@@ -13,7 +13,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._errors import Ref
 
 
 def test_the_answers_come_in_the_order_of_the_questions_which_are_asked_at_the_same_time():
-    all_ask = threading.Barrier(3, timeout=60)
+    all_ask = threading.Barrier(3, timeout=600)
 
     def asks(answer):
         def question():
@@ -30,7 +30,7 @@ def test_what_the_first_of_those_that_failed_said_is_told_when_all_have_ended():
 
     def fails(code, after):
         def question():
-            after.wait(60)
+            after.wait(600)
             ended.append(code)
             raise StandbyError(Refusal(code, "It failed.", "mend it"))
 
