@@ -47,14 +47,20 @@ def setting(story: Story, name: str) -> str:
 
 
 class TestSlot:
-    def test_is_made_reserved_and_used(self, story: Story) -> None:
+    def test_is_made_reserved_and_used_and_dropped_on_request(self, story: Story) -> None:
         try:
             story.becomes("settings", slot_name=SLOT)
             assert slots(story) == "physical|t|t"
             assert setting(story, "primary_slot_name") == SLOT
+            without = story.does("settings")
+            assert f"Slot {SLOT} at primary:5432 was made for this standby" in without.output
+            assert slots(story) != ""
+            dropped = story.play(former_slots="drop")
+            assert (dropped.rc, slots(story)) == (0, ""), dropped.output
+            assert "was made for this standby" not in story.play().output
         finally:
-            story.does("settings")
-            story.lab.primary_sql(f"SELECT pg_drop_replication_slot('{SLOT}')")
+            drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            story.lab.primary_sql(f"{drop} WHERE slot_name = '{SLOT}'")
 
     @pytest.mark.long
     def test_may_have_the_hosts_name(self, story: Story) -> None:
