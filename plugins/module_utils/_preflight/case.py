@@ -15,6 +15,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._formats.lsn impor
 from ansible_collections.pgfleet.standby.plugins.module_utils._model import DataDir, Upstream
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.decision import COPYING, Decision
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight.request import Request
+from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter
 
 __all__ = ["Case"]
 
@@ -29,7 +30,8 @@ class Case:
     ``job`` copies Barman's backup, or the upstream itself, which ``upstream_files`` then describes; None if there is
     nothing to copy from. ``upstream`` is None if it was not asked or did not answer, ``pgdata`` and ``decision`` if the
     data directory could not be read. ``proof`` says whether the cluster that is there finds its WAL. ``paths_fit``:
-    the paths of the request may be written.
+    the paths of the request may be written. ``starter`` is what the unit starts that is named; None if none is, or if
+    systemd does not tell.
     """
 
     request: Request
@@ -40,6 +42,7 @@ class Case:
     decision: Decision | None = None
     proof: WalProof | None = None
     paths_fit: bool = True
+    starter: Starter | None = None
 
     @property
     def action(self) -> str:

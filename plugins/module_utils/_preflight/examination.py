@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._preflight import before_decision as _before_decision
@@ -45,7 +45,9 @@ def run(request: Request, questions: Questions | None = None) -> Examined:
     of_upstream = _before_decision.without_need(of_upstream, decision)
     proof = observed.proof if observed is not None else None
     case = Case(request, job, upstream, files, pgdata, decision, proof, paths_fit=not errors(of_paths.verdicts))
-    of_unit = _for_every_standby.check_unit(case, questions)
+    starter, unasked = _for_every_standby.ask_starter(case, questions)
+    case = replace(case, starter=starter)
+    of_unit = _for_every_standby.check_unit(case, unasked)
     of_command, of_action = _before_decision.check_command(request), _for_action(case, questions)
     found = merged(
         *(of_upstream, of_files, of_paths, of_service, of_unit, of_directory, of_host),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.pgfleet.standby.plugins.module_utils._checks import compatibility_facts as _compatibility_facts
@@ -36,7 +36,7 @@ from ansible_collections.pgfleet.standby.plugins.module_utils._starter import ve
 from ansible_collections.pgfleet.standby.plugins.module_utils._starter.unit import Starter
 from ansible_collections.pgfleet.standby.plugins.module_utils._verdict import Verdict, errors, problem, warning
 
-__all__ = ["Rehearsal", "check_compatibility", "check_configuration", "check_start", "check_unit"]
+__all__ = ["Rehearsal", "ask_starter", "check_compatibility", "check_configuration", "check_start", "check_unit"]
 
 # What every cluster has unless it was made otherwise.
 _SEGMENT_SIZE = 16 << 20
@@ -98,7 +98,6 @@ def check_start(
     if unknown is not None or major is None:
         return merged(of_configuration, _without_rehearsal(case, unknown or "is for a version that is not known"))
     standby = _rehearsed(case, rehearsal, major, read, of_configuration)
-    standby = replace(standby, environment=_environment(case, questions))
     try:
         told = _told(questions.rehearse(standby))
     except StandbyError as failed:
@@ -171,6 +170,8 @@ def _rehearsed(
         settings=of_configuration.plan.get("settings", {}),
         bring=rehearsal.bring,
         beside_another=pgdata is not None and pgdata.running,
+        # What is wrong with the unit is told by its own check.
+        environment=case.starter.environment if case.starter is not None else {},
     )
 
 
@@ -203,16 +204,26 @@ def _of_settings(case: Case, bindir: str, major: int | None) -> Findings:
     return invalid
 
 
-def check_unit(case: Case, questions: Questions) -> Findings:
-    """Whether the unit that is named starts the server of this data directory, and again after a reboot."""
+def ask_starter(case: Case, questions: Questions) -> tuple[Starter | None, Findings]:
+    """What the unit that is named starts; None if none is named, or systemd does not tell."""
+    service = case.request.service
+    if service is None or _starter.is_template(service):
+        return None, Findings()
+    return ask("service", lambda: questions.starter(service, case.request.units))
+
+
+def check_unit(case: Case, unknown: Findings) -> Findings:
+    """Whether the unit that is named starts the server of this data directory, and again after a reboot.
+
+    ``unknown`` is why ``case.starter`` is not known.
+    """
     request = case.request
     if request.service is None:
         return Findings()
     if _starter.is_template(request.service):
         return Findings((_starter.template(request.service),))
     service, user = request.service, this_user()
-    seen, unknown = _ask_starter(service, case, questions)
-    if seen is None:
+    if case.starter is None:
         return merged(unknown, Findings(() if unknown.verdicts else (_starter.unasked(service, user.name),)))
     wanted = _starter.WantedServer(
         data_directory=request.data_directory,
@@ -224,20 +235,7 @@ def check_unit(case: Case, questions: Questions) -> Findings:
         limits=case.upstream.settings if case.upstream is not None else {},
         settings=request.settings.get("settings") or {},
     )
-    return Findings(tuple(_starter.starts(seen, wanted)))
-
-
-def _ask_starter(service: str, case: Case, questions: Questions) -> tuple[Starter | None, Findings]:
-    return ask("service", lambda: questions.starter(service, case.request.units))
-
-
-def _environment(case: Case, questions: Questions) -> Mapping[str, str]:
-    """What the server finds in its environment. What is wrong with the unit is told by its own check."""
-    service = case.request.service
-    if service is None or _starter.is_template(service):
-        return {}
-    seen, _unknown = _ask_starter(service, case, questions)
-    return seen.environment if seen is not None else {}
+    return Findings(tuple(_starter.starts(case.starter, wanted)))
 
 
 def _standby(case: Case, bindir: str, major: int | None, read: Configuration | None) -> _compatibility_facts.Standby:
