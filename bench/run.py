@@ -5,6 +5,7 @@ Usage:
     run.py transport [--data pgbench] [--workers 1,2] [--ciphers default] [--compress none,lz4] [--rate 200mbit]
     run.py catchup [--segments 64] [--forms plain,gzip] [--ways ours,get-wal] [--runs 5] [--scale 20]
     run.py fleet [--standbys 8] [--runs 5]
+    run.py whole [--segments 120] [--runs 5] [--before COMMIT]
     run.py up | down | report
 
 The hosts are made when they are missing and removed at the end, with --keep they stay for the next run.
@@ -26,6 +27,7 @@ import inside
 import peers
 import report
 import transport
+import whole
 from datasets import DATASETS, Dataset, prepare
 from hosts import Bench, LabError, capped
 from measure import Meter, summary
@@ -135,6 +137,21 @@ def bench_fleet(options: argparse.Namespace) -> None:
     print(f"\n{path.name}\n{report.table(document)}\n", flush=True)
 
 
+def bench_whole(options: argparse.Namespace) -> None:
+    measured = whole.whole(options.runs, options.segments, options.before, say)
+    document = {
+        "work": f"whole-{measured.pop('segments')}",
+        "what": f"the whole play of one empty host of the lab, its backup some {options.segments} WAL segments old",
+        "machine": report.machine(),
+        "versions": {"ansible": fleet.ansible_version()} | ({"before": options.before} if options.before else {}),
+        "runs": options.runs,
+        "data": None,
+        **measured,
+    }
+    path = report.write(document["work"], document)
+    print(f"\n{path.name}\n{report.table(document)}\n", flush=True)
+
+
 def shape(data: Dataset) -> dict[str, Any]:
     return {"scale": data.scale, "files": data.files, "bytes": data.bytes}
 
@@ -158,7 +175,10 @@ def names(known: Mapping[str, Any] | Sequence[str]) -> Any:
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "mode", nargs="?", default="work", choices=("work", "transport", "catchup", "fleet", "up", "down", "report")
+        "mode",
+        nargs="?",
+        default="work",
+        choices=("work", "transport", "catchup", "fleet", "whole", "up", "down", "report"),
     )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=int, default=SCALE, help="140 is about 2 GB, or 30,000 relations")
@@ -190,8 +210,8 @@ def main() -> int:
         if options.mode == "report":
             report.write_readme()
             return 0
-        if options.mode == "fleet":
-            bench_fleet(options)
+        if options.mode in ("fleet", "whole"):
+            {"fleet": bench_fleet, "whole": bench_whole}[options.mode](options)
             report.write_readme()
             return 0
         if options.mode == "down":
